@@ -1,4 +1,4 @@
-"""The broker: owner of channels, tokens, sockets and messages. No HTTP, no sleeping, no clock but the one it is given."""
+"""The broker: owner of channels, tokens, sockets and messages. No HTTP, no sleeping, and no clock but its own."""
 
 from __future__ import annotations
 
