@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from appengine_channel_emu.hints import nearest
 from appengine_channel_emu.settings.kinds import MIB, Kind
 from appengine_channel_emu.settings.table import TABLE, Settings
 
@@ -62,12 +62,6 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> 
         where = "APP" if TABLE[name].metadata["positional"] else f"--{name}"
         values[attribute] = _read(name, value, where, folder)
     return Settings(**values)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names what `name` was perhaps meant to be; empty if nothing is near."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _config_path(config: str | None, folder: Path) -> Path | None:
