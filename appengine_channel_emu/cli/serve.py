@@ -44,15 +44,15 @@ def _serve(target: Target, settings: Settings) -> int:
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.server.run import serve
 
-    return serve(settings, _backend(target, settings))
+    return serve(settings, lambda address: _backend(target, settings, address))
 
 
-def _backend(target: Target, settings: Settings) -> Backend | None:
+def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
     if not isinstance(target, WsgiApp):
         return None
     from appengine_channel_emu.host.instance import InstanceBackend
 
-    return InstanceBackend(str(target), folder=target.folder, settings=settings)
+    return InstanceBackend(str(target), folder=target.folder, settings=settings, address=address)
 
 
 def _log_to_stderr(settings: Settings) -> None:
