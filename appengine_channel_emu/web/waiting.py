@@ -69,6 +69,12 @@ class Waiting:
         """Its time is up: it is ready as it is."""
         self._ready.set()
 
+    def wait(self, seconds: float) -> bool:
+        """Block until it is ready, for `seconds` at most; whether it is."""
+        arrived = Event()
+        self.when_ready(arrived.set)
+        return arrived.wait(seconds)
+
     def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
         """Tell it where its answer goes, and which headers go with every answer."""
         self._start_response = start_response
@@ -79,9 +85,7 @@ class Waiting:
 
     def __iter__(self) -> Iterator[bytes]:
         if not self.ready:
-            arrived = Event()
-            self.when_ready(arrived.set)
-            arrived.wait(max(0.0, self.deadline - time.monotonic()))
+            self.wait(max(0.0, self.deadline - time.monotonic()))
         answer = self._answer()
         assert self._start_response is not None
         names = {name.lower() for name, _ in answer.headers}
