@@ -119,7 +119,7 @@ class Broker:
         """
         with self._turn:
             socket = self._sockets.find(socket_id)
-            socket.settle(after)
+            self._settle(socket, after)
             if socket.old_wire or after > socket.last_number:
                 raise SocketGone
             if after > socket.acknowledged:
@@ -261,8 +261,13 @@ class Broker:
         socket = self._sockets.get(id)
         if socket is None or socket.old_wire or socket.channel.client_id != record.client_id:
             return None
-        socket.settle(after)
+        self._settle(socket, after)
         return socket if socket.acknowledged <= after <= socket.last_number else None
+
+    def _settle(self, socket: Socket, after: int) -> None:
+        if socket.unsettled is not None:
+            socket.settle(after)
+            self._unsaved.socket(socket)
 
     def _resume(self, socket: Socket, record: TokenRecord) -> None:
         socket.token.drop(socket)

@@ -27,7 +27,8 @@ def restore(state: State, turn: Turn, sockets: Sockets, presence: Presence, add_
         # In a state that was not closed cleanly, a socket's token may be missing.
         if saved.token in tokens:
             socket = _socket(saved, tokens[saved.token], sockets, turn.now())
-            socket.unsettled = None if state.clean else socket.last_number
+            if socket.unsettled is None and not state.clean:
+                socket.unsettled = socket.last_number
             sockets.restore(socket, saved.attached)
     for channel in list(sockets.channels.values()):
         channel.empty_since = turn.now()
@@ -40,6 +41,7 @@ def restore(state: State, turn: Turn, sockets: Sockets, presence: Presence, add_
 def _socket(saved: SavedSocket, record: TokenRecord, sockets: Sockets, now: float) -> Socket:
     socket = Socket(saved.id, sockets.channel(record.client_id), record, saved.old_wire, now)
     socket.acknowledged = saved.acknowledged
+    socket.unsettled = saved.unsettled
     for text in saved.messages:
         socket.append(Message(text))
     socket.stored = socket.last_number

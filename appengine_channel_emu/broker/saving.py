@@ -102,6 +102,7 @@ def _saved_socket(socket: Socket) -> SavedSocket:
         socket.old_wire,
         socket.attached,
         socket.acknowledged,
+        socket.unsettled,
         after,
         [message.text for message in new],
     )

@@ -159,6 +159,11 @@ class BrokerMachine(RuleBasedStateMachine):
         self.exchange(page, lose)
         assert lose or page.received == page.expected
 
+    @rule(page=pages, lose=st.booleans())
+    def send_and_poll(self, page: Page, lose: bool) -> None:
+        self.send(page.client_id, False, (page.client_id, page.token))
+        self.poll(page, lose)
+
     @rule(page=pages)
     def park(self, page: Page) -> None:
         if page not in self.living():
