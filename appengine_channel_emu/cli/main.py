@@ -1,0 +1,62 @@
+"""``channel-emu VERB …``: finds the verb and runs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from appengine_channel_emu import __version__
+from appengine_channel_emu.cli.parser import CLEAN_STOP, USAGE
+from appengine_channel_emu.hints import nearest
+
+# Each verb is a module here with `run(argv) -> exit code`.
+VERBS = {
+    "serve": "run the emulator, in front of an app or alone",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command, given without the program's name, and return its exit code.
+
+    0 is a clean stop, 1 means that it could not start, 2 a mistake in the command.
+    """
+    if not argv:
+        print(_usage(), file=sys.stderr)
+        return USAGE
+    verb, *rest = argv
+    if verb in ("-h", "--help", "help"):
+        print(_usage())
+        return CLEAN_STOP
+    if verb in ("-V", "--version"):
+        print(f"channel-emu {__version__}")
+        return CLEAN_STOP
+    if verb not in VERBS:
+        print(f"channel-emu: error: {_unknown(verb, rest)}", file=sys.stderr)
+        return USAGE
+    module = importlib.import_module(f"appengine_channel_emu.cli.{verb}")
+    try:
+        return int(module.run(rest))
+    except SystemExit as stop:  # argparse ends --help and its errors this way
+        return stop.code if isinstance(stop.code, int) else USAGE
+
+
+def entry_point() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {verb:<8}{text}" for verb, text in VERBS.items())
+    return (
+        "usage: channel-emu VERB [options]\n\n"
+        "A local server for App Engine's Channel API.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "channel-emu VERB --help says more; channel-emu --version names the version."
+    )
+
+
+def _unknown(verb: str, rest: list[str]) -> str:
+    if ":" in verb or "." in verb or "/" in verb or verb.startswith("-"):
+        return f"the first word is a verb; did you mean channel-emu serve {' '.join([verb, *rest])}?"
+    return f"there is no verb {verb!r}{nearest(verb, VERBS)} (channel-emu --help lists them)"

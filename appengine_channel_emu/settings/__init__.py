@@ -1,0 +1,9 @@
+"""The settings of the emulator: one declared table, three sources (behaviour.md section 12).
+
+A flag beats a variable, a variable beats the file, the file beats the default.
+"""
+
+from appengine_channel_emu.settings.sources import BadSetting, add_flags, load
+from appengine_channel_emu.settings.table import Settings
+
+__all__ = ["BadSetting", "Settings", "add_flags", "load"]

@@ -1,0 +1,161 @@
+"""Where settings come from: flags, ``CHANNEL_EMU_*`` variables, ``channel-emu.yaml``, in that precedence."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from appengine_channel_emu.hints import nearest
+from appengine_channel_emu.settings.kinds import MIB, Kind
+from appengine_channel_emu.settings.table import TABLE, Settings
+
+CONFIG_FILE = "channel-emu.yaml"
+VARIABLE_PREFIX = "CHANNEL_EMU_"
+# Variables with our prefix that are no settings: the file of settings, and the cache of downloads.
+OTHER_VARIABLES = ("CHANNEL_EMU_CONFIG", "CHANNEL_EMU_CACHE")
+
+
+class BadSetting(ValueError):
+    """A setting that is unknown or has a bad value; the text says where it stands and what to do."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` a flag for each setting, and ``--config``. Values stay text; :func:`load` reads them."""
+    config_help = f"file of settings (default: {CONFIG_FILE} in the current folder, if there is one)"
+    parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=config_help)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, field in TABLE.items():
+        facts = field.metadata
+        kind: Kind[Any] = facts["kind"]
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field)}
+        if facts["positional"]:
+            parser.add_argument(name, nargs="?", metavar=kind.metavar, **options)
+            continue
+        if kind.switch:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["metavar"] = kind.metavar
+        if kind.many:
+            options["action"] = "append"
+        group = groups.get(facts["group"]) or parser.add_argument_group(facts["group"])
+        groups[facts["group"]] = group
+        group.add_argument(f"--{name}", **options)
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> Settings:
+    """The settings of one run: `flags` over `environ` over the YAML file over the defaults.
+
+    `flags` maps attribute names to what :func:`add_flags` parsed (and ``config``); relative paths start
+    from `folder`, those in a YAML file from the file's own. Raises :class:`BadSetting`.
+    """
+    given = dict(flags)
+    config = given.pop("config", None) or environ.get("CHANNEL_EMU_CONFIG")
+    values = _from_file(_config_path(config, folder))
+    values.update(_from_environment(environ, folder))
+    for attribute, value in given.items():
+        name = attribute.replace("_", "-")
+        where = "APP" if TABLE[name].metadata["positional"] else f"--{name}"
+        values[attribute] = _read(name, value, where, folder)
+    return Settings(**values)
+
+
+def _config_path(config: str | None, folder: Path) -> Path | None:
+    if not config:
+        path = folder / CONFIG_FILE
+        return path if path.exists() else None
+    return folder / Path(config).expanduser()
+
+
+def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    names = {VARIABLE_PREFIX + field.name.upper(): name for name, field in TABLE.items()}
+    values: dict[str, Any] = {}
+    for variable in sorted(environ):
+        if not variable.startswith(VARIABLE_PREFIX) or variable in OTHER_VARIABLES:
+            continue
+        if variable not in names:
+            hint = nearest(variable, [*names, *OTHER_VARIABLES])
+            raise BadSetting(f"environment: there is no setting {variable}{hint}")
+        name = names[variable]
+        values[TABLE[name].name] = _read(name, environ[variable], variable, folder)
+    return values
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    values: dict[str, Any] = {}
+    for key, node in _entries(path):
+        where = f"{path.name}, line {key.start_mark.line + 1}"
+        name = str(key.value)
+        if name not in TABLE:
+            hint = nearest(name.replace("_", "-"), TABLE)
+            raise BadSetting(f"{where}: there is no setting {name!r}{hint}")
+        field = TABLE[name]
+        if field.name in values:
+            raise BadSetting(f"{where}: {name} stands here a second time")
+        where = f"{where}, {name}"
+        values[field.name] = _read(name, _text_of(node, where, field.metadata["kind"]), where, path.parent)
+    return values
+
+
+def _entries(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
+    """Keys and values as YAML nodes: they keep the text as written (`off` is not False) and its line."""
+    try:
+        text = path.read_text("utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise BadSetting(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BadSetting(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        raise BadSetting(f"{path.name}: is not YAML: {error}") from None
+    if root is None:
+        return []
+    if not isinstance(root, yaml.MappingNode):
+        raise BadSetting(f"{path.name}: must be lines of 'setting: value', such as 'port: 8081'")
+    return list(root.value)
+
+
+def _text_of(node: yaml.Node, where: str, kind: Kind[Any]) -> str | list[str]:
+    if isinstance(node, yaml.SequenceNode) and kind.many:
+        if all(isinstance(item, yaml.ScalarNode) for item in node.value):
+            return [item.value for item in node.value]
+        raise BadSetting(f"{where}: must be a list of plain values")
+    if not isinstance(node, yaml.ScalarNode):
+        raise BadSetting(f"{where}: must be a plain value" + (" or a list of them" if kind.many else ""))
+    if node.tag == "tag:yaml.org,2002:null":
+        raise BadSetting(f"{where}: has no value; leave the line out to get the default")
+    return str(node.value)
+
+
+def _read(name: str, value: str | bool | list[str], where: str, folder: Path) -> Any:
+    kind: Kind[Any] = TABLE[name].metadata["kind"]
+    if isinstance(value, bool):
+        return value
+    try:
+        if isinstance(value, list):
+            return tuple(part for item in value for part in kind.read(item, folder))
+        return kind.read(value, folder)
+    except ValueError as error:
+        raise BadSetting(f"{where}: {error}") from None
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    variable = VARIABLE_PREFIX + field.name.upper()
+    text = str(field.metadata["help"])
+    if "(default:" not in text and field.default not in (None, (), False):
+        text += f" (default: {_written(field.default)})"
+    return f"{text} [{variable}]".replace("%", "%%")
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int) and value >= MIB and value % MIB == 0:
+        return f"{value // MIB}MiB"
+    return str(value)

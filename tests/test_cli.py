@@ -1,0 +1,140 @@
+"""The command line: verbs, mistakes, and what `serve` takes its argument for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appengine_channel_emu import __version__
+from appengine_channel_emu.cli import main
+from appengine_channel_emu.cli.target import AppYaml, NoApp, WsgiApp, find_target
+from appengine_channel_emu.settings import BadSetting, Settings
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"channel-emu {__version__}\n"
+
+
+def test_help_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "serve" in capsys.readouterr().out
+
+
+def test_help_of_serve_lists_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    assert "--resume-window" in capsys.readouterr().out
+
+
+def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "usage: channel-emu VERB" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["srve"], "there is no verb 'srve'; did you mean serve?"),
+        (["main:app"], "did you mean channel-emu serve main:app?"),
+        (["--port", "80"], "did you mean channel-emu serve --port 80?"),
+        (["serve", "--prot", "80"], "there is no option --prot; did you mean --port?"),
+        (["serve", "--prot=80"], "there is no option --prot; did you mean --port?"),
+        (["serve", "--por", "80"], "there is no option --por; did you mean --port?"),
+        (["serve", "main:app", "other:app"], "one argument too many: 'other:app'"),
+        (["serve", "--port", "eighty"], "--port: 'eighty' is not a whole number"),
+        (["serve", "nothing-here"], "there is no 'nothing-here'; give module:callable"),
+        (["serve", "main.app"], "did you mean main:app?"),
+    ],
+)
+def test_a_mistake_exits_2_and_says_what_to_do(
+    argv: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+
+
+def test_an_unknown_setting_in_the_file_exits_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "channel-emu.yaml").write_text("prot: 8081\n")
+    assert main(["serve"]) == 2
+    said = capsys.readouterr().err
+    assert "channel-emu.yaml, line 1: there is no setting 'prot'; did you mean port?" in said
+
+
+def test_python_m_runs_the_same_command() -> None:
+    command = [sys.executable, "-m", "appengine_channel_emu", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"channel-emu {__version__}\n"
+
+
+def test_help_does_not_load_the_server() -> None:
+    code = (
+        "import sys; from appengine_channel_emu.cli import main; main(['serve', '--help']);"
+        "print([m for m in ('falcon', 'waitress', 'urllib3') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_module_and_callable(tmp_path: Path) -> None:
+    assert find_target(Settings(app="main:app", app_dir=tmp_path)) == WsgiApp("main", "app", tmp_path)
+    dotted = find_target(Settings(app="web.wsgi:site.application", app_dir=tmp_path))
+    assert dotted == WsgiApp("web.wsgi", "site.application", tmp_path)
+
+
+def test_without_an_app_and_without_app_yaml_the_emulator_is_alone(tmp_path: Path) -> None:
+    assert find_target(Settings(app_dir=tmp_path)) == NoApp()
+
+
+@pytest.mark.parametrize("app", [None, ".", "app.yaml"])
+def test_app_yaml_is_found(tmp_path: Path, app: str | None) -> None:
+    (tmp_path / "app.yaml").write_text("runtime: python27\n")
+    assert find_target(Settings(app=app, app_dir=tmp_path)) == AppYaml(tmp_path / "app.yaml")
+
+
+def test_app_yaml_of_another_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "guestbook").mkdir()
+    (tmp_path / "guestbook" / "app.yml").write_text("runtime: python27\n")
+    expected = AppYaml(tmp_path / "guestbook" / "app.yml")
+    assert find_target(Settings(app="guestbook", app_dir=tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        ("empty", "there is no app.yaml in 'empty'"),
+        ("main.py", "name the module and its WSGI callable, such as main:app"),
+        ("notes.txt", "neither an app.yaml nor a folder"),
+        ("a:b:c", "there is no 'a:b:c'"),
+        ("1main:app", "there is no '1main:app'"),
+    ],
+)
+def test_other_arguments_are_refused(tmp_path: Path, app: str, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "main.py").touch()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(BadSetting, match=said):
+        find_target(Settings(app=app, app_dir=tmp_path))
+
+
+def test_an_app_yaml_is_refused_with_a_way_round(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "app.yaml").write_text("runtime: python27\n")
+    assert main(["serve", str(tmp_path)]) == 1
+    assert "channel-emu serve --app-dir" in capsys.readouterr().err
