@@ -15,7 +15,7 @@
   var CONNECT_SECONDS = 10; // How long open() tries before it says that nobody is there.
   var ANSWER_SECONDS = 10; // What an answer may take beyond the wait asked for.
   var sockets = []; // Those that are not closed.
-  var lastOpened, sendNoted;
+  var newest, sendNoted; // The socket opened last; whether the page was told about send().
 
   if (api.Channel && api.Channel.emulated) return; // The script is on the page twice.
 
@@ -218,7 +218,8 @@
     this.link_ = connect(this, this.base_, token);
     addFrame(this);
     sockets.push(this);
-    lastOpened = now();
+    this.opened_ = now();
+    newest = this;
     this.link_.open();
   }
 
@@ -307,7 +308,7 @@
     end(socket, true);
     // No onclose (production had none) if the page now opens another: it may do that in onclose, too, for ever.
     setTimeout(function () {
-      if (lastOpened < removed - 50) emit(socket, 'onclose', [{}]);
+      if (newest === socket || newest.opened_ < removed - 50) emit(socket, 'onclose', [{}]);
     }, 1000);
     return false;
   }
