@@ -210,7 +210,7 @@ class Broker:
         self._turn.run_due()
 
     def when_urgent(self, callback: Callable[[], None]) -> None:
-        """Call `callback`, which must be quick, when a token or socket was made that should be saved at once."""
+        """Call `callback`, which must be quick, when there is something that should be saved at once."""
         self._unsaved.on_urgent = callback
 
     def take_changes(self) -> Changes:
@@ -267,7 +267,8 @@ class Broker:
     def _settle(self, socket: Socket, after: int) -> None:
         if socket.unsettled is not None:
             socket.settle(after)
-            self._unsaved.socket(socket)
+            # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
+            self._unsaved.socket_at_once(socket)
 
     def _resume(self, socket: Socket, record: TokenRecord) -> None:
         socket.token.drop(socket)

@@ -39,8 +39,8 @@ class Unsaved:
             self._tokens[record.token] = record
             self._hurry()
 
-    def new_socket(self, socket: Socket) -> None:
-        """A socket that was just opened."""
+    def socket_at_once(self, socket: Socket) -> None:
+        """A socket that was just opened, or whose record must not be left as it is."""
         self.socket(socket)
         if self._keep:
             self._hurry()

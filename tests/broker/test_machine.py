@@ -70,6 +70,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.store = SqliteStore(self.folder)
         self.clock = ManualClock(self.clock.now())
         self.broker = Broker(self.clock, post_presence=self.post, state=self.store.load(), keep_changes=True)
+        self.broker.when_urgent(self.save)
 
     def post(self, client_id: str, connected: bool) -> None:
         self.told[client_id].append(connected)
@@ -118,7 +119,6 @@ class BrokerMachine(RuleBasedStateMachine):
         made = self.broker.create_channel(client_id, minutes)
         assert made.expires == self.clock.now() + minutes * 60
         self.expires[made.token] = made.expires
-        self.save()
         return client_id, made.token
 
     @rule(target=pages, token=tokens)
@@ -133,7 +133,6 @@ class BrokerMachine(RuleBasedStateMachine):
         assert (opened.client_id, opened.next) == (client_id, 0)
         page = Page(client_id, text, opened.socket, self.clock.now())
         self.all_pages.append(page)
-        self.save()
         return page
 
     @rule(client_id=st.sampled_from(CLIENT_IDS), by_token=st.booleans(), token=tokens)
