@@ -130,8 +130,6 @@ class Service:
             max_request_body_size=self.settings.max_request_size + 1,
             max_request_header_size=LARGEST_HEADERS,
             asyncore_use_poll=True,
-            # Answers go out from the thread that made them.
-            send_bytes=1,
             log_socket_errors=False,
             **_proxy_options(self.settings.trusted_proxy),
         )
