@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
-from appengine_channel_emu.broker.channel import Channel, Message, Socket, TokenRecord
+from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.delivery import Delivery, fitting
 from appengine_channel_emu.broker.errors import (
-    BacklogExceeded,
     InvalidToken,
     Replaced,
     SocketGone,
@@ -20,58 +19,14 @@ from appengine_channel_emu.broker.limits import check_client_id, check_duration,
 from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.poll import Poll, PollAnswer
 from appengine_channel_emu.broker.presence import Presence, PresencePost
+from appengine_channel_emu.broker.restoring import restore
+from appengine_channel_emu.broker.results import BrokerOptions, NewToken, Opened, Sent
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.signal import Signal
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.state import Changes, State
 from appengine_channel_emu.broker.token import TokenMint, new_key, random_id
 from appengine_channel_emu.broker.turn import Turn
-
-ANSWER_MESSAGES = 1_000
-ANSWER_BYTES = 512 * 1024
-"""The most one poll answer carries; the rest comes with the next poll."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerOptions:
-    """How this broker behaves where a user may choose; durations in seconds, see behaviour.md 3 and 4."""
-
-    tabs: Literal["fanout", "split", "single"] = "fanout"
-    resume_window: float = 60.0
-    disconnect_after: float = 2.0
-    backlog_messages: int = 1_000
-    backlog_bytes: int = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """What `create_channel` made; `expires` in seconds of the clock."""
-
-    token: str
-    expires: float
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A socket that was opened or resumed.
-
-    `next` is the number to pass as `after` in its first poll; `expires` is in seconds of the clock; `told` is set
-    once the app has been told that the client is connected.
-    """
-
-    socket: str
-    client_id: str
-    next: int
-    expires: float
-    told: Signal
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """To how many sockets a message goes, and why to none."""
-
-    delivered_to: int
-    reason: str | None = None
 
 
 class Broker:
@@ -96,14 +51,16 @@ class Broker:
         self._mint = TokenMint(state.key if state else new_key())
         self._tokens: dict[str, TokenRecord] = {}
         self._created: dict[str, int] = {}
-        self._unsaved = Unsaved(keep_changes)
+        self._unsaved = Unsaved(keep_changes, self._turn)
         self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
         window = self.options.resume_window
         self._sockets = Sockets(self._turn, self._presence, self._unsaved, window)
+        self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options)
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
         clock.follow(self)
         if state is not None:
-            self._restore(state)
+            with self._turn:
+                restore(state, self._turn, self._sockets, self._presence, self._add_token)
 
     # The server API
 
@@ -128,13 +85,9 @@ class Broker:
         text, mended = check_message(message)
         with self._turn:
             client_id = self._client_id_of(client_id)
-            channel = self._sockets.channels.get(client_id)
             if mended:
                 self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
-            if channel is None or not channel.sockets:
-                return self._dropped(client_id)
-            sent = Message(text)
-            return self._queue(channel, sent)
+            return self._delivery.send(client_id, text, self._created)
 
     # The page's side
 
@@ -166,7 +119,7 @@ class Broker:
         """
         with self._turn:
             socket = self._sockets.find(socket_id)
-            socket.settle(after)
+            self._settle(socket, after)
             if socket.old_wire or after > socket.last_number:
                 raise SocketGone
             if after > socket.acknowledged:
@@ -191,7 +144,7 @@ class Broker:
                 raise socket.ended()
             if poll.superseded or socket.ended is not None:
                 return PollAnswer([], poll.after)
-            messages = _fitting(socket)
+            messages = fitting(socket)
             return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
 
     def release(self, poll: Poll) -> None:
@@ -256,6 +209,10 @@ class Broker:
         """Do what is due: expiry, detachment, presence."""
         self._turn.run_due()
 
+    def when_urgent(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, which must be quick, when there is something that should be saved at once."""
+        self._unsaved.on_urgent = callback
+
     def take_changes(self) -> Changes:
         """What a store has not been given yet, in a batch of bounded size; empty when there is nothing."""
         with self._turn:
@@ -304,8 +261,14 @@ class Broker:
         socket = self._sockets.get(id)
         if socket is None or socket.old_wire or socket.channel.client_id != record.client_id:
             return None
-        socket.settle(after)
+        self._settle(socket, after)
         return socket if socket.acknowledged <= after <= socket.last_number else None
+
+    def _settle(self, socket: Socket, after: int) -> None:
+        if socket.unsettled is not None:
+            socket.settle(after)
+            # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
+            self._unsaved.socket_at_once(socket)
 
     def _resume(self, socket: Socket, record: TokenRecord) -> None:
         socket.token.drop(socket)
@@ -323,93 +286,9 @@ class Broker:
             if socket is not newer:
                 self._sockets.end(socket, Replaced, "A newer socket of the client id was opened (--tabs=single).")
 
-    def _dropped(self, client_id: str) -> Sent:
-        if client_id in self._created:
-            reason = "No socket of this client id is open."
-        else:
-            reason = "No channel was created for this client id." if client_id else "The client id is empty."
-        self._turn.event("message_dropped", reason, client_id=client_id[:256])
-        return Sent(0, reason)
-
-    def _queue(self, channel: Channel, message: Message) -> Sent:
-        sockets = list(channel.sockets.values())
-        if self.options.tabs == "split":
-            sockets = [_next_in_turn(channel, sockets)]
-        delivered_to = 0
-        for socket in sockets:
-            if self._overflows(socket, message):
-                self._sockets.end(socket, BacklogExceeded, "A socket had more unread messages than the backlog allows.")
-                continue
-            socket.append(message)
-            self._unsaved.socket(socket)
-            delivered_to += 1
-            if socket.poll is not None:
-                self._turn.then(socket.poll.ready.set)
-        if delivered_to:
-            self._turn.event(
-                "message_sent",
-                "A message was sent.",
-                client_id=channel.client_id,
-                detail={"bytes": message.size, "sockets": delivered_to},
-            )
-            return Sent(delivered_to)
-        return Sent(0, "Its socket was closed: it had more unread messages than the backlog allows.")
-
-    def _overflows(self, socket: Socket, message: Message) -> bool:
-        return (
-            len(socket.queue) >= self.options.backlog_messages
-            or socket.queued_bytes + message.size > self.options.backlog_bytes
-        )
-
     def _unpark(self, poll: Poll) -> None:
         socket = poll.socket
         if socket.poll is poll:
             socket.poll = None
             if socket.ended is None:
                 self._sockets.rest(socket)
-
-    def _restore(self, state: State) -> None:
-        now = self._turn.now()
-        with self._turn:
-            for token in state.tokens:
-                # One that timed out while the emulator was away still ends its sockets, by its timer.
-                self._add_token(token.token, token.client_id, token.expires)
-            for client_id in state.told:
-                self._sockets.channel(client_id).told = True
-            for saved in state.sockets:
-                record = self._tokens.get(saved.token)
-                if record is None:
-                    continue
-                socket = Socket(saved.id, self._sockets.channel(record.client_id), record, saved.old_wire, now)
-                socket.acknowledged = saved.acknowledged
-                for text in saved.messages:
-                    socket.append(Message(text))
-                socket.stored = socket.last_number
-                socket.unsettled = None if state.clean else socket.last_number
-                self._sockets.restore(socket, saved.attached)
-            for channel in list(self._sockets.channels.values()):
-                channel.empty_since = now
-                self._presence.update(channel)
-            if not state.clean:
-                self._turn.event(
-                    "unclean_start",
-                    "The emulator was killed: messages that it accepted in its last second may be lost.",
-                )
-
-
-def _fitting(socket: Socket) -> list[Message]:
-    messages: list[Message] = []
-    size = 0
-    for message in socket.queue:
-        size += message.size
-        if messages and (size > ANSWER_BYTES or len(messages) == ANSWER_MESSAGES):
-            break
-        messages.append(message)
-    return messages
-
-
-def _next_in_turn(channel: Channel, sockets: list[Socket]) -> Socket:
-    """Sockets that compete take turns; one with a poll parked goes before one that is only attached."""
-    channel.turn += 1
-    ranked = [s for s in sockets if s.poll is not None] or [s for s in sockets if s.attached] or sockets
-    return ranked[channel.turn % len(ranked)]

@@ -137,10 +137,8 @@ class Socket:
         Messages that the store did not keep may have reached the page. Those accepted since the restart must not
         have the numbers of such messages, or the page would take them for repeats.
         """
-        if self.unsettled is None:
-            return
         known, self.unsettled = self.unsettled, None
-        if after > known:
+        if known is not None and after > known:
             self.acknowledge(known)
             self.acknowledged = after
             # The store's rows carry the old numbers; all that is left is to be saved anew.

@@ -6,10 +6,12 @@ sockets that changed and not by the number of messages.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
 from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken
+from appengine_channel_emu.broker.turn import Turn
 
 Record = TypeVar("Record")
 
@@ -20,8 +22,11 @@ BATCH = 500
 class Unsaved:
     """What has changed since it was last handed over; all calls come inside the broker's turn."""
 
-    def __init__(self, keep: bool) -> None:
+    def __init__(self, keep: bool, turn: Turn) -> None:
         self._keep = keep
+        self._turn = turn
+        self.on_urgent: Callable[[], None] | None = None
+        """Called, outside the turn, when there is something that should not wait for the next batch."""
         self._tokens: dict[str, TokenRecord] = {}
         self._tokens_gone: set[str] = set()
         self._sockets: dict[str, Socket] = {}
@@ -32,6 +37,13 @@ class Unsaved:
         """A new token."""
         if self._keep:
             self._tokens[record.token] = record
+            self._hurry()
+
+    def socket_at_once(self, socket: Socket) -> None:
+        """A socket that was just opened, or whose record must not be left as it is."""
+        self.socket(socket)
+        if self._keep:
+            self._hurry()
 
     def token_gone(self, record: TokenRecord) -> None:
         """A token that timed out."""
@@ -53,6 +65,10 @@ class Unsaved:
         """What the app was last told of a client id."""
         if self._keep:
             self._told[channel.client_id] = channel.told
+
+    def _hurry(self) -> None:
+        if self.on_urgent is not None:
+            self._turn.then(self.on_urgent)
 
     def take(self) -> Changes:
         """Up to `BATCH` records of each kind, which count as saved from here on."""
@@ -86,6 +102,7 @@ def _saved_socket(socket: Socket) -> SavedSocket:
         socket.old_wire,
         socket.attached,
         socket.acknowledged,
+        socket.unsettled,
         after,
         [message.text for message in new],
     )

@@ -45,6 +45,7 @@ class Sockets:
         self.add(socket)
         self.attach(socket)
         self.rest(socket)
+        self._unsaved.socket_at_once(socket)
         self._turn.event("socket_opened", "A socket was opened.", client_id=token.client_id, socket=id)
         return socket
 

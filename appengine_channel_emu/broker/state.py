@@ -17,13 +17,17 @@ class SavedToken:
 
 @dataclass(frozen=True, slots=True)
 class SavedSocket:
-    """A socket: its last acknowledged number, and the messages that follow `messages_after`."""
+    """A socket: its last acknowledged number, and the messages that follow `messages_after`.
+
+    `unsettled` is set from an unclean stop until the page says which number it has: the last number known then.
+    """
 
     id: str
     token: str
     old_wire: bool
     attached: bool
     acknowledged: int
+    unsettled: int | None
     messages_after: int
     messages: list[str]
 

@@ -18,7 +18,7 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE tokens (token TEXT PRIMARY KEY, client_id TEXT NOT NULL, expires REAL NOT NULL);
 CREATE TABLE sockets (id TEXT PRIMARY KEY, token TEXT NOT NULL, old_wire INTEGER NOT NULL,
-                      attached INTEGER NOT NULL, acknowledged INTEGER NOT NULL);
+                      attached INTEGER NOT NULL, acknowledged INTEGER NOT NULL, unsettled INTEGER);
 CREATE TABLE messages (socket TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,
                        PRIMARY KEY (socket, number)) WITHOUT ROWID;
 CREATE TABLE told (client_id TEXT PRIMARY KEY);
@@ -96,10 +96,11 @@ class SqliteStore:
         messages: dict[str, list[tuple[int, str]]] = {}
         for socket, number, text in rows("SELECT socket, number, text FROM messages ORDER BY socket, number"):
             messages.setdefault(socket, []).append((number, text))
-        for id, token, old_wire, attached, acknowledged in rows("SELECT * FROM sockets"):
+        for id, token, old_wire, attached, acknowledged, unsettled in rows("SELECT * FROM sockets"):
             texts = [text for number, text in messages.get(id, []) if number > acknowledged]
-            saved = SavedSocket(id, token, bool(old_wire), bool(attached), acknowledged, acknowledged, texts)
-            state.sockets.append(saved)
+            state.sockets.append(
+                SavedSocket(id, token, bool(old_wire), bool(attached), acknowledged, unsettled, acknowledged, texts)
+            )
         return state
 
 
@@ -146,8 +147,8 @@ def _write(database: sqlite3.Connection, changes: Changes) -> None:
     many("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", ((t.token, t.client_id, t.expires) for t in changes.tokens))
     many("DELETE FROM tokens WHERE token = ?", ((token,) for token in changes.tokens_gone))
     many(
-        "INSERT OR REPLACE INTO sockets VALUES (?, ?, ?, ?, ?)",
-        ((s.id, s.token, s.old_wire, s.attached, s.acknowledged) for s in changes.sockets),
+        "INSERT OR REPLACE INTO sockets VALUES (?, ?, ?, ?, ?, ?)",
+        ((s.id, s.token, s.old_wire, s.attached, s.acknowledged, s.unsettled) for s in changes.sockets),
     )
     many("DELETE FROM messages WHERE socket = ? AND number <= ?", ((s.id, s.acknowledged) for s in changes.sockets))
     many(

@@ -44,13 +44,15 @@ class Ticker:
 
 
 class Saver:
-    """Writes what changed to the store, a few times a second and once at the end."""
+    """Writes what changed to the store: tokens and sockets at once, messages a few times a second."""
 
     def __init__(self, broker: Broker, store: Store) -> None:
         self._broker = broker
         self._store = store
-        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._stopping = False
         self._broken = False
+        broker.when_urgent(self._wake.set)
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     def start(self) -> None:
@@ -59,14 +61,17 @@ class Saver:
 
     def stop(self) -> None:
         """Save what is left and close the store; call it when nothing changes any more."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self._save()
         self._store.close()
 
     def _run(self) -> None:
-        while not self._stopping.wait(SAVE_INTERVAL):
+        while not self._stopping:
+            self._wake.wait(SAVE_INTERVAL)
+            self._wake.clear()
             self._save()
 
     def _save(self) -> None:

@@ -58,17 +58,17 @@ class Lot:
     """The parked answers, by the second in which their time is up."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self.lock = Lock()
         self._buckets: defaultdict[int, set[Waiting]] = defaultdict(set)
 
     def add(self, waiting: Waiting) -> None:
         """Expire `waiting` at its deadline, unless it is removed before."""
-        with self._lock:
+        with self.lock:
             self._buckets[self._second(waiting)].add(waiting)
 
     def remove(self, waiting: Waiting) -> None:
         """Its request has ended, or is about to."""
-        with self._lock:
+        with self.lock:
             bucket = self._buckets.get(self._second(waiting))
             if bucket is not None:
                 bucket.discard(waiting)
@@ -76,7 +76,7 @@ class Lot:
     def expire_due(self) -> None:
         """Expire those whose deadline has passed; called at every turn of the loop."""
         now = time.monotonic()
-        with self._lock:
+        with self.lock:
             seconds = [second for second in self._buckets if second <= now]
             due = [waiting for second in seconds for waiting in self._buckets.pop(second)]
         for waiting in due:
@@ -87,57 +87,76 @@ class Lot:
         return int(waiting.deadline) + 1
 
 
+class ParkingTask(WSGITask):  # type: ignore[misc]
+    """A task whose answer goes out from the thread that made it, in one piece."""
+
+    def finish(self) -> None:
+        """Send what was written, without waiting for the loop to do it."""
+        super().finish()
+        self.channel.flush()
+
+
 class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked."""
 
     lot: Lot
     requests: list[Any]
-    _task: WSGITask | None = None
-    _parked: Waiting | None = None
+    _current: ParkingTask | None = None
+    _kept: ParkingTask | None = None
+    _waiting: Waiting | None = None
+    _parked = False
 
-    def task_class(self, channel: HTTPChannel, request: Any) -> WSGITask:
+    def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""
-        task, self._task = self._task, None
-        if task is None:
-            task = WSGITask(channel, request)
-        self._current = task
-        return task
+        task, self._kept = self._kept, None
+        self._current = task or ParkingTask(channel, request)
+        return self._current
 
     def service(self) -> None:
         """Run the task at the head, or go on with it; returns early when it is parked."""
+        waiting, self._waiting = self._waiting, None
         try:
             super().service()
         except Parked as parked:
-            # Everything that belongs to the task is unwound: from `when_ready` on, another thread may run it.
-            self._task = self._current
-            self._parked = parked.waiting
-            self.lot.add(parked.waiting)
-            if not self.connected:
-                self._release()
-            parked.waiting.when_ready(self._resume)
+            self._park(parked.waiting)
+        if waiting is not None:
+            # Waitress has closed it, unless it never came to iterate because the client had gone.
+            waiting.close()
+
+    def flush(self) -> None:
+        """Send as much as the client takes."""
+        with self.outbuf_lock:
+            self._flush_exception(self._flush_some, do_close=False)
 
     def handle_close(self) -> None:
         """The client has gone: what it waited for is given up."""
         super().handle_close()
-        self._release()
+        self._leave()
+
+    def _park(self, waiting: Waiting) -> None:
+        # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
+        self._kept, self._waiting, self._parked = self._current, waiting, True
+        self.lot.add(waiting)
+        if not self.connected:
+            self._leave()
+        waiting.when_ready(self._resume)
 
     def _resume(self) -> None:
-        waiting, self._parked = self._parked, None
-        if waiting is not None:
-            self.lot.remove(waiting)
+        if self._unpark():
             self.server.add_task(self)
 
-    def _release(self) -> None:
-        waiting, self._parked = self._parked, None
-        if waiting is None:
-            return
-        self.lot.remove(waiting)
-        waiting.close()
-        self._task = None
-        with self.requests_lock:
-            for request in self.requests:
-                request.close()
-            self.requests = []
+    def _leave(self) -> None:
+        if self._unpark():
+            # The task is run once more, to be wound up: there is no client to answer.
+            self.server.add_task(self)
+
+    def _unpark(self) -> bool:
+        """Whether this call, of all that may come at once, is the one that ends the parking."""
+        with self.lot.lock:
+            parked, self._parked = self._parked, False
+        if parked and self._waiting is not None:
+            self.lot.remove(self._waiting)
+        return parked
 
 
 class Pools:

@@ -12,9 +12,10 @@ from typing import Any
 
 from waitress import create_server, wasyncore
 
-from appengine_channel_emu.broker.broker import Broker, BrokerOptions
+from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
@@ -70,11 +71,12 @@ class Service:
         _raise_file_limit()
         self._servers = self._listen_with_waitress()
         self._loop.start()
-        self._ticker.start()
         if self._saver:
             self._saver.start()
         if self._backend:
             self._backend.start()
+        # Last, because it may tell the app who has gone since the emulator was stopped.
+        self._ticker.start()
 
     def stop(self) -> None:
         """Stop the app, answer nothing more, and save what is left; idempotent."""
@@ -128,8 +130,6 @@ class Service:
             max_request_body_size=self.settings.max_request_size + 1,
             max_request_header_size=LARGEST_HEADERS,
             asyncore_use_poll=True,
-            # Answers go out from the thread that made them.
-            send_bytes=1,
             log_socket_errors=False,
             **_proxy_options(self.settings.trusted_proxy),
         )

@@ -6,8 +6,9 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from appengine_channel_emu.broker.broker import Broker, BrokerOptions, Sent
+from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
+from appengine_channel_emu.broker.results import BrokerOptions, Sent
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.transports import InProcess
 from appengine_channel_emu.web.app import Front, no_app

@@ -8,7 +8,8 @@ from typing import Any
 import falcon
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.broker.broker import Broker, Sent
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.web.errors import BadRequest
 
 LARGEST_BODY = 1024 * 1024

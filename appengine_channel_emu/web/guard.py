@@ -107,8 +107,7 @@ class Guard:
         origin = environ.get("HTTP_ORIGIN")
         if path == RECEIVE_PATH and origin in self._options.receive_origins:
             return None
-        ours = f"{environ.get('wsgi.url_scheme', 'http')}://{environ.get('HTTP_HOST', '')}"
-        if origin is not None and origin.lower() != ours.lower():
+        if origin is not None and origin.lower() != _own_origin(environ):
             return _text("403 Forbidden", "A page of another site may not ask this.")
         if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
             return _text("403 Forbidden", "A page of another site may not ask this.")
@@ -131,6 +130,13 @@ def normal_origin(origin: str) -> str:
     if not (parts.scheme and parts.hostname) or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"an origin is scheme://host[:port], not {origin!r}")
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _own_origin(environ: WSGIEnvironment) -> str:
+    """The origin of a page of ours at the address that was asked; browsers leave a scheme's own port out."""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{host}"
 
 
 def _is_admin(path: str) -> bool:

@@ -7,9 +7,10 @@ import math
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker, Opened
+from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.poll import Poll
+from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.waiting import Answer, Waiting
