@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
+from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -100,11 +101,40 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked."""
 
     lot: Lot
+    loop: Loop
     requests: list[Any]
+    events = 0
     _current: ParkingTask | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
+
+    def add_channel(self, map: dict[int, Any] | None = None) -> None:
+        """See waitress; the loop hears of it."""
+        super().add_channel(map)
+        self.loop_lock = Lock()
+        self.loop.add(self)
+
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        """See waitress; from here on nobody may name its descriptor, which may soon be another's."""
+        with self.loop_lock:
+            super().del_channel(map)
+
+    @property
+    def fileno_or_none(self) -> int | None:
+        """Its descriptor, while it is open."""
+        return self._fileno  # type: ignore[no-any-return]
+
+    def changed(self) -> None:
+        """Let the loop know what it waits for from here on."""
+        with self.loop_lock:
+            if self._fileno is not None:
+                self.loop.update(self)
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        # It may block until the loop has sent something.
+        self.changed()
+        super()._flush_outbufs_below_high_watermark()
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""
@@ -122,6 +152,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
+        self.changed()
 
     def flush(self) -> None:
         """Send as much as the client takes."""

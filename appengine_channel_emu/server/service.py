@@ -21,6 +21,7 @@ from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.listener import listen
+from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.app import Front, no_app
@@ -32,8 +33,6 @@ OWN_THREADS = 4
 
 LARGEST_HEADERS = 64 * 1024
 CONNECTION_LIMIT = 20_000
-LOOP_TURN = 0.25
-"""Seconds a turn of the loop may wait: the precision of the polls' deadlines."""
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
@@ -55,6 +54,7 @@ class Service:
         self.front = Front(self.broker, self._backend or no_app, _web_options(settings))
         self._map: dict[int, Any] = {}
         self._lot = Lot()
+        self._waitress_loop = make_loop(self._map)
         self._pools = Pools(self.front.is_ours, OWN_THREADS, settings.threads)
         self._stopping = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
@@ -134,16 +134,14 @@ class Service:
             **_proxy_options(self.settings.trusted_proxy),
         )
         servers = [server for server in self._map.values() if hasattr(server, "channel_class")]
-        lot = self._lot
-        channel_class = type("ParkingChannel", (ParkingChannel,), {"lot": lot})
+        parts = {"lot": self._lot, "loop": self._waitress_loop}
+        channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         for server in servers:
             server.channel_class = channel_class
         return servers
 
     def _run_loop(self) -> None:
-        while not self._stopping:
-            wasyncore.poll2(LOOP_TURN, self._map)
-            self._lot.expire_due()
+        self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
 
 
 def _log_event(event: Event) -> None:
