@@ -50,9 +50,11 @@ def _serve(target: Target, settings: Settings) -> int:
 def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
     if not isinstance(target, WsgiApp):
         return None
-    from appengine_channel_emu.host.instance import InstanceBackend
+    from appengine_channel_emu.host.instance import AppSpec
+    from appengine_channel_emu.host.instance_backend import InstanceBackend
 
-    return InstanceBackend(str(target), folder=target.folder, settings=settings, address=address)
+    spec = AppSpec(str(target), target.folder, address, settings.python or sys.executable, settings.threads)
+    return InstanceBackend(spec, settings.request_deadline)
 
 
 def _log_to_stderr(settings: Settings) -> None:

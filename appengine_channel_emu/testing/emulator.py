@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Literal
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.host.presence import PRESENCE_ADDRESS, Encoding
 from appengine_channel_emu.testing.client import ChannelClient
+from appengine_channel_emu.testing.server_api import lead_server_api
 from appengine_channel_emu.testing.transports import InProcess
 from appengine_channel_emu.web.app import Front, no_app
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import Encoding, PresencePosts
+from appengine_channel_emu.web.presence import PresencePosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-PRESENCE_ADDRESS = "0.1.0.10"
-"""Where presence posts came from on the real servers (facts.md 5.1)."""
 
 
 class Emulator:
     """A WSGI app that is the emulator with `app` behind it: give it to `webtest.TestApp`.
 
     Durations are in seconds of `clock`, which stands still until `advance`. Presence reaches the app as real
-    requests, on the thread that caused them; `presence=False` turns it off.
+    requests, on the thread that caused them; `presence=False` turns it off. From its making on, the app's
+    `google.appengine.api.channel` asks this emulator, and no other of the same process.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class Emulator:
         )
         if posts is not None:
             posts.broker = self.broker
+        self._transport = InProcess(self)
+        lead_server_api(self._transport)
         self._front = Front(self.broker, app or no_app, options or WebOptions())
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -68,7 +70,7 @@ class Emulator:
         """A client, not yet open, with `token` or a new token for `client_id`."""
         if (client_id is None) == (token is None):
             raise TypeError("client() takes a client id or a token")
-        return ChannelClient(InProcess(self), token or self.create_channel(client_id or ""))
+        return ChannelClient(self._transport, token or self.create_channel(client_id or ""))
 
     def advance(self, seconds: float) -> None:
         """Move the clock, through every timer on the way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -45,18 +46,19 @@ class Messages:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
-        fields = {"client_id": str, "client_ids": list, "token": str, "message": str}
-        body = read_json(req, fields, required={"message"})
+        fields = {"client_id": str, "client_ids": list, "token": str, "message": str, "message_base64": str}
+        body = read_json(req, fields, required=set())
+        message = _message(body)
         targets = [name for name in ("client_id", "client_ids", "token") if name in body]
         if len(targets) != 1:
             raise BadRequest("Give one of the fields 'client_id', 'client_ids' and 'token'.")
         target = body[targets[0]]
         if isinstance(target, str):
-            _answer(resp, _outcome(self._broker.send_message(target, body["message"])))
+            _answer(resp, _outcome(self._broker.send_message(target, message)))
             return
         if not all(isinstance(client_id, str) for client_id in target):
             raise BadRequest("The field 'client_ids' is a list of strings.")
-        sent = {client_id: self._broker.send_message(client_id, body["message"]) for client_id in dict.fromkeys(target)}
+        sent = {client_id: self._broker.send_message(client_id, message) for client_id in dict.fromkeys(target)}
         _answer(resp, _outcomes(sent))
 
 
@@ -89,6 +91,18 @@ def _check_fields(body: dict[str, Any], fields: dict[str, Any], required: set[st
             raise BadRequest(f"The field '{name}' has the wrong type.")
     for name in sorted(required - body.keys()):
         raise BadRequest(f"The field '{name}' is missing.")
+
+
+def _message(body: dict[str, Any]) -> str | bytes:
+    """The message; as base64 where it may not be UTF-8, which Python 2 apps can send."""
+    if ("message" in body) == ("message_base64" in body):
+        raise BadRequest("The field 'message' is missing." if "message" not in body else "Give one message.")
+    if "message" in body:
+        return str(body["message"])
+    try:
+        return base64.b64decode(body["message_base64"], validate=True)
+    except ValueError:
+        raise BadRequest("The field 'message_base64' is not base64.") from None
 
 
 def _outcome(sent: Sent) -> dict[str, Any]:

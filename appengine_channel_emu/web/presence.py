@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, Protocol
+from typing import Protocol
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.presence import encode_presence
+from appengine_channel_emu.host.presence import Encoding, encode_presence
 
 POST_SECONDS = 30.0
 """How long a presence handler may take: it is an app's request like any other (behaviour.md 6)."""
 
 PARALLEL_POSTS = 32
 """Client ids that are told about at once, so that a slow handler delays few others."""
-
-Encoding = Literal["urlencoded", "multipart"]
 
 
 class PostsToApp(Protocol):
@@ -36,7 +34,7 @@ class PresencePosts:
         run: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self._backend = backend
-        self._encoding: Encoding = encoding
+        self._encoding = encoding
         self._run = run or ThreadPoolExecutor(PARALLEL_POSTS, "presence").submit
         self.broker: Broker | None = None
 
