@@ -101,6 +101,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked."""
 
     lot: Lot
+    ours_alone = False
+    """Whether its port serves nothing of the app's."""
     loop: Loop
     requests: list[Any]
     events = 0
@@ -203,7 +205,7 @@ class Pools:
     def add_task(self, channel: HTTPChannel) -> None:
         """Queue the request at the head of `channel`."""
         path = getattr(channel.requests[0], "path", "/") if channel.requests else "/"
-        pool = self._own if self._is_ours(path) else self._app
+        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
         pool.add_task(channel)
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:

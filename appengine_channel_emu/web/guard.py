@@ -41,10 +41,14 @@ def is_under(path: str, prefix: str) -> bool:
 
 
 class Guard:
-    """The rules, with the user's exceptions to them."""
+    """The rules, with the user's exceptions to them.
 
-    def __init__(self, options: WebOptions) -> None:
+    `admin_everywhere` is for a port on which every path acts or tells.
+    """
+
+    def __init__(self, options: WebOptions, admin_everywhere: bool = False) -> None:
         self._options = options
+        self._admin_everywhere = admin_everywhere
 
     def refuse(self, environ: WSGIEnvironment) -> Answer | None:
         """An answer that refuses the request, or None; removes headers that a visitor may not send."""
@@ -83,6 +87,9 @@ class Guard:
             "or start channel-emu with --allow-host NAME.",
         )
 
+    def _is_admin(self, path: str) -> bool:
+        return self._admin_everywhere or any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
+
     @staticmethod
     def _is_literal(name: str) -> bool:
         try:
@@ -93,7 +100,7 @@ class Guard:
 
     def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """The admin API is for programs on this machine."""
-        if self._options.allow_remote_admin or not _is_admin(path):
+        if self._options.allow_remote_admin or not self._is_admin(path):
             return None
         # A request that came over no network, as in a test in process, has no address.
         if "REMOTE_ADDR" not in environ or _is_loopback(environ["REMOTE_ADDR"]):
@@ -102,7 +109,7 @@ class Guard:
 
     def _check_site(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """Another site's page may not reach what acts or tells."""
-        if not (_is_admin(path) or path == RECEIVE_PATH or path in PRESENCE_PATHS):
+        if not (self._is_admin(path) or path == RECEIVE_PATH or path in PRESENCE_PATHS):
             return None
         origin = environ.get("HTTP_ORIGIN")
         if path == RECEIVE_PATH and origin in self._options.receive_origins:
@@ -137,10 +144,6 @@ def _own_origin(environ: WSGIEnvironment) -> str:
     scheme = environ.get("wsgi.url_scheme", "http")
     host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
     return f"{scheme}://{host}"
-
-
-def _is_admin(path: str) -> bool:
-    return any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
 
 
 def _is_localhost(name: str) -> bool:
