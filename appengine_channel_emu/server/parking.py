@@ -11,6 +11,7 @@ gone the application still works on plain waitress, at a thread a poll.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _WAITING = "channel_emu.waiting"
+
+BRIEF_BODY = 64 * 1024
+"""Bytes of a request that the loop may answer itself."""
 
 
 class Parked(BaseException):
@@ -91,9 +95,15 @@ class Lot:
 class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
+    def build_response_header(self) -> bytes:
+        """See waitress; the head is kept for the first of the body, so that both travel in one packet."""
+        self.channel.head = super().build_response_header()
+        return b""
+
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
         super().finish()
+        self.channel.write_soon(b"")
         self.channel.flush()
 
 
@@ -106,6 +116,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     loop: Loop
     requests: list[Any]
     events = 0
+    head = b""
+    """Of the answer that is being written, while none of it has been sent."""
+    at_once = False
+    """Whether the loop, which alone writes this, is to run the task at the head itself."""
     _current: ParkingTask | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
@@ -144,6 +158,14 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self._current = task or ParkingTask(channel, request)
         return self._current
 
+    def received(self, data: bytes) -> bool:
+        """See waitress; what `Pools` leaves to the loop is run here, once waitress has let go of its locks."""
+        accepted = super().received(data)
+        while self.at_once:
+            self.at_once = False
+            self.service()
+        return bool(accepted)
+
     def service(self) -> None:
         """Run the task at the head, or go on with it; returns early when it is parked."""
         waiting, self._waiting = self._waiting, None
@@ -155,6 +177,13 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
         self.changed()
+
+    def write_soon(self, data: Any) -> int:
+        """See waitress."""
+        head, self.head = self.head, b""
+        if isinstance(data, bytes):
+            return int(super().write_soon(head + data))
+        return int(super().write_soon(head) + super().write_soon(data))
 
     def flush(self) -> None:
         """Send as much as the client takes."""
@@ -193,20 +222,43 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
 
 class Pools:
-    """Waitress's dispatcher in two: our own requests never queue behind the app's."""
+    """Waitress's dispatcher in two: our own requests never queue behind the app's.
 
-    def __init__(self, is_ours: Callable[[str], bool], own_threads: int, app_threads: int) -> None:
+    The shortest of ours get no thread at all but run on the loop's: handing one over and back costs several times
+    what the work does.
+    """
+
+    def __init__(
+        self, is_ours: Callable[[str], bool], is_brief: Callable[[str], bool], own_threads: int, app_threads: int
+    ) -> None:
         self._is_ours = is_ours
+        self._is_brief = is_brief
+        self._loop_thread: int | None = None
         self._own = ThreadedTaskDispatcher()
         self._own.set_thread_count(own_threads)
         self._app = ThreadedTaskDispatcher()
         self._app.set_thread_count(app_threads)
 
-    def add_task(self, channel: HTTPChannel) -> None:
+    def enter_loop(self) -> None:
+        """The calling thread is the loop's."""
+        self._loop_thread = threading.get_ident()
+
+    def add_task(self, channel: ParkingChannel) -> None:
         """Queue the request at the head of `channel`."""
-        path = getattr(channel.requests[0], "path", "/") if channel.requests else "/"
-        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
-        pool.add_task(channel)
+        request = channel.requests[0] if channel.requests else None
+        path = getattr(request, "path", "/")
+        if threading.get_ident() == self._loop_thread and self._is_for_loop(channel, request, path):
+            channel.at_once = True
+        elif channel.ours_alone or self._is_ours(path):
+            self._own.add_task(channel)
+        else:
+            self._app.add_task(channel)
+
+    def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
+        if request is None or not (channel.ours_alone or self._is_brief(path)):
+            return False
+        # With much unsent waitress waits for the loop to send it, which must not be the loop.
+        return not channel.total_outbufs_len and int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
         """End the threads."""

@@ -60,7 +60,7 @@ class Service:
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
-        self._pools = Pools(self.front.is_ours, OWN_THREADS, settings.threads)
+        self._pools = Pools(self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
         self._stopping = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
@@ -168,6 +168,7 @@ class Service:
         return servers
 
     def _run_loop(self) -> None:
+        self._pools.enter_loop()
         self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
 
 

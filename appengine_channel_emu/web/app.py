@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
+BRIEF_PATHS = frozenset({"/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
 
 access_log = logging.getLogger("channel_emu.access")
 
@@ -83,6 +84,11 @@ class Front:
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path.startswith(ADMIN_PREFIX)
+
+    @staticmethod
+    def is_brief(path: str) -> bool:
+        """Whether `path` is answered within a fraction of a millisecond, and never parked."""
+        return path in BRIEF_PATHS
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

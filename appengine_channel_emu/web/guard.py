@@ -6,6 +6,7 @@ routing, on every request at every door.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import posixpath
 import re
@@ -22,6 +23,9 @@ POLL_PATH = "/_ah/channel/poll"
 RECEIVE_PATH = "/_ah/channel/receive"
 PRESENCE_PATHS = ("/_ah/channel/connected", "/_ah/channel/disconnected")
 ADMIN_PREFIXES = ("/_emu", "/rpc_http", "/_ah/remote_api")
+
+REMEMBERED = 256
+"""Addresses whose nature is kept: reading one takes longer than all the other rules."""
 
 ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 """Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
@@ -79,7 +83,7 @@ class Guard:
             if path == POLL_PATH:
                 return None
             return _text("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
-        if name and (self._is_literal(name) or _is_localhost(name) or name in self._options.hosts):
+        if name and (_is_literal(name) or _is_localhost(name) or name in self._options.hosts):
             return None
         return _text(
             "421 Misdirected Request",
@@ -89,14 +93,6 @@ class Guard:
 
     def _is_admin(self, path: str) -> bool:
         return self._admin_everywhere or any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
-
-    @staticmethod
-    def _is_literal(name: str) -> bool:
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
 
     def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """The admin API is for programs on this machine."""
@@ -150,6 +146,16 @@ def _is_localhost(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
+def _is_literal(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
 def _is_loopback(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
