@@ -25,7 +25,7 @@ from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.app import Front, no_app
+from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresencePosts
 
@@ -175,7 +175,7 @@ class Service:
 def _log_event(event: Event) -> None:
     level = logging.WARNING if event.kind in _WARNINGS else logging.DEBUG
     if event_log.isEnabledFor(level):
-        who = f" [{event.client_id.encode('unicode_escape').decode('ascii')}]" if event.client_id else ""
+        who = f" [{printable(event.client_id)}]" if event.client_id else ""
         event_log.log(level, "%s%s", event.text, who)
 
 

@@ -134,12 +134,17 @@ class Front:
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),
-            path.encode("unicode_escape").decode("ascii"),
+            printable(path),
             status[:3],
             sent,
             held,
             f" (cpu {cpu:.3f} s)" if cpu is not None else "",
         )
+
+
+def printable(text: str) -> str:
+    """`text` as one line of ASCII, whatever a visitor put into it."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 class _Counted:
@@ -165,9 +170,7 @@ class _Counted:
 def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """The backend where no app was named: 404, and how to name one."""
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
-    return send(
-        Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response
-    )
+    return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
 
 
 def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:

@@ -62,8 +62,7 @@ PARSE_ERROR = Failure(
 )
 REQUEST_TOO_LARGE = Failure(
     5,
-    b"cgoogle.appengine.runtime.apiproxy_errors\nRequestTooLargeError\n"
-    b"(S'A request has at most 1048576 bytes.'\ntR.",
+    b"cgoogle.appengine.runtime.apiproxy_errors\nRequestTooLargeError\n(S'A request has at most 1048576 bytes.'\ntR.",
 )
 
 REFUSALS = {
