@@ -59,7 +59,7 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
 
 
 def _calm_the_collector() -> None:
-    """Thousands of parked polls are no garbage; looking through them again and again would cost more than all the rest."""
+    """Thousands of parked polls are no garbage, and looking through them would cost more than serving them."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
