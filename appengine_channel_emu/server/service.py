@@ -23,6 +23,7 @@ from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.listener import listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.app import Front, no_app
 from appengine_channel_emu.web.options import WebOptions
@@ -134,7 +135,7 @@ class Service:
             **_proxy_options(self.settings.trusted_proxy),
         )
         servers = [server for server in self._map.values() if hasattr(server, "channel_class")]
-        parts = {"lot": self._lot, "loop": self._waitress_loop}
+        parts = {"lot": self._lot, "loop": self._waitress_loop, "parser_class": RequestParser}
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         for server in servers:
             server.channel_class = channel_class
