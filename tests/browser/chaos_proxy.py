@@ -74,20 +74,22 @@ class ChaosProxy:
 
     def _forward(self, client: socket.socket, server: socket.socket, chance: random.Random) -> None:
         """Passes requests and answers on until one of them breaks the connection."""
-        kind, patience = None, None
+        kind = None
         while True:
-            ready, _, _ = select.select([client, server], [], [], patience)
-            data = ready[0].recv(CHUNK) if ready else b""
-            if ready and not data:
+            ready, _, _ = select.select([client, server], [], [])
+            data = ready[0].recv(CHUNK)
+            if not data:
                 return
             if client in ready:
                 kind = self._choose(chance)
-                patience = chance.uniform(0.0, 0.01) if kind == "cut in the wait" else None
                 if kind == "request lost":
                     return self._count(kind)
                 server.sendall(data)
+                if kind == "cut in the wait":
+                    select.select([client], [], [], chance.uniform(0.0, 0.01))
+                    return self._count(kind)
                 continue
-            if not ready or kind == "answer lost":
+            if kind == "answer lost":
                 return self._count(kind)
             if kind == "answer cut short":
                 client.sendall(data[: chance.randrange(len(data))])
@@ -96,7 +98,7 @@ class ChaosProxy:
                 self._count(kind)
                 select.select([client], [], [], chance.uniform(0.0, 0.1))
             client.sendall(data)
-            kind, patience = None, None
+            kind = None
 
     def _choose(self, chance: random.Random) -> str | None:
         kind = chance.choice(KINDS)

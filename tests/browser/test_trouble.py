@@ -9,7 +9,7 @@ import pytest
 from tests.browser.chaos_proxy import KINDS, ChaosProxy
 
 MESSAGES = 1000
-BATCH = 10
+BATCH = 5
 SCRIPTS = (
     "Grüße Ελληνικά Русский Հայերեն ქართული עברית العربية हिन्दी বাংলা தமிழ் ไทย "
     "ខ្មែរ አማርኛ ᏣᎳᎩ 中文 日本語 한국어 ᚠᛇᚻ 𐌰𐌱 😀👩‍👩‍👧"
@@ -57,7 +57,7 @@ def test_every_message_once_and_in_order_whatever_the_connection_does(tab, serve
         tab.visit(proxy.url)
         tab.open(emulator.create_channel("anna"))
         tab.wait_for(1)
-        proxy.trouble = 0.2
+        proxy.trouble = 0.3
 
         def between(number):
             if number == MESSAGES // 2:
