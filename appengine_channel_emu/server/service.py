@@ -39,7 +39,7 @@ CONNECTION_LIMIT = 20_000
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
 
-_WARNINGS = ("presence_failed", "unclean_start", "store_failed", "message_mended")
+_WARNINGS = ("presence_failed", "request_cut", "unclean_start", "store_failed", "message_mended")
 
 
 class Service:
