@@ -57,6 +57,7 @@ class Front:
     """
 
     def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+        self._broker = broker
         # An app that has `builtins: remote_api` or a handler of its own there keeps it.
         self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
@@ -130,7 +131,10 @@ class Front:
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
         cpu = environ.get("channel_emu.cpu_seconds")
-        self.accounts.add(path, held, cpu, bool(environ.get("channel_emu.cut")))
+        cut = bool(environ.get("channel_emu.cut"))
+        self.accounts.add(path, held, cpu, cut)
+        if cut:
+            self._broker.note(*_cut_event(path, held, cpu))
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),
@@ -140,6 +144,14 @@ class Front:
             held,
             f" (cpu {cpu:.3f} s)" if cpu is not None else "",
         )
+
+
+def _cut_event(path: str, held: float, cpu: float | None) -> tuple[str, str]:
+    used = "" if cpu is None else f" with {cpu:.2f} s of CPU"
+    return "request_cut", (
+        f"{printable(path)} was cut at its deadline, after {held:.1f} s{used}. "
+        "A page that waits for news should open a channel (Channel API) in place of a long request."
+    )
 
 
 def printable(text: str) -> str:
