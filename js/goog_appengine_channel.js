@@ -1,13 +1,13 @@
 /**
- * The browser client of the Channel API emulator: goog.appengine.Channel. Apache-2.0.
+ * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
  * A transport asks for one URL and answers once. A link polls through it, hides losses of the connection, and hands on
- * each message once and in order. A Socket is what the page holds. Written in ES5, served as it stands.
+ * each message once and in order. A Socket is what the page holds.
  */
 (function () {
   'use strict';
 
-  // The page may have a Closure library of its own; a top-level `const goog` is no property of window.
+  // A page's own Closure library stays. (A top-level `const goog` is no property of window.)
   var root = typeof goog === 'undefined' ? window.goog = {} : goog;
   var api = root.appengine = root.appengine || {};
   var given = api.Socket || {}; // What the page set before the script arrived.
@@ -15,7 +15,7 @@
   var CONNECT_SECONDS = 10; // How long open() tries before it says that nobody is there.
   var ANSWER_SECONDS = 10; // What an answer may take beyond the wait asked for.
   var sockets = []; // Those that are not closed.
-  var newest, sendNoted; // The socket opened last; whether the page was told about send().
+  var newest, sendNoted; // The socket opened last; has the page been told about send()?
 
   if (api.Channel && api.Channel.emulated) return; // The script is on the page twice.
 
@@ -26,7 +26,7 @@
     return window.performance ? performance.now() : +new Date();
   }
 
-  // Transports ask for `url`, call done(status, body, reason) once (status 0: no answer), and return a way to give up.
+  // Transports ask for `url`, call done(status, body, reason) once, status 0 for no answer, and return how to give up.
 
   /** Without credentials: browsers give such requests connections of their own, beside the app's. */
   function byFetch(url, done) {
@@ -62,14 +62,14 @@
   /** Opens a socket of the emulator and polls it until it is closed or lost. */
   function connect(socket, base, token) {
     var transports = window.fetch ? [byFetch, byXhr] : [byXhr]; // The first is in use.
-    var id, wait, after = 0; // `after`: the number of the last message that arrived.
-    var since = now(), patience = CONNECT_SECONDS; // Since when it does not work (0: it works); how long to try.
-    var fails = 0, lost, quick; // Failures since all was well; did the last request fail; polls that did not wait.
-    var host = base, alias, probing, probes = 0; // Where to poll; another name of it, tried by a short poll.
-    var turn = 0, timer, cancel; // Of the request under way, if there is a `cancel`.
-    var over;
+    var id, wait, over;
+    var after = 0; // The number of the last message that arrived.
+    var since = now(), patience = CONNECT_SECONDS; // Since when it does not work, or 0; for how long to try.
+    var fails = 0, lost, quick; // Failures since all was well; did the last request fail? Polls that did not wait.
+    var host = base, alias, probing, probes = 0; // Where to poll; another name of it, which may not work.
+    var turn = 0, timer, cancel; // Of the request under way: between requests there is no `cancel`.
 
-    /** Gives up the request under way, or the pause before the next. */
+    /** Gives up the request under way, or the pause before one. */
     function stop() {
       var giveUp = cancel || nothing;
       turn++;
@@ -78,7 +78,7 @@
       giveUp();
     }
 
-    /** `use` returns whether the JSON of the answer is of use. */
+    /** `use` gets the JSON of the answer, and says whether it is of use. */
     function ask(url, seconds, use) {
       var mine = ++turn;
       function done(status, body, reason) {
@@ -86,13 +86,12 @@
         if (mine !== turn) return; // Given up.
         stop();
         body = (body || '').trim();
-        if (status !== 200) return fail(status, body && body.length < 99 && body[0] !== '<' ? body : reason);
+        if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
         try { reply = JSON.parse(body); } catch (error) { /* Half an answer, or HTML. */ }
         if (!reply || !use(reply)) fail(0);
       }
       function silent() { done(0); }
       timer = setTimeout(silent, seconds * 1000);
-      cancel = nothing;
       try { cancel = transports[0](url, done); } catch (error) { setTimeout(silent, 0); }
     }
 
@@ -137,19 +136,19 @@
       if (id) poll(); else open();
     }
 
-    /** Goes on after a good answer, which may be `well` enough to show that long polls last. */
+    /** Goes on after a good answer; `well`: it shows that long polls work. */
     function works(well) {
       lost = false;
       since = 0;
       quick = well ? 0 : quick + 1;
       if (well) fails = 0;
-      // Not by a timer, which is slow in a hidden page, and before the handlers, which may be slow anywhere.
+      // By no timer, which is slow in a hidden page, and before the handlers, which may be slow anywhere.
       if (quick > 100) timer = setTimeout(poll, 100); else poll();
     }
 
-    /** Tries again, at once the first time and then ever more slowly; or gives up. */
+    /** Tries again, at once and then ever more slowly; or gives up. */
     function fail(status, text) {
-      // The emulator's own words end a socket. Other 401s and 410s are a proxy's.
+      // In the emulator's own words; others are a proxy's.
       var refused = (status === 401 || status === 410) && /^\w+(\+\w+)+\.$/.test(text);
       if (over) return;
       if (probing && !refused) {
@@ -172,7 +171,7 @@
       timer = setTimeout(next, Math.min(2000, 25 << Math.min(fails, 9)) * (0.5 + Math.random() / 2));
     }
 
-    /** Tells the emulator that the page has closed the socket, by a request that outlives the page. */
+    /** Tells the emulator that the socket is closed, by a request that outlives the page. */
     function tell(leaving) {
       var url = base + 'close?socket=' + id;
       try {
@@ -201,7 +200,7 @@
   }
 
   /**
-   * A page's connection to a channel; Channel.open makes it. Its onopen, onmessage, onerror, onclose may be assigned.
+   * An open channel. Pages may assign its onopen, onmessage, onerror and onclose.
    * @constructor
    * @param {string} token
    * @param {Object=} handler
@@ -223,18 +222,17 @@
     this.link_.open();
   }
 
-  /** Closes the socket: at once for the page, which hears of it in onclose, a moment later. */
+  /** Closes the socket at once; onclose follows. */
   Socket.prototype.close = function () {
     var socket = this;
     function report() { emit(socket, 'onclose', [{}]); }
     if (!end(socket, true)) return;
-    // Timers are slow in hidden pages.
     if (window.Promise) Promise.resolve().then(report); else setTimeout(report, 0);
   };
 
   /**
-   * Posts to the app's /_ah/channel/receive, as the SDK's development server did.
-   * @return {boolean} false if the socket is not open
+   * Posts to the app's /_ah/channel/receive, as the SDK's script did.
+   * @return {boolean} whether the socket is open
    */
   Socket.prototype.send = function (data) {
     if (this.readyState !== OPEN) return false;
@@ -249,7 +247,7 @@
   Socket.Handler.prototype = {onopen: nothing, onmessage: nothing, onerror: nothing, onclose: nothing};
   Socket.ReadyState = {CONNECTING: CONNECTING, OPEN: OPEN, CLOSING: CLOSING, CLOSED: CLOSED};
 
-  /** Calls a handler with each of the arguments; one call at a time, whatever the handlers do. */
+  /** Calls a handler with each of `args`; one call at a time, whatever the handlers do. */
   function emit(socket, name, args) {
     var events = socket.events_, event;
     args.forEach(function (arg) { events.push([name, arg]); });
@@ -280,7 +278,7 @@
     return true;
   }
 
-  /** Adds the hidden element that a socket had in production: pages remove it to be rid of the socket. */
+  /** Production's sockets had a hidden element, and pages remove it to be rid of the socket. */
   function addFrame(socket) {
     var frame = document.createElement('iframe');
     frame.id = 'wcs-iframe';
@@ -299,14 +297,15 @@
 
   /** Closes the socket if its element is gone. */
   function isInPage(socket) {
-    var frames = document.querySelectorAll('#wcs-iframe'), removed = now(), i;
+    var copies = document.querySelectorAll('#wcs-iframe'), removed = now(), i;
     if (socket.readyState === CLOSED) return false;
-    for (i = 0; i < frames.length; i++) {
-      // `body.innerHTML += ...` leaves a copy in its place, which is not taken.
-      if (frames[i] === socket.frame_ || !frames[i].taken_) return watch(socket, frames[i]);
+    if (document.documentElement.contains(socket.frame_)) return watch(socket, socket.frame_);
+    for (i = 0; i < copies.length; i++) {
+      // `body.innerHTML += ...` leaves a copy in its place, not taken.
+      if (!copies[i].taken_) return watch(socket, copies[i]);
     }
     end(socket, true);
-    // No onclose (production had none) if the page now opens another: it may do that in onclose, too, for ever.
+    // Production called nothing. No onclose if the page opens another socket: it may do so in onclose, too, for ever.
     setTimeout(function () {
       if (newest === socket || newest.opened_ < removed - 50) emit(socket, 'onclose', [{}]);
     }, 1000);
@@ -320,8 +319,7 @@
   }
 
   on(window, 'onpagehide' in window ? 'pagehide' : 'unload', function (link, kept, socket) {
-    // A page with a request under way would not be kept.
-    if (kept) link.pause(); else end(socket, true, true);
+    if (kept) link.pause(); else end(socket, true, true); // A page with a request under way is not kept.
   });
   on(window, 'pageshow', function (link, kept) { if (kept) link.wake(); });
   on(window, 'online', function (link) { link.wake(); });
@@ -329,7 +327,7 @@
 
   /**
    * @constructor
-   * @param {string} token what the app got from create_channel
+   * @param {string} token from create_channel
    */
   function Channel(token) {
     this.token_ = token;
@@ -338,7 +336,8 @@
   Channel.emulated = true;
 
   /**
-   * @param {Object=} handler its onopen, onmessage, onerror and onclose are copied to the socket
+   * Opens a socket with the onopen, onmessage, onerror and onclose of `handler`.
+   * @param {Object=} handler
    * @return {Socket}
    */
   Channel.prototype.open = function (handler) {
@@ -356,13 +355,13 @@
     return (found[1] === location.protocol + '//' + location.host ? '' : found[1]) + found[2];
   }
 
-  /** BASE_URL as it stands. Pages put an origin before it, even where it has one. */
+  /** Pages put an origin before BASE_URL, even where it has one. */
   function baseUrl() {
     return String(Socket.BASE_URL).replace(/^(https?:\/\/.*?)https?:\/\/[^\/]*/, '$1').replace(/\/?$/, '/');
   }
 
   Socket.BASE_URL = given.BASE_URL || scriptBase();
-  // Without effect: a long poll brings messages sooner, and with less traffic, than any interval.
+  // Without effect: long polls bring messages sooner, and with less traffic, than any interval.
   Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500;
   api.Socket = Socket;
   api.Channel = Channel;

@@ -9,8 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import waitress
@@ -30,7 +30,14 @@ log = logging.getLogger("channel_emu.instance")
 class AppSpec:
     """Which app, and how it is run.
 
-    `target` is `module:callable`; `address` the emulator's `host:port`; `threads` how many requests run at a time.
+    target:       `module:callable`; the callable may be dotted.
+    folder:       first on the app's sys.path, and its current folder.
+    address:      `host:port` at which the app reaches the emulator.
+    python:       the interpreter.
+    threads:      how many requests an instance runs at a time, where `threadsafe`.
+    threadsafe:   False: one request at a time, on the instance's main thread, in up to `instances` instances.
+    environ:      added to the environment of the process, and to the environ of each request.
+    timeout_page: body and MIME type of the answer to a request that overran its deadline; None: a page of ours.
     """
 
     target: str
@@ -38,6 +45,10 @@ class AppSpec:
     address: str
     python: str = sys.executable
     threads: int = 16
+    threadsafe: bool = True
+    instances: int = 4
+    environ: Mapping[str, str] = field(default_factory=dict)
+    timeout_page: tuple[bytes, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,7 @@ class Instance:
             process = SupervisedProcess(
                 [spec.python, str(RUNNER), json.dumps(settings)],
                 folder=str(spec.folder),
-                environ=_environment(spec.address),
+                environ=_environment(spec),
                 inherited=[writing],
                 remove=self._socket_folder,
             )
@@ -186,14 +197,18 @@ def _folder_time(folder: str) -> float:
         return 0.0
 
 
-def _environment(address: str) -> dict[str, str]:
-    """Ours, with what leads the app's server API to the emulator."""
-    host, _, port = address.rpartition(":")
+def _environment(spec: AppSpec) -> dict[str, str]:
+    """Ours and the app's, with what leads its server API to the emulator."""
+    host, _, port = spec.address.rpartition(":")
     paths = [str(COMPAT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {
-        "CHANNEL_EMULATOR_HOST": address,
-        "API_HOST": host,
-        "API_PORT": port,
-        "SERVER_SOFTWARE": "Development/2.0",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
+    return (
+        os.environ
+        | spec.environ
+        | {
+            "CHANNEL_EMULATOR_HOST": spec.address,
+            "API_HOST": host,
+            "API_PORT": port,
+            "SERVER_SOFTWARE": "Development/2.0",
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+    )

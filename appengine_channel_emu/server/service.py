@@ -113,6 +113,8 @@ class Service:
         broker = Broker(SystemClock(), options, posts, state, keep_changes=self._store is not None)
         if posts is not None:
             posts.broker = broker
+        for event in broker.events.after(0):
+            _log_event(event)
         broker.events.listen(_log_event)
         return broker
 

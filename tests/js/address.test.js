@@ -21,6 +21,7 @@ test('BASE_URL comes from the script\'s own address', () => {
   // A copy of the script, and another script of that name, say nothing about the emulator.
   assert.equal(baseOf(`${ORIGIN}/static/channel.js`), '/_ah/channel/');
   assert.equal(baseOf('https://cdn.example/jsapi'), '/_ah/channel/');
+  assert.equal(baseOf('https://cdn.example/google/jsapi?key=1'), '/_ah/channel/');
   assert.equal(baseOf(undefined, { src: '' }), '/_ah/channel/');
 });
 

@@ -73,10 +73,17 @@ test('an alias that has stopped working is not tried for ever', async () => {
   for (let turn = 0; turn < 200; turn++) {
     if (!page.waiting.length) await page.advance(100);
     else if (hostOf(page.request) === ALIAS) await page.request.cut();
-    else if (page.request.query.wait === '0') await page.request.answer(200, { messages: [], next: 0 });
-    else await page.advance(25000).then(() => page.request.answer(200, { messages: [], next: 0 }));
+    else if (turn % 5) await page.request.answer(200, { messages: [], next: 0 });
+    else await page.request.cut();
   }
   assert.ok(page.requests.filter((request) => hostOf(request) === ALIAS).length <= 5);
+});
+
+test('with a BASE_URL relative to the page there is no alias', async () => {
+  const page = new Page();
+  page.appengine.Socket.BASE_URL = 'channel/';
+  await page.connected({ alias: ALIAS });
+  assert.equal(page.request.url, 'channel/poll?socket=S1&after=0&wait=25');
 });
 
 test('with an absolute BASE_URL the alias takes its path', async () => {

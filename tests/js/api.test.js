@@ -117,6 +117,21 @@ test('close() while messages are handed out: the rest are not delivered', async 
   assert.deepEqual(page.waiting, []);
 });
 
+test('messages that arrive while a handler is at a dialogue wait for their turn', async () => {
+  const page = new Page({ without: ['fetch'] });
+  const seen = [];
+  await page.connected({}, {
+    onmessage(event) {
+      seen.push(`${event.data} begins`);
+      // Old browsers go on with the page's requests while alert() is open.
+      if (event.data === 'a') page.request.finish('answered', { status: 200, reason: '', body: '{"messages":["c"],"next":3}' });
+      seen.push(`${event.data} ends`);
+    },
+  });
+  await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
+  assert.deepEqual(seen, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+});
+
 test('a handler that opens another socket disturbs neither', async () => {
   const page = new Page();
   let second;
@@ -136,8 +151,10 @@ test('close() tells the emulator once, and onclose comes once', async () => {
   socket.close();
   socket.close();
   await page.advance(120000);
+  await page.fire('window', 'online');
   assert.deepEqual(calls(socket), ['onopen', 'onclose']);
   assert.deepEqual(page.beacons, ['/_ah/channel/close?socket=S1']);
+  assert.ok(page.document.observers.every((observer) => observer.gone));
   assert.deepEqual(page.waiting, []);
 });
 

@@ -132,28 +132,44 @@ test('a page that reconnects by removing the element, and in onclose, settles to
   assert.deepEqual(page.waiting.map((request) => request.query.socket), ['S2']);
 });
 
-test('an element that moves, or is copied by innerHTML, keeps its socket', async () => {
+test('an element that moves keeps its socket, and still stands for it', async () => {
   const page = new Page();
-  const socket = await page.connected();
   const { body } = page.document;
-  const wrapper = body.appendChild(page.document.createElement('div'));
+  const socket = await page.connected();
   const frame = frames(page)[0];
+  const wrapper = body.appendChild(page.document.createElement('div'));
   body.removeChild(frame);
   wrapper.appendChild(frame);
   await settle();
-  body.rewrite();
-  body.appendChild(page.document.createElement('p'));
+  assert.equal(socket.readyState, 1);
+  wrapper.removeChild(frame);
   await settle();
-  assert.equal(socket.readyState, 3); // rewrite() drops what is nested.
+  assert.equal(socket.readyState, 3);
+});
 
-  const other = await page.connected();
-  const third = page.open();
+test('`body.innerHTML += ...` copies the elements: the copies stand for the sockets', async () => {
+  const page = new Page();
+  const { body } = page.document;
+  const first = await page.connected();
+  const second = page.open();
   body.rewrite();
   await settle();
-  assert.deepEqual([other.readyState, third.readyState], [1, 0]);
-  other.close();
+  assert.deepEqual([first.readyState, second.readyState], [1, 0]);
+  first.close();
   assert.equal(frames(page).length, 1);
   body.removeChild(frames(page)[0]);
   await settle();
-  assert.equal(third.readyState, 3);
+  assert.equal(second.readyState, 3);
+});
+
+test('an element of that name of the page\'s own is left alone', async () => {
+  const page = new Page();
+  const own = page.document.body.appendChild(page.document.createElement('iframe'));
+  own.id = 'wcs-iframe';
+  const socket = await page.connected();
+  page.document.body.removeChild(own);
+  await settle();
+  assert.equal(socket.readyState, 1);
+  socket.close();
+  assert.deepEqual(frames(page), []);
 });

@@ -138,7 +138,7 @@ for (const text of ['Invalid+token.', 'Token+timed+out.']) {
     const [, error] = socket.log[1];
     assert.ok(Number.isInteger(error.code));
     await page.advance(120000);
-    assert.deepEqual(page.waiting, []);
+    assert.deepEqual([page.waiting, page.beacons], [[], []]);
   });
 }
 
@@ -184,6 +184,8 @@ test('XMLHttpRequest takes over while it connects if fetch fails, and stays', as
   await page.request.answer(401, '<html>Sign in</html>', 'Unauthorized'); // Without cookies.
   assert.equal(page.request.kind, 'xhr');
   await page.request.answer(200, OPENED);
+  assert.equal(page.request.kind, 'xhr');
+  await page.request.cut();
   assert.equal(page.request.kind, 'xhr');
 });
 

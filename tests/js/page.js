@@ -164,6 +164,10 @@ class Node {
     return this.children.flatMap((child) => [child, ...child.all()]);
   }
 
+  contains(other) {
+    return this.all().includes(other);
+  }
+
   /** What `body.innerHTML += '…'` does: every child is written out and read in again. */
   rewrite() {
     const old = this.children;
