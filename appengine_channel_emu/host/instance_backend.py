@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host import proxy
@@ -88,15 +88,17 @@ class InstanceBackend:
             return _app_failed(result["failure"], start_response)
         return proxy.write_answer(answer, environ, start_response)
 
-    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """See `Backend`."""
+    def post(
+        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, str] | None = None
+    ) -> int:
+        """See `Backend`; `environ` is what the app's environ has beside the request."""
         import io
 
         instance = self._current()
         if instance.failure is not None:
             raise BackendUnavailable("The app could not be imported.")
         host, _, port = self._spec.address.rpartition(":")
-        internal = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port}
+        internal = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port, **(environ or {})}
         fields = {
             "Host": self._spec.address,
             "Content-Type": content_type,
@@ -151,7 +153,8 @@ class InstanceBackend:
 def _at_the_front(environ: WSGIEnvironment) -> dict[str, Any]:
     """What the app would read in its environ if it were at the front."""
     names = ("REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.url_scheme")
-    return {name: environ[name] for name in names if name in environ}
+    found = {name: environ[name] for name in names if name in environ}
+    return found | dict(environ.get("channel_emu.environ", {}))
 
 
 def _failure_page(failure: ImportFailure, start_response: StartResponse) -> Iterable[bytes]:
