@@ -6,10 +6,10 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
-from appengine_channel_emu.host.app_yaml.handlers import Static
+from appengine_channel_emu.host.app_yaml.handlers import Static, wsgi_target
 from appengine_channel_emu.host.app_yaml.reader import default_target
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.instance import AppSpec
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-SCRIPTS = "channel_emu_scripts:app"
-"""The callable that hands a request to one of several scripts; see compat/channel_emu_scripts.py."""
+NO_SCRIPT = "channel_emu_shim:install"
+"""Something to import at the start where every script's name comes out of the url."""
 
 PRESENCE_PATHS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/")
 
@@ -39,7 +39,7 @@ class Scripts(Protocol):
     def stop(self) -> None: ...
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
     def post(
-        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, str] | None = None
+        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, Any] | None = None
     ) -> int: ...
 
 
@@ -64,20 +64,17 @@ class AppBackend:
     ) -> None:
         self._config = config
         self._sign_in = sign_in
-        targets = _targets(config)
         self._scripts: Scripts | None = None
-        if targets:
-            self._one_script = len(targets) == 1 and _is_fixed(config)
-            several = {} if self._one_script else {"CHANNEL_EMU_SCRIPTS": " ".join(filter(None, targets))}
+        if any(isinstance(handler, Script) for handler in config.handlers):
             spec = AppSpec(
-                target=targets[0] if self._one_script else SCRIPTS,
+                target=_first_target(config),
                 folder=config.folder,
                 address=address,
                 python=python,
                 threads=threads,
                 threadsafe=config.threadsafe,
                 instances=instances,
-                environ={**process_environ(config, address), **several},
+                environ=process_environ(config, address),
                 timeout_page=_timeout_page(config),
             )
             self._scripts = make_scripts(spec)
@@ -139,9 +136,10 @@ class AppBackend:
         taken = self._handler_of(path)
         if taken is None or not isinstance(taken[0], Script):
             return 404
-        assert self._scripts is not None
-        environ = self._environ_for(taken[0], taken[1], None)
-        return self._scripts.post(path, body, content_type, timeout, environ)
+        told = self._told_to_scripts(taken[0], taken[1], None)
+        if self._scripts is None or told is None:
+            return 404
+        return self._scripts.post(path, body, content_type, timeout, told)
 
     def _run(
         self,
@@ -151,16 +149,24 @@ class AppBackend:
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
-        assert self._scripts is not None
+        told = self._told_to_scripts(handler, match, user)
+        if self._scripts is None or told is None:
+            return _no_handler(match.string, start_response)
         strip_request(environ)
-        environ["channel_emu.environ"] = self._environ_for(handler, match, user)
+        environ.update(told)
         return self._scripts(environ, finished(start_response))
 
-    def _environ_for(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, str]:
-        target = _target(self._config, handler, match)
-        found = request_environ(user)
-        found["PATH_TRANSLATED"] = str(self._config.folder / f"{target.partition(':')[0].replace('.', '/')}.py")
-        return found if self._one_script else {**found, "channel_emu.script": target}
+    def _told_to_scripts(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, Any] | None:
+        """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
+        target = handler.target(match)
+        target = default_target(self._config) if target == "auto" else target
+        if handler.fixed_target is None and not _is_of_app(target, self._config.folder):
+            return None
+        script = self._config.folder / f"{target.partition(':')[0].replace('.', '/')}.py"
+        return {
+            "channel_emu.target": target,
+            "channel_emu.app_environ": {**request_environ(user), "PATH_TRANSLATED": str(script)},
+        }
 
     def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
         for handler in self._config.handlers:
@@ -172,19 +178,21 @@ class AppBackend:
         return next(iter(self._matches(path)), None)
 
 
-def _targets(config: AppConfig) -> list[str]:
-    """The scripts that can be named beforehand, each once; an empty name stands for those that cannot."""
-    found = [handler.fixed_target or "" for handler in config.handlers if isinstance(handler, Script)]
-    return list(dict.fromkeys(default_target(config) if name == "auto" else name for name in found))
+def _first_target(config: AppConfig) -> str:
+    """The script to import at the start: that of "/", or else the last one, which most often takes what is left."""
+    scripts = [handler for handler in config.handlers if isinstance(handler, Script) and handler.fixed_target]
+    chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
+    if chosen is None:
+        return NO_SCRIPT
+    return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
 
 
-def _is_fixed(config: AppConfig) -> bool:
-    return all(handler.fixed_target for handler in config.handlers if isinstance(handler, Script))
-
-
-def _target(config: AppConfig, handler: Script, match: re.Match[str]) -> str:
-    target = handler.target(match)
-    return default_target(config) if target == "auto" else target
+def _is_of_app(target: str, folder: Path) -> bool:
+    """Whether a target that a visitor's url has named is a module of the app's, and no other that could be imported."""
+    names = target.replace(":", ".").split(".")
+    if len(names) < 2 or not all(name.isidentifier() for name in names):
+        return False
+    return (folder / f"{names[0]}.py").is_file() or (folder / names[0]).is_dir()
 
 
 def _refusal(
