@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
+from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 
 if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig
     from appengine_channel_emu.host.backend import Backend
 
-NEEDS_SDK = (
-    "{path} is for the runtime {runtime}. This version does not run Google's SDK: try the app under Python 3 with "
-    "--no-sdk. google.appengine.api.channel and users are there; what else it imports of the SDK is not."
-)
-
-
 def run(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     parser = Parser(prog="channel-emu serve", description="Run the emulator, in front of an app or alone.")
     add_flags(parser)
+    parser.epilog = "What follows -- is for dev_appserver.py, for an app that Google's SDK runs."
+    argv, sdk_arguments = _split(argv)
     options = parser.parse(argv)
     try:
         settings = load(vars(options), os.environ, Path.cwd())
@@ -35,37 +32,40 @@ def run(argv: Sequence[str]) -> int:
         parser.error(str(error))
     _log_to_stderr(settings)
     try:
-        return _serve(target, settings)
-    except _CannotServe as error:
+        return _serve(target, settings, sdk_arguments)
+    except CannotStart as error:
         print(f"channel-emu: {error}", file=sys.stderr)
         return COULD_NOT_START
 
 
-class _CannotServe(Exception):
-    """The app is not one that can be served; the text says why."""
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our arguments, and those behind `--`."""
+    words = list(argv)
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
 
 
-def _serve(target: Target, settings: Settings) -> int:
+def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> int:
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.server.run import serve
 
+    if isinstance(target, AppYaml) and not settings.no_sdk:
+        from appengine_channel_emu.cli.sdk_door import sdk_backend
+        from appengine_channel_emu.host.legacy_app import read_legacy_app
+
+        legacy = read_legacy_app(target.path)
+        if legacy is not None:
+            return serve(settings, sdk_backend(legacy, settings, sdk_arguments))
+    if sdk_arguments:
+        raise CannotStart(f"{sdk_arguments[0]}: what follows -- is for dev_appserver.py, which does not run this app.")
     if isinstance(target, AppYaml):
-        config = _app_config(target, settings)
+        from appengine_channel_emu.host.app_backend import read_config
+
+        config = read_config(target.path)
         return serve(settings, lambda address: _app_backend(config, settings, address))
     return serve(settings, lambda address: _backend(target, settings, address))
-
-
-def _app_config(target: AppYaml, settings: Settings) -> AppConfig:
-    from appengine_channel_emu.host.app_backend import read_config
-    from appengine_channel_emu.host.backend import CannotStart
-
-    try:
-        config = read_config(target.path)
-    except CannotStart as error:
-        raise _CannotServe(str(error)) from None
-    if config.is_legacy_python and not settings.no_sdk:
-        raise _CannotServe(NEEDS_SDK.format(path=target.path, runtime=config.runtime))
-    return config
 
 
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
