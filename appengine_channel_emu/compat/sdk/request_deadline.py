@@ -15,6 +15,7 @@ REQUEST_HEADER = "HTTP_CHANNEL_EMU_REQUEST"
 RESULT_HEADER = "Channel-Emu-Result"
 ERROR_HEADER = "X-Appengine-Error-Code"
 TICK_SECONDS = 0.05
+CHECK_INTERVAL = sys.getcheckinterval()
 HANG_SECONDS = 0.25
 """Past the grace; then the warden takes the worker for one that cannot help itself."""
 
@@ -175,6 +176,9 @@ def sleep(seconds):
     until = _now() + seconds
     _sleep(min(seconds, TICK_SECONDS))
     while True:
+        # The interpreter looks for the error once in a hundred steps.
+        for _ in xrange(CHECK_INTERVAL):
+            pass
         left = until - _now()
         if left <= 0:
             return

@@ -10,10 +10,12 @@ from google.appengine.api import channel, namespace_manager, users
 from google.appengine.ext import deferred, ndb
 from google.appengine.runtime import DeadlineExceededError
 
+INSTANCE = os.urandom(8).encode('hex')
+
 PAGE = u"""<!doctype html>
 <html><head><title>Notes</title><link rel="stylesheet" href="/static/style.css"></head><body>
 <p id="who">%(who)s</p><p id="state">waiting</p>
-<form id="form"><input id="text" name="text"><button>Add</button></form><ul id="notes">%(notes)s</ul>
+<form id="form"><input id="text" name="text"><button>Add</button></form><ul id="lines">%(notes)s</ul>
 <p id="here"></p>
 <script src="/_ah/channel/jsapi"></script>
 <script>
@@ -24,7 +26,7 @@ var socket = new goog.appengine.Channel('%(token)s').open({
     if (data.here) { document.getElementById('here').textContent = data.here.join(' '); return; }
     var item = document.createElement('li');
     item.textContent = data.text;
-    document.getElementById('notes').appendChild(item);
+    document.getElementById('lines').appendChild(item);
   },
   onerror: function(error) { document.getElementById('state').textContent = 'error ' + error.code; },
   onclose: function() {}
@@ -118,7 +120,7 @@ class Environ(webapp2.RequestHandler):
         environ = dict((name, self.request.environ.get(name)) for name in names)
         environ['headers'] = sorted(name for name in self.request.environ if 'EMU' in name or 'FAKE' in name)
         environ['url'] = self.request.url
-        environ['pid'] = os.getpid()
+        environ['instance'] = INSTANCE
         self.response.write(json.dumps(environ))
 
 
