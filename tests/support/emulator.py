@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ STOP_SECONDS = 15
 class RunningEmulator:
     """One emulator. `arguments` are those of `channel-emu serve`; its port is chosen at the first start and kept.
 
-    Use it as a context manager. What it writes to standard error goes to the file `log`.
+    `extra` comes last. Use it as a context manager. What it writes to standard error goes to the file `log`.
     """
 
-    def __init__(self, *arguments: str, log: Path, state_dir: Path | str = "none") -> None:
+    def __init__(
+        self, *arguments: str, log: Path, state_dir: Path | str = "none", extra: Sequence[str] = ()
+    ) -> None:
         self._arguments = [*arguments, "--state-dir", str(state_dir)]
-        self._log = log
+        self._extra = extra
+        self.log = log
         self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10))
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
@@ -42,12 +46,13 @@ class RunningEmulator:
     def start(self) -> None:
         """Returns when the ready line has come."""
         command = [sys.executable, "-m", "appengine_channel_emu", "serve", *self._arguments, "--port", str(self.port)]
-        with self._log.open("a") as log:
+        command += self._extra
+        with self.log.open("a") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         found = READY.fullmatch(line)
-        assert found, f"no ready line but {line!r}:\n{self._log.read_text()}"
+        assert found, f"no ready line but {line!r}:\n{self.log.read_text()}"
         self.url, self.port = found[1], int(found[2])
 
     def stop(self) -> int | None:

@@ -23,7 +23,7 @@ var socket = new goog.appengine.Channel('%(token)s').open({
   onopen: function() { document.getElementById('state').textContent = 'open'; },
   onmessage: function(message) {
     var data = JSON.parse(message.data);
-    if (data.here) { document.getElementById('here').textContent = data.here.join(' '); return; }
+    if (data.here) { document.getElementById('here').textContent = data.here.join(' ') + ' from ' + data.from; return; }
     var item = document.createElement('li');
     item.textContent = data.text;
     document.getElementById('lines').appendChild(item);
