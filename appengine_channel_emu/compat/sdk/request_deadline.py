@@ -11,6 +11,8 @@ import sys
 import thread
 import time
 
+import front_address
+
 REQUEST_HEADER = "HTTP_CHANNEL_EMU_REQUEST"
 RESULT_HEADER = "Channel-Emu-Result"
 ERROR_HEADER = "X-Appengine-Error-Code"
@@ -205,7 +207,7 @@ def install(settings, reporter):
 def _answer(settings, deadline, call, environ, start_response):
     front = _from_front(settings, environ)
     if front is None:
-        _lead_to_front(settings, environ)
+        front_address.lead_to_front(settings["address"], settings["port"], environ)
     else:
         environ.update(front)
     started = []
@@ -248,15 +250,6 @@ def _same(one, other):
     if len(one) != len(other):
         return False
     return not sum(ord(a) ^ ord(b) for a, b in zip(one, other))
-
-
-def _lead_to_front(settings, environ):
-    """A request of the dev server's own (task queue, cron): the app shall name no port but the front's."""
-    if environ.get("HTTP_HOST", "").endswith(":%d" % settings["port"]):
-        environ["HTTP_HOST"] = settings["address"]
-        environ["HTTP_X_APPENGINE_SERVER_NAME"], _, port = settings["address"].rpartition(":")
-        environ["HTTP_X_APPENGINE_SERVER_PORT"] = port
-        environ["HTTP_X_APPENGINE_DEFAULT_VERSION_HOSTNAME"] = settings["address"]
 
 
 def _limit(settings, environ, front):

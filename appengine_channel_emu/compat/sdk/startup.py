@@ -25,6 +25,7 @@ keeps_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 try:
     import app_folder
     import channel_stub
+    import front_address
     import request_deadline
     import warden
     from google.appengine.tools.devappserver2.python.runtime import sandbox
@@ -45,6 +46,7 @@ def enable_sandbox(config):
     _enable_sandbox(config)
     app_folder.keep_clean(config.application_root)
     channel_stub.install(library)
+    front_address.install(settings["address"], settings["port"])
     request_deadline.install(settings, reporter)
 
 
