@@ -51,6 +51,13 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.server.run import serve
 
+    if settings.upstream is not None:
+        from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+
+        if settings.app is not None:
+            raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
+        upstream, deadline = settings.upstream, settings.request_deadline
+        return serve(settings, lambda address: UpstreamBackend(upstream, address, deadline))
     if isinstance(target, AppYaml) and not settings.no_sdk:
         from appengine_channel_emu.cli.sdk_door import sdk_backend
         from appengine_channel_emu.host.legacy_app import read_legacy_app
