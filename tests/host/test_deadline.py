@@ -130,8 +130,9 @@ def test_a_handler_that_heeds_the_exception_costs_no_instance(handler, threadsaf
 
 def test_cpu_tells_a_spin_from_a_sleep(make_backend):
     backend = make_backend(APP, DEADLINE)
-    assert visit(backend, "/spin").environ["channel_emu.cpu_seconds"] > 0.5
-    assert visit(backend, "/sleep_long").environ["channel_emu.cpu_seconds"] < 0.2
+    # A ratio: on a busy machine a spin gets only its share.
+    spin = visit(backend, "/spin").environ["channel_emu.cpu_seconds"]
+    assert spin > 3 * visit(backend, "/sleep_long").environ["channel_emu.cpu_seconds"]
 
 
 @pytest.mark.parametrize("threadsafe", [True, False])
