@@ -15,7 +15,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support import parts
 
-COMPAT = Path(appengine_channel_emu.__file__).parent / "compat"
+COMPAT = Path(appengine_channel_emu.__file__).parent / "compat" / "path"
 CASES = Path(__file__).with_name("library_cases.py")
 MINORS = ["2.7", *(f"3.{minor}" for minor in range(6, 14))]
 
