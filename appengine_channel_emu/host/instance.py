@@ -18,7 +18,8 @@ from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection
 from appengine_channel_emu.host.process import SupervisedProcess
 
 RUNNER = Path(__file__).with_name("wsgi_runner.py")
-COMPAT = Path(__file__).parents[1] / "compat"
+COMPAT_PATH = Path(__file__).parents[1] / "compat" / "path"
+"""What an interpreter needs on its PYTHONPATH to find the Channel API."""
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
 
@@ -195,7 +196,7 @@ def _folder_time(folder: str) -> float:
 def _environment(spec: AppSpec) -> dict[str, str]:
     """Ours and the app's, with what leads its server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
-    paths = [str(COMPAT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
     return (
         os.environ
         | spec.environ
