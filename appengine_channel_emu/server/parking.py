@@ -21,11 +21,13 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
-from appengine_channel_emu.web.guard import POLL_PATH
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+BRIEF_BODY = 64 * 1024
+"""Bytes of a request that the loop serves by itself."""
 
 _WAITING = "channel_emu.waiting"
 
@@ -103,6 +105,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     lot: Lot
     loop: Loop
+    ours_alone = False
+    """Whether its port serves nothing of the app's."""
     requests: list[Any]
     events = 0
     _current: ParkingTask | None = None
@@ -199,22 +203,39 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 class Pools:
     """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
-    def __init__(self, loop: Loop, is_ours: Callable[[str], bool], own_threads: int, app_threads: int) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        is_ours: Callable[[str], bool],
+        is_brief: Callable[[str], bool],
+        own_threads: int,
+        app_threads: int,
+    ) -> None:
         self._loop = loop
         self._is_ours = is_ours
+        self._is_brief = is_brief
         self._own = ThreadedTaskDispatcher()
         self._own.set_thread_count(own_threads)
         self._app = ThreadedTaskDispatcher()
         self._app.set_thread_count(app_threads)
 
-    def add_task(self, channel: HTTPChannel) -> None:
+    def add_task(self, channel: ParkingChannel) -> None:
         """Queue the request at the head of `channel`."""
-        path = getattr(channel.requests[0], "path", "/") if channel.requests else "/"
-        # What waited and is ready, and what only begins to wait, takes no time.
-        if (path == POLL_PATH or channel.resumes) and self._loop.soon(channel):
+        request = channel.requests[0] if channel.requests else None
+        path = getattr(request, "path", "/")
+        if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
             return
-        pool = self._own if self._is_ours(path) else self._app
+        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
         pool.add_task(channel)
+
+    def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
+        """What takes no time needs no thread: handing it over and back costs several times what the work does."""
+        if channel.resumes:
+            return True
+        if request is None or not (channel.ours_alone or self._is_brief(path)):
+            return False
+        # With much unsent waitress waits for the loop to send it, which must not be the loop.
+        return not channel.total_outbufs_len and int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
         """End the threads."""

@@ -87,6 +87,11 @@ class Settings:
     port: int = setting(
         kinds.whole("PORT", 0, 65535), 8080, LISTENING, "port to listen on; 0 takes a free one",
     )
+    api_port: int | None = setting(
+        kinds.whole("PORT", 0, 65535), None, LISTENING,
+        "port of this machine for clients of the SDK's API server, which post to any path (default: none; "
+        "/rpc_http on the main port is always there)",
+    )
     trusted_proxy: str | None = setting(
         kinds.address_or_any(), None, LISTENING,
         "address of a proxy in front whose X-Forwarded-Proto, -Host and -For are believed; * is any",
