@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
         target = find_target(settings)
     except BadSetting as error:
         parser.error(str(error))
-    _log_to_stderr(settings)
+    log_to_stderr(settings)
     if isinstance(target, AppYaml):
         text = APP_YAML_NOT_SERVED.format(path=target.path, folder=target.path.parent)
         print(f"channel-emu: {text}", file=sys.stderr)
@@ -57,6 +57,7 @@ def _backend(target: Target, settings: Settings, address: str) -> Backend | None
     return InstanceBackend(spec, settings.request_deadline)
 
 
-def _log_to_stderr(settings: Settings) -> None:
+def log_to_stderr(settings: Settings) -> None:
+    """Everything but the ready line goes there (behaviour.md 12)."""
     level = settings.log_level.upper()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")
