@@ -11,7 +11,6 @@ gone the application still works on plain waitress, at a thread a poll.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.web.guard import POLL_PATH
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -95,15 +95,9 @@ class Lot:
 class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
-    def build_response_header(self) -> bytes:
-        """See waitress; the head is kept for the first of the body, so that both travel in one packet."""
-        self.channel.head = super().build_response_header()
-        return b""
-
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
         super().finish()
-        self.channel.write_soon(b"")
         self.channel.flush()
 
 
@@ -116,10 +110,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     loop: Loop
     requests: list[Any]
     events = 0
-    head = b""
-    """Of the answer that is being written, while none of it has been sent."""
-    at_once = False
-    """Whether the loop, which alone writes this, is to run the task at the head itself."""
     _current: ParkingTask | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
@@ -135,6 +125,11 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """See waitress; from here on nobody may name its descriptor, which may soon be another's."""
         with self.loop_lock:
             super().del_channel(map)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether its next task is one that was parked."""
+        return self._kept is not None
 
     @property
     def fileno_or_none(self) -> int | None:
@@ -158,14 +153,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self._current = task or ParkingTask(channel, request)
         return self._current
 
-    def received(self, data: bytes) -> bool:
-        """See waitress; what `Pools` leaves to the loop is run here, once waitress has let go of its locks."""
-        accepted = super().received(data)
-        while self.at_once:
-            self.at_once = False
-            self.service()
-        return bool(accepted)
-
     def service(self) -> None:
         """Run the task at the head, or go on with it; returns early when it is parked."""
         waiting, self._waiting = self._waiting, None
@@ -177,13 +164,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
         self.changed()
-
-    def write_soon(self, data: Any) -> int:
-        """See waitress."""
-        head, self.head = self.head, b""
-        if isinstance(data, bytes):
-            return int(super().write_soon(head + data))
-        return int(super().write_soon(head) + super().write_soon(data))
 
     def flush(self) -> None:
         """Send as much as the client takes."""
@@ -229,32 +209,33 @@ class Pools:
     """
 
     def __init__(
-        self, is_ours: Callable[[str], bool], is_brief: Callable[[str], bool], own_threads: int, app_threads: int
+        self,
+        loop: Loop,
+        is_ours: Callable[[str], bool],
+        is_brief: Callable[[str], bool],
+        own_threads: int,
+        app_threads: int,
     ) -> None:
+        self._loop = loop
         self._is_ours = is_ours
         self._is_brief = is_brief
-        self._loop_thread: int | None = None
         self._own = ThreadedTaskDispatcher()
         self._own.set_thread_count(own_threads)
         self._app = ThreadedTaskDispatcher()
         self._app.set_thread_count(app_threads)
 
-    def enter_loop(self) -> None:
-        """The calling thread is the loop's."""
-        self._loop_thread = threading.get_ident()
-
     def add_task(self, channel: ParkingChannel) -> None:
         """Queue the request at the head of `channel`."""
         request = channel.requests[0] if channel.requests else None
         path = getattr(request, "path", "/")
-        if threading.get_ident() == self._loop_thread and self._is_for_loop(channel, request, path):
-            channel.at_once = True
-        elif channel.ours_alone or self._is_ours(path):
-            self._own.add_task(channel)
-        else:
-            self._app.add_task(channel)
+        # What waited and is ready, and what only begins to wait, takes no time.
+        brief = path == POLL_PATH or channel.resumes or self._is_brief_call(channel, request, path)
+        if brief and self._loop.soon(channel):
+            return
+        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
+        pool.add_task(channel)
 
-    def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
+    def _is_brief_call(self, channel: ParkingChannel, request: Any, path: str) -> bool:
         if request is None or not (channel.ours_alone or self._is_brief(path)):
             return False
         # With much unsent waitress waits for the loop to send it, which must not be the loop.

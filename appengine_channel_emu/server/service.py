@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
 
+SEND_BYTES = 64 * 1024
 LARGEST_HEADERS = 64 * 1024
 CONNECTION_LIMIT = 20_000
 
@@ -60,7 +61,7 @@ class Service:
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
-        self._pools = Pools(self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
+        self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
         self._stopping = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
@@ -95,7 +96,7 @@ class Service:
         if self._backend:
             self._backend.stop()
         if self._loop.is_alive():
-            self._servers[0].pull_trigger()
+            self._waitress_loop.wake()
             self._loop.join()
             self._pools.shutdown()
             wasyncore.close_all(self._map, ignore_all=True)
@@ -165,10 +166,12 @@ class Service:
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         for server in servers:
             server.channel_class = channel_class
+            # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
+            # where waitress warns that it will go.
+            server.adj.send_bytes = SEND_BYTES
         return servers
 
     def _run_loop(self) -> None:
-        self._pools.enter_loop()
         self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
 
 
