@@ -8,7 +8,8 @@ ever hidden, and what is missing is there.
 import os
 import sys
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
+# Not the folder on the path: a `google` there would hide those of google-cloud packages, which have no __init__.py.
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "modules")
 
 # Name: whether it is a package.
 MODULES = {
