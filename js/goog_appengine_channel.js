@@ -2,7 +2,7 @@
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
  * A transport asks for one URL and answers once. A link polls through it, hides losses of the connection, and hands on
- * each message once and in order. A Socket is what the page holds.
+ * each message once and in order. A Socket is what the page holds. Each decision is explained in docs/browser-client.md.
  */
 (function () {
   'use strict';
@@ -15,7 +15,13 @@
   var CONNECT_SECONDS = 10; // How long open() tries before it says that nobody is there.
   var ANSWER_SECONDS = 10; // What an answer may take beyond the wait asked for.
   var sockets = []; // Those that are not closed.
-  var newest, sendNoted; // The socket opened last; has the page been told about send()?
+  var newest; // The socket opened last.
+  var lines = []; // Of sockets that ended by themselves, and what followed: {at, keys, tries, heir}.
+  var notes = {
+    send: 'production never sent what send() was given.',
+    handler: 'production had no Socket.Handler.',
+    sockets: 'in production a second socket broke the first.'
+  };
 
   if (api.Channel && api.Channel.emulated) return; // The script is on the page twice.
 
@@ -24,6 +30,24 @@
   /** Milliseconds, by a clock that nobody sets. */
   function now() {
     return window.performance ? performance.now() : +new Date();
+  }
+
+  /** Says once what production would not have done. */
+  function note(socket, topic) {
+    if (notes[topic] && !socket.quiet_ && window.console) {
+      console.log('goog.appengine: ' + notes[topic] + ' (docs/browser-client.md#' + topic + ')');
+      notes[topic] = '';
+    }
+  }
+
+  function hidden(parent) {
+    var frame = document.createElement('iframe');
+    frame.style.display = 'none';
+    return parent.appendChild(frame);
+  }
+
+  function remove(element) {
+    if (element && element.parentNode) element.parentNode.removeChild(element);
   }
 
   // Transports ask for `url`, call done(status, body, reason) once, status 0 for no answer, and return how to give up.
@@ -52,6 +76,43 @@
     return function () { xhr.abort(); };
   }
 
+  /** Through a hidden page of the emulator's, by a port that nobody else can listen to. */
+  function byFrame(base) {
+    var frame, port, current, count = 0;
+    function drop() {
+      remove(frame);
+      port = current = null;
+    }
+    function ask(url, done) {
+      var request = [++count, url.slice(base.length)];
+      current = done;
+      if (port) {
+        port.postMessage(request);
+      } else {
+        frame = hidden(document.documentElement);
+        frame.onload = function () {
+          var channel = new MessageChannel(), mine = channel.port1;
+          mine.onmessage = function (event) {
+            var answer = event.data, tell = current;
+            if (!answer) {
+              port = mine;
+            } else if (tell && answer[0] === count) {
+              current = null;
+              tell(answer[1], answer[2], answer[3]);
+            }
+          };
+          mine.postMessage(request);
+          this.contentWindow.postMessage('', /^\w+:\/\/[^\/]*/.exec(this.src)[0], [channel.port2]);
+          setTimeout(function () { if (port !== mine && current === done) done(0); }, 1000); // An error page.
+        };
+        frame.src = base + 'frame';
+      }
+      return function () { if (current) drop(); };
+    }
+    ask.drop = drop;
+    return ask;
+  }
+
   function post(url, body, sync) {
     var xhr = new XMLHttpRequest();
     xhr.open('POST', url, !sync);
@@ -61,13 +122,24 @@
 
   /** Opens a socket of the emulator and polls it until it is closed or lost. */
   function connect(socket, base, token) {
-    var transports = window.fetch ? [byFetch, byXhr] : [byXhr]; // The first is in use.
-    var id, wait, over;
+    var forced = Socket.TRANSPORT, inFrame = byFrame(base), framed, framing; // The last that worked; the one in use.
+    var attempt = Math.random().toString(36).slice(2) + (+new Date()).toString(36); // Names this open() in retries.
+    var id, wait, over, held, cuts = 0; // The wait of the last poll; how many that waited failed in a row.
     var after = 0; // The number of the last message that arrived.
     var since = now(), patience = CONNECT_SECONDS; // Since when it does not work, or 0; for how long to try.
     var fails = 0, lost, quick; // Failures since all was well; did the last request fail? Polls that did not wait.
     var host = base, alias, probing, probes = 0; // Where to poll; another name of it, which may not work.
-    var turn = 0, timer, cancel; // Of the request under way: between requests there is no `cancel`.
+    var turn = 0, turns = 0, timer, cancel; // Of the request under way: between requests there is no `cancel`.
+
+    /** Whether to poll briefly: long polls fail here, or the page wants it. */
+    function brief() {
+      return forced === 'short' || !forced && cuts > 4 && ++turns % 20;
+    }
+
+    function transport() {
+      framing = window.MessageChannel && (forced === 'iframe' || !forced && !framed === (fails % 4 === 3));
+      return framing ? inFrame : window.fetch && held && cuts < 3 ? byFetch : byXhr;
+    }
 
     /** Gives up the request under way, or the pause before one. */
     function stop() {
@@ -88,15 +160,16 @@
         body = (body || '').trim();
         if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
         try { reply = JSON.parse(body); } catch (error) { /* Half an answer, or HTML. */ }
+        framed = framing;
         if (!reply || !use(reply)) fail(0);
       }
       function silent() { done(0); }
       timer = setTimeout(silent, seconds * 1000);
-      try { cancel = transports[0](url, done); } catch (error) { setTimeout(silent, 0); }
+      try { cancel = transport()(url, done); } catch (error) { setTimeout(silent, 0); }
     }
 
     function open() {
-      ask(base + 'open?channel=' + encodeURIComponent(token), ANSWER_SECONDS, function (reply) {
+      ask(base + 'open?channel=' + encodeURIComponent(token) + '&attempt=' + attempt, ANSWER_SECONDS, function (reply) {
         var path = base.replace(/^(https?:)?\/\/[^\/]*/, '');
         if (typeof reply.socket !== 'string') return false;
         id = reply.socket;
@@ -104,9 +177,13 @@
         if (!isInPage(socket)) return true;
         wait = reply.wait;
         patience = reply.resume;
-        alias = path[0] === '/' && reply.alias && 'http://' + reply.alias + path;
+        alias = path[0] === '/' && reply.alias && !framed && 'http://' + reply.alias + path;
         probing = alias;
         socket.client_ = reply.client;
+        socket.quiet_ = reply.quiet;
+        succeed(socket, '@' + reply.client);
+        if (socket.handled_) note(socket, 'handler');
+        if (sockets.length > 1) note(socket, 'sockets');
         socket.readyState = OPEN;
         works(true);
         emit(socket, 'onopen', [{}]);
@@ -115,9 +192,10 @@
     }
 
     function poll() {
-      var began = now(), pause = lost || probing ? 0 : wait;
-      ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + pause,
-          probing ? 1.5 : pause + ANSWER_SECONDS, function (reply) {
+      var began = now(), short = brief();
+      held = lost || probing || short ? 0 : wait;
+      ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held,
+          probing ? 1.5 : held + ANSWER_SECONDS, function (reply) {
             var messages = reply.messages, known; // How many of them the page has.
             if (!isInPage(socket)) return true;
             known = messages instanceof Array ? after - reply.next + messages.length : -1;
@@ -125,8 +203,9 @@
             after = Math.max(after, reply.next);
             messages = messages.slice(known);
             host = probing || host;
-            probing = lost && host !== alias && probes++ < 3 && alias;
-            works(messages.length || now() - began > 1000);
+            probing = lost && host !== alias && !framed && probes++ < 3 && alias;
+            if (held) cuts = 0;
+            works(messages.length || reply.shaken || now() - began > 1000, short);
             emit(socket, 'onmessage', messages.map(function (text) { return {data: text}; }));
             return true;
           });
@@ -137,13 +216,15 @@
     }
 
     /** Goes on after a good answer; `well`: it shows that long polls work. */
-    function works(well) {
+    function works(well, short) {
       lost = false;
       since = 0;
       quick = well ? 0 : quick + 1;
       if (well) fails = 0;
       // By no timer, which is slow in a hidden page, and before the handlers, which may be slow anywhere.
-      if (quick > 100) timer = setTimeout(poll, 100); else poll();
+      if (short) timer = setTimeout(poll, Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500));
+      else if (quick > 100) timer = setTimeout(poll, 100);
+      else poll();
     }
 
     /** Tries again, at once and then ever more slowly; or gives up. */
@@ -156,9 +237,9 @@
         return poll();
       }
       since = since || now();
-      if (refused || now() - since >= patience * 1000 ||
-          !id && status >= 400 && status < 500 && fails + 1 >= transports.length) {
+      if (refused || now() - since >= patience * 1000 || !id && status >= 400 && status < 500) {
         end(socket);
+        bereave(socket);
         if (text !== 'Replaced+by+a+newer+socket.') {
           emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
         }
@@ -166,7 +247,8 @@
       }
       lost = true;
       host = base;
-      if (!id) transports.push(transports.shift());
+      if (held) cuts++;
+      held = 0;
       if (!fails++) return next();
       timer = setTimeout(next, Math.min(2000, 25 << Math.min(fails, 9)) * (0.5 + Math.random() / 2));
     }
@@ -181,7 +263,10 @@
     }
 
     return {
-      open: open,
+      /** Opens in `delay` milliseconds. */
+      open: function (delay) {
+        if (delay) timer = setTimeout(open, delay); else open();
+      },
       pause: stop,
       /** Tries at once; if only `late`, not in place of a request under way. */
       wake: function (late) {
@@ -193,7 +278,10 @@
       /** Ends for good. The answer to an open() under way will name the socket to close. */
       end: function (byPage, leaving) {
         over = true;
-        if (id || !cancel || leaving) stop();
+        if (id || !cancel || leaving) {
+          stop();
+          inFrame.drop();
+        }
         if (id && byPage) tell(leaving);
       }
     };
@@ -213,13 +301,15 @@
     this.onerror = from.onerror;
     this.onclose = from.onclose;
     this.events_ = []; // To come: [name, argument].
+    this.handled_ = handler instanceof Socket.Handler;
     this.base_ = baseUrl();
     this.link_ = connect(this, this.base_, token);
+    this.token_ = token;
     addFrame(this);
     sockets.push(this);
     this.opened_ = now();
     newest = this;
-    this.link_.open();
+    this.link_.open(succeed(this, token));
   }
 
   /** Closes the socket at once; onclose follows. */
@@ -236,8 +326,7 @@
    */
   Socket.prototype.send = function (data) {
     if (this.readyState !== OPEN) return false;
-    if (!sendNoted && window.console) console.log('goog.appengine.Socket.send(): production sent nothing.');
-    sendNoted = true;
+    note(this, 'send');
     post(this.base_ + 'receive', 'key=' + encodeURIComponent(this.client_) + '&msg=' + encodeURIComponent(data));
     return true;
   };
@@ -274,16 +363,41 @@
     sockets.splice(sockets.indexOf(socket), 1);
     socket.link_.end(byPage, leaving);
     if (socket.observer_) socket.observer_.disconnect();
-    if (frame.parentNode) frame.parentNode.removeChild(frame);
+    remove(frame);
     return true;
+  }
+
+  /** `socket` ended by itself, and the page may open another in its place. */
+  function bereave(socket) {
+    var line = socket.line_ || {tries: 0};
+    if (lines.indexOf(line) < 0) lines.push(line);
+    line.at = now();
+    line.keys = [socket.token_, '@' + socket.client_];
+    line.tries = line.at - socket.opened_ < 5000 ? line.tries + 1 : 0;
+    line.heir = null;
+  }
+
+  /**
+   * One socket takes the place of one: pages open another in onerror, and again in onclose.
+   * @return {number} milliseconds to wait, where one after the other ends soon
+   */
+  function succeed(socket, key) {
+    var line;
+    lines = lines.filter(function (each) { return now() - each.at < 10000; });
+    lines.forEach(function (each) {
+      if (each.keys.indexOf(key) >= 0 && (!line || line.heir && !each.heir)) line = each;
+    });
+    if (!line || socket.line_) return 0;
+    if (line.heir) end(line.heir, true);
+    line.heir = socket;
+    socket.line_ = line;
+    return line.tries > 2 && Math.min(10000, 50 << line.tries) * (0.5 + Math.random() / 2);
   }
 
   /** Production's sockets had a hidden element, and pages remove it to be rid of the socket. */
   function addFrame(socket) {
-    var frame = document.createElement('iframe');
+    var frame = hidden(document.body);
     frame.id = 'wcs-iframe';
-    frame.style.display = 'none';
-    document.body.appendChild(frame);
     socket.observer_ = window.MutationObserver && new MutationObserver(function () { isInPage(socket); });
     watch(socket, frame);
   }
@@ -349,9 +463,10 @@
   function scriptBase() {
     var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, found;
     for (i = scripts.length; i-- && !found;) {
-      found = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#]|$)/.exec(scripts[i].src);
+      found = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi(?:\?(?:.*&)?transport=(\w+)|[?#]|$)/.exec(scripts[i].src);
     }
     if (!found) return '/_ah/channel/';
+    Socket.TRANSPORT = Socket.TRANSPORT || found[3];
     return (found[1] === location.protocol + '//' + location.host ? '' : found[1]) + found[2];
   }
 
@@ -360,8 +475,10 @@
     return String(Socket.BASE_URL).replace(/^(https?:\/\/.*?)https?:\/\/[^\/]*/, '$1').replace(/\/?$/, '/');
   }
 
-  Socket.BASE_URL = given.BASE_URL || scriptBase();
-  // Without effect: long polls bring messages sooner, and with less traffic, than any interval.
+  Socket.TRANSPORT = given.TRANSPORT; // 'xhr', 'iframe' or 'short'; the best that works if there is none.
+  Socket.BASE_URL = scriptBase();
+  Socket.BASE_URL = given.BASE_URL || Socket.BASE_URL;
+  // Of short polls alone: long polls bring messages sooner, and with less traffic, than any interval.
   Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500;
   api.Socket = Socket;
   api.Channel = Channel;

@@ -15,9 +15,11 @@ from appengine_channel_emu.web.admin import Channels, Health, Messages
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.guard import Guard
-from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient
+from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
+from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.waiting import Answer, Waiting
 
 if TYPE_CHECKING:
@@ -52,16 +54,20 @@ class Front:
     what a server may do to hold a poll without a thread.
     """
 
-    def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+    def __init__(
+        self, broker: Broker, backend: WSGIApplication, options: WebOptions, later: Later | None = None
+    ) -> None:
         self._backend = backend
         self._guard = Guard(options)
         self.accounts = Accounts()
+        tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
+            "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": DevWire(broker, options),
-            "/_ah/channel/open": Open(broker, options),
-            "/_ah/channel/poll": PollSocket(broker, options),
+            "/_ah/channel/open": Open(broker, options, tabs),
+            "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
             "/_emu/health": Health(),
             "/_emu/channels": Channels(broker),
