@@ -36,6 +36,6 @@
         port.postMessage([number, status, body, reason]);
       });
     };
-    port.postMessage(null); // Here we are.
+    port.postMessage([0]); // Here we are.
   }, false);
 }());

@@ -17,7 +17,7 @@ from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.waiting import Answer, Waiting
 
-_ATTEMPT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
 def required(req: falcon.Request, name: str) -> str:
@@ -49,7 +49,7 @@ class Open:
         resume = (required(req, "socket"), _number(req, "after")) if "socket" in req.params else None
         attempt = required(req, "attempt") if "attempt" in req.params else None
         if attempt is not None and not _ATTEMPT.match(attempt):
-            raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '_' and '-'.")
+            raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
         opened = self._broker.open(token, resume, attempt)
         alias = self._tabs.opened(opened.socket, req.env)
         resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened, alias))
@@ -138,8 +138,6 @@ class Close:
         self._broker.close(required(req, "socket"))
         resp.content_type = PLAIN
         resp.text = "closed\n"
-
-
 
 
 def _json(body: bytes) -> Answer:
