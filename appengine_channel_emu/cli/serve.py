@@ -35,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
         target = find_target(settings)
     except BadSetting as error:
         parser.error(str(error))
-    _log_to_stderr(settings)
+    log_to_stderr(settings)
     try:
         return _serve(target, settings)
     except _CannotServe as error:
@@ -103,6 +103,7 @@ def _backend(target: Target, settings: Settings, address: str) -> Backend | None
     return InstanceBackend(spec, settings.request_deadline)
 
 
-def _log_to_stderr(settings: Settings) -> None:
+def log_to_stderr(settings: Settings) -> None:
+    """Everything but the ready line goes there (behaviour.md 12)."""
     level = settings.log_level.upper()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")

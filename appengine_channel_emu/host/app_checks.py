@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from appengine_channel_emu.host.app_yaml import AppConfig, Library
+from appengine_channel_emu.locations import COMPAT_PATH
 
-COMPAT = Path(__file__).parents[1] / "compat"
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
 
@@ -105,7 +105,7 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
     names = list(dict.fromkeys(modules))
     if not names:
         return []
-    path = os.pathsep.join(filter(None, [str(COMPAT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(COMPAT_PATH), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
             [python, "-c", _LOOK, json.dumps(names)],

@@ -59,7 +59,9 @@ class Gate:
 
 
 class Lot:
-    """The parked answers, by the second in which their time is up."""
+    """The parked answers, by the quarter of a second in which their time is up."""
+
+    QUARTER = 0.25
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -68,27 +70,26 @@ class Lot:
     def add(self, waiting: Waiting) -> None:
         """Expire `waiting` at its deadline, unless it is removed before."""
         with self.lock:
-            self._buckets[self._second(waiting)].add(waiting)
+            self._buckets[self._bucket(waiting)].add(waiting)
 
     def remove(self, waiting: Waiting) -> None:
         """Its request has ended, or is about to."""
         with self.lock:
-            bucket = self._buckets.get(self._second(waiting))
+            bucket = self._buckets.get(self._bucket(waiting))
             if bucket is not None:
                 bucket.discard(waiting)
 
     def expire_due(self) -> None:
         """Expire those whose deadline has passed; called at every turn of the loop."""
-        now = time.monotonic()
+        now = time.monotonic() / self.QUARTER
         with self.lock:
-            seconds = [second for second in self._buckets if second <= now]
-            due = [waiting for second in seconds for waiting in self._buckets.pop(second)]
+            numbers = [number for number in self._buckets if number <= now]
+            due = [waiting for number in numbers for waiting in self._buckets.pop(number)]
         for waiting in due:
             waiting.expire()
 
-    @staticmethod
-    def _second(waiting: Waiting) -> int:
-        return int(waiting.deadline) + 1
+    def _bucket(self, waiting: Waiting) -> int:
+        return int(waiting.deadline / self.QUARTER) + 1
 
 
 class ParkingTask(WSGITask):  # type: ignore[misc]

@@ -193,6 +193,17 @@ def test_the_start_of_an_instance_does_not_count(make_backend):
     assert visit(backend, "/pid").status == 200
 
 
+@pytest.mark.parametrize("threadsafe", [True, False])
+def test_a_handler_that_raises_in_time_is_answered_at_once(threadsafe, make_backend):
+    backend = make_backend("def app(environ, start_response):\n    raise ValueError\n", 30.0, threadsafe=threadsafe)
+    started = time.monotonic()
+    for _ in range(20):
+        page = visit(backend)
+        assert "The app raised ValueError" in page.text
+        assert page.environ["channel_emu.cut"] is False
+    assert time.monotonic() - started < 5
+
+
 def test_no_deadline_is_no_deadline(make_backend):
     backend = make_backend(APP, None, environ={"NAP": "1.2"})
     assert visit(backend, "/nap").text == "slept"

@@ -9,7 +9,8 @@ import os
 import sys
 import threading
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
+# Beside this file's folder, not in it: on sys.path it would hide every other package called google.
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Name: whether it is a package.
 MODULES = {
