@@ -63,7 +63,7 @@ def _suit_the_interpreter() -> None:
     sys.setswitchinterval(0.0005)
     # Thousands of parked polls are no garbage, and looking through them would cost more than serving them.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _report(accounts: list[Account]) -> None:
