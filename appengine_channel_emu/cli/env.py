@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from appengine_channel_emu.cli.emulator import EmulatorError, add_emulator_option, address_of, ask
-from appengine_channel_emu.cli.environment import COMPAT, variables
+from appengine_channel_emu.cli.environment import COMPAT_PATH, variables
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
 
 
@@ -30,5 +30,5 @@ def run(argv: Sequence[str]) -> int:
         return COULD_NOT_START
     for name, value in variables(address).items():
         print(f"export {name}={shlex.quote(value)}")
-    print(f"export PYTHONPATH={shlex.quote(str(COMPAT))}${{PYTHONPATH:+:$PYTHONPATH}}")
+    print(f"export PYTHONPATH={shlex.quote(str(COMPAT_PATH))}${{PYTHONPATH:+:$PYTHONPATH}}")
     return CLEAN_STOP

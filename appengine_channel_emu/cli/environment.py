@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-COMPAT = Path(__file__).parents[1] / "compat"
+COMPAT_PATH = Path(__file__).parents[1] / "compat" / "path"
 """`google.appengine.api.channel` for Python apps without an SDK."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from appengine_channel_emu.cli.environment import COMPAT, variables
+from appengine_channel_emu.cli.environment import COMPAT_PATH, variables
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
@@ -69,7 +69,7 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
 
 
 def _environment(address: str) -> dict[str, str]:
-    paths = [str(COMPAT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appengine_channel_emu.cli.environment import COMPAT
+from appengine_channel_emu.cli.environment import COMPAT_PATH
 from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
 
 
@@ -16,5 +16,5 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--path", action="store_true", required=True, help="print the folder")
     parser.parse(argv)
-    print(COMPAT)
+    print(COMPAT_PATH)
     return CLEAN_STOP

@@ -21,16 +21,15 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
-from appengine_channel_emu.web.guard import POLL_PATH
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_WAITING = "channel_emu.waiting"
-
 BRIEF_BODY = 64 * 1024
-"""Bytes of a request that the loop may answer itself."""
+"""Bytes of a request that the loop serves by itself."""
+
+_WAITING = "channel_emu.waiting"
 
 
 class Parked(BaseException):
@@ -60,7 +59,9 @@ class Gate:
 
 
 class Lot:
-    """The parked answers, by the second in which their time is up."""
+    """The parked answers, by the quarter of a second in which their time is up."""
+
+    QUARTER = 0.25
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -69,27 +70,26 @@ class Lot:
     def add(self, waiting: Waiting) -> None:
         """Expire `waiting` at its deadline, unless it is removed before."""
         with self.lock:
-            self._buckets[self._second(waiting)].add(waiting)
+            self._buckets[self._bucket(waiting)].add(waiting)
 
     def remove(self, waiting: Waiting) -> None:
         """Its request has ended, or is about to."""
         with self.lock:
-            bucket = self._buckets.get(self._second(waiting))
+            bucket = self._buckets.get(self._bucket(waiting))
             if bucket is not None:
                 bucket.discard(waiting)
 
     def expire_due(self) -> None:
         """Expire those whose deadline has passed; called at every turn of the loop."""
-        now = time.monotonic()
+        now = time.monotonic() / self.QUARTER
         with self.lock:
-            seconds = [second for second in self._buckets if second <= now]
-            due = [waiting for second in seconds for waiting in self._buckets.pop(second)]
+            numbers = [number for number in self._buckets if number <= now]
+            due = [waiting for number in numbers for waiting in self._buckets.pop(number)]
         for waiting in due:
             waiting.expire()
 
-    @staticmethod
-    def _second(waiting: Waiting) -> int:
-        return int(waiting.deadline) + 1
+    def _bucket(self, waiting: Waiting) -> int:
+        return int(waiting.deadline / self.QUARTER) + 1
 
 
 class ParkingTask(WSGITask):  # type: ignore[misc]
@@ -105,9 +105,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked."""
 
     lot: Lot
+    loop: Loop
     ours_alone = False
     """Whether its port serves nothing of the app's."""
-    loop: Loop
     requests: list[Any]
     events = 0
     _current: ParkingTask | None = None
@@ -202,11 +202,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
 
 class Pools:
-    """Waitress's dispatcher in two: our own requests never queue behind the app's.
-
-    The shortest of ours get no thread at all but run on the loop's: handing one over and back costs several times
-    what the work does.
-    """
+    """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
     def __init__(
         self,
@@ -228,14 +224,15 @@ class Pools:
         """Queue the request at the head of `channel`."""
         request = channel.requests[0] if channel.requests else None
         path = getattr(request, "path", "/")
-        # What waited and is ready, and what only begins to wait, takes no time.
-        brief = path == POLL_PATH or channel.resumes or self._is_brief_call(channel, request, path)
-        if brief and self._loop.soon(channel):
+        if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
             return
         pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
         pool.add_task(channel)
 
-    def _is_brief_call(self, channel: ParkingChannel, request: Any, path: str) -> bool:
+    def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
+        """What takes no time needs no thread: handing it over and back costs several times what the work does."""
+        if channel.resumes:
+            return True
         if request is None or not (channel.ours_alone or self._is_brief(path)):
             return False
         # With much unsent waitress waits for the loop to send it, which must not be the loop.

@@ -23,6 +23,7 @@ from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.api_port import ApiPort
 from appengine_channel_emu.web.app import Front, no_app, printable
@@ -42,7 +43,7 @@ CONNECTION_LIMIT = 20_000
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
 
-_WARNINGS = ("presence_failed", "unclean_start", "store_failed", "message_mended")
+_WARNINGS = ("presence_failed", "request_cut", "unclean_start", "store_failed", "message_mended")
 
 
 class Service:
@@ -162,7 +163,12 @@ class Service:
         )
         made = [self._map[number] for number in self._map.keys() - others]
         servers = [server for server in made if hasattr(server, "channel_class")]
-        parts = {"lot": self._lot, "loop": self._waitress_loop, "ours_alone": ours_alone}
+        parts = {
+            "lot": self._lot,
+            "loop": self._waitress_loop,
+            "parser_class": RequestParser,
+            "ours_alone": ours_alone,
+        }
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         for server in servers:
             server.channel_class = channel_class

@@ -14,7 +14,7 @@ from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin import Channels, Health, Messages
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
-from appengine_channel_emu.web.guard import Guard
+from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
-BRIEF_PATHS = frozenset({"/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
+BRIEF_PATHS = frozenset({POLL_PATH, "/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
 
 access_log = logging.getLogger("channel_emu.access")
 
@@ -57,6 +57,7 @@ class Front:
     """
 
     def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+        self._broker = broker
         # An app that has `builtins: remote_api` or a handler of its own there keeps it.
         self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
@@ -87,7 +88,7 @@ class Front:
 
     @staticmethod
     def is_brief(path: str) -> bool:
-        """Whether `path` is answered within a fraction of a millisecond, and never parked."""
+        """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
         return path in BRIEF_PATHS
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -130,7 +131,10 @@ class Front:
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
         cpu = environ.get("channel_emu.cpu_seconds")
-        self.accounts.add(path, held, cpu, bool(environ.get("channel_emu.cut")))
+        cut = bool(environ.get("channel_emu.cut"))
+        self.accounts.add(path, held, cpu, cut)
+        if cut:
+            self._broker.note(*_cut_event(path, held, cpu))
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),
@@ -140,6 +144,14 @@ class Front:
             held,
             f" (cpu {cpu:.3f} s)" if cpu is not None else "",
         )
+
+
+def _cut_event(path: str, held: float, cpu: float | None) -> tuple[str, str]:
+    used = "" if cpu is None else f" with {cpu:.2f} s of CPU"
+    return "request_cut", (
+        f"{printable(path)} was cut at its deadline, after {held:.1f} s{used}. "
+        "A page that waits for news should open a channel (Channel API) in place of a long request."
+    )
 
 
 def printable(text: str) -> str:

@@ -8,8 +8,8 @@ ever hidden, and what is missing is there.
 import os
 import sys
 
-# Not the folder on the path: a `google` there would hide those of google-cloud packages, which have no __init__.py.
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "modules")
+# Beside this file's folder, not in it: on sys.path it would hide every other package called google.
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Name: whether it is a package.
 MODULES = {
