@@ -194,17 +194,14 @@ def _folder_time(folder: str) -> float:
 
 
 def _environment(spec: AppSpec) -> dict[str, str]:
-    """Ours and the app's, with what leads its server API to the emulator."""
+    """Ours and the app's own, with what leads the app's server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
-    paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return (
-        os.environ
-        | spec.environ
-        | {
-            "CHANNEL_EMULATOR_HOST": spec.address,
-            "API_HOST": host,
-            "API_PORT": port,
-            "SERVER_SOFTWARE": "Development/2.0",
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
-    )
+    inherited = os.environ | dict(spec.environ)
+    paths = [str(COMPAT_PATH), *filter(None, [inherited.get("PYTHONPATH")])]
+    return inherited | {
+        "CHANNEL_EMULATOR_HOST": spec.address,
+        "API_HOST": host,
+        "API_PORT": port,
+        "SERVER_SOFTWARE": "Development/2.0",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

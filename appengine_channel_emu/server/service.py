@@ -28,7 +28,7 @@ from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.api_port import ApiPort
 from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import PresencePosts
+from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -110,7 +110,7 @@ class Service:
     def _make_broker(self) -> Broker:
         settings = self.settings
         posts = None
-        if self._backend is not None and settings.presence != "never":
+        if self._backend is not None and _tells_presence(settings, self._backend):
             encoding = settings.presence_encoding
             posts = PresencePosts(self._backend, "urlencoded" if encoding == "auto" else encoding)
         options = BrokerOptions(
@@ -127,6 +127,9 @@ class Service:
         for event in broker.events.after(0):
             _log_event(event)
         broker.events.listen(_log_event)
+        hint = getattr(self._backend, "presence_hint", None)
+        if hint is not None and settings.presence == "auto":
+            broker.events.listen(PresenceHint(hint))
         return broker
 
     def _listen_for_api(self) -> list[socket.socket]:
@@ -186,6 +189,13 @@ def _log_event(event: Event) -> None:
     if event_log.isEnabledFor(level):
         who = f" [{printable(event.client_id)}]" if event.client_id else ""
         event_log.log(level, "%s%s", event.text, who)
+
+
+def _tells_presence(settings: Settings, backend: Backend) -> bool:
+    """Whether the app is told of clients; auto leaves it to what the backend knows of the app."""
+    if settings.presence == "auto":
+        return bool(getattr(backend, "takes_presence", True))
+    return settings.presence == "always"
 
 
 def _store(settings: Settings) -> Store | None:

@@ -60,6 +60,10 @@ class Settings:
         kinds.interpreter(), None, THE_APP,
         "Python interpreter that runs the app (default: the one that runs channel-emu)",
     )
+    no_sdk: bool = setting(
+        kinds.switch(), False, THE_APP,
+        "run an app of the runtime python27 under Python 3, without Google's SDK",
+    )
     request_deadline: float | None = setting(
         kinds.seconds_or_off(), 30.0, THE_APP,
         "seconds that a request to the app may take: 30 as on App Engine from 2009 to 2011, "
