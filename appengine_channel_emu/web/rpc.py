@@ -130,7 +130,7 @@ class ServerApi:
 
 
 class RpcHttp:
-    """A door of the server API: `POST` a call, `GET` the app's id; the `path` of a route with one makes no difference."""
+    """A door of the server API: `POST` a call, `GET` the app's id; a route's `path` makes no difference."""
 
     def __init__(self, api: ServerApi) -> None:
         self._api = api
