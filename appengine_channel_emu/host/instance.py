@@ -16,9 +16,9 @@ import waitress
 
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
 from appengine_channel_emu.host.process import SupervisedProcess
+from appengine_channel_emu.locations import COMPAT_PATH
 
 RUNNER = Path(__file__).with_name("wsgi_runner.py")
-COMPAT_PATH = Path(__file__).parents[1] / "compat" / "path"
 """What an interpreter needs on its PYTHONPATH to find the Channel API."""
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
@@ -194,17 +194,14 @@ def _folder_time(folder: str) -> float:
 
 
 def _environment(spec: AppSpec) -> dict[str, str]:
-    """Ours and the app's, with what leads its server API to the emulator."""
+    """Ours and the app's own, with what leads the app's server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
-    paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return (
-        os.environ
-        | spec.environ
-        | {
-            "CHANNEL_EMULATOR_HOST": spec.address,
-            "API_HOST": host,
-            "API_PORT": port,
-            "SERVER_SOFTWARE": "Development/2.0",
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
-    )
+    inherited = os.environ | dict(spec.environ)
+    paths = [str(COMPAT_PATH), *filter(None, [inherited.get("PYTHONPATH")])]
+    return inherited | {
+        "CHANNEL_EMULATOR_HOST": spec.address,
+        "API_HOST": host,
+        "API_PORT": port,
+        "SERVER_SOFTWARE": "Development/2.0",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host import proxy
@@ -91,15 +91,20 @@ class InstanceBackend:
             return self._app_failed(result["failure"], environ, start_response)
         return proxy.write_answer(answer, environ, start_response)
 
-    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """See `Backend`. The app's deadline holds here too, where it is shorter than `timeout`."""
+    def post(
+        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, Any] | None = None
+    ) -> int:
+        """See `Backend`. The app's deadline holds here too, where it is shorter than `timeout`.
+
+        `environ` may have the two entries that the class tells of.
+        """
         host, _, port = self._spec.address.rpartition(":")
         number = next(self._numbers)
-        at_the_front = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port}
+        at_the_front = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port, **(environ or {})}
         fields = {
             "Host": self._spec.address,
             "Content-Type": content_type,
-            REQUEST_HEADER: json.dumps({"number": number, "environ": at_the_front}),
+            REQUEST_HEADER: json.dumps({"number": number, **_told_to_runner(at_the_front)}),
         }
         request = Request("POST", path, fields, io.BytesIO(body), len(body))
         limit = timeout if self._deadline is None else min(timeout, self._deadline)

@@ -105,6 +105,10 @@ class RequestHandler:
     def _run(
         self, environ: WSGIEnvironment, answer: Answer, request: dict[str, Any], result: dict[str, Any], cpu: CpuClock
     ) -> None:
+        shim = sys.modules.get("channel_emu_shim")
+        if shim is not None:
+            # On the thread of the handler: what it reads of os.environ and google.appengine.api.users.
+            shim.begin_request(environ)
         app = self._app(request.get("target", self._settings.target))
 
         def handle() -> None:
