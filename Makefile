@@ -35,6 +35,7 @@ check: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
+	$(BIN)/python bench/front.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
