@@ -14,6 +14,11 @@ from appengine_channel_emu.hints import nearest
 VERBS = {
     "serve": "run the emulator, in front of an app or alone",
     "sdk": "install the SDK for App Engine, which runs legacy apps",
+    "exec": "run a command beside an emulator of its own",
+    "env": "print a running emulator's variables for a shell",
+    "shim": "say where Python's google.appengine.api.channel is",
+    "send": "send a message to a client id",
+    "tail": "print a channel's messages as they come",
 }
 
 

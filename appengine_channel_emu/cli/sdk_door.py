@@ -5,23 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from appengine_channel_emu.host.backend import Backend, CannotStart
+from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
 from appengine_channel_emu.host.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, Python25Overlay
-from appengine_channel_emu.host.sdk_finder import SdkMissing, find_python27, find_sdk
+from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
 from appengine_channel_emu.settings import Settings
 
 log = logging.getLogger("channel_emu.sdk")
 
 
 def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) -> Callable[[str], Backend]:
-    """What makes the backend of `app`, given the emulator's address. Raises `CannotStart`."""
-    try:
-        sdk = find_sdk(settings.sdk)
-        python = find_python27(settings.python)
-    except SdkMissing as missing:
-        raise CannotStart(f"{app.path} is for the runtime {app.runtime}.\n{missing}") from missing
+    """What makes the backend of `app`, given the emulator's address. Raises `SdkMissing`."""
+    sdk = find_sdk(settings.sdk)
+    python = find_python27(settings.python)
     state = settings.state_folder()
     overlay = Python25Overlay(app) if app.runtime == PYTHON25 else None
     if overlay is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig
     from appengine_channel_emu.host.backend import Backend
+
+log = logging.getLogger("channel_emu")
+
 
 def run(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
@@ -30,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
         target = find_target(settings)
     except BadSetting as error:
         parser.error(str(error))
-    _log_to_stderr(settings)
+    log_to_stderr(settings)
     try:
         return _serve(target, settings, sdk_arguments)
     except CannotStart as error:
@@ -59,12 +63,9 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
         upstream, deadline = settings.upstream, settings.request_deadline
         return serve(settings, lambda address: UpstreamBackend(upstream, address, deadline))
     if isinstance(target, AppYaml) and not settings.no_sdk:
-        from appengine_channel_emu.cli.sdk_door import sdk_backend
-        from appengine_channel_emu.host.legacy_app import read_legacy_app
-
-        legacy = read_legacy_app(target.path)
-        if legacy is not None:
-            return serve(settings, sdk_backend(legacy, settings, sdk_arguments))
+        make = _sdk_backend(target.path, settings, sdk_arguments)
+        if make is not None:
+            return serve(settings, make)
     if sdk_arguments:
         raise CannotStart(f"{sdk_arguments[0]}: what follows -- is for dev_appserver.py, which does not run this app.")
     if isinstance(target, AppYaml):
@@ -75,23 +76,53 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
     return serve(settings, lambda address: _backend(target, settings, address))
 
 
+def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -> Callable[[str], Backend] | None:
+    """The second door for the app at `path`, None where it is not for it. Raises `CannotStart`."""
+    from appengine_channel_emu.cli.sdk_door import sdk_backend
+    from appengine_channel_emu.host.app_backend import read_config
+    from appengine_channel_emu.host.app_checks import sdk_need
+    from appengine_channel_emu.host.legacy_app import read_legacy_app
+    from appengine_channel_emu.host.sdk_finder import SdkMissing
+
+    app = read_legacy_app(path)
+    if app is None:
+        return None
+    try:
+        return sdk_backend(app, settings, sdk_arguments)
+    except SdkMissing as missing:
+        need = "it needs Python 2.7"
+        if settings.sdk is None and not sdk_arguments:
+            with contextlib.suppress(CannotStart):
+                need = sdk_need(read_config(path), settings.python or sys.executable) or ""
+        if need:
+            raise CannotStart(f"{path} is for the runtime {app.runtime}, and {need}.\n{missing}") from missing
+        log.info("There is no SDK here, and the app needs nothing of it: it runs under Python 3.")
+        return None
+
+
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
     from appengine_channel_emu.host.app_backend import AppBackend
     from appengine_channel_emu.host.app_checks import warn_of_missing_modules
+    from appengine_channel_emu.host.app_reload import ReloadingBackend
     from appengine_channel_emu.host.instance_backend import InstanceBackend
     from appengine_channel_emu.host.login import SignIn, login_key
 
     python = settings.python or sys.executable
-    warn_of_missing_modules(config, python)
-    return AppBackend(
-        config,
-        address,
-        lambda spec: InstanceBackend(spec, settings.request_deadline),
-        SignIn(login_key(settings.state_folder())),
-        python=python,
-        threads=settings.threads,
-        instances=settings.instances,
-    )
+    sign_in = SignIn(login_key(settings.state_folder()))
+
+    def make(config: AppConfig) -> AppBackend:
+        warn_of_missing_modules(config, python)
+        return AppBackend(
+            config,
+            address,
+            lambda spec: InstanceBackend(spec, settings.request_deadline),
+            sign_in,
+            python=python,
+            threads=settings.threads,
+            instances=settings.instances,
+        )
+
+    return ReloadingBackend(config, make)
 
 
 def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
@@ -104,6 +135,7 @@ def _backend(target: Target, settings: Settings, address: str) -> Backend | None
     return InstanceBackend(spec, settings.request_deadline)
 
 
-def _log_to_stderr(settings: Settings) -> None:
+def log_to_stderr(settings: Settings) -> None:
+    """Everything but the ready line goes there (behaviour.md 12)."""
     level = settings.log_level.upper()
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")

@@ -16,9 +16,10 @@ import waitress
 
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
 from appengine_channel_emu.host.process import SupervisedProcess
+from appengine_channel_emu.locations import COMPAT_PATH
 
 RUNNER = Path(__file__).with_name("wsgi_runner.py")
-COMPAT = Path(__file__).parents[1] / "compat"
+"""What an interpreter needs on its PYTHONPATH to find the Channel API."""
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
 
@@ -196,7 +197,7 @@ def _environment(spec: AppSpec) -> dict[str, str]:
     """Ours and the app's own, with what leads the app's server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
     inherited = os.environ | dict(spec.environ)
-    paths = [str(COMPAT), *filter(None, [inherited.get("PYTHONPATH")])]
+    paths = [str(COMPAT_PATH), *filter(None, [inherited.get("PYTHONPATH")])]
     return inherited | {
         "CHANNEL_EMULATOR_HOST": spec.address,
         "API_HOST": host,

@@ -20,6 +20,7 @@ from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
+from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
@@ -28,7 +29,7 @@ from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.api_port import ApiPort
 from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import PresencePosts
+from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -53,12 +54,15 @@ class Service:
         self.settings = settings
         self._sockets = listen(settings.host, settings.port)
         self._api_sockets = self._listen_for_api()
+        self.api_address = _address(LOCALHOST, self._api_sockets[0]) if self._api_sockets else None
+        """`host:port` of the API port, if there is one."""
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(settings.host, self._sockets[0])
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self.broker = self._make_broker()
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings))
+        self._later = LaterThread()
+        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later)
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
@@ -80,8 +84,9 @@ class Service:
         if self._api_sockets:
             api = ApiPort(self.front.server_api, _web_options(self.settings))
             self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
-            log.info("The SDK's API server protocol is spoken at http://%s", _address(LOCALHOST, self._api_sockets[0]))
+            log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
+        self._later.start()
         if self._saver:
             self._saver.start()
         if self._backend:
@@ -101,6 +106,7 @@ class Service:
             self._loop.join()
             self._pools.shutdown()
             wasyncore.close_all(self._map, ignore_all=True)
+        self._later.stop()
         self._ticker.stop()
         if self._saver:
             self._saver.stop()
@@ -110,7 +116,7 @@ class Service:
     def _make_broker(self) -> Broker:
         settings = self.settings
         posts = None
-        if self._backend is not None and settings.presence != "never":
+        if self._backend is not None and _tells_presence(settings, self._backend):
             encoding = settings.presence_encoding
             posts = PresencePosts(self._backend, "urlencoded" if encoding == "auto" else encoding)
         options = BrokerOptions(
@@ -127,6 +133,9 @@ class Service:
         for event in broker.events.after(0):
             _log_event(event)
         broker.events.listen(_log_event)
+        hint = getattr(self._backend, "presence_hint", None)
+        if hint is not None and settings.presence == "auto":
+            broker.events.listen(PresenceHint(hint))
         return broker
 
     def _listen_for_api(self) -> list[socket.socket]:
@@ -178,7 +187,11 @@ class Service:
         return servers
 
     def _run_loop(self) -> None:
-        self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
+        def each_turn() -> None:
+            self._lot.expire_due()
+            self._pools.refuse_overdue()
+
+        self._waitress_loop.run(lambda: self._stopping, each_turn)
 
 
 def _log_event(event: Event) -> None:
@@ -186,6 +199,13 @@ def _log_event(event: Event) -> None:
     if event_log.isEnabledFor(level):
         who = f" [{printable(event.client_id)}]" if event.client_id else ""
         event_log.log(level, "%s%s", event.text, who)
+
+
+def _tells_presence(settings: Settings, backend: Backend) -> bool:
+    """Whether the app is told of clients; auto leaves it to what the backend knows of the app."""
+    if settings.presence == "auto":
+        return bool(getattr(backend, "takes_presence", True))
+    return settings.presence == "always"
 
 
 def _store(settings: Settings) -> Store | None:
@@ -208,6 +228,7 @@ def _web_options(settings: Settings) -> WebOptions:
         allow_remote_admin=settings.allow_remote_admin,
         trust_appengine_headers=settings.trust_appengine_headers,
         presence_from_visitors=settings.presence_from_visitors,
+        quiet=settings.quiet,
     )
 
 

@@ -15,10 +15,12 @@ from appengine_channel_emu.web.admin import Channels, Health, Messages
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.guard import POLL_PATH, Guard
-from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient
+from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
+from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
+from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.unclaimed import Unclaimed
 from appengine_channel_emu.web.waiting import Answer, Waiting
 
@@ -29,6 +31,9 @@ CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 BRIEF_PATHS = frozenset({POLL_PATH, "/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
+
+OVERDUE = "channel_emu.overdue"
+"""Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
 
 access_log = logging.getLogger("channel_emu.access")
 
@@ -56,19 +61,23 @@ class Front:
     what a server may do to hold a poll without a thread.
     """
 
-    def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+    def __init__(
+        self, broker: Broker, backend: WSGIApplication, options: WebOptions, later: Later | None = None
+    ) -> None:
         self._broker = broker
         # An app that has `builtins: remote_api` or a handler of its own there keeps it.
         self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
         self._guard = Guard(options)
         self.accounts = Accounts()
+        tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
+            "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": DevWire(broker, options),
-            "/_ah/channel/open": Open(broker, options),
-            "/_ah/channel/poll": PollSocket(broker, options),
+            "/_ah/channel/open": Open(broker, options, tabs),
+            "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
             "/rpc_http": RpcHttp(self.server_api),
             "/_emu/health": Health(),
@@ -126,7 +135,8 @@ class Front:
         def ended(sent: int) -> None:
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
-        return _Counted(self._backend(environ, start), ended)
+        backend = _no_thread if environ.get(OVERDUE) else self._backend
+        return _Counted(backend(environ, start), ended)
 
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
@@ -183,6 +193,12 @@ def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     """The backend where no app was named: 404, and how to name one."""
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
+
+
+def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
 
 
 def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:

@@ -88,7 +88,7 @@ class Deadlines:
         time.sleep = sleep
 
     def _end(self, number: int, limit: Limit) -> None:
-        if self._running.pop(number, None) is None:
+        if not limit.over and self._running.pop(number, None) is None:
             # The watching thread has taken it, and is about to send the exception or has done so.
             try:
                 while not limit.sent:

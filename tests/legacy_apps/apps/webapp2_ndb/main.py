@@ -64,6 +64,11 @@ def add(text):
     tell({'text': text})
 
 
+def add_slowly(text):
+    time.sleep(2)
+    add(text)
+
+
 class Main(webapp2.RequestHandler):
     def get(self):
         user = users.get_current_user()
@@ -82,6 +87,8 @@ class Add(webapp2.RequestHandler):
         text, how = self.request.get('text'), self.request.get('how')
         if how == 'later':
             deferred.defer(add, text)
+        elif how == 'slow_task':
+            deferred.defer(add_slowly, text)
         elif how == 'transaction':
             ndb.transaction(lambda: add(text))
         elif how == 'namespace':
