@@ -5,6 +5,7 @@ in that socket's queue while a worker is replaced.
 """
 
 import os
+import random
 import select
 import signal
 import socket
@@ -140,6 +141,8 @@ def _fork(workers, listeners, lifeline, held):
         return None
     for fd in [reading, held] + list(workers):
         os.close(fd)
+    # Or every worker would take the same "random" numbers: the sandbox's os.urandom is made of them.
+    random.seed()
     _start_thread(_end_with_warden, (lifeline,))
     _adopt(listeners)
     return Reporter(writing, listeners)
