@@ -153,7 +153,7 @@ class DevAppserverBackend:
     def _was_killed(self, answer: Answer, result: dict[str, Any], held: float) -> bool:
         """Whether it ran in an instance that hung so that it had to be killed: the dev server answers for it."""
         deadline = self._spec.deadline
-        return deadline is not None and not result and answer.status == 500 and held > deadline + GRACE_SECONDS
+        return deadline is not None and not result and answer.status == 500 and held > deadline
 
     def _cut(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["channel_emu.cut"] = True

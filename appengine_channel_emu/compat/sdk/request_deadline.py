@@ -18,8 +18,8 @@ RESULT_HEADER = "Channel-Emu-Result"
 ERROR_HEADER = "X-Appengine-Error-Code"
 TICK_SECONDS = 0.05
 CHECK_INTERVAL = sys.getcheckinterval()
-HANG_SECONDS = 0.25
-"""Past the grace; then the warden takes the worker for one that cannot help itself."""
+HANG_SECONDS = 0.4
+"""A worker that does nothing for so long when something is due cannot help itself: C code holds the interpreter."""
 
 _start_thread = thread.start_new_thread
 _allocate_lock = thread.allocate_lock
@@ -69,7 +69,7 @@ class Deadline(object):
         """What `handle()` returns, and the `Request`; None in its place if it did not end in time."""
         request = Request(next(self._numbers) & 0xFFFFFFFF, limit)
         if limit is not None:
-            self._reporter.begin(request.number, limit + self._grace + HANG_SECONDS)
+            self._reporter.begin(request.number, limit + HANG_SECONDS)
         try:
             _start_thread(self._handle, (request, handle))
             request.done.acquire()
@@ -126,6 +126,7 @@ class Deadline(object):
                 return
             if not request.raised:
                 request.raised = True
+                self._reporter.begin(request.number, self._grace + HANG_SECONDS)
                 raise_in_thread(request.thread, self._error)
                 return
         if held >= request.limit + self._grace:

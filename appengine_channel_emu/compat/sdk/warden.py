@@ -50,7 +50,7 @@ class Reporter(object):
         self.leaving = False
 
     def begin(self, number, seconds):
-        """Request `number` has begun and is overdue, even for a worker that hangs, after `seconds`."""
+        """Request `number` runs. A worker that says nothing more of it for `seconds` hangs, and is killed."""
         self._write(BEGIN, number, seconds)
 
     def end(self, number):
@@ -144,8 +144,9 @@ def _fork(workers, listeners, lifeline, held):
     # Or every worker would take the same "random" numbers: the sandbox's os.urandom is made of them.
     random.seed()
     _start_thread(_end_with_warden, (lifeline,))
-    _adopt(listeners)
-    return Reporter(writing, listeners)
+    reporter = Reporter(writing, listeners)
+    _adopt(listeners, reporter)
+    return reporter
 
 
 def _end_with_warden(lifeline):
@@ -158,7 +159,7 @@ def _end_with_warden(lifeline):
             pass
 
 
-def _adopt(listeners):
+def _adopt(listeners, reporter):
     """Has the runtime's server take over our sockets in place of binding its own."""
     free = list(listeners)
 
@@ -174,7 +175,12 @@ def _adopt(listeners):
         server.ready = True
         server._start_time = time.time()
         SERVERS.append(server)
-        wsgi_server._SELECT_THREAD.add_socket(listener, server.tick)
+        wsgi_server._SELECT_THREAD.add_socket(listener, lambda: accept(server))
+
+    def accept(server):
+        # The thread that calls this may have begun to wait before the socket was taken from it.
+        if not reporter.leaving:
+            server.tick()
 
     wsgi_server._SingleAddressWsgiServer.start = start
     # A thread does not survive a fork.
