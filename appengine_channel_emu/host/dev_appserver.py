@@ -59,7 +59,11 @@ class DevAppserverBackend:
         with self._lock:
             self._start()
         assert self._process is not None
-        log.info("The SDK's admin server (datastore, task queues, memcache): http://%s:%d", LOOPBACK, self._process.admin_port)
+        log.info(
+            "The SDK's admin server (datastore, task queues, memcache): http://%s:%d",
+            LOOPBACK,
+            self._process.admin_port,
+        )
 
     def stop(self) -> None:
         """See `Backend`."""
@@ -115,7 +119,8 @@ class DevAppserverBackend:
         with self._lock:
             if self._process is None or self._process.ended is not None:
                 self._restart()
-            assert self._process is not None and self._upstream is not None
+            assert self._process is not None
+            assert self._upstream is not None
             return self._process, self._upstream
 
     def _restart(self) -> None:

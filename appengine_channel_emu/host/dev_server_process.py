@@ -63,7 +63,7 @@ class DevServerSpec:
 
 
 class DevServerProcess:
-    """One run of dev_appserver.py. Its ports are its own: the app's at `port`, the SDK's admin server at `admin_port`."""
+    """One run of dev_appserver.py, on ports of its own: `port` for the app, `admin_port` for the SDK's admin server."""
 
     def __init__(self, spec: DevServerSpec) -> None:
         self.port, self.admin_port, api_port = free_ports()
@@ -153,7 +153,7 @@ class DevServerProcess:
         return [*launcher, *ours, *spec.arguments, str(yaml)]
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
-        host, _, port = spec.address.rpartition(":")
+        _host, _, _port = spec.address.rpartition(":")
         told = {
             "address": spec.address,
             "secret": self.secret,

@@ -117,8 +117,8 @@ def _pythons() -> Iterator[str]:
         if path:
             yield path
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for path in sorted(root.glob("versions/2.7*/bin/python2.7"), reverse=True):
-        yield str(path)
+    for interpreter in sorted(root.glob("versions/2.7*/bin/python2.7"), reverse=True):
+        yield str(interpreter)
 
 
 def _version(python: str) -> str | None:

@@ -34,7 +34,9 @@ class UpstreamBackend:
     def __init__(self, url: str, address: str, deadline: float | None) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
-            raise CannotStart(f"--upstream {url}: give the app's own address on this machine, such as http://localhost:3000")
+            raise CannotStart(
+                f"--upstream {url}: give the app's own address on this machine, such as http://localhost:3000"
+            )
         host, port = parts.hostname, parts.port or 80
         if f"{host}:{port}" == address:
             raise CannotStart(f"--upstream {url} is the emulator itself; give the address of the app.")
@@ -47,7 +49,7 @@ class UpstreamBackend:
         """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""
         host, _, port = self._address.rpartition(":")
         log.info(
-            "The app at %s reaches the emulator with CHANNEL_EMULATOR_HOST=%s API_HOST=%s API_PORT=%s in its environment",
+            "The app at %s reaches the emulator with CHANNEL_EMULATOR_HOST=%s API_HOST=%s API_PORT=%s in its environ",
             self._url,
             self._address,
             host,

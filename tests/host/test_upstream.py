@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 import urllib3
@@ -25,7 +26,7 @@ HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(20))
 class Echo(BaseHTTPRequestHandler):
     """Says what it was asked; keeps what was posted."""
 
-    posts: list[dict] = []
+    posts: ClassVar[list[dict]] = []
 
     def do_GET(self):
         length = int(self.headers.get("Content-Length") or 0)
@@ -55,7 +56,7 @@ class Echo(BaseHTTPRequestHandler):
 def app():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    Echo.posts = []
+    Echo.posts.clear()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
@@ -121,7 +122,8 @@ def test_presence_is_posted_to_it(emulator):
         headers = {name.lower(): value for name, value in post["headers"]}
         assert post["body"] == "from=ann%40example.com%2F1"
         assert headers["x-appengine-user-ip"] == "0.1.0.10"
-        assert "cookie" not in headers and "origin" not in headers
+        assert "cookie" not in headers
+        assert "origin" not in headers
 
 
 def test_how_the_app_reaches_the_emulator_is_said(emulator):
@@ -135,7 +137,8 @@ def test_nobody_there():
     backend.start()
     seen = visit(backend)
     assert seen.status == 502
-    assert f"http://127.0.0.1:{port}" in seen.text and "Is it running?" in seen.text
+    assert f"http://127.0.0.1:{port}" in seen.text
+    assert "Is it running?" in seen.text
     with pytest.raises(BackendUnavailable, match=str(port)):
         backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 5)
 
@@ -166,7 +169,8 @@ def test_the_deadline_holds(do, talks):
     started = time.monotonic()
     seen = visit(backend, method="POST", body=b"x" * 20_000_000)
     held = time.monotonic() - started
-    assert seen.status == 500 and "within 0.5 seconds" in seen.text
+    assert seen.status == 500
+    assert "within 0.5 seconds" in seen.text
     assert seen.environ["channel_emu.cut"] is True
     assert 0.5 <= held < 1.5
 

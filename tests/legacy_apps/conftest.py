@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import urllib3
 
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
-from tests.support.processes import MARK
-
-Serve = Callable[..., RunningEmulator]
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +29,6 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]
 
 
 @pytest.fixture
-def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+def mark() -> str:
     """The value of `MARK` in the environment of all that the test starts."""
-    value = secrets.token_hex(8)
-    monkeypatch.setenv(MARK, value)
-    return value
+    return secrets.token_hex(8)

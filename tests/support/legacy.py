@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -28,15 +29,14 @@ class Server(Protocol):
     log: Path
 
 
-def emulated(app: Path, log: Path, *arguments: str, python: Path | None = None) -> RunningEmulator:
+def emulated(app: Path, log: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> RunningEmulator:
     """The app behind the emulator, not yet started; `arguments` are those of `channel-emu serve`."""
-    python = python or parts.need(parts.python27)
-    options = ["--sdk", str(parts.need(parts.sdk)), "--python", str(python)]
+    options = ["--sdk", str(parts.need(parts.sdk)), "--python", str(parts.need(parts.python27))]
     ours, mark, theirs = list(arguments), [], []
     if "--" in ours:
         at = ours.index("--")
         ours, mark, theirs = ours[:at], ["--"], ours[at + 1 :]
-    return RunningEmulator(str(app), *options, *ours, log=log, extra=[*mark, *theirs])
+    return RunningEmulator(str(app), *options, *ours, log=log, extra=[*mark, *theirs], environ=environ)
 
 
 class PlainSdk:

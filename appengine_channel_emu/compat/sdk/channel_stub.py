@@ -116,7 +116,7 @@ class ClientLibrary(object):
 
         package = types.ModuleType("google.appengine.api.channel")
         module = types.ModuleType("google.appengine.api.channel.channel")
-        package.__path__ = [self._folder]
+        package.__path__ = [self._folder] + _folders_of_the_package()
         sys.modules[package.__name__] = google.appengine.api.channel = package
         sys.modules[module.__name__] = package.channel = module
         for each, name in ((module, "channel.py"), (package, "__init__.py")):
@@ -132,9 +132,13 @@ class ClientLibrary(object):
 
 def _client_library(compat, address):
     """None where the SDK has its own."""
-    import google.appengine.api
-
-    folders = google.appengine.api.__path__
-    if any(os.path.isfile(os.path.join(folder, "channel", "__init__.py")) for folder in folders):
+    if any(os.path.isfile(os.path.join(folder, "channel.py")) for folder in _folders_of_the_package()):
         return None
     return ClientLibrary(compat, address)
+
+
+def _folders_of_the_package():
+    """Without the library, the SDK's other parts may still use the messages that lie beside it."""
+    import google.appengine.api
+
+    return [os.path.join(folder, "channel") for folder in google.appengine.api.__path__]

@@ -128,6 +128,7 @@ class Environ(webapp2.RequestHandler):
         environ['headers'] = sorted(name for name in self.request.environ if 'EMU' in name or 'FAKE' in name)
         environ['url'] = self.request.url
         environ['instance'] = INSTANCE
+        environ['module'] = os.environ['CURRENT_MODULE_ID']
         self.response.write(json.dumps(environ))
 
 
