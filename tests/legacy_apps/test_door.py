@@ -64,6 +64,7 @@ def test_an_sdk_that_has_dropped_the_module_gets_ours(tmp_path, http):
     """A folder of links to the SDK, without `google.appengine.api.channel.channel`."""
     sdk, pruned = parts.need(parts.sdk), tmp_path / "sdk"
     links_but(sdk, pruned, ["google", "appengine", "api", "channel", "channel.py"])
+    (pruned / "google" / "appengine" / "api" / "channel" / "__init__.py").write_text("")
     app = APPS / "webapp2_ndb"
     python = str(parts.need(parts.python27))
     with RunningEmulator(str(app), "--sdk", str(pruned), "--python", python, log=tmp_path / "log") as emulator:
