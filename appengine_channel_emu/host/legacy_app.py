@@ -52,7 +52,8 @@ class LegacyApp:
 def read_legacy_app(path: Path) -> LegacyApp | None:
     """The app at `path`, None where the SDK for Python 2.7 is not what runs it. Raises `CannotStart` for no YAML."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # Every value as the text that it was written as: the SDK would not know `true` in place of `on`.
+        content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506 - it makes text alone
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CannotStart(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("runtime") not in LEGACY_RUNTIMES:
@@ -79,9 +80,8 @@ class Python25Overlay:
 
 def _for_python27(content: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
     """The content for `runtime: python27`, and what was changed, for people."""
-    changed = dict(content, runtime="python27", threadsafe=False)
+    changed = dict(content, runtime="python27", threadsafe="false")
     changes = ["runtime: python27 and threadsafe: false"]
-    # The order of an app.yaml is that of its handlers alone.
     libraries = list(content.get("libraries") or [])
     if not any(isinstance(library, dict) and library.get("name") == "django" for library in libraries):
         changed["libraries"] = [*libraries, {"name": "django", "version": "1.2"}]

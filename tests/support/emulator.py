@@ -56,7 +56,9 @@ class RunningEmulator:
         command = [sys.executable, "-m", "appengine_channel_emu", "serve", *self._arguments, "--port", str(self.port)]
         command += self._extra
         with self.log.open("a") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environ)
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environ
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         found = READY.fullmatch(line)
