@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.tab import WAIT
 from tests.support.legacy import APPS, PlainSdk, Server, emulated
 
-
 DOORS = ["emulator", "plain SDK"]
 
 
