@@ -186,12 +186,11 @@
       chart.appendChild(shape('rect', {
         'class': strategy.name, x: from, y: top + 4, width: Math.max(1.5, to - from), height: LANES.height - 8, rx: 1.5
       }));
-      if (one.cut) {
-        var y = top + LANES.height / 2;
-        chart.appendChild(shape('path', {
-          'class': 'cut', d: 'M' + (to - 8) + ' ' + (y - 8) + 'l16 16m0 -16l-16 16'
-        }));
-      }
+    });
+    // Last, so that the next request does not cover half of it.
+    strategy.requests.filter(function (one) { return one.cut; }).forEach(function (one) {
+      var start = (xOf(one.to, now) - 8) + ' ' + (top + LANES.height / 2 - 8);
+      chart.appendChild(shape('path', {'class': 'cut', d: 'M' + start + 'l16 16m0 -16l-16 16'}));
     });
   }
 
