@@ -38,6 +38,6 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
             arguments=arguments,
             overlay=overlay,
         )
-        return DevAppserverBackend(spec, app.timeout_page, app.takes_presence)
+        return DevAppserverBackend(spec, app)
 
     return make

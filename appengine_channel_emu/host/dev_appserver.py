@@ -20,6 +20,7 @@ from appengine_channel_emu.host.dev_server_process import (
 )
 from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun, Request, Upstream, tcp_connection
 from appengine_channel_emu.host.headers import REQUEST_HEADER, RESULT_HEADER
+from appengine_channel_emu.host.legacy_app import LegacyApp
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
@@ -36,18 +37,13 @@ log = logging.getLogger("channel_emu.sdk")
 
 
 class DevAppserverBackend:
-    """Serves the app of `spec`.
+    """Serves `app` as `spec` says."""
 
-    timeout_page:   the app's own page for a cut request: body and MIME type.
-    takes_presence: whether app.yaml asks to be told of clients that connect and disconnect.
-    """
-
-    def __init__(
-        self, spec: DevServerSpec, timeout_page: tuple[bytes, str] | None = None, takes_presence: bool = True
-    ) -> None:
-        self.takes_presence = takes_presence
+    def __init__(self, spec: DevServerSpec, app: LegacyApp) -> None:
+        self.takes_presence = app.takes_presence
+        self.presence_hint = app.presence_hint
         self._spec = spec
-        self._timeout_page = timeout_page
+        self._timeout_page = app.timeout_page
         self._lock = threading.Lock()
         self._process: DevServerProcess | None = None
         self._upstream: Upstream | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from appengine_channel_emu.host.backend import CannotStart
 
 PYTHON25 = "python"
+CONNECTED = "/_ah/channel/connected/"
 LEGACY_RUNTIMES = (PYTHON25, "python27")
 
 _AVAILABLE_BUILTINS = frozenset(
@@ -37,6 +39,17 @@ class LegacyApp:
         return "channel_presence" in (self.content.get("inbound_services") or [])
 
     @property
+    def presence_hint(self) -> str | None:
+        """What to say when a client connects that the app is not told of, though it has a handler for it."""
+        handlers = [entry for entry in self.content.get("handlers") or [] if isinstance(entry, dict)]
+        if self.takes_presence or not any(_takes(str(handler.get("url")), CONNECTED) for handler in handlers):
+            return None
+        return (
+            f"{self.path}: a handler takes {CONNECTED}, but the app is not told of clients that connect: "
+            "channel_presence is not listed under inbound_services (--presence=always tells it all the same)."
+        )
+
+    @property
     def timeout_page(self) -> tuple[bytes, str] | None:
         """The app's own page for a request that overran its deadline, body and MIME type."""
         for entry in self.content.get("error_handlers") or []:
@@ -47,6 +60,13 @@ class LegacyApp:
                     raise CannotStart(f"{self.path}: error_handlers: {error}") from error
                 return body, str(entry.get("mime_type") or "text/html")
         return None
+
+
+def _takes(url: str, path: str) -> bool:
+    try:
+        return re.fullmatch(url, path) is not None
+    except re.error:
+        return False
 
 
 def read_legacy_app(path: Path) -> LegacyApp | None:
