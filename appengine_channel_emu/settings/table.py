@@ -64,7 +64,8 @@ class Settings:
         kinds.interpreter(),
         None,
         THE_APP,
-        "Python interpreter that runs the app (default: the one that runs channel-emu)",
+        "Python interpreter that runs the app (default: the one that runs channel-emu; for the SDK, a Python 2.7 "
+        "on PATH or in pyenv)",
     )
     no_sdk: bool = setting(
         kinds.switch(), False, THE_APP,
