@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,20 @@ def read_legacy_app(path: Path) -> LegacyApp | None:
 
 
 class Python25Overlay:
-    """An app of the runtime `python` (2.5) as SDK 1.9.88 takes it: links to its files, and an app.yaml of ours."""
+    """An app of the runtime `python` (2.5) as SDK 1.9.88 takes it: links to its files, and an app.yaml of ours.
+
+    `changes` says for people what differs in it. All else stands in it as it was written: to the SDK a quoted `false`
+    is not the plain one.
+    """
 
     def __init__(self, app: LegacyApp) -> None:
         self._app = app
-        self._content, self.changes = _for_python27(app.content)
+        self.changes = ["runtime: python27 and threadsafe: false"]
+        self._root = yaml.compose(app.path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        self._set("runtime", "python27")
+        self._set("threadsafe", "false")
+        self._add_django()
+        self._drop_builtins()
 
     def __call__(self, folder: Path) -> Path:
         """Make it in `folder`, which exists and is empty; returns its app.yaml."""
@@ -94,24 +102,40 @@ class Python25Overlay:
             if entry.name != self._app.path.name:
                 (folder / entry.name).symlink_to(entry.path)
         made = folder / self._app.path.name
-        made.write_text(yaml.safe_dump(self._content, sort_keys=False), encoding="utf-8")
+        made.write_text(yaml.serialize(self._root, Dumper=yaml.SafeDumper), encoding="utf-8")
         return made
 
+    def _add_django(self) -> None:
+        libraries = self._app.content.get("libraries") or []
+        if any(isinstance(library, dict) and library.get("name") == "django" for library in libraries):
+            return
+        django = yaml.compose('{name: django, version: "1.2"}', yaml.SafeLoader)
+        self._set("libraries", [*self._items("libraries"), django])
+        self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
 
-def _for_python27(content: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-    """The content for `runtime: python27`, and what was changed, for people."""
-    changed = dict(content, runtime="python27", threadsafe="false")
-    changes = ["runtime: python27 and threadsafe: false"]
-    libraries = list(content.get("libraries") or [])
-    if not any(isinstance(library, dict) and library.get("name") == "django" for library in libraries):
-        changed["libraries"] = [*libraries, {"name": "django", "version": "1.2"}]
-        changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
-    builtins = content.get("builtins") or []
-    kept = [builtin for builtin in builtins if isinstance(builtin, dict) and _AVAILABLE_BUILTINS.issuperset(builtin)]
-    if len(kept) != len(builtins):
-        changed["builtins"] = kept
-        gone = [name for builtin in builtins if builtin not in kept for name in builtin]
-        changes.append(f"without the builtins {', '.join(map(str, gone))}, which the SDK no longer has")
-        if not kept:
-            del changed["builtins"]
-    return changed, changes
+    def _drop_builtins(self) -> None:
+        items = self._items("builtins")
+        names = [[key.value for key, _ in item.value] for item in items]
+        kept = [item for item, each in zip(items, names, strict=True) if _AVAILABLE_BUILTINS.issuperset(each)]
+        if len(kept) < len(items):
+            gone = [name for each in names for name in each if name not in _AVAILABLE_BUILTINS]
+            self._set("builtins", kept)
+            self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
+
+    def _items(self, field: str) -> list[yaml.Node]:
+        """The nodes of a list."""
+        for key, value in self._root.value:
+            if key.value == field and isinstance(value, yaml.SequenceNode):
+                return list(value.value)
+        return []
+
+    def _set(self, field: str, value: str | list[yaml.Node]) -> None:
+        """A plain scalar or a list, in the field's place or at the end; an empty list takes the field away."""
+        fields = [(key, node) for key, node in self._root.value if key.value != field]
+        if value:
+            text = value if isinstance(value, str) else "[]"
+            node = yaml.compose(text, yaml.SafeLoader)
+            if not isinstance(value, str):
+                node.value, node.flow_style = value, False
+            fields.append((yaml.compose(field, yaml.SafeLoader), node))
+        self._root.value = fields

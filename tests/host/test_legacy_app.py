@@ -73,6 +73,7 @@ def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
     (tmp_path / "app" / "a.py").write_text("")
     content = overlaid(app, tmp_path / "overlay")
     assert (content["runtime"], content["threadsafe"], content["version"]) == ("python27", "false", "010")
+    assert "threadsafe: false\n" in (tmp_path / "overlay" / "app.yaml").read_text()
     assert content["libraries"] == [{"name": "django", "version": "1.2"}]
     assert content["builtins"] == [{"deferred": "on"}]
     assert [handler["url"] for handler in content["handlers"]] == ["/b", "/a"]
