@@ -80,6 +80,11 @@ def read_legacy_app(path: Path) -> LegacyApp | None:
     return LegacyApp(path.resolve(), content)
 
 
+def _node(text: str) -> Any:
+    """The YAML value as a node, which keeps how it was written."""
+    return yaml.compose(text, yaml.SafeLoader)
+
+
 class Python25Overlay:
     """An app of the runtime `python` (2.5) as SDK 1.9.88 takes it: links to its files, and an app.yaml of ours.
 
@@ -90,7 +95,7 @@ class Python25Overlay:
     def __init__(self, app: LegacyApp) -> None:
         self._app = app
         self.changes = ["runtime: python27 and threadsafe: false"]
-        self._root = yaml.compose(app.path.read_text(encoding="utf-8"), yaml.SafeLoader)
+        self._root = _node(app.path.read_text(encoding="utf-8"))
         self._set("runtime", "python27")
         self._set("threadsafe", "false")
         self._add_django()
@@ -109,7 +114,7 @@ class Python25Overlay:
         libraries = self._app.content.get("libraries") or []
         if any(isinstance(library, dict) and library.get("name") == "django" for library in libraries):
             return
-        django = yaml.compose('{name: django, version: "1.2"}', yaml.SafeLoader)
+        django = _node('{name: django, version: "1.2"}')
         self._set("libraries", [*self._items("libraries"), django])
         self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
 
@@ -134,8 +139,8 @@ class Python25Overlay:
         fields = [(key, node) for key, node in self._root.value if key.value != field]
         if value:
             text = value if isinstance(value, str) else "[]"
-            node = yaml.compose(text, yaml.SafeLoader)
+            node = _node(text)
             if not isinstance(value, str):
                 node.value, node.flow_style = value, False
-            fields.append((yaml.compose(field, yaml.SafeLoader), node))
+            fields.append((_node(field), node))
         self._root.value = fields
