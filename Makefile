@@ -32,9 +32,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
+	$(BIN)/python bench/rpc.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

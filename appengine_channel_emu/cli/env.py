@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from appengine_channel_emu.cli.emulator import EmulatorError, add_emulator_option, address_of, ask
-from appengine_channel_emu.cli.environment import COMPAT_PATH, variables
+from appengine_channel_emu.cli.environment import variables
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
+from appengine_channel_emu.locations import COMPAT_PATH
 
 
 def run(argv: Sequence[str]) -> int:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-COMPAT_PATH = Path(__file__).parents[1] / "compat" / "path"
-"""`google.appengine.api.channel` for Python apps without an SDK."""
-
 
 def variables(address: str) -> dict[str, str]:
     """What the libraries of the languages read, `PYTHONPATH` apart; `address` is `host:port`."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from appengine_channel_emu.cli.environment import COMPAT_PATH
 from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
+from appengine_channel_emu.locations import COMPAT_PATH
 
 
 def run(argv: Sequence[str]) -> int:

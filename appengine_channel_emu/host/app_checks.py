@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from appengine_channel_emu.host.app_yaml import AppConfig, Library
+from appengine_channel_emu.locations import COMPAT_PATH
 
-COMPAT = Path(__file__).parents[1] / "compat"
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
 
@@ -64,6 +64,13 @@ print(json.dumps([name for name in json.loads(sys.argv[1]) if not there(name)]))
 _SDK_IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(google\.appengine(?:\.\w+)+)(?:[ \t]+import[ \t]+(\w+))?", re.M)
 
 
+def sdk_need(config: AppConfig, python: str) -> str | None:
+    """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one."""
+    uses = dict(_sdk_imports(config.folder))
+    missing = _missing(uses, config.folder, python)
+    return f"{uses[missing[0]]}, imports {missing[0]}" if missing else None
+
+
 def warn_of_missing_modules(config: AppConfig, python: str) -> None:
     """Log a line for each library of app.yaml and each module of the SDK that `python` cannot import."""
     uses = dict(_sdk_imports(config.folder))
@@ -98,7 +105,7 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
     names = list(dict.fromkeys(modules))
     if not names:
         return []
-    path = os.pathsep.join(filter(None, [str(COMPAT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(COMPAT_PATH), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
             [python, "-c", _LOOK, json.dumps(names)],

@@ -16,9 +16,9 @@ import waitress
 
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
 from appengine_channel_emu.host.process import SupervisedProcess
+from appengine_channel_emu.locations import COMPAT_PATH
 
 RUNNER = Path(__file__).with_name("wsgi_runner.py")
-COMPAT_PATH = Path(__file__).parents[1] / "compat" / "path"
 """What an interpreter needs on its PYTHONPATH to find the Channel API."""
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""

@@ -20,6 +20,7 @@ from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
+from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
@@ -60,7 +61,8 @@ class Service:
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self.broker = self._make_broker()
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings))
+        self._later = LaterThread()
+        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later)
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
@@ -84,6 +86,7 @@ class Service:
             self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
+        self._later.start()
         if self._saver:
             self._saver.start()
         if self._backend:
@@ -103,6 +106,7 @@ class Service:
             self._loop.join()
             self._pools.shutdown()
             wasyncore.close_all(self._map, ignore_all=True)
+        self._later.stop()
         self._ticker.stop()
         if self._saver:
             self._saver.stop()
@@ -220,6 +224,7 @@ def _web_options(settings: Settings) -> WebOptions:
         allow_remote_admin=settings.allow_remote_admin,
         trust_appengine_headers=settings.trust_appengine_headers,
         presence_from_visitors=settings.presence_from_visitors,
+        quiet=settings.quiet,
     )
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from appengine_channel_emu.host.instance import COMPAT_PATH
+from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.testing.transports import Transport
 
 

@@ -15,10 +15,12 @@ from appengine_channel_emu.web.admin import Channels, Health, Messages
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.guard import POLL_PATH, Guard
-from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient
+from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
+from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
+from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.unclaimed import Unclaimed
 from appengine_channel_emu.web.waiting import Answer, Waiting
 
@@ -56,19 +58,23 @@ class Front:
     what a server may do to hold a poll without a thread.
     """
 
-    def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+    def __init__(
+        self, broker: Broker, backend: WSGIApplication, options: WebOptions, later: Later | None = None
+    ) -> None:
         self._broker = broker
         # An app that has `builtins: remote_api` or a handler of its own there keeps it.
         self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
         self._guard = Guard(options)
         self.accounts = Accounts()
+        tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
+            "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": DevWire(broker, options),
-            "/_ah/channel/open": Open(broker, options),
-            "/_ah/channel/poll": PollSocket(broker, options),
+            "/_ah/channel/open": Open(broker, options, tabs),
+            "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
             "/rpc_http": RpcHttp(self.server_api),
             "/_emu/health": Health(),

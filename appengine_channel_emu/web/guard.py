@@ -44,6 +44,17 @@ def is_under(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(prefix + "/")
 
 
+def split_host(header: str) -> tuple[str, str]:
+    """Name in lower case, and port as digits or "", of a Host header; two empty strings if it is none."""
+    match = _HOST.match(header)
+    return (match[1].lower().removesuffix("."), match[2] or "") if match else ("", "")
+
+
+def is_loopback_host(name: str) -> bool:
+    """Whether a page that asked for `name` runs on this machine, or believes so."""
+    return _is_localhost(name) or _is_loopback(name.strip("[]"))
+
+
 class Guard:
     """The rules, with the user's exceptions to them.
 
@@ -77,8 +88,7 @@ class Guard:
         if header is None:
             # Browsers always send one; HTTP/1.0 clients need not.
             return None if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else _text("400 Bad Request", "No Host header.")
-        match = _HOST.match(header)
-        name = match[1].lower().removesuffix(".") if match else ""
+        name, _ = split_host(header)
         if name in ALIASES:
             if path == POLL_PATH:
                 return None

@@ -23,5 +23,6 @@ class WebOptions:
     allow_remote_admin: bool = False
     trust_appengine_headers: bool = False
     presence_from_visitors: bool = False
+    quiet: bool = False
     longest_poll: float = LONGEST_POLL
     longest_telling: float = LONGEST_TELLING

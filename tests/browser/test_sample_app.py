@@ -12,7 +12,7 @@ from tests.support.emulator import RunningEmulator
 
 @pytest.fixture
 def sample_app(tmp_path):
-    with RunningEmulator("--app-dir", "sample_app", "main:app", log=tmp_path / "emulator.log") as emulator:
+    with RunningEmulator("sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import parts
 
-COMPAT = Path(__file__).parents[2] / "appengine_channel_emu" / "compat"
+COMPAT = Path(__file__).parents[2] / "appengine_channel_emu" / "compat" / "path"
 
 SCRIPT = """
 from google.appengine.api import users

@@ -1,4 +1,4 @@
-"""Parts that some tests need and a machine may lack: Chromium, Python 2.7, Google's SDK, Node.
+"""Parts that some tests need and a machine may lack: browsers, Python 2.7, Google's SDK, Node and its packages.
 
 A test asks with :func:`need`::
 
@@ -65,6 +65,26 @@ def chromium() -> Path:
         if path.exists():
             return path
     raise PartMissing("no Chromium found: on Debian, apt install chromium")
+
+
+@functools.cache
+def firefox() -> Path:
+    """Firefox, for what must not hold in one browser alone; `$FIREFOX` names another."""
+    given = [Path(os.environ["FIREFOX"])] if os.environ.get("FIREFOX") else []
+    macos = Path("/Applications/Firefox.app/Contents/MacOS/firefox")
+    for path in [*given, *_on_path(["firefox-esr", "firefox"]), macos]:
+        if path.exists():
+            return path
+    raise PartMissing("no Firefox found: on Debian, apt install firefox-esr")
+
+
+@functools.cache
+def node_packages() -> Path:
+    """The folder of what tests/js/package.json names, as `make parts` installs it."""
+    folder = cache() / "node" / "node_modules"
+    if (folder / "puppeteer-core").is_dir():
+        return folder
+    raise PartMissing(f"no npm packages in {folder}: make parts installs them")
 
 
 @functools.cache
