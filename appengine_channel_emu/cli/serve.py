@@ -77,20 +77,26 @@ def _app_config(target: AppYaml, settings: Settings) -> AppConfig:
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
     from appengine_channel_emu.host.app_backend import AppBackend
     from appengine_channel_emu.host.app_checks import warn_of_missing_modules
+    from appengine_channel_emu.host.app_reload import ReloadingBackend
     from appengine_channel_emu.host.instance_backend import InstanceBackend
     from appengine_channel_emu.host.login import SignIn, login_key
 
     python = settings.python or sys.executable
-    warn_of_missing_modules(config, python)
-    return AppBackend(
-        config,
-        address,
-        lambda spec: InstanceBackend(spec, settings.request_deadline),
-        SignIn(login_key(settings.state_folder())),
-        python=python,
-        threads=settings.threads,
-        instances=settings.instances,
-    )
+    sign_in = SignIn(login_key(settings.state_folder()))
+
+    def make(config: AppConfig) -> AppBackend:
+        warn_of_missing_modules(config, python)
+        return AppBackend(
+            config,
+            address,
+            lambda spec: InstanceBackend(spec, settings.request_deadline),
+            sign_in,
+            python=python,
+            threads=settings.threads,
+            instances=settings.instances,
+        )
+
+    return ReloadingBackend(config, make)
 
 
 def _backend(target: Target, settings: Settings, address: str) -> Backend | None:

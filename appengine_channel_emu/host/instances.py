@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -59,10 +60,8 @@ class Instances:
     def overrun(self, instance: Instance) -> None:
         """A request of this one is past its deadline and still runs: another takes its place."""
         with self._changed:
-            if instance in self._serving and not self._stopped:
-                # The new one first, so that the next request finds it under way.
-                self._serving.append(self._start())
-                self._replace(instance)
+            if instance in self._serving:
+                self._replace(instance, start_another=True)
 
     def lost(self, instance: Instance) -> None:
         """This one cannot be reached: its process is dead or dying."""
@@ -109,7 +108,13 @@ class Instances:
         if len(self._serving) >= self._most:
             return None
         self._check_pause()
-        instance = self._start()
+        return self._start_one()
+
+    def _start_one(self) -> Instance:
+        try:
+            instance = self._start()
+        except OSError as error:
+            raise BackendUnavailable(f"No process can be started for the app: {error.strerror}.") from error
         self._serving.append(instance)
         return instance
 
@@ -124,13 +129,19 @@ class Instances:
             if instance.ended_at is not None and instance.failure is None:
                 self._crashed(instance)
 
-    def _replace(self, instance: Instance) -> None:
+    def _replace(self, instance: Instance, start_another: bool = False) -> None:
         self._serving.remove(instance)
         self._replaced.add(instance)
-        threading.Thread(target=self._retire, args=(instance,), name="retire", daemon=True).start()
+        # On a thread of its own: a visitor waits for an answer meanwhile.
+        threading.Thread(target=self._retire, args=(instance, start_another), name="retire", daemon=True).start()
 
-    def _retire(self, instance: Instance) -> None:
+    def _retire(self, instance: Instance, start_another: bool) -> None:
         with self._changed:
+            # First, so that the next request finds it under way; unless that request has been faster.
+            if start_another and not self._stopped and len(self._serving) < self._most:
+                with contextlib.suppress(BackendUnavailable):  # The next request will say so.
+                    self._start_one()
+                self._changed.notify_all()
             self._changed.wait_for(lambda: not instance.active, self._patience)
         instance.stop()
         with self._changed:

@@ -21,6 +21,8 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.server.queueing import AppPool
+from appengine_channel_emu.web.app import OVERDUE
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -108,6 +110,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     loop: Loop
     ours_alone = False
     """Whether its port serves nothing of the app's."""
+    overdue = False
+    """Whether its next request has waited for too long."""
     requests: list[Any]
     events = 0
     _current: ParkingTask | None = None
@@ -151,6 +155,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """The task that was parked, or a new one."""
         task, self._kept = self._kept, None
         self._current = task or ParkingTask(channel, request)
+        if self.overdue:
+            self.overdue = False
+            self._current.get_environment()[OVERDUE] = True
         return self._current
 
     def service(self) -> None:
@@ -217,7 +224,7 @@ class Pools:
         self._is_brief = is_brief
         self._own = ThreadedTaskDispatcher()
         self._own.set_thread_count(own_threads)
-        self._app = ThreadedTaskDispatcher()
+        self._app = AppPool()
         self._app.set_thread_count(app_threads)
 
     def add_task(self, channel: ParkingChannel) -> None:
@@ -228,6 +235,12 @@ class Pools:
             return
         pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
         pool.add_task(channel)
+
+    def refuse_overdue(self) -> None:
+        """Have those answered that have waited for one of the app's threads for too long; called at every turn."""
+        for channel in self._app.overdue():
+            channel.overdue = True
+            self._own.add_task(channel)
 
     def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
         """What takes no time needs no thread: handing it over and back costs several times what the work does."""

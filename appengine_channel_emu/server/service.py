@@ -187,7 +187,11 @@ class Service:
         return servers
 
     def _run_loop(self) -> None:
-        self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
+        def each_turn() -> None:
+            self._lot.expire_due()
+            self._pools.refuse_overdue()
+
+        self._waitress_loop.run(lambda: self._stopping, each_turn)
 
 
 def _log_event(event: Event) -> None:

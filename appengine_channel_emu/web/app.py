@@ -32,6 +32,9 @@ ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 BRIEF_PATHS = frozenset({POLL_PATH, "/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
 
+OVERDUE = "channel_emu.overdue"
+"""Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
+
 access_log = logging.getLogger("channel_emu.access")
 
 
@@ -132,7 +135,8 @@ class Front:
         def ended(sent: int) -> None:
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
-        return _Counted(self._backend(environ, start), ended)
+        backend = _no_thread if environ.get(OVERDUE) else self._backend
+        return _Counted(backend(environ, start), ended)
 
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
@@ -189,6 +193,12 @@ def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     """The backend where no app was named: 404, and how to name one."""
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
+
+
+def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
 
 
 def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:

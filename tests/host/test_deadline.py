@@ -14,7 +14,6 @@ from tests.host.test_instance import eventually
 from tests.support.processes import left_after, marked
 
 DEADLINE = 1.0
-GRACE = 0.5
 WITHIN = 1.0
 """Seconds after the deadline by which the visitor has an answer."""
 
@@ -122,7 +121,7 @@ def test_a_handler_that_heeds_the_exception_costs_no_instance(handler, threadsaf
     pid = visit(backend, "/pid").text
     page, late = timed(backend, f"/{handler}")
     assert is_cut(page)
-    assert 0 <= late < GRACE
+    assert 0 <= late < WITHIN
     assert visit(backend, "/pid").text == pid
     log = eventually(lambda: capfd.readouterr().err, lambda text: "DeadlineExceededError" in text)
     assert "The overall deadline for responding to the HTTP request was exceeded." in log
@@ -157,7 +156,7 @@ def test_a_handler_that_catches_it_has_its_answer_sent(threadsafe, make_backend)
     page, late = timed(make_backend(APP, DEADLINE, threadsafe=threadsafe), "/catch")
     assert (page.status, page.environ["channel_emu.cut"]) == (200, True)
     assert page.text == "caught: The overall deadline for responding to the HTTP request was exceeded."
-    assert 0 <= late < GRACE
+    assert 0 <= late < WITHIN
 
 
 def test_a_neighbour_keeps_its_time_and_new_requests_find_a_new_instance(make_backend, mark):

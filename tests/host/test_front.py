@@ -6,6 +6,7 @@ import logging
 import re
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import urllib3
@@ -81,7 +82,34 @@ def test_a_cut_is_an_event_a_log_line_and_an_account(serve, caplog):
     assert re.match(r"/lock was cut at its deadline, after \d\.\d s with 0\.0", lock)
     accounts = {account.path: account for account in service.front.accounts.all()}
     assert (accounts["/spin"].cut, accounts["/lock"].cut, accounts["/"].cut) == (1, 1, 0)
-    assert accounts["/spin"].cpu_seconds > 0.2 > accounts["/lock"].cpu_seconds
+    assert accounts["/spin"].cpu_seconds > 5 * accounts["/lock"].cpu_seconds
+
+
+def test_who_waits_too_long_for_a_thread_is_told(serve, monkeypatch, tmp_path):
+    monkeypatch.setattr("appengine_channel_emu.server.queueing.QUEUE_SECONDS", 0.5)
+    service = serve(
+        """
+        import threading
+
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/wait":
+                open("waiting", "w").close()
+                threading.Event().wait()
+            start_response("200 OK", [])
+            return [b"ok"]
+        """,
+        threads=1,
+        request_deadline=3.0,
+    )
+    with ThreadPoolExecutor() as pool:
+        busy = pool.submit(get, service, "/wait")
+        eventually((tmp_path / "waiting").exists, bool)
+        started = time.monotonic()
+        refused = get(service, "/queued")
+        assert 0.5 <= time.monotonic() - started < 1.5
+        assert (refused.status, b"all busy" in refused.data) == (503, True)
+        assert busy.result().status == 500
+    assert get(service, "/").data == b"ok"
 
 
 # Presence

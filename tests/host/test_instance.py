@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -335,6 +336,20 @@ def test_an_interpreter_that_cannot_be_run(make_backend):
     page = visit(make_backend(HELLO, python="/no/such/python"))
     assert page.status == 500
     assert "exited with status 127" in page.text
+
+
+def test_no_process_can_be_started(make_backend, monkeypatch):
+    backend = make_backend(HELLO, start=False)
+
+    def no_more(*unused, **also_unused):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.Popen", no_more)
+        page = visit(backend)
+        assert page.status == 503
+        assert "No process can be started for the app: Resource temporarily unavailable." in page.text
+    assert visit(backend).status == 200
 
 
 def test_the_app_finds_its_folder_and_its_own_environment(make_backend, tmp_path):

@@ -141,6 +141,30 @@ def test_code_that_is_changed_runs_with_the_next_request(serve, write, visitor, 
     until(lambda: json.load(visitor.open(f"{url}/x")).get("changed"))
 
 
+def test_an_app_yaml_that_is_changed_is_followed_by_the_next_request(serve, write, visitor, tmp_path):
+    write()
+    process, url = start(serve)
+    receive = connect(url, "ann")
+    text = (tmp_path / "app.yaml").read_text()
+    (tmp_path / "app.yaml").write_text(text.replace("url: /static", "url: /style") + "env_variables: {TZ: CET}\n")
+
+    def status(path):
+        try:
+            return visitor.open(f"{url}{path}").status
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    until(lambda: status("/style/a.css") == 200)
+    (tmp_path / "app.yaml").write_text(text.replace("static_dir", "static_dri"))
+    until(lambda: "did you mean static_dir?" in str(status("/style/a.css")))
+    (tmp_path / "app.yaml").write_text(text.replace("main.app", "mian.app"))
+    until(lambda: "There is no module &#x27;mian&#x27;." in str(status("/x")))
+    (tmp_path / "mian.py").write_text(MAIN)
+    until(lambda: status("/x") == 200)
+    assert receive() == ["welcome"], "the page's socket outlives it all"
+    assert end(process)[0] == 0
+
+
 def test_python27_without_an_import_of_the_sdk_runs_under_python3(serve, write, visitor):
     write("python27")
     process, url = start(serve)

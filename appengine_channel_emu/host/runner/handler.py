@@ -85,6 +85,10 @@ class RequestHandler:
                 self._run(environ, answer, request, result, cpu)
             except AppFailed as failure:
                 result["failure"] = {"kind": failure.kind, "text": str(failure)}
+            except BaseException as error:
+                # Ours, not the app's; whoever waits for this work waits for its end alone.
+                sys.stderr.write(traceback_of(error))
+                result["failure"] = {"kind": "raised", "text": type(error).__name__}
             result["cpu"] = cpu.used()
 
         self._do(work)
