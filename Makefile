@@ -35,11 +35,8 @@ check: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
-<<<<<<< HEAD
 	$(BIN)/python bench/rpc.py
-=======
 	$(BIN)/python bench/front.py
->>>>>>> main
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
