@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.host.conftest import visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
+from tests.support.processes import marked
 
 HELLO = """
     import os
@@ -108,6 +110,25 @@ def test_an_app_that_exits_at_import(make_backend):
 
 def test_sys_exit_at_import_is_a_failure_like_others(make_backend):
     assert "SystemExit: 3" in visit(make_backend("import sys; sys.exit(3)")).text
+
+
+def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_backend, monkeypatch):
+    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
+    backend = make_backend("import time; time.sleep(1)\n" + textwrap.dedent(HELLO))
+    page = visit(backend)
+    assert page.status == 503
+    assert "still being imported" in page.text
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+
+
+def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch, mark):
+    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
+    backend = make_backend("import threading; threading.Event().wait()")
+    assert visit(backend).status == 503
+    write_app(HELLO)
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+    # The supervisor and the app: what hung is gone.
+    eventually(lambda: marked(mark), lambda found: len(found) == 2)
 
 
 # While it serves
