@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig
     from appengine_channel_emu.host.backend import Backend
 
+log = logging.getLogger("channel_emu")
+
 NEEDS_SDK = (
-    "{path} is for the runtime {runtime}. This version does not run Google's SDK: try the app under Python 3 with "
-    "--no-sdk. google.appengine.api.channel and users are there; what else it imports of the SDK is not."
+    "{path} is for the runtime {runtime}, and {need}, a part of Google's SDK, which this version does not run. "
+    "With --no-sdk the app is tried under Python 3 all the same: google.appengine.api.channel and users are there."
 )
 
 
@@ -57,6 +59,7 @@ def _serve(target: Target, settings: Settings) -> int:
 
 def _app_config(target: AppYaml, settings: Settings) -> AppConfig:
     from appengine_channel_emu.host.app_backend import read_config
+    from appengine_channel_emu.host.app_checks import sdk_need
     from appengine_channel_emu.host.backend import CannotStart
 
     try:
@@ -64,27 +67,36 @@ def _app_config(target: AppYaml, settings: Settings) -> AppConfig:
     except CannotStart as error:
         raise _CannotServe(str(error)) from None
     if config.is_legacy_python and not settings.no_sdk:
-        raise _CannotServe(NEEDS_SDK.format(path=target.path, runtime=config.runtime))
+        need = sdk_need(config, settings.python or sys.executable)
+        if need is not None:
+            raise _CannotServe(NEEDS_SDK.format(path=target.path, runtime=config.runtime, need=need))
+        log.info("The app is for the runtime %s and needs nothing of its SDK: it runs under Python 3.", config.runtime)
     return config
 
 
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
     from appengine_channel_emu.host.app_backend import AppBackend
     from appengine_channel_emu.host.app_checks import warn_of_missing_modules
+    from appengine_channel_emu.host.app_reload import ReloadingBackend
     from appengine_channel_emu.host.instance_backend import InstanceBackend
     from appengine_channel_emu.host.login import SignIn, login_key
 
     python = settings.python or sys.executable
-    warn_of_missing_modules(config, python)
-    return AppBackend(
-        config,
-        address,
-        lambda spec: InstanceBackend(spec, settings.request_deadline),
-        SignIn(login_key(settings.state_folder())),
-        python=python,
-        threads=settings.threads,
-        instances=settings.instances,
-    )
+    sign_in = SignIn(login_key(settings.state_folder()))
+
+    def make(config: AppConfig) -> AppBackend:
+        warn_of_missing_modules(config, python)
+        return AppBackend(
+            config,
+            address,
+            lambda spec: InstanceBackend(spec, settings.request_deadline),
+            sign_in,
+            python=python,
+            threads=settings.threads,
+            instances=settings.instances,
+        )
+
+    return ReloadingBackend(config, make)
 
 
 def _backend(target: Target, settings: Settings, address: str) -> Backend | None:

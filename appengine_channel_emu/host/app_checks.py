@@ -64,6 +64,13 @@ print(json.dumps([name for name in json.loads(sys.argv[1]) if not there(name)]))
 _SDK_IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(google\.appengine(?:\.\w+)+)(?:[ \t]+import[ \t]+(\w+))?", re.M)
 
 
+def sdk_need(config: AppConfig, python: str) -> str | None:
+    """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one."""
+    uses = dict(_sdk_imports(config.folder))
+    missing = _missing(uses, config.folder, python)
+    return f"{uses[missing[0]]}, imports {missing[0]}" if missing else None
+
+
 def warn_of_missing_modules(config: AppConfig, python: str) -> None:
     """Log a line for each library of app.yaml and each module of the SDK that `python` cannot import."""
     uses = dict(_sdk_imports(config.folder))

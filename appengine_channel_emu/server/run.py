@@ -20,6 +20,8 @@ from appengine_channel_emu.web.app import access_log, printable
 STOPPED = 0
 COULD_NOT_START = 1
 
+SWITCH_SECONDS = 0.0005
+
 REPORTED_PATHS = 20
 
 log = logging.getLogger("channel_emu")
@@ -60,10 +62,10 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
 
 def _suit_the_interpreter() -> None:
     # A thread that saves or proxies would keep the loop's, which answers calls and polls, waiting for 5 ms.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH_SECONDS)
     # Thousands of parked polls are no garbage, and looking through them would cost more than serving them.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _report(accounts: list[Account]) -> None:

@@ -54,6 +54,8 @@ class Service:
         self.settings = settings
         self._sockets = listen(settings.host, settings.port)
         self._api_sockets = self._listen_for_api()
+        self.api_address = _address(LOCALHOST, self._api_sockets[0]) if self._api_sockets else None
+        """`host:port` of the API port, if there is one."""
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(settings.host, self._sockets[0])
         self._backend = make_backend(self.address)
@@ -82,7 +84,7 @@ class Service:
         if self._api_sockets:
             api = ApiPort(self.front.server_api, _web_options(self.settings))
             self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
-            log.info("The SDK's API server protocol is spoken at http://%s", _address(LOCALHOST, self._api_sockets[0]))
+            log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
         self._later.start()
         if self._saver:

@@ -68,7 +68,7 @@ class Settings:
     )
     no_sdk: bool = setting(
         kinds.switch(), False, THE_APP,
-        "run an app of the runtime python27 under Python 3, without Google's SDK",
+        "run an app of the runtime python27 under Python 3 even if it imports parts of Google's SDK",
     )
     request_deadline: float | None = setting(
         kinds.seconds_or_off(),

@@ -130,12 +130,12 @@ class ServerApi:
 
 
 class RpcHttp:
-    """A door of the server API: `POST` a call, `GET` the app's id."""
+    """A door of the server API: `POST` a call, `GET` the app's id; a route's `path` makes no difference."""
 
     def __init__(self, api: ServerApi) -> None:
         self._api = api
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_post(self, req: falcon.Request, resp: falcon.Response, path: str = "") -> None:
         """Answer one call. Raises `BadRequest` for another content type."""
         # Another site's page cannot send this type without asking first (behaviour.md 11).
         if (req.content_type or "").partition(";")[0].strip().lower() != OCTETS:
@@ -143,7 +143,7 @@ class RpcHttp:
         resp.content_type = OCTETS
         resp.data = self._api.answer(req.bounded_stream.read())
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, path: str = "") -> None:
         """What a client asks first: flow style YAML, for it looks at the first character (facts.md 2.4)."""
         identity = {"app_id": APPLICATION_ID, "rtok": req.get_param("rtok") or "0"}
         resp.content_type = "text/plain; charset=utf-8"
@@ -153,7 +153,7 @@ class RpcHttp:
 class RemoteApi(RpcHttp):
     """`/_ah/remote_api`: the same, for clients that say which version they speak."""
 
-    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+    def on_post(self, req: falcon.Request, resp: falcon.Response, path: str = "") -> None:
         """Answer one call. Raises `BadRequest` without the header."""
         if req.get_header("X-appcfg-api-version") is None:
             raise BadRequest("This needs the header X-appcfg-api-version.", "403 Forbidden")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -74,11 +75,11 @@ def test_a_cut_is_an_event_a_log_line_and_an_account(serve, caplog):
         assert get(service, "/").data == b"ok"
         eventually(lambda: events(service, "request_cut"), lambda found: len(found) == 2)
     spin, lock = [record.getMessage() for record in caplog.records if "was cut" in record.getMessage()]
-    assert spin.startswith("/spin was cut at its deadline, after 0.")
+    assert spin.startswith("/spin was cut at its deadline, after ")
     assert " s with 0." in spin
     assert "Channel API" in spin
     assert "secret" not in spin
-    assert lock.startswith("/lock was cut at its deadline, after 0.9 s with 0.0")
+    assert re.match(r"/lock was cut at its deadline, after \d\.\d s with 0\.0", lock)
     accounts = {account.path: account for account in service.front.accounts.all()}
     assert (accounts["/spin"].cut, accounts["/lock"].cut, accounts["/"].cut) == (1, 1, 0)
     assert accounts["/spin"].cpu_seconds > 5 * accounts["/lock"].cpu_seconds

@@ -1,10 +1,13 @@
 #!/bin/sh
-# Installs Debian's Chromium and Node.js when they are missing and we may; otherwise leaves it to the tests to say so.
+# Installs Debian's Chromium, Node.js and Go (with its App Engine library) when they are missing and we may; otherwise
+# leaves it to the tests to say so.
 set -u
 
 wanted=
 command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
 command -v node >/dev/null 2>&1 || wanted="$wanted nodejs"
+command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
+[ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"
 [ -n "$wanted" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

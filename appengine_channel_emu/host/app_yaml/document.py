@@ -158,7 +158,12 @@ class _Loader(yaml.SafeLoader):
 
 def read_document(path: Path, name: str) -> Value | None:
     """The one document of a YAML file, None for an empty file. Raises `BadAppYaml`, which calls the file `name`."""
-    loader = _Loader(_text_of(path, name))
+    text = _text_of(path, name)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise BadAppYaml(f"{name}, line {line}: is not YAML: it holds a control character") from None
     loader.file = name
     try:
         node = loader.get_single_node()
