@@ -67,7 +67,7 @@ class Instance:
     def __init__(self, spec: AppSpec, deadline: float | None = None) -> None:
         self._spec = spec
         self._deadline = deadline
-        self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-")
+        self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
         self.upstream = Upstream(lambda: UnixConnection(socket), "The app", resends=False)
@@ -187,6 +187,12 @@ class SourceWatch:
                     _folder_time(folder) != seen for folder, seen in self._folders.items()
                 )
             return self._changed
+
+
+def _folder_for_sockets() -> str:
+    """The system's temporary folder, unless its path is too long: a Unix socket's has 103 bytes on macOS."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= 70 else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
 
 
 def _differs(path: str, seen: list[float]) -> bool:

@@ -329,7 +329,7 @@ def test_what_the_app_prints_goes_to_standard_error(make_backend, capfd):
 @pytest.mark.parametrize("minor", range(9, 14))
 def test_another_interpreter_that_has_nothing_of_ours(minor, make_backend):
     # waitress must be ours there, and nothing else of ours in reach.
-    python = parts.need(lambda: _foreign(minor))
+    python = parts.need(lambda: foreign(minor))
     backend = make_backend(
         """
         import os, sys
@@ -346,7 +346,7 @@ def test_another_interpreter_that_has_nothing_of_ours(minor, make_backend):
     assert visit(backend).text == f"((3, {minor}), False, 32767)"
 
 
-def _foreign(minor):
+def foreign(minor):
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for python in sorted(root.glob(f"versions/3.{minor}.*/bin/python3.{minor}")):
         return python
@@ -357,6 +357,13 @@ def test_an_interpreter_that_cannot_be_run(make_backend):
     page = visit(make_backend(HELLO, python="/no/such/python"))
     assert page.status == 500
     assert "exited with status 127" in page.text
+
+
+def test_a_temporary_folder_with_a_long_path(make_backend, tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 80)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert visit(make_backend(HELLO)).status == 200
 
 
 def test_no_process_can_be_started(make_backend, monkeypatch):
