@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from webtest import TestApp
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.shake import LAPS, Shaker
-from webtest import TestApp
 
 
 def alias(http, emulator, host, **environ):
@@ -215,7 +215,7 @@ class TestShake:
             tabs.shaker.closed(f"s{number}")
         for socket, held in tabs.held.items():
             tabs.shaker.left(socket, held)
-        assert not (tabs.shaker._browsers or tabs.shaker._of or tabs.shaker._hungry)
+        assert not any((tabs.shaker._browsers, tabs.shaker._of, tabs.shaker._hungry))
 
 
 def test_the_broker_tells_of_messages_that_find_no_poll():
