@@ -139,8 +139,8 @@ function connect(socket, base, token) {
       body = (body || '').trim();
       if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
       try { reply = JSON.parse(body); } catch (error) { /* Half of it, or HTML. */ }
-      if (!reply || !use(reply)) return fail(0);
       usual = framed;
+      if (!reply || !use(reply)) fail(0);
     }
     function silent() { done(0); }
     began = now();
@@ -224,7 +224,7 @@ function connect(socket, base, token) {
     if (refused || now() - since >= patience * 1000 || !id && status >= 400 && status < 500) {
       end(socket);
       lost[token] = lost['@' + socket.client_] =
-        {at: now(), tries: now() - socket.opened_ < 5000 ? socket.tries_ + 1 : 0};
+        {at: now(), tries: now() - socket.opened_ < 20000 ? socket.tries_ + 1 : 0};
       if (text !== 'Replaced+by+a+newer+socket.') {
         emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
       }
