@@ -9,8 +9,9 @@
 
 // A page's own Closure library stays; a top-level `const goog` is no property of window.
 var root = typeof goog === 'undefined' ? window.goog = {} : goog;
+/** @type {any} */
 var api = root.appengine = root.appengine || {};
-var given = api.Socket || {}; // What the page set before the script arrived.
+var given = api.Socket || {}; // What the page set before.
 var OPEN = 1, CLOSED = 3; // Values of readyState.
 var PATIENCE = 10; // Seconds that open() tries, and that an answer may take beyond its wait.
 var sockets = []; // Those that are not closed.
@@ -287,6 +288,7 @@ function Socket(token, handler) {
   this.events_ = []; // To come: [name, argument].
   this.handled_ = handler instanceof Socket.Handler;
   this.tries_ = 0; // How many before it ended soon.
+  this.client_ = '';
   this.base_ = baseUrl();
   this.link_ = connect(this, this.base_, token);
   addFrame(this);

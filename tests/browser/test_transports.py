@@ -66,8 +66,23 @@ class TestAsked:
         assert is_used(transport, polls), polls
 
     def test_from_a_page_without_an_origin(self, tab, emulator, polls, transport):
-        tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+        tab.visit(emulator.url, script=None)
+        tab.page.evaluate(
+            "document.body.appendChild(document.createElement('iframe')).src = 'data:text/html,<body></body>'"
+        )
+        tab.page.wait_for_function("frames.length === 1")
+        frame = tab.page.frames[1]
+        frame.wait_for_url("data:*")
+        tab.page = frame
+        frame.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         assert tab.page.evaluate("self.origin") == "null"
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+
+    def test_from_a_sandboxed_page(self, tab, emulator, polls, transport):
+        if transport == "iframe":
+            return  # Frames of such a page have no origin that a token could be posted to.
+        tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)
         assert is_used(transport, polls), polls
 
@@ -135,7 +150,11 @@ class TestHostilePage:
         tab.wait(1)
         page = context.new_page()
         other = serve()
-        urls = {"another port": other.url, "another host": f"http://localhost:{other.port}", "null": f"{other.url}/sandbox"}
+        urls = {
+            "another port": other.url,
+            "another host": f"http://localhost:{other.port}",
+            "null": f"{other.url}/sandbox",
+        }
         page.goto(urls[request.param])
         return page
 
