@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from webtest import TestApp
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.shake import LAPS, Shaker
-from webtest import TestApp
 
 
 def alias(http, emulator, host, **environ):
