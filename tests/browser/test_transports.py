@@ -67,12 +67,11 @@ class TestAsked:
 
     def test_from_a_page_without_an_origin(self, tab, emulator, polls, transport):
         tab.visit(emulator.url, script=None)
-        tab.page.evaluate(
-            "document.body.appendChild(document.createElement('iframe')).src = 'data:text/html,<body></body>'"
-        )
-        tab.page.wait_for_function("frames.length === 1")
-        frame = tab.page.frames[1]
-        frame.wait_for_url("data:*")
+        with tab.page.expect_event("framenavigated", lambda frame: frame.url.startswith("data:")) as navigated:
+            tab.page.evaluate(
+                "document.body.appendChild(document.createElement('iframe')).src = 'data:text/html,<body></body>'"
+            )
+        frame = navigated.value
         tab.page = frame
         frame.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         assert tab.page.evaluate("self.origin") == "null"

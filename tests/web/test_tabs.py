@@ -215,7 +215,7 @@ class TestShake:
             tabs.shaker.closed(f"s{number}")
         for socket, held in tabs.held.items():
             tabs.shaker.left(socket, held)
-        assert not (tabs.shaker._browsers or tabs.shaker._of or tabs.shaker._hungry)
+        assert [tabs.shaker._browsers, tabs.shaker._of, tabs.shaker._hungry] == [{}, {}, {}]
 
 
 def test_the_broker_tells_of_messages_that_find_no_poll():
