@@ -130,12 +130,13 @@ class TestByItself:
 
         tab.page.route("**/_ah/channel/poll?*", cut_long_ones)
         tab.visit(emulator.url)
+        tab.page.evaluate("goog.appengine.Socket.POLLING_TIMEOUT_MS = 50")
         tab.open(emulator.create_channel("anna"))
         tab.wait(1)
-        for number in range(20):
+        for number in range(50):
             emulator.send("anna", str(number))
             tab.wait(2 + number)
-        assert tab.texts() == [str(number) for number in range(20)]
+        assert tab.texts() == [str(number) for number in range(50)]
         assert short[-20:].count(False) <= 2  # Tried now and then.
 
 
