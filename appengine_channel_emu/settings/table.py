@@ -41,6 +41,7 @@ def setting(kind: Kind[Any], default: T, group: str, help_text: str, *, position
     return made
 
 
+# fmt: off
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting of the emulator, checked. Durations are seconds, sizes bytes."""
@@ -64,6 +65,10 @@ class Settings:
         None,
         THE_APP,
         "Python interpreter that runs the app (default: the one that runs channel-emu)",
+    )
+    no_sdk: bool = setting(
+        kinds.switch(), False, THE_APP,
+        "run an app of the runtime python27 under Python 3 even if it imports parts of Google's SDK",
     )
     request_deadline: float | None = setting(
         kinds.seconds_or_off(),
@@ -102,6 +107,11 @@ class Settings:
         8080,
         LISTENING,
         "port to listen on; 0 takes a free one",
+    )
+    api_port: int | None = setting(
+        kinds.whole("PORT", 0, 65535), None, LISTENING,
+        "port of this machine for clients of the SDK's API server, which post to any path (default: none; "
+        "/rpc_http on the main port is always there)",
     )
     trusted_proxy: str | None = setting(
         kinds.address_or_any(),
@@ -200,6 +210,7 @@ class Settings:
     )
     quiet: bool = setting(kinds.switch(), False, OUTPUT, "log neither requests nor a summary")
 
+    # fmt: on
     def state_folder(self) -> Path | None:
         """Where the store lives, or None to keep nothing. By default one folder for each app."""
         if self.state_dir == "none":

@@ -7,34 +7,12 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
 import urllib.request
 
 import pytest
-
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CHANNEL_EMU")}
-
-
-@pytest.fixture
-def serve(tmp_path):
-    """Start `channel-emu serve`; the process and the first line of its standard output."""
-    processes = []
-
-    def start(*arguments):
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *arguments]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
-        )
-        processes.append(process)
-        return process, process.stdout.readline()
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
 
 
 def ask(url):
@@ -66,6 +44,31 @@ def test_the_ready_line_is_the_only_one_and_names_the_real_port(serve):
     url = re.fullmatch(r"channel-emu: ready at (http://127\.0\.0\.1:\d+)\n", line)[1]
     assert ask(f"{url}/_emu/health")["status"] == "ready"
     assert end(process) == (0, "", "")
+
+
+APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"x"]
+"""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_log_has_the_apps_requests_and_in_the_end_what_they_cost(serve, tmp_path, quiet):
+    (tmp_path / "small.py").write_text(APP)
+    process, line = serve("--port", "0", "--state-dir", "none", "small:app", *["--quiet"] * quiet)
+    url = line.split()[-1]
+    for path in ("/a", "/a", "/b%0AINFO%20forged", "/_emu/health"):
+        urllib.request.urlopen(url + path, timeout=5).close()
+    code, _, err = end(process)
+    assert code == 0
+    if quiet:
+        assert err == ""
+        return
+    assert len(re.findall(r"INFO +GET /a 200 1 B \d\.\d{3} s \(cpu \d\.\d{3} s\)\n", err)) == 2
+    assert re.search(r" 2 +\d\.\d\d s +\d\.\d\d s +0  /a\n", err)
+    assert "/b\\nINFO forged" in err
+    assert "health" not in err
 
 
 def test_ctrl_c_is_a_clean_stop(serve):

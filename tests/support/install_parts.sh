@@ -1,23 +1,29 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox and Node.js when they are missing and we may, and what the tests take from npm into
-# the cache; otherwise leaves it to the tests to say so.
+# Installs Debian's Chromium, Firefox, Node.js and Go (with its App Engine library) when they are missing and we may,
+# and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
 set -u
 
-here=$(cd "$(dirname "$0")" && pwd)
-cache=${CHANNEL_EMU_CACHE:-.cache}
+wanted=
+command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
+command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
+command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
+command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
+[ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"
 
-install_from_debian() {
-  wanted=
-  command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
-  command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || [ -n "${FIREFOX:-}" ] ||
-    wanted="$wanted firefox-esr"
-  command -v node >/dev/null 2>&1 || wanted="$wanted nodejs"
-  command -v npm >/dev/null 2>&1 || wanted="$wanted npm"
-  [ -n "$wanted" ] || return 0
+install_npm_packages() {
+  here=$(dirname "$0")/../js
+  cmp -s "$here/package.json" "$1/package.json" && [ -d "$1/node_modules" ] && return
+  command -v npm >/dev/null 2>&1 || { echo 'No npm here: the tests that need its packages will say so'; return; }
+  echo 'Installing npm packages for the tests'
+  mkdir -p "$1" && cp "$here/package.json" "$1/" &&
+    (cd "$1" && npm install --no-audit --no-fund --no-package-lock --silent) || rm -f "$1/package.json"
+}
 
+install_debian_packages() {
+  [ -n "$wanted" ] || return
   if ! command -v apt-get >/dev/null 2>&1; then
     echo "Not installed, and not to be had by apt-get here:$wanted"
-    return 0
+    return
   fi
   if [ "$(id -u)" = 0 ]; then
     as_root=
@@ -25,7 +31,7 @@ install_from_debian() {
     as_root='sudo -n'
   else
     echo "Not installed, and only root may: apt-get install$wanted"
-    return 0
+    return
   fi
 
   echo "Installing$wanted"
@@ -34,19 +40,6 @@ install_from_debian() {
     echo "apt-get could not install$wanted"
 }
 
-install_from_npm() {
-  command -v npm >/dev/null 2>&1 || return 0
-  cmp -s "$here/../js/package.json" "$cache/node/installed.json" && return 0
-  echo "Installing what the tests take from npm into $cache/node"
-  mkdir -p "$cache/node"
-  cp "$here/../js/package.json" "$cache/node/package.json"
-  if (cd "$cache/node" && npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts); then
-    cp "$here/../js/package.json" "$cache/node/installed.json"
-  else
-    echo "npm could not install it"
-  fi
-}
-
-install_from_debian
-install_from_npm
+install_debian_packages
+install_npm_packages "$1"
 exit 0

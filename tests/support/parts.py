@@ -130,6 +130,18 @@ def node() -> Path:
     raise PartMissing("no Node.js found: on Debian, apt install nodejs")
 
 
+@functools.cache
+def go_appengine() -> tuple[Path, Path]:
+    """The Go compiler, and the GOPATH where Debian has google.golang.org/appengine."""
+    library = Path("/usr/share/gocode")
+    for path in _on_path(["go"]):
+        if (library / "src/google.golang.org/appengine/channel").is_dir():
+            return path, library
+    raise PartMissing(
+        "no Go with google.golang.org/appengine found: on Debian, apt install golang-go golang-google-appengine-dev"
+    )
+
+
 def _on_path(names: Iterable[str]) -> Iterator[Path]:
     for name in names:
         path = shutil.which(name)
