@@ -44,15 +44,17 @@ def _serve(target: Target, settings: Settings) -> int:
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.server.run import serve
 
-    return serve(settings, _backend(target, settings))
+    return serve(settings, lambda address: _backend(target, settings, address))
 
 
-def _backend(target: Target, settings: Settings) -> Backend | None:
+def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
     if not isinstance(target, WsgiApp):
         return None
-    from appengine_channel_emu.host.instance import InstanceBackend
+    from appengine_channel_emu.host.instance import AppSpec
+    from appengine_channel_emu.host.instance_backend import InstanceBackend
 
-    return InstanceBackend(str(target), folder=target.folder, settings=settings)
+    spec = AppSpec(str(target), target.folder, address, settings.python or sys.executable, settings.threads)
+    return InstanceBackend(spec, settings.request_deadline)
 
 
 def _log_to_stderr(settings: Settings) -> None:

@@ -1,0 +1,7 @@
+"""Tests of apps that use channels: an emulator in process, a clock that a test moves, a client like a page."""
+
+from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.testing.client import ChannelClient, ChannelError, NoMessage
+from appengine_channel_emu.testing.emulator import Emulator
+
+__all__ = ["ChannelClient", "ChannelError", "Emulator", "ManualClock", "NoMessage"]

@@ -1,0 +1,294 @@
+"""The broker: owner of channels, tokens, sockets and messages. No HTTP, no sleeping, and no clock but its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
+from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.delivery import Delivery, fitting
+from appengine_channel_emu.broker.errors import (
+    InvalidToken,
+    Replaced,
+    SocketGone,
+    TokenError,
+    TokenTimedOut,
+)
+from appengine_channel_emu.broker.events import EventLog
+from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
+from appengine_channel_emu.broker.old_wire import OldWire
+from appengine_channel_emu.broker.poll import Poll, PollAnswer
+from appengine_channel_emu.broker.presence import Presence, PresencePost
+from appengine_channel_emu.broker.restoring import restore
+from appengine_channel_emu.broker.results import BrokerOptions, NewToken, Opened, Sent
+from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.sockets import Sockets
+from appengine_channel_emu.broker.state import Changes, State
+from appengine_channel_emu.broker.token import TokenMint, new_key, random_id
+from appengine_channel_emu.broker.turn import Turn
+
+
+class Broker:
+    """The Channel API's server side. Every method may be called from any thread, and none blocks.
+
+    `post_presence(client_id, connected)` is called outside the broker's lock when the app is to be told of a
+    client; `presence_done` must follow. Without it presence is off.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        options: BrokerOptions | None = None,
+        post_presence: PresencePost | None = None,
+        state: State | None = None,
+        keep_changes: bool = False,
+    ) -> None:
+        self.options = options or BrokerOptions()
+        self.clock = clock
+        self.events = EventLog()
+        self._turn = Turn(clock, self.events)
+        self._mint = TokenMint(state.key if state else new_key())
+        self._tokens: dict[str, TokenRecord] = {}
+        self._created: dict[str, int] = {}
+        self._unsaved = Unsaved(keep_changes, self._turn)
+        self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
+        window = self.options.resume_window
+        self._sockets = Sockets(self._turn, self._presence, self._unsaved, window)
+        self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options)
+        self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
+        clock.follow(self)
+        if state is not None:
+            with self._turn:
+                restore(state, self._turn, self._sockets, self._presence, self._add_token)
+
+    # The server API
+
+    def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
+        """A token for `client_id`. Raises `InvalidChannelKey` or `InvalidChannelTokenDuration`."""
+        check_client_id(client_id)
+        minutes = check_duration(duration_minutes)
+        with self._turn:
+            token, expires = self._mint.make(self._turn.now() + minutes * 60)
+            record = self._add_token(token, client_id, expires)
+            self._unsaved.token(record)
+            self._turn.event(
+                "token_created", f"A token for {minutes} minutes.", client_id=client_id, detail={"minutes": minutes}
+            )
+        return NewToken(token, expires)
+
+    def send_message(self, client_id: str, message: str | bytes) -> Sent:
+        """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
+
+        It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
+        """
+        text, mended = check_message(message)
+        with self._turn:
+            client_id = self._client_id_of(client_id)
+            if mended:
+                self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
+            return self._delivery.send(client_id, text, self._created)
+
+    # The page's side
+
+    def open(self, token: str, resume: tuple[str, int] | None = None) -> Opened:
+        """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
+
+        A socket that is gone, or of another client id, is not resumed: a new one is opened. Raises `InvalidToken`
+        or `TokenTimedOut`.
+        """
+        with self._turn:
+            record = self._valid(token)
+            socket = self._resumable(record, resume)
+            if socket is None:
+                socket = self._sockets.open(random_id(), record, old_wire=False)
+                after = 0
+                self._replace_older(socket)
+            else:
+                assert resume is not None
+                after = resume[1]
+                self._resume(socket, record)
+            told = self._presence.opening(socket.channel)
+            return Opened(socket.id, record.client_id, after, record.expires, told)
+
+    def poll(self, socket_id: str, after: int) -> Poll:
+        """A poll of a page that has all messages up to number `after`; it takes over from an older one.
+
+        Raises `TokenTimedOut`, or a `SocketError` when there is no such socket any more or `after` is a number
+        that was never sent.
+        """
+        with self._turn:
+            socket = self._sockets.find(socket_id)
+            self._settle(socket, after)
+            if socket.old_wire or after > socket.last_number:
+                raise SocketGone
+            if after > socket.acknowledged:
+                socket.acknowledge(after)
+                self._unsaved.socket(socket)
+            older = socket.poll
+            if older is not None:
+                older.superseded = True
+                self._turn.then(older.ready.set)
+            poll = socket.poll = Poll(self, socket, after)
+            self._sockets.attach(socket)
+            if socket.queue:
+                poll.ready.set()
+            return poll
+
+    def take(self, poll: Poll) -> PollAnswer:
+        """See `Poll.take`."""
+        with self._turn:
+            socket = poll.socket
+            self._unpark(poll)
+            if socket.ended is not None and not poll.superseded:
+                raise socket.ended()
+            if poll.superseded or socket.ended is not None:
+                return PollAnswer([], poll.after)
+            messages = fitting(socket)
+            return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
+
+    def release(self, poll: Poll) -> None:
+        """See `Poll.release`."""
+        with self._turn:
+            self._unpark(poll)
+
+    def close(self, socket_id: str) -> bool:
+        """The page closed its socket; whether there was one."""
+        with self._turn:
+            socket = self._sockets.get(socket_id)
+            if socket is None or socket.old_wire:
+                return False
+            self._sockets.end(socket, SocketGone, "The page closed its socket.")
+            return True
+
+    # The old wire
+
+    def connect(self, token: str) -> Signal:
+        """`command=connect`: a signal that is set once the app has been told. Raises a `TokenError`."""
+        with self._turn:
+            socket, new = self._old_wire.touch(self._valid(token))
+            if new:
+                self._replace_older(socket)
+            return self._presence.opening(socket.channel)
+
+    def poll_one(self, token: str) -> Message | None:
+        """`command=poll`: the next message, if there is one. Raises a `TokenError`."""
+        with self._turn:
+            socket, new = self._old_wire.touch(self._valid(token))
+            if new:
+                self._replace_older(socket)
+            return self._old_wire.pop(socket)
+
+    def disconnect(self, token: str) -> None:
+        """`command=disconnect`. Raises a `TokenError`."""
+        with self._turn:
+            socket = self._valid(token).old_wire_socket
+            if socket is not None:
+                self._sockets.end(socket, SocketGone, "The page disconnected.")
+
+    # Presence, time, and what is kept
+
+    def presence_done(self, client_id: str, connected: bool, status: int | None, trouble: str = "") -> None:
+        """The POST that tells the app has ended: with the app's status, or with none because of `trouble`."""
+        with self._turn:
+            channel = self._sockets.channel(client_id)
+            kind = "presence_sent" if status is not None and status < 400 else "presence_failed"
+            what = "connected" if connected else "disconnected"
+            text = f"The app was told: {what}." if kind == "presence_sent" else trouble or f"The app answered {status}."
+            self._turn.event(kind, text, client_id=client_id, detail={"presence": what, "status": status})
+            self._presence.done(channel, connected)
+            self._unsaved.told(channel)
+            self._sockets.forget_idle(channel)
+
+    def next_due(self) -> float | None:
+        """When `run_due` has something to do, in seconds of the clock."""
+        with self._turn:
+            return self._turn.timers.next_due()
+
+    def run_due(self) -> None:
+        """Do what is due: expiry, detachment, presence."""
+        self._turn.run_due()
+
+    def when_urgent(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, which must be quick, when there is something that should be saved at once."""
+        self._unsaved.on_urgent = callback
+
+    def take_changes(self) -> Changes:
+        """What a store has not been given yet, in a batch of bounded size; empty when there is nothing."""
+        with self._turn:
+            return self._unsaved.take()
+
+    def note(self, kind: str, text: str, client_id: str | None = None) -> None:
+        """Record an event of the layers around the broker."""
+        with self._turn:
+            self._turn.event(kind, text, client_id=client_id)
+
+    # Inside a turn
+
+    def _add_token(self, token: str, client_id: str, expires: float) -> TokenRecord:
+        record = TokenRecord(token, client_id, expires)
+        self._tokens[token] = record
+        self._created[client_id] = self._created.get(client_id, 0) + 1
+        self._turn.timers.set(expires, lambda: self._expire(record))
+        return record
+
+    def _valid(self, token: str) -> TokenRecord:
+        self._mint.check(token, self._turn.now())
+        record = self._tokens.get(token)
+        if record is None:
+            raise InvalidToken
+        return record
+
+    def _client_id_of(self, target: str) -> str:
+        try:
+            return self._valid(target).client_id
+        except TokenError:
+            return target
+
+    def _expire(self, record: TokenRecord) -> None:
+        del self._tokens[record.token]
+        self._created[record.client_id] -= 1
+        if not self._created[record.client_id]:
+            del self._created[record.client_id]
+        self._unsaved.token_gone(record)
+        for socket in list(record.sockets.values()):
+            self._sockets.end(socket, TokenTimedOut, "The token of an open socket timed out.")
+
+    def _resumable(self, record: TokenRecord, resume: tuple[str, int] | None) -> Socket | None:
+        if resume is None:
+            return None
+        id, after = resume
+        socket = self._sockets.get(id)
+        if socket is None or socket.old_wire or socket.channel.client_id != record.client_id:
+            return None
+        self._settle(socket, after)
+        return socket if socket.acknowledged <= after <= socket.last_number else None
+
+    def _settle(self, socket: Socket, after: int) -> None:
+        if socket.unsettled is not None:
+            socket.settle(after)
+            # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
+            self._unsaved.socket_at_once(socket)
+
+    def _resume(self, socket: Socket, record: TokenRecord) -> None:
+        socket.token.drop(socket)
+        socket.token = record
+        record.hold(socket)
+        self._sockets.attach(socket)
+        if socket.poll is None:
+            self._sockets.rest(socket)
+        self._unsaved.socket(socket)
+
+    def _replace_older(self, newer: Socket) -> None:
+        if self.options.tabs != "single":
+            return
+        for socket in list(newer.channel.sockets.values()):
+            if socket is not newer:
+                self._sockets.end(socket, Replaced, "A newer socket of the client id was opened (--tabs=single).")
+
+    def _unpark(self, poll: Poll) -> None:
+        socket = poll.socket
+        if socket.poll is poll:
+            socket.poll = None
+            if socket.ended is None:
+                self._sockets.rest(socket)

@@ -1,0 +1,168 @@
+"""A channel, its sockets, and their unread messages: plain state, changed by the broker alone, under its lock."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING
+
+from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.signal import Signal
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.broker.poll import Poll
+    from appengine_channel_emu.broker.timers import Timer
+
+ATTACHED_SECONDS = 5.0
+"""How long a socket of our own client stays attached after its last poll ended (behaviour.md 3)."""
+
+OLD_WIRE_ATTACHED_SECONDS = 2.0
+"""The same for a poller of the old wire, at least: the dev server's own figure (facts.md 4.1)."""
+
+OLD_WIRE_STRETCH = 3
+"""A slow poller of the old wire is attached for this many of its intervals."""
+
+
+class Message:
+    """A text on its way; one object serves every socket that it goes to."""
+
+    __slots__ = ("_json", "size", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.size = len(text.encode("utf-8"))
+        self._json: bytes | None = None
+
+    @property
+    def json(self) -> bytes:
+        """The text as a JSON string, encoded once however many sockets get it."""
+        if self._json is None:
+            self._json = json.dumps(self.text, ensure_ascii=False).encode("utf-8")
+        return self._json
+
+
+class TokenRecord:
+    """A valid token: what a page may open with it, and which sockets it holds open."""
+
+    __slots__ = ("client_id", "expires", "old_wire_socket", "sockets", "token")
+
+    def __init__(self, token: str, client_id: str, expires: float) -> None:
+        self.token = token
+        self.client_id = client_id
+        self.expires = expires
+        self.sockets: dict[str, Socket] = {}
+        self.old_wire_socket: Socket | None = None
+
+    def hold(self, socket: Socket) -> None:
+        """`socket` lives by this token."""
+        self.sockets[socket.id] = socket
+        if socket.old_wire:
+            self.old_wire_socket = socket
+
+    def drop(self, socket: Socket) -> None:
+        """`socket` ended, or lives by another token."""
+        self.sockets.pop(socket.id, None)
+        if self.old_wire_socket is socket:
+            self.old_wire_socket = None
+
+
+class Socket:
+    """One open connection of one page.
+
+    Its messages are numbered from 1: `acknowledged` is the last one the page has, the queue holds those after it.
+    """
+
+    __slots__ = (
+        "acknowledged",
+        "attached",
+        "channel",
+        "ended",
+        "id",
+        "interval",
+        "old_wire",
+        "poll",
+        "queue",
+        "queued_bytes",
+        "quiet_since",
+        "stored",
+        "timer",
+        "token",
+        "unsettled",
+    )
+
+    def __init__(self, id: str, channel: Channel, token: TokenRecord, old_wire: bool, now: float) -> None:
+        self.id = id
+        self.channel = channel
+        self.token = token
+        self.old_wire = old_wire
+        self.queue: deque[Message] = deque()
+        self.queued_bytes = 0
+        self.acknowledged = 0
+        self.stored = 0
+        self.poll: Poll | None = None
+        self.attached = False
+        self.quiet_since = now
+        self.interval = 0.0
+        self.timer: Timer | None = None
+        self.ended: type[EmulatorError] | None = None
+        # After an unclean stop: the last number the store knew; the page may know of later ones.
+        self.unsettled: int | None = None
+
+    @property
+    def last_number(self) -> int:
+        """The number of the newest message."""
+        return self.acknowledged + len(self.queue)
+
+    @property
+    def attached_seconds(self) -> float:
+        """How long it stays attached without a poll."""
+        if self.old_wire:
+            return max(OLD_WIRE_ATTACHED_SECONDS, OLD_WIRE_STRETCH * self.interval)
+        return ATTACHED_SECONDS
+
+    def append(self, message: Message) -> None:
+        """Queue `message` under the next number."""
+        self.queue.append(message)
+        self.queued_bytes += message.size
+
+    def acknowledge(self, number: int) -> None:
+        """Forget the messages up to and including `number`."""
+        while self.acknowledged < number and self.queue:
+            self.queued_bytes -= self.queue.popleft().size
+            self.acknowledged += 1
+
+    def settle(self, after: int) -> None:
+        """After an unclean stop, take the page's word for what it has.
+
+        Messages that the store did not keep may have reached the page. Those accepted since the restart must not
+        have the numbers of such messages, or the page would take them for repeats.
+        """
+        known, self.unsettled = self.unsettled, None
+        if known is not None and after > known:
+            self.acknowledge(known)
+            self.acknowledged = after
+            # The store's rows carry the old numbers; all that is left is to be saved anew.
+            self.stored = after
+
+
+class Channel:
+    """The one-way path to a client id."""
+
+    __slots__ = ("attached", "client_id", "empty_since", "openings", "posting", "sockets", "timer", "told", "turn")
+
+    def __init__(self, client_id: str) -> None:
+        self.client_id = client_id
+        self.sockets: dict[str, Socket] = {}
+        self.attached = 0
+        # Presence: what the app was last told, and what it is being told.
+        self.told = False
+        self.posting: bool | None = None
+        self.empty_since = 0.0
+        self.timer: Timer | None = None
+        self.openings: list[Signal] = []
+        self.turn = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost by forgetting this channel."""
+        return not self.sockets and not self.told and self.posting is None

@@ -1,0 +1,93 @@
+"""Which sockets a message goes to, and how many messages one answer carries (behaviour.md 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from appengine_channel_emu.broker.channel import Channel, Message, Socket
+from appengine_channel_emu.broker.errors import BacklogExceeded
+from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.sockets import Sockets
+from appengine_channel_emu.broker.turn import Turn
+
+ANSWER_MESSAGES = 1_000
+ANSWER_BYTES = 512 * 1024
+"""The most one poll answer carries; the rest comes with the next poll."""
+
+_OVERFLOW = "A socket had more unread messages than the backlog allows."
+
+
+class Delivery:
+    """Queues messages on sockets; all calls come inside the broker's turn."""
+
+    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, options: BrokerOptions) -> None:
+        self._turn = turn
+        self._sockets = sockets
+        self._unsaved = unsaved
+        self._options = options
+
+    def send(self, client_id: str, text: str, created: Container[str]) -> Sent:
+        """Queue `text` for `client_id`; `created` holds the client ids with a valid token."""
+        channel = self._sockets.channels.get(client_id)
+        if channel is None or not channel.sockets:
+            return self._drop(client_id, _why_nobody(client_id, created))
+        message = Message(text)
+        sockets = list(channel.sockets.values())
+        if self._options.tabs == "split":
+            sockets = [_next_in_turn(channel, sockets)]
+        delivered_to = sum(self._queue(socket, message) for socket in sockets)
+        if not delivered_to:
+            return self._drop(client_id, _OVERFLOW)
+        self._turn.event(
+            "message_sent",
+            "A message was sent.",
+            client_id=client_id,
+            detail={"bytes": message.size, "sockets": delivered_to},
+        )
+        return Sent(delivered_to)
+
+    def _queue(self, socket: Socket, message: Message) -> bool:
+        if (
+            len(socket.queue) >= self._options.backlog_messages
+            or socket.queued_bytes + message.size > self._options.backlog_bytes
+        ):
+            self._sockets.end(socket, BacklogExceeded, _OVERFLOW)
+            return False
+        socket.append(message)
+        self._unsaved.socket(socket)
+        if socket.poll is not None:
+            self._turn.then(socket.poll.ready.set)
+        return True
+
+    def _drop(self, client_id: str, reason: str) -> Sent:
+        # A foreign string in the place of a client id may be of any length.
+        self._turn.event("message_dropped", reason, client_id=client_id[:256])
+        return Sent(0, reason)
+
+
+def fitting(socket: Socket) -> list[Message]:
+    """The unread messages that go into one answer."""
+    messages: list[Message] = []
+    size = 0
+    for message in socket.queue:
+        size += message.size
+        if messages and (size > ANSWER_BYTES or len(messages) == ANSWER_MESSAGES):
+            break
+        messages.append(message)
+    return messages
+
+
+def _why_nobody(client_id: str, created: Container[str]) -> str:
+    if not client_id:
+        return "The client id is empty."
+    if client_id in created:
+        return "No socket of this client id is open."
+    return "No channel was created for this client id."
+
+
+def _next_in_turn(channel: Channel, sockets: list[Socket]) -> Socket:
+    """Sockets that compete take turns; one with a poll parked goes before one that is only attached."""
+    channel.turn += 1
+    ranked = [s for s in sockets if s.poll is not None] or [s for s in sockets if s.attached] or sockets
+    return ranked[channel.turn % len(ranked)]

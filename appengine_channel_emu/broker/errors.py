@@ -1,0 +1,97 @@
+"""What can be wrong, each with its wire code and text; HTTP statuses are given in one place, `web.errors`.
+
+EmulatorError
+├── ChannelServiceError             refused by the Channel API itself (facts.md 1.5)
+│   ├── InvalidChannelKey           2
+│   ├── BadMessage                  3
+│   └── InvalidChannelTokenDuration 4
+├── TokenError                      401: the texts are those of the real server (facts.md 3.1)
+│   ├── InvalidToken                Invalid+token.
+│   └── TokenTimedOut               Token+timed+out.
+└── SocketError                     410: this socket will answer no more polls
+    ├── SocketGone                  Socket+gone.
+    ├── BacklogExceeded             Backlog+exceeded.
+    └── Replaced                    Replaced+by+a+newer+socket.
+"""
+
+from __future__ import annotations
+
+
+class EmulatorError(Exception):
+    """The base of all errors that the broker raises on purpose."""
+
+
+class ChannelServiceError(EmulatorError):
+    """A call that the Channel API refuses; `code` and `name` are those of its enum (facts.md 1.5)."""
+
+    code = 1
+    name = "INTERNAL_ERROR"
+
+
+class InvalidChannelKey(ChannelServiceError):
+    """The client id is empty or too long."""
+
+    code = 2
+    name = "INVALID_CHANNEL_KEY"
+
+
+class BadMessage(ChannelServiceError):
+    """The message is empty or too long."""
+
+    code = 3
+    name = "BAD_MESSAGE"
+
+
+class InvalidChannelTokenDuration(ChannelServiceError):
+    """The duration is not 1 to 1440 minutes."""
+
+    code = 4
+    name = "INVALID_CHANNEL_TOKEN_DURATION"
+
+
+class TokenError(EmulatorError):
+    """A token that opens nothing; `text` is what pages compare with, to the letter."""
+
+    text = ""
+
+    def __init__(self) -> None:
+        super().__init__(self.text)
+
+
+class InvalidToken(TokenError):
+    """Not a token of this server."""
+
+    text = "Invalid+token."
+
+
+class TokenTimedOut(TokenError):
+    """A token whose time is up."""
+
+    text = "Token+timed+out."
+
+
+class SocketError(EmulatorError):
+    """A socket that answers no more polls; `text` says why."""
+
+    text = ""
+
+    def __init__(self) -> None:
+        super().__init__(self.text)
+
+
+class SocketGone(SocketError):
+    """Unknown, closed, or detached for longer than the resume window."""
+
+    text = "Socket+gone."
+
+
+class BacklogExceeded(SocketError):
+    """More unread messages than the backlog allows."""
+
+    text = "Backlog+exceeded."
+
+
+class Replaced(SocketError):
+    """With `--tabs=single`: a newer socket of the client id was opened."""
+
+    text = "Replaced+by+a+newer+socket."

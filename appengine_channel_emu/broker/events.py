@@ -1,0 +1,58 @@
+"""What happened, and why: the record behind the log, the console and every "why was my message dropped?"."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+EVENT_LOG_LENGTH = 10_000
+"""Events kept in memory; older ones are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    `number` counts up from 1; `time` is in seconds of the clock; `kind` is one of the lower-case names in
+    this package, such as `message_dropped`; `client_id` and `socket` are set where there is one; `detail`
+    holds plain JSON values. Never holds a token or the text of a message.
+    """
+
+    number: int
+    time: float
+    kind: str
+    text: str
+    client_id: str | None = None
+    socket: str | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+class EventLog:
+    """The latest events."""
+
+    def __init__(self, length: int = EVENT_LOG_LENGTH) -> None:
+        self._events: deque[Event] = deque(maxlen=length)
+        self._listeners: list[Callable[[Event], None]] = []
+        self.last_number = 0
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with each new event, outside every lock of the broker's."""
+        self._listeners.append(listener)
+
+    def add(self, time: float, kind: str, text: str, **fields: Any) -> Event:
+        """Record an event; whoever adds it also calls `publish` once it holds no lock."""
+        self.last_number += 1
+        event = Event(self.last_number, time, kind, text, **fields)
+        self._events.append(event)
+        return event
+
+    def publish(self, event: Event) -> None:
+        """Tell the listeners of `event`."""
+        for listener in self._listeners:
+            listener(event)
+
+    def after(self, number: int) -> list[Event]:
+        """The kept events with a number greater than `number`, oldest first."""
+        return [event for event in list(self._events) if event.number > number]

@@ -1,0 +1,74 @@
+"""Presence: telling the app, once and in order, that a client id has connected or disconnected (behaviour.md 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appengine_channel_emu.broker.channel import Channel
+from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.turn import Turn
+
+PresencePost = Callable[[str, bool], None]
+"""Called with a client id and whether it connected; starts the POST, and `Broker.presence_done` ends it."""
+
+
+class Presence:
+    """Decides what the app is told of each channel; all calls come inside the broker's turn.
+
+    At most one POST of a client id is on its way, so that connected and disconnected never swap (facts.md 5.4).
+    """
+
+    def __init__(self, turn: Turn, post: PresencePost | None, disconnect_after: float) -> None:
+        self._turn = turn
+        self._post = post
+        self._disconnect_after = disconnect_after
+
+    def opening(self, channel: Channel) -> Signal:
+        """A signal that is set once the app has been told of the connected client, or need not be."""
+        signal = Signal()
+        if self._post is None or (channel.told and channel.posting is None):
+            self._turn.then(signal.set)
+        else:
+            channel.openings.append(signal)
+        return signal
+
+    def update(self, channel: Channel) -> None:
+        """Start what is due after the number of attached sockets of `channel` may have changed."""
+        if self._post is None or channel.posting is not None:
+            return
+        if channel.attached:
+            self._stay(channel)
+            if not channel.told:
+                self._start(channel, True)
+        elif channel.told and channel.timer is None:
+            due = channel.empty_since + self._disconnect_after
+            if due <= self._turn.now():
+                self._start(channel, False)
+            else:
+                channel.timer = self._turn.timers.set(due, lambda: self._grace_over(channel))
+
+    def done(self, channel: Channel, connected: bool) -> None:
+        """The POST that told the app `connected` has ended, well or badly."""
+        channel.posting = None
+        channel.told = connected
+        self.update(channel)
+        if channel.posting is None:
+            for signal in channel.openings:
+                self._turn.then(signal.set)
+            channel.openings = []
+
+    def _stay(self, channel: Channel) -> None:
+        if channel.timer is not None:
+            channel.timer.cancel()
+            channel.timer = None
+
+    def _grace_over(self, channel: Channel) -> None:
+        channel.timer = None
+        if not channel.attached and channel.posting is None:
+            self._start(channel, False)
+
+    def _start(self, channel: Channel, connected: bool) -> None:
+        post, client_id = self._post, channel.client_id
+        assert post is not None
+        channel.posting = connected
+        self._turn.then(lambda: post(client_id, connected))

@@ -1,0 +1,65 @@
+"""One change of the broker's state at a time; whatever it leads to outside happens once the lock is released."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.events import EventLog
+from appengine_channel_emu.broker.timers import Timers
+
+
+class Turn:
+    """The broker's lock as a context manager, with its clock, timers and events.
+
+    Effects given to `then` run in order after the lock is released, on the thread that made the change, so that
+    no app, socket or log handler is ever called under the lock.
+    """
+
+    def __init__(self, clock: Clock, events: EventLog) -> None:
+        self.clock = clock
+        self.timers = Timers()
+        self.events = events
+        self._lock = Lock()
+        self._effects: list[Callable[[], None]] = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        effects = self._effects
+        if not effects:
+            self._lock.release()
+            return
+        self._effects = []
+        self._lock.release()
+        for effect in effects:
+            effect()
+
+    def now(self) -> float:
+        """Seconds of the clock."""
+        return self.clock.now()
+
+    def then(self, effect: Callable[[], None]) -> None:
+        """Call `effect` after this turn; it must not raise."""
+        self._effects.append(effect)
+
+    def event(self, kind: str, text: str, **fields: Any) -> None:
+        """Record an event; its listeners hear of it after this turn."""
+        event = self.events.add(self.now(), kind, text, **fields)
+        self._effects.append(lambda: self.events.publish(event))
+
+    def run_due(self) -> None:
+        """Run every timer that is due, each in a turn of its own."""
+        while True:
+            with self:
+                timer = self.timers.pop_due(self.now())
+                if timer is None:
+                    return
+                if timer.action is not None:
+                    timer.action()

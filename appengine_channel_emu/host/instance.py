@@ -1,0 +1,210 @@
+"""An instance: one process in which a Python 3 WSGI app runs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import waitress
+
+from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
+from appengine_channel_emu.host.process import SupervisedProcess
+
+RUNNER = Path(__file__).with_name("wsgi_runner.py")
+COMPAT = Path(__file__).parents[1] / "compat"
+START_SECONDS = 60.0
+"""How long an app's import may take (behaviour.md 6, rule 1)."""
+
+log = logging.getLogger("channel_emu.instance")
+
+
+@dataclass(frozen=True, slots=True)
+class AppSpec:
+    """Which app, and how it is run.
+
+    target:       `module:callable`; the callable may be dotted.
+    folder:       first on the app's sys.path, and its current folder.
+    address:      `host:port` at which the app reaches the emulator.
+    python:       the interpreter.
+    threads:      how many requests an instance runs at a time, where `threadsafe`.
+    threadsafe:   False: one request at a time, on the instance's main thread, in up to `instances` instances.
+    environ:      added to the environment of the process, and to the environ of each request.
+    timeout_page: body and MIME type of the answer to a request that overran its deadline; None: a page of ours.
+    """
+
+    target: str
+    folder: Path
+    address: str
+    python: str = sys.executable
+    threads: int = 16
+    threadsafe: bool = True
+    instances: int = 4
+    environ: Mapping[str, str] = field(default_factory=dict)
+    timeout_page: tuple[bytes, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFailure:
+    """Why the app could not be imported: `reason` is "module", "attribute", "raised", "died" or "slow"."""
+
+    reason: str
+    text: str
+
+
+class Instance:
+    """The process, from its start on. `failure` is set when the app could not be imported."""
+
+    def __init__(self, spec: AppSpec) -> None:
+        self._spec = spec
+        self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-")
+        socket = os.path.join(self._socket_folder, "app")
+        self.upstream = Upstream(lambda: UnixConnection(socket), "The app")
+        self.failure: ImportFailure | None = None
+        self.started_at = time.monotonic()
+        self.ended_at: float | None = None
+        self._settled = threading.Event()
+        self._sources = SourceWatch()
+        self._active = 0
+        self._idle = threading.Condition()
+        self._process = self._start(socket)
+
+    def wait_until_settled(self) -> None:
+        """Return once the app serves or has failed to."""
+        if not self._settled.wait(START_SECONDS):
+            self._fail("slow", f"The app was not imported within {START_SECONDS:g} s.")
+
+    @property
+    def stale(self) -> bool:
+        """Whether a source file has changed since the app read it."""
+        return self._sources.changed()
+
+    def __enter__(self) -> Instance:
+        with self._idle:
+            self._active += 1
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        with self._idle:
+            self._active -= 1
+            self._idle.notify_all()
+
+    def retire(self, patience: float | None) -> None:
+        """Stop it once its requests have ended, or after `patience` seconds."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._active, patience)
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process and all it started."""
+        self._process.stop()
+        self.upstream.close()
+
+    def _start(self, socket: str) -> SupervisedProcess:
+        spec = self._spec
+        reading, writing = os.pipe()
+        settings = {
+            "target": spec.target,
+            "folder": str(spec.folder),
+            "socket": socket,
+            "report": writing,
+            "waitress": str(Path(waitress.__file__).parent),
+            "threads": spec.threads,
+            "max_answer": MAX_ANSWER_BYTES,
+        }
+        try:
+            process = SupervisedProcess(
+                [spec.python, str(RUNNER), json.dumps(settings)],
+                folder=str(spec.folder),
+                environ=_environment(spec),
+                inherited=[writing],
+                remove=self._socket_folder,
+            )
+        finally:
+            os.close(writing)
+        threading.Thread(target=self._listen, args=(reading, process), name="instance", daemon=True).start()
+        return process
+
+    def _listen(self, report: int, process: SupervisedProcess) -> None:
+        with open(report, encoding="utf-8") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if "sources" in message:
+                    self._sources.add(message["sources"], message["folders"])
+                if message.get("state") == "serving":
+                    self._settled.set()
+                elif message.get("state") == "failed":
+                    self._fail(message["reason"], message["text"])
+        how = process.wait()
+        self.ended_at = time.monotonic()
+        self._fail("died", f"The app's process {how} while it was being imported.")
+
+    def _fail(self, reason: str, text: str) -> None:
+        if not self._settled.is_set():
+            self.failure = ImportFailure(reason, text)
+            self._settled.set()
+
+
+class SourceWatch:
+    """Source files as they were when they were read, looked at again at most twice a second."""
+
+    INTERVAL = 0.5
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[str, list[float]] = {}
+        self._folders: dict[str, float] = {}
+        self._looked_at = 0.0
+        self._changed = False
+
+    def add(self, files: dict[str, list[float]], folders: Iterable[str]) -> None:
+        """Watch `files` (path: modification time and size) and the entries of `folders`."""
+        with self._lock:
+            self._files.update(files)
+            self._folders.update({folder: _folder_time(folder) for folder in folders})
+
+    def changed(self) -> bool:
+        """Whether something differs; once true it stays true."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._changed and now - self._looked_at >= self.INTERVAL:
+                self._looked_at = now
+                self._changed = any(_differs(path, seen) for path, seen in self._files.items()) or any(
+                    _folder_time(folder) != seen for folder, seen in self._folders.items()
+                )
+            return self._changed
+
+
+def _differs(path: str, seen: list[float]) -> bool:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return True
+    return [found.st_mtime, found.st_size] != seen
+
+
+def _folder_time(folder: str) -> float:
+    try:
+        return os.stat(folder).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _environment(spec: AppSpec) -> dict[str, str]:
+    """Ours and the app's, with what leads its server API to the emulator."""
+    host, _, port = spec.address.rpartition(":")
+    paths = [str(COMPAT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | spec.environ | {
+        "CHANNEL_EMULATOR_HOST": spec.address,
+        "API_HOST": host,
+        "API_PORT": port,
+        "SERVER_SOFTWARE": "Development/2.0",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

@@ -1,0 +1,93 @@
+"""A child process that cannot outlive the emulator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_STOP_SECONDS = 5.0
+
+
+class SupervisedProcess:
+    """A command that runs under `supervisor.py`.
+
+    It has a session of its own, so a Ctrl-C at the terminal does not reach it, no standard input, and writes both its
+    outputs to our standard error.
+
+    command:   program and arguments.
+    folder:    its current folder.
+    environ:   its whole environment.
+    inherited: file descriptors it shall keep; ours are not closed.
+    remove:    a folder, holding only files, that the supervisor deletes when the process has ended.
+
+    Raises OSError if the supervisor cannot be started. A command that cannot be run ends with status 127.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: str,
+        environ: Mapping[str, str],
+        inherited: Sequence[int] = (),
+        remove: str | None = None,
+    ) -> None:
+        self._lifeline, theirs = socket.socketpair()
+        self._stopping = threading.Lock()
+        fds = ",".join(map(str, inherited)) or "-"
+        with theirs:
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno()), fds, remove or "-", *command],
+                cwd=folder,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                pass_fds=[theirs.fileno(), *inherited],
+                start_new_session=True,
+            )
+
+    @property
+    def running(self) -> bool:
+        return self._supervisor.poll() is None
+
+    def wait(self) -> str:
+        """Waits for the end and says how it ended, as in "exited with status 3" or "was killed by SIGSEGV"."""
+        status = self._supervisor.wait()
+        if status < 0:  # The supervisor itself was killed: what it guarded is ours to end.
+            self._kill_orphans()
+            status = 128 - status
+        if status > 128:
+            with contextlib.suppress(ValueError):
+                return f"was killed by {signal.Signals(status - 128).name}"
+        return f"exited with status {status}"
+
+    def stop(self) -> None:
+        """Ends the process and all it started: SIGTERM, and SIGKILL 3 seconds later. May be called again."""
+        with self._stopping:
+            self._lifeline_shut()
+            try:
+                self._supervisor.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._supervisor.kill()
+                self._supervisor.wait()
+                self._kill_orphans()
+            self._lifeline.close()
+
+    def _lifeline_shut(self) -> None:
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def _kill_orphans(self) -> None:
+        """Kills the process's group, which only the supervisor knew until now."""
+        with contextlib.suppress(OSError, ValueError):
+            self._lifeline.setblocking(False)
+            group = int(self._lifeline.recv(32))
+            os.killpg(group, signal.SIGKILL)

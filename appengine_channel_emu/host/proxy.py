@@ -1,0 +1,147 @@
+"""Forwards a visitor's request to the app and the app's answer to the visitor: WSGI on one side, HTTP/1.1 on the other.
+
+The request target goes on as the visitor sent it. The answer is buffered whole, as App Engine did (facts.md 9.3), so a
+visitor gets all of it or a page of ours that says what went wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
+
+from . import headers
+from .exchange import Answer, AnswerTooLarge, ExchangeFailed, Overrun, Request, Unreachable, Upstream
+from .pages import error_page
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_ABSOLUTE_FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BLOCK_BYTES = 64 * 1024
+
+
+class NotForwardable(Exception):
+    """A request that no app gets to see. `status` is the answer's; the text says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def serve(
+    upstream: Upstream,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    *,
+    deadline: float | None = None,
+) -> Iterable[bytes]:
+    """Has `upstream` answer the visitor's request, or answers with a page that says why not.
+
+    `deadline` is in seconds, for the whole exchange. Past it the visitor gets status 500, and
+    ``environ["channel_emu.cut"]`` is True.
+    """
+    try:
+        answer = upstream.exchange(read_request(environ), deadline)
+    except NotForwardable as refusal:
+        return refused(refusal, start_response)
+    except ExchangeFailed as failure:
+        return failed(failure, environ, start_response, deadline)
+    return write_answer(answer, environ, start_response)
+
+
+def read_request(environ: WSGIEnvironment) -> Request:
+    """The visitor's request as the app shall get it. Raises `NotForwardable`."""
+    method = environ["REQUEST_METHOD"]
+    if method == "CONNECT" or not _TOKEN.fullmatch(method):
+        raise NotForwardable(501, f"The method {method} is not served.")
+    if "websocket" in environ.get("HTTP_UPGRADE", "").lower():
+        raise NotForwardable(
+            501, "WebSocket is not served: App Engine had none. The Channel API pushes messages to a page."
+        )
+    length = environ.get("CONTENT_LENGTH")
+    return Request(
+        method,
+        raw_target(environ),
+        headers.forwarded(environ),
+        environ["wsgi.input"] if length else None,
+        int(length) if length else None,
+    )
+
+
+def raw_target(environ: WSGIEnvironment) -> str:
+    """The request target in origin form, otherwise as the visitor sent it."""
+    target = environ.get("REQUEST_URI") or _rebuilt_target(environ)
+    target = _ABSOLUTE_FORM.sub("", target, count=1) if _ABSOLUTE_FORM.match(target) else target
+    target = target.split("#", 1)[0]
+    if target != "*" and not target.startswith("/"):
+        target = "/" + target
+    # What no request line may carry: control characters, spaces and bytes beyond ASCII.
+    return re.sub(r"[^\x21-\x7e]", lambda match: f"%{ord(match[0]) & 0xFF:02X}", target)
+
+
+def _rebuilt_target(environ: WSGIEnvironment) -> str:
+    path = quote(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""), encoding="latin-1")
+    query = environ.get("QUERY_STRING")
+    return f"{path}?{query}" if query else path
+
+
+def write_answer(answer: Answer, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Passes the app's answer on to the visitor, with the length it really has."""
+    length = str(answer.length)
+    if environ["REQUEST_METHOD"] == "HEAD":
+        length = answer.header("Content-Length") or length
+    fields = headers.returned(answer.headers)
+    if answer.status not in (204, 304):
+        fields.append(("Content-Length", length))
+    reason = re.sub(r"[^\x20-\x7e\xa0-\xff]", "", answer.reason)
+    start_response(f"{answer.status} {reason}", fields)
+    if answer.length <= _BLOCK_BYTES:
+        with answer.body as body:
+            return [body.read()]
+    return _Blocks(answer.body)
+
+
+class _Blocks:
+    """A body in blocks, closed by the server when it is done."""
+
+    def __init__(self, body: IO[bytes]) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self._body.read(_BLOCK_BYTES):
+            yield block
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def refused(refusal: NotForwardable, start_response: StartResponse) -> Iterable[bytes]:
+    return error_page(start_response, refusal.status, "Not served", str(refusal))
+
+
+def failed(
+    failure: ExchangeFailed, environ: WSGIEnvironment, start_response: StartResponse, deadline: float | None
+) -> Iterable[bytes]:
+    """The page for an exchange that failed."""
+    if isinstance(failure, Overrun):
+        environ["channel_emu.cut"] = True
+        return deadline_page(start_response, deadline or 0.0)
+    if isinstance(failure, Unreachable):
+        return error_page(start_response, 502, "The app is not there", f"{failure} Is it running?")
+    if isinstance(failure, AnswerTooLarge):
+        return error_page(start_response, 500, "Response too large", str(failure))
+    return error_page(start_response, 502, "The app gave no answer", f"{failure} Its log may say why.")
+
+
+def deadline_page(start_response: StartResponse, seconds: float) -> Iterable[bytes]:
+    """The answer to a request that overran its deadline (behaviour.md 6)."""
+    return error_page(
+        start_response,
+        500,
+        "The request took too long",
+        f"The app did not finish this request within {seconds:g} seconds, so it was ended, as App Engine does. "
+        "A page that waits for news should use a channel in place of a long request.",
+    )

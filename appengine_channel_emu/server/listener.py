@@ -1,0 +1,108 @@
+"""Listening: both address families of localhost on one port, and a clear word when the port is taken."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+
+LOCALHOST = "localhost"
+_ATTEMPTS = 20
+
+
+class CannotListen(Exception):
+    """The port cannot be had; the text says who has it and what to do."""
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Bound stream sockets for `host`: for `localhost` 127.0.0.1 and, where it exists, ::1, on the same port.
+
+    A browser may try either first; were one left to another server, pages would reach that one. Port 0 takes a
+    free port. Raises `CannotListen`.
+    """
+    if host != LOCALHOST:
+        return [_bind(_resolve(host, port), port)]
+    for attempt in range(_ATTEMPTS):
+        first = _bind((socket.AF_INET, ("127.0.0.1", port)), port)
+        bound = first.getsockname()[1]
+        try:
+            return [first, _bind((socket.AF_INET6, ("::1", bound)), bound)]
+        except _NoSuchAddress:
+            return [first]
+        except CannotListen:
+            first.close()
+            if port or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+class _NoSuchAddress(CannotListen):
+    pass
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise CannotListen(f"{host!r} is no address of this machine ({error}).") from None
+    return family, tuple(address)
+
+
+def _bind(target: tuple[int, tuple[object, ...]], port: int) -> socket.socket:
+    family, address = target
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _NoSuchAddress(f"This machine has no such address: {error}.") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        # Listening at once, so that two emulators started together cannot both believe they have the port.
+        sock.listen(1024)
+    except OSError as error:
+        sock.close()
+        raise _refusal(error, str(address[0]), port) from None
+    return sock
+
+
+def _refusal(error: OSError, address: str, port: int) -> CannotListen:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return _NoSuchAddress(f"{address} is no address of this machine.")
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port)
+        return CannotListen(
+            f"Port {port} on {address} is in use{f' by {holder}' if holder else ''}. "
+            "Stop that program, or choose another port with --port (0 takes a free one)."
+        )
+    if error.errno == errno.EACCES:
+        return CannotListen(f"Port {port} is only for administrators; choose one from 1024 on with --port.")
+    return CannotListen(f"Cannot listen on {address} port {port}: {error.strerror}.")
+
+
+def _holder(port: int) -> str:
+    """The name and process id of the program that listens on `port`, where Linux tells."""
+    inodes = {
+        fields[9]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for fields in _rows(Path(table))
+        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port
+    }
+    for link in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
+        try:
+            target = os.readlink(link)
+            if target.startswith("socket:[") and target[8:-1] in inodes:
+                process = link.parent.parent
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:
+            continue
+    return ""
+
+
+def _rows(table: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in table.read_text().splitlines()[1:]]
+    except OSError:
+        return []

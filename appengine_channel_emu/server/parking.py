@@ -1,0 +1,212 @@
+"""Polls parked on waitress: an answer that is not ready yet keeps its connection, and no thread.
+
+How: a gate around the application sees a `Waiting` that is not ready and raises `Parked`, a BaseException, which
+unwinds waitress's task past its handlers for OSError and Exception. The channel keeps the task; its request stays at
+the head of `requests`, so to waitress a task is running. When the answer is ready, `service` is called again, is
+given the same task with the same environ, and iterates the same `Waiting`.
+
+These are seams of waitress, not an API of it: tests/server/test_parking.py holds a contract for each. Where one is
+gone the application still works on plain waitress, at a thread a poll.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from waitress.channel import HTTPChannel
+from waitress.task import ThreadedTaskDispatcher, WSGITask
+
+from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.web.waiting import Waiting
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_WAITING = "channel_emu.waiting"
+
+
+class Parked(BaseException):
+    """Not an error: unwinds a task whose answer is not ready."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        super().__init__()
+        self.waiting = waiting
+
+
+class Gate:
+    """The application, with `Parked` raised for an answer that is not ready."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the application, or go on with the answer that a former call left in `environ`."""
+        waiting = environ.pop(_WAITING, None)
+        if waiting is not None:
+            return waiting  # type: ignore[no-any-return]
+        body = self._application(environ, start_response)
+        if isinstance(body, Waiting) and not body.ready:
+            environ[_WAITING] = body
+            raise Parked(body)
+        return body
+
+
+class Lot:
+    """The parked answers, by the second in which their time is up."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self._buckets: defaultdict[int, set[Waiting]] = defaultdict(set)
+
+    def add(self, waiting: Waiting) -> None:
+        """Expire `waiting` at its deadline, unless it is removed before."""
+        with self.lock:
+            self._buckets[self._second(waiting)].add(waiting)
+
+    def remove(self, waiting: Waiting) -> None:
+        """Its request has ended, or is about to."""
+        with self.lock:
+            bucket = self._buckets.get(self._second(waiting))
+            if bucket is not None:
+                bucket.discard(waiting)
+
+    def expire_due(self) -> None:
+        """Expire those whose deadline has passed; called at every turn of the loop."""
+        now = time.monotonic()
+        with self.lock:
+            seconds = [second for second in self._buckets if second <= now]
+            due = [waiting for second in seconds for waiting in self._buckets.pop(second)]
+        for waiting in due:
+            waiting.expire()
+
+    @staticmethod
+    def _second(waiting: Waiting) -> int:
+        return int(waiting.deadline) + 1
+
+
+class ParkingTask(WSGITask):  # type: ignore[misc]
+    """A task whose answer goes out from the thread that made it, in one piece."""
+
+    def finish(self) -> None:
+        """Send what was written, without waiting for the loop to do it."""
+        super().finish()
+        self.channel.flush()
+
+
+class ParkingChannel(HTTPChannel):  # type: ignore[misc]
+    """A connection whose running task may be parked."""
+
+    lot: Lot
+    loop: Loop
+    requests: list[Any]
+    events = 0
+    _current: ParkingTask | None = None
+    _kept: ParkingTask | None = None
+    _waiting: Waiting | None = None
+    _parked = False
+
+    def add_channel(self, map: dict[int, Any] | None = None) -> None:
+        """See waitress; the loop hears of it."""
+        super().add_channel(map)
+        self.loop_lock = Lock()
+        self.loop.add(self)
+
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        """See waitress; from here on nobody may name its descriptor, which may soon be another's."""
+        with self.loop_lock:
+            super().del_channel(map)
+
+    @property
+    def fileno_or_none(self) -> int | None:
+        """Its descriptor, while it is open."""
+        return self._fileno  # type: ignore[no-any-return]
+
+    def changed(self) -> None:
+        """Let the loop know what it waits for from here on."""
+        with self.loop_lock:
+            if self._fileno is not None:
+                self.loop.update(self)
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        # It may block until the loop has sent something.
+        self.changed()
+        super()._flush_outbufs_below_high_watermark()
+
+    def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
+        """The task that was parked, or a new one."""
+        task, self._kept = self._kept, None
+        self._current = task or ParkingTask(channel, request)
+        return self._current
+
+    def service(self) -> None:
+        """Run the task at the head, or go on with it; returns early when it is parked."""
+        waiting, self._waiting = self._waiting, None
+        try:
+            super().service()
+        except Parked as parked:
+            self._park(parked.waiting)
+        if waiting is not None:
+            # Waitress has closed it, unless it never came to iterate because the client had gone.
+            waiting.close()
+        self.changed()
+
+    def flush(self) -> None:
+        """Send as much as the client takes."""
+        with self.outbuf_lock:
+            self._flush_exception(self._flush_some, do_close=False)
+
+    def handle_close(self) -> None:
+        """The client has gone: what it waited for is given up."""
+        super().handle_close()
+        self._leave()
+
+    def _park(self, waiting: Waiting) -> None:
+        # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
+        self._kept, self._waiting, self._parked = self._current, waiting, True
+        self.lot.add(waiting)
+        if not self.connected:
+            self._leave()
+        waiting.when_ready(self._resume)
+
+    def _resume(self) -> None:
+        if self._unpark():
+            self.server.add_task(self)
+
+    def _leave(self) -> None:
+        if self._unpark():
+            # The task is run once more, to be wound up: there is no client to answer.
+            self.server.add_task(self)
+
+    def _unpark(self) -> bool:
+        """Whether this call, of all that may come at once, is the one that ends the parking."""
+        with self.lot.lock:
+            parked, self._parked = self._parked, False
+        if parked and self._waiting is not None:
+            self.lot.remove(self._waiting)
+        return parked
+
+
+class Pools:
+    """Waitress's dispatcher in two: our own requests never queue behind the app's."""
+
+    def __init__(self, is_ours: Callable[[str], bool], own_threads: int, app_threads: int) -> None:
+        self._is_ours = is_ours
+        self._own = ThreadedTaskDispatcher()
+        self._own.set_thread_count(own_threads)
+        self._app = ThreadedTaskDispatcher()
+        self._app.set_thread_count(app_threads)
+
+    def add_task(self, channel: HTTPChannel) -> None:
+        """Queue the request at the head of `channel`."""
+        path = getattr(channel.requests[0], "path", "/") if channel.requests else "/"
+        pool = self._own if self._is_ours(path) else self._app
+        pool.add_task(channel)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        """End the threads."""
+        self._own.shutdown(cancel_pending, timeout)
+        return bool(self._app.shutdown(cancel_pending, timeout))

@@ -1,0 +1,204 @@
+"""The emulator as a running server: its parts put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from waitress import create_server, wasyncore
+
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.results import BrokerOptions
+from appengine_channel_emu.broker.state import Store
+from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
+from appengine_channel_emu.host.backend import Backend
+from appengine_channel_emu.server.housekeeping import Saver, Ticker
+from appengine_channel_emu.server.listener import listen
+from appengine_channel_emu.server.loop import make_loop
+from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
+from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.web.app import Front, no_app
+from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.presence import PresencePosts
+
+OWN_THREADS = 4
+"""For polls and the like: they never block, and with more the interpreter only switches between them."""
+
+LARGEST_HEADERS = 64 * 1024
+CONNECTION_LIMIT = 20_000
+
+log = logging.getLogger("channel_emu")
+event_log = logging.getLogger("channel_emu.event")
+
+_WARNINGS = ("presence_failed", "unclean_start", "store_failed", "message_mended")
+
+
+class Service:
+    """One emulator. `make_backend(address)` makes the app behind it, given `host:port` of the emulator, or None."""
+
+    def __init__(self, settings: Settings, make_backend: Callable[[str], Backend | None]) -> None:
+        self.settings = settings
+        self._sockets = listen(settings.host, settings.port)
+        self.port = int(self._sockets[0].getsockname()[1])
+        self.address = _address(settings.host, self._sockets[0])
+        self._backend = make_backend(self.address)
+        self._store = _store(settings)
+        self.broker = self._make_broker()
+        self.front = Front(self.broker, self._backend or no_app, _web_options(settings))
+        self._map: dict[int, Any] = {}
+        self._lot = Lot()
+        self._waitress_loop = make_loop(self._map)
+        self._pools = Pools(self.front.is_ours, OWN_THREADS, settings.threads)
+        self._stopping = False
+        self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
+        self._ticker = Ticker(self.broker)
+        self._saver = Saver(self.broker, self._store) if self._store else None
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{self.address}"
+
+    def start(self) -> None:
+        """Serve, and return once the app can be served too. Raises `CannotStart`."""
+        _raise_file_limit()
+        self._servers = self._listen_with_waitress()
+        self._loop.start()
+        if self._saver:
+            self._saver.start()
+        if self._backend:
+            self._backend.start()
+        # Last, because it may tell the app who has gone since the emulator was stopped.
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """Stop the app, answer nothing more, and save what is left; idempotent."""
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._backend:
+            self._backend.stop()
+        if self._loop.is_alive():
+            self._servers[0].pull_trigger()
+            self._loop.join()
+            self._pools.shutdown()
+            wasyncore.close_all(self._map, ignore_all=True)
+        self._ticker.stop()
+        if self._saver:
+            self._saver.stop()
+        for sock in self._sockets:
+            sock.close()
+
+    def _make_broker(self) -> Broker:
+        settings = self.settings
+        posts = None
+        if self._backend is not None and settings.presence != "never":
+            encoding = settings.presence_encoding
+            posts = PresencePosts(self._backend, "urlencoded" if encoding == "auto" else encoding)
+        options = BrokerOptions(
+            tabs=settings.tabs,
+            resume_window=settings.resume_window,
+            disconnect_after=settings.disconnect_after,
+            backlog_messages=settings.backlog,
+            backlog_bytes=settings.backlog_bytes,
+        )
+        state = self._store.load() if self._store else None
+        broker = Broker(SystemClock(), options, posts, state, keep_changes=self._store is not None)
+        if posts is not None:
+            posts.broker = broker
+        for event in broker.events.after(0):
+            _log_event(event)
+        broker.events.listen(_log_event)
+        return broker
+
+    def _listen_with_waitress(self) -> list[Any]:
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        create_server(
+            Gate(self.front),
+            map=self._map,
+            _dispatcher=self._pools,
+            sockets=self._sockets,
+            server_name=self.settings.host,
+            ident="channel-emu",
+            connection_limit=CONNECTION_LIMIT,
+            channel_request_lookahead=1,
+            max_request_body_size=self.settings.max_request_size + 1,
+            max_request_header_size=LARGEST_HEADERS,
+            asyncore_use_poll=True,
+            log_socket_errors=False,
+            **_proxy_options(self.settings.trusted_proxy),
+        )
+        servers = [server for server in self._map.values() if hasattr(server, "channel_class")]
+        parts = {"lot": self._lot, "loop": self._waitress_loop}
+        channel_class = type("ParkingChannel", (ParkingChannel,), parts)
+        for server in servers:
+            server.channel_class = channel_class
+        return servers
+
+    def _run_loop(self) -> None:
+        self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
+
+
+def _log_event(event: Event) -> None:
+    level = logging.WARNING if event.kind in _WARNINGS else logging.DEBUG
+    if event_log.isEnabledFor(level):
+        who = f" [{event.client_id.encode('unicode_escape').decode('ascii')}]" if event.client_id else ""
+        event_log.log(level, "%s%s", event.text, who)
+
+
+def _store(settings: Settings) -> Store | None:
+    folder = settings.state_folder()
+    if folder is None:
+        return None
+    try:
+        return SqliteStore(folder)
+    except StoreInUse as error:
+        log.warning("%s; this one keeps nothing.", str(error).capitalize())
+    except OSError as error:
+        log.warning("Nothing is kept over a restart: %s.", error)
+    return None
+
+
+def _web_options(settings: Settings) -> WebOptions:
+    return WebOptions(
+        hosts=frozenset(host.lower() for host in (settings.host, *settings.allow_host)),
+        receive_origins=frozenset(settings.allow_origin),
+        allow_remote_admin=settings.allow_remote_admin,
+        trust_appengine_headers=settings.trust_appengine_headers,
+        presence_from_visitors=settings.presence_from_visitors,
+    )
+
+
+def _proxy_options(proxy: str | None) -> dict[str, Any]:
+    """Without a trusted proxy in front, X-Forwarded headers are the app's affair."""
+    if proxy is None:
+        return {"clear_untrusted_proxy_headers": False}
+    return {
+        "trusted_proxy": proxy,
+        "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
+        "clear_untrusted_proxy_headers": True,
+    }
+
+
+def _address(host: str, sock: socket.socket) -> str:
+    """`host:port` that a program on this machine can connect to."""
+    address, port = sock.getsockname()[:2]
+    if address in ("0.0.0.0", "::"):
+        address = "127.0.0.1" if address == "0.0.0.0" else "::1"
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _raise_file_limit() -> None:
+    """As many connections as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTION_LIMIT + 1_000 if hard == resource.RLIM_INFINITY else min(hard, CONNECTION_LIMIT + 1_000)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

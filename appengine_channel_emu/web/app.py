@@ -1,0 +1,162 @@
+"""The front: the guard, our own paths on Falcon, and the app for everything else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import falcon
+
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.web.accounts import Accounts
+from appengine_channel_emu.web.admin import Channels, Health, Messages
+from appengine_channel_emu.web.dev_wire import DevWire
+from appengine_channel_emu.web.errors import add_error_handlers
+from appengine_channel_emu.web.guard import Guard
+from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient
+from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
+from appengine_channel_emu.web.waiting import Answer, Waiting
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+CHANNEL_PREFIX = "/_ah/channel/"
+ADMIN_PREFIX = "/_emu/"
+
+access_log = logging.getLogger("channel_emu.access")
+
+
+class CommonHeaders:
+    """Falcon middleware: what goes with every answer of ours."""
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
+        """No sniffing; channels for every origin, the admin API for none, and neither kept in a cache."""
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        if not resp.get_header("Cache-Control"):
+            resp.set_header("Cache-Control", "no-cache")
+        if req.path.startswith(CHANNEL_PREFIX):
+            # The token or socket id is the authority here; credentials are never looked at.
+            resp.set_header("Access-Control-Allow-Origin", "*")
+        else:
+            resp.set_header("X-Frame-Options", "DENY")
+            resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
+
+
+class Front:
+    """The whole emulator as one WSGI application.
+
+    `backend` is the app behind it, a WSGI callable. Nothing here knows which server runs it; see `web.waiting` for
+    what a server may do to hold a poll without a thread.
+    """
+
+    def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+        self._backend = backend
+        self._guard = Guard(options)
+        self.accounts = Accounts()
+        self._resources: dict[str, object] = {
+            "/_ah/channel/jsapi": BrowserClient(),
+            "/_ah/channel/xpc_blank": BlankPage(),
+            "/_ah/channel/dev": DevWire(broker, options),
+            "/_ah/channel/open": Open(broker, options),
+            "/_ah/channel/poll": PollSocket(broker, options),
+            "/_ah/channel/close": Close(broker),
+            "/_emu/health": Health(),
+            "/_emu/channels": Channels(broker),
+            "/_emu/messages": Messages(broker),
+        }
+        self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
+        self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
+        add_error_handlers(self._falcon)
+        for path, resource in self._resources.items():
+            self._falcon.add_route(path, resource)
+
+    def is_ours(self, path: str) -> bool:
+        """Whether we answer `path` ourselves: quickly, or parked without a thread."""
+        return path in self._resources or path.startswith(ADMIN_PREFIX)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        refusal = self._guard.refuse(environ)
+        if refusal is not None:
+            return _send(refusal, start_response)
+        if self.is_ours(environ.get("PATH_INFO", "")):
+            return self._call_falcon(environ, start_response)
+        return self._call_backend(environ, start_response)
+
+    def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        held: list[Any] = []
+
+        def hold(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+            held[:] = [status, headers]
+
+        body = self._falcon(environ, hold)
+        status, headers = held
+        if isinstance(body, Waiting):
+            # Its status is not known before it is ready.
+            body.begin(start_response, headers)
+        else:
+            start_response(status, headers)
+        return body
+
+    def _call_backend(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        started = time.monotonic()
+        status_line = ["-"]
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            status_line[0] = status
+            return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+        def ended(sent: int) -> None:
+            self._record(environ, status_line[0], sent, time.monotonic() - started)
+
+        return _Counted(self._backend(environ, start), ended)
+
+    def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
+        path = environ.get("PATH_INFO", "")
+        cpu = environ.get("channel_emu.cpu_seconds")
+        self.accounts.add(path, held, cpu, bool(environ.get("channel_emu.cut")))
+        access_log.info(
+            "%s %s %s %d B %.3f s%s",
+            environ.get("REQUEST_METHOD"),
+            path.encode("unicode_escape").decode("ascii"),
+            status[:3],
+            sent,
+            held,
+            f" (cpu {cpu:.3f} s)" if cpu is not None else "",
+        )
+
+
+class _Counted:
+    """The app's body, and a call with the number of bytes that went through once it is closed."""
+
+    def __init__(self, body: Iterable[bytes], ended: Callable[[int], None]) -> None:
+        self._body = body
+        self._ended = ended
+        self._sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._body:
+            self._sent += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+        self._ended(self._sent)
+
+
+def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """The backend where no app was named: 404, and how to name one."""
+    text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
+    return _send(
+        Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response
+    )
+
+
+def _send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
+    return [answer.body]

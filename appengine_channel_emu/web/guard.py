@@ -1,0 +1,164 @@
+"""Who may ask what: this server can be reached from every page its user visits (behaviour.md 11).
+
+Each rule is a function that returns an `Answer` to refuse the request, or None. They run in order, before any
+routing, on every request at every door.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.waiting import Answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+POLL_PATH = "/_ah/channel/poll"
+RECEIVE_PATH = "/_ah/channel/receive"
+PRESENCE_PATHS = ("/_ah/channel/connected", "/_ah/channel/disconnected")
+ADMIN_PREFIXES = ("/_emu", "/rpc_http", "/_ah/remote_api")
+
+ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
+"""Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
+_RESERVED_HEADER = re.compile(r"HTTP_X_(?:APPENGINE|GOOGLE)_")
+
+
+def clean_path(path: str) -> str:
+    """`path` without empty and dot segments or a last slash: what an app behind us may take it for."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def is_under(path: str, prefix: str) -> bool:
+    """Whether the clean `path` is `prefix` or below it."""
+    return path == prefix or path.startswith(prefix + "/")
+
+
+class Guard:
+    """The rules, with the user's exceptions to them."""
+
+    def __init__(self, options: WebOptions) -> None:
+        self._options = options
+
+    def refuse(self, environ: WSGIEnvironment) -> Answer | None:
+        """An answer that refuses the request, or None; removes headers that a visitor may not send."""
+        self._strip_reserved_headers(environ)
+        path = clean_path(environ.get("PATH_INFO", ""))
+        return (
+            self._check_host(environ, path)
+            or self._check_peer(environ, path)
+            or self._check_site(environ, path)
+            or self._check_presence(path)
+        )
+
+    def _strip_reserved_headers(self, environ: WSGIEnvironment) -> None:
+        # The SDK's dev server makes an administrator of anybody who sends X-AppEngine-Fake-Is-Admin.
+        if not self._options.trust_appengine_headers:
+            for name in [name for name in environ if _RESERVED_HEADER.match(name)]:
+                del environ[name]
+
+    def _check_host(self, environ: WSGIEnvironment, path: str) -> Answer | None:
+        """DNS rebinding: a name of the attacker's that leads here is no name of ours."""
+        header = environ.get("HTTP_HOST")
+        if header is None:
+            # Browsers always send one; HTTP/1.0 clients need not.
+            return None if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else _text("400 Bad Request", "No Host header.")
+        match = _HOST.match(header)
+        name = match[1].lower().removesuffix(".") if match else ""
+        if name in ALIASES:
+            if path == POLL_PATH:
+                return None
+            return _text("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
+        if name and (self._is_literal(name) or _is_localhost(name) or name in self._options.hosts):
+            return None
+        return _text(
+            "421 Misdirected Request",
+            "This name is not one of this server's. Use localhost or an IP address, "
+            "or start channel-emu with --allow-host NAME.",
+        )
+
+    @staticmethod
+    def _is_literal(name: str) -> bool:
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+    def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
+        """The admin API is for programs on this machine."""
+        if self._options.allow_remote_admin or not _is_admin(path):
+            return None
+        # A request that came over no network, as in a test in process, has no address.
+        if "REMOTE_ADDR" not in environ or _is_loopback(environ["REMOTE_ADDR"]):
+            return None
+        return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
+
+    def _check_site(self, environ: WSGIEnvironment, path: str) -> Answer | None:
+        """Another site's page may not reach what acts or tells."""
+        if not (_is_admin(path) or path == RECEIVE_PATH or path in PRESENCE_PATHS):
+            return None
+        origin = environ.get("HTTP_ORIGIN")
+        if path == RECEIVE_PATH and origin in self._options.receive_origins:
+            return None
+        if origin is not None and origin.lower() != _own_origin(environ):
+            return _text("403 Forbidden", "A page of another site may not ask this.")
+        if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
+            return _text("403 Forbidden", "A page of another site may not ask this.")
+        return None
+
+    def _check_presence(self, path: str) -> Answer | None:
+        """Only we tell an app who is present."""
+        if path not in PRESENCE_PATHS or self._options.presence_from_visitors:
+            return None
+        return _text(
+            "403 Forbidden",
+            "The emulator itself posts presence to the app. To post it by hand, start channel-emu with "
+            "--presence-from-visitors.",
+        )
+
+
+def normal_origin(origin: str) -> str:
+    """`origin` as a browser sends it; raises ValueError when it is not `scheme://host[:port]`."""
+    parts = urlsplit(origin)
+    if not (parts.scheme and parts.hostname) or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"an origin is scheme://host[:port], not {origin!r}")
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _own_origin(environ: WSGIEnvironment) -> str:
+    """The origin of a page of ours at the address that was asked; browsers leave a scheme's own port out."""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{host}"
+
+
+def _is_admin(path: str) -> bool:
+    return any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
+
+
+def _is_localhost(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return bool((mapped or ip).is_loopback)
+
+
+def _text(status: str, text: str) -> Answer:
+    return Answer(
+        status,
+        [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")],
+        text.encode("utf-8") + b"\n",
+    )

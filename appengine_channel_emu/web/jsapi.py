@@ -1,0 +1,44 @@
+"""`/_ah/channel/jsapi`: the browser client."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from importlib import resources
+
+import falcon
+
+
+class BrowserClient:
+    """Serves the script whole or gzipped, with an ETag, to pages of any origin."""
+
+    def __init__(self) -> None:
+        source = resources.files("appengine_channel_emu") / "js" / "goog_appengine_channel.js"
+        self._script = source.read_bytes()
+        self._gzipped = gzip.compress(self._script, 9, mtime=0)
+        self._etag = hashlib.sha256(self._script).hexdigest()[:32]
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer 200 or 304. Checked at each load, so that a newer emulator's script is used at once."""
+        zipped = "gzip" in (req.get_header("Accept-Encoding") or "")
+        etag = f"{self._etag}{'-gzip' if zipped else ''}"
+        resp.set_header("ETag", f'"{etag}"')
+        resp.set_header("Vary", "Accept-Encoding")
+        resp.set_header("Cache-Control", "no-cache")
+        resp.set_header("Cross-Origin-Resource-Policy", "cross-origin")
+        if any(known == etag or known == "*" for known in req.if_none_match or []):
+            resp.status = falcon.HTTP_304
+            return
+        resp.content_type = "text/javascript; charset=utf-8"
+        if zipped:
+            resp.set_header("Content-Encoding", "gzip")
+        resp.data = self._gzipped if zipped else self._script
+
+
+class BlankPage:
+    """`/_ah/channel/xpc_blank`: production had it, and pages name it (facts.md 7.6)."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """An empty page."""
+        resp.content_type = "text/html; charset=utf-8"
+        resp.text = "<!DOCTYPE html><title></title>"

@@ -1,0 +1,54 @@
+"""Presence posts: each on its way to the app, with its outcome back to the broker (behaviour.md 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.host.backend import BackendUnavailable
+from appengine_channel_emu.host.presence import Encoding, encode_presence
+
+POST_SECONDS = 30.0
+"""How long a presence handler may take: it is an app's request like any other (behaviour.md 6)."""
+
+PARALLEL_POSTS = 32
+"""Client ids that are told about at once, so that a slow handler delays few others."""
+
+
+class PostsToApp(Protocol):
+    """The part of a backend that presence needs."""
+
+    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
+        """POST to the app; its status. Raises `BackendUnavailable`."""
+
+
+class PresencePosts:
+    """Given to a broker as its `post_presence`; `run` decides on which thread a post is made."""
+
+    def __init__(
+        self,
+        backend: PostsToApp,
+        encoding: Encoding = "urlencoded",
+        run: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        self._backend = backend
+        self._encoding = encoding
+        self._run = run or ThreadPoolExecutor(PARALLEL_POSTS, "presence").submit
+        self.broker: Broker | None = None
+
+    def __call__(self, client_id: str, connected: bool) -> None:
+        """Start the post; `Broker.presence_done` is called when it has ended."""
+        self._run(lambda: self._post(client_id, connected))
+
+    def _post(self, client_id: str, connected: bool) -> None:
+        assert self.broker is not None
+        path = f"/_ah/channel/{'connected' if connected else 'disconnected'}/"
+        body, content_type = encode_presence(client_id, self._encoding)
+        status, trouble = None, ""
+        try:
+            status = self._backend.post(path, body, content_type, POST_SECONDS)
+        except BackendUnavailable as error:
+            trouble = str(error)
+        self.broker.presence_done(client_id, connected, status, trouble)

@@ -1,0 +1,109 @@
+"""Our own client's wire: open, poll, close (behaviour.md 5)."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import falcon
+
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.poll import Poll
+from appengine_channel_emu.broker.results import Opened
+from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
+from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.waiting import Answer, Waiting
+
+
+def required(req: falcon.Request, name: str) -> str:
+    """The query parameter `name`, given once; raises `BadRequest`."""
+    value = req.params.get(name)
+    if not isinstance(value, str):
+        raise BadRequest(f"The parameter '{name}' is {'missing' if value is None else 'given more than once'}.")
+    return value
+
+
+def _number(req: falcon.Request, name: str) -> int:
+    text = required(req, name)
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise BadRequest(f"The parameter '{name}' is a whole number from 0 on.")
+    return int(text)
+
+
+class Open:
+    """`GET open?channel=TOKEN[&socket=OLD&after=N]`."""
+
+    def __init__(self, broker: Broker, options: WebOptions) -> None:
+        self._broker = broker
+        self._options = options
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
+        token = required(req, "channel")
+        resume = (required(req, "socket"), _number(req, "after")) if "socket" in req.params else None
+        opened = self._broker.open(token, resume)
+        resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened))
+
+    def _answer(self, opened: Opened) -> Answer:
+        fields = {
+            "socket": opened.socket,
+            "client": opened.client_id,
+            "next": opened.next,
+            "wait": self._options.longest_poll,
+            "expires": max(0.0, round(opened.expires - self._broker.clock.now(), 3)),
+            "resume": self._broker.options.resume_window,
+        }
+        return _json(json.dumps(fields).encode("ascii"))
+
+
+class PollSocket:
+    """`GET poll?socket=ID&after=N[&wait=SECONDS]`: the long poll."""
+
+    def __init__(self, broker: Broker, options: WebOptions) -> None:
+        self._broker = broker
+        self._options = options
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Wait for a message, the end of the socket, or the end of the wait."""
+        socket_id, after = required(req, "socket"), _number(req, "after")
+        seconds = self._seconds(req)
+        poll = self._broker.poll(socket_id, after)
+        resp.stream = Waiting(poll.ready, seconds, lambda: _poll_answer(poll), poll.release)
+
+    def _seconds(self, req: falcon.Request) -> float:
+        if "wait" not in req.params:
+            return self._options.longest_poll
+        try:
+            seconds = float(required(req, "wait"))
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise BadRequest("The parameter 'wait' is a number of seconds from 0 on.")
+        return min(seconds, self._options.longest_poll)
+
+
+class Close:
+    """`POST close?socket=ID`: what `close()` and the unload beacon send."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Close the socket; one that is gone already is no error."""
+        self._broker.close(required(req, "socket"))
+        resp.content_type = PLAIN
+        resp.text = "closed\n"
+
+
+def _poll_answer(poll: Poll) -> Answer:
+    try:
+        answer = poll.take()
+    except EmulatorError as error:
+        return Answer(status_of(error), [("Content-Type", PLAIN)], str(error).encode("ascii"))
+    texts = b",".join(message.json for message in answer.messages)
+    return _json(b'{"messages":[%b],"next":%d}' % (texts, answer.next))
+
+
+def _json(body: bytes) -> Answer:
+    return Answer("200 OK", [("Content-Type", "application/json")], body)

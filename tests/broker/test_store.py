@@ -1,0 +1,138 @@
+"""What outlives a restart, and what a damaged or foreign file does (behaviour.md 2)."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import stat
+
+import pytest
+
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.broker.errors import InvalidToken
+from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
+
+
+class Emulator:
+    """A broker with its store, as one process has them."""
+
+    def __init__(self, folder, clock):
+        self.store = SqliteStore(folder)
+        self.broker = Broker(clock, state=self.store.load(), keep_changes=True)
+
+    def save(self):
+        while changes := self.broker.take_changes():
+            self.store.save(changes)
+
+    def stop(self):
+        self.save()
+        self.store.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "state"
+
+
+def texts(broker, socket, after=0):
+    return [message.text for message in broker.poll(socket, after).take().messages]
+
+
+def test_tokens_sockets_and_messages_outlive_a_restart(folder):
+    clock = ManualClock()
+    first = Emulator(folder, clock)
+    token = first.broker.create_channel("bob").token
+    socket = first.broker.open(token).socket
+    for text in ("one", "two", "three"):
+        first.broker.send_message("bob", text)
+    first.broker.poll(socket, 1).take()
+    first.stop()
+
+    second = Emulator(folder, ManualClock(clock.now()))
+    assert second.broker.send_message("bob", "four").delivered_to == 1
+    assert texts(second.broker, socket, 1) == ["two", "three", "four"]
+    assert second.broker.open(token).client_id == "bob"
+    assert not [event for event in second.broker.events.after(0) if event.kind == "unclean_start"]
+    second.stop()
+
+
+def test_an_old_wire_queue_outlives_a_restart(folder):
+    clock = ManualClock()
+    first = Emulator(folder, clock)
+    token = first.broker.create_channel("bob").token
+    first.broker.connect(token)
+    first.broker.send_message("bob", "one")
+    first.stop()
+    second = Emulator(folder, ManualClock(clock.now()))
+    assert second.broker.poll_one(token).text == "one"
+    assert second.broker.poll_one(token) is None
+    second.stop()
+
+
+def test_after_a_kill_an_event_says_so(folder):
+    first = Emulator(folder, ManualClock())
+    first.save()
+    first.store._database.close()
+    import os
+
+    os.close(first.store._lock)
+    second = Emulator(folder, ManualClock())
+    (event,) = [event for event in second.broker.events.after(0) if event.kind == "unclean_start"]
+    assert "may be lost" in event.text
+    second.stop()
+
+
+def test_what_it_keeps_is_private(folder):
+    Emulator(folder, ManualClock()).stop()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+
+
+def test_two_emulators_do_not_share_a_folder(folder):
+    first = Emulator(folder, ManualClock())
+    with pytest.raises(StoreInUse):
+        SqliteStore(folder)
+    first.stop()
+    Emulator(folder, ManualClock()).stop()
+
+
+def newer(path):
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 99")
+    database.commit()
+    database.close()
+
+
+def without_tables(path):
+    database = sqlite3.connect(path)
+    database.execute("DROP TABLE sockets")
+    database.commit()
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage", [newer, without_tables, lambda path: path.write_bytes(b"no database at all" * 100)],
+    ids=["newer", "tables missing", "garbage"],
+)  # fmt: skip
+def test_a_file_it_cannot_use_is_set_aside_with_a_warning(folder, damage, caplog):
+    first = Emulator(folder, ManualClock())
+    token = first.broker.create_channel("bob").token
+    first.stop()
+    damage(folder / "state.sqlite3")
+    with caplog.at_level(logging.WARNING):
+        second = Emulator(folder, ManualClock())
+    assert "set aside" in caplog.text
+    assert list(folder.glob("state.sqlite3.unreadable-*"))
+    with pytest.raises(InvalidToken):
+        second.broker.open(token)
+    second.stop()
+
+
+def test_a_message_that_was_acknowledged_in_time_is_never_written(folder):
+    emulator = Emulator(folder, ManualClock())
+    socket = emulator.broker.open(emulator.broker.create_channel("bob").token).socket
+    emulator.broker.send_message("bob", "a fleeting thing")
+    emulator.broker.poll(socket, 1).take()
+    emulator.stop()
+    assert not any(b"a fleeting thing" in path.read_bytes() for path in folder.iterdir())

@@ -1,0 +1,43 @@
+"""The app behind the emulator in the browser tests: a page, and a list of what the app was told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from urllib.parse import parse_qs
+
+PAGE = b"""<!DOCTYPE html><meta charset="utf-8"><title>A page</title><link rel="icon" href="data:,">
+<body><p id="content"></p></body>"""
+POSTS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/", "/_ah/channel/receive")
+WAIT_SECONDS = 15
+
+told: list[dict[str, str]] = []
+changed = threading.Condition()
+
+
+def app(environ, start_response):
+    """`/told?at_least=N` waits for N posts and lists them; any other GET is the page."""
+    path = environ["PATH_INFO"]
+    if environ["REQUEST_METHOD"] == "POST":
+        body, kind = _hear(environ, path), "text/plain"
+    elif path == "/told":
+        body, kind = _tell(int(parse_qs(environ["QUERY_STRING"])["at_least"][0])), "application/json"
+    else:
+        body, kind = PAGE, "text/html"
+    start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _hear(environ, path):
+    fields = parse_qs(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode())
+    if path in POSTS:
+        with changed:
+            told.append({name: values[0] for name, values in fields.items()} | {"path": path.strip("/").split("/")[-1]})
+            changed.notify_all()
+    return b"ok"
+
+
+def _tell(at_least):
+    with changed:
+        changed.wait_for(lambda: len(told) >= at_least, WAIT_SECONDS)
+        return json.dumps(told).encode()

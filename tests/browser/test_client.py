@@ -1,0 +1,199 @@
+"""Our browser client in Chromium, against the real command."""
+
+from __future__ import annotations
+
+import json
+import time
+
+OPENED = ["onopen", {}]
+CLOSED = ["onclose", {}]
+
+
+VANISHED = 5
+"""Seconds after which a page that said nothing is taken to have gone (behaviour.md 3)."""
+
+
+def open_tab(tab, emulator, client_id="anna"):
+    tab.visit(emulator.url)
+    tab.open(emulator.create_channel(client_id))
+    tab.wait_for(1)
+
+
+def presence(emulator, count):
+    """The first `count` presence posts; they come sooner than those of a page that merely vanishes."""
+    started = time.monotonic()
+    told = emulator.get_json(f"/told?at_least={count}")
+    assert time.monotonic() - started < VANISHED
+    return [(post["path"], post["from"]) for post in told]
+
+
+def test_a_message_arrives(tab, emulator):
+    open_tab(tab, emulator)
+    assert tab.ready_state() == 1
+    assert emulator.send("anna", "hello") == 1
+    assert tab.wait_for(2) == [OPENED, ["onmessage", {"data": "hello"}]]
+    assert not tab.errors
+
+
+def test_presence_and_close(tab, emulator):
+    open_tab(tab, emulator, "a@b c/ü&+")
+    tab.close()
+    assert tab.ready_state() == 3
+    assert tab.wait_for(2) == [OPENED, CLOSED]
+    assert presence(emulator, 2) == [("connected", "a@b c/ü&+"), ("disconnected", "a@b c/ü&+")]
+    assert emulator.send("a@b c/ü&+", "too late") == 0
+
+
+def test_an_invalid_token(tab, emulator):
+    tab.visit(emulator.url)
+    tab.open("no-such-token")
+    assert tab.wait_for(2) == [["onerror", {"code": 401, "description": "Invalid+token."}], CLOSED]
+    assert tab.ready_state() == 3
+
+
+def test_an_expired_token(tab, service):
+    tab.visit(f"{service.url}/_ah/channel/xpc_blank")
+    token = service.broker.create_channel("anna", 1).token
+    service.broker.clock.advance(61)
+    tab.open(token)
+    assert tab.wait_for(2) == [["onerror", {"code": 401, "description": "Token+timed+out."}], CLOSED]
+
+
+def test_a_token_that_expires_while_the_socket_is_open(tab, service):
+    tab.visit(f"{service.url}/_ah/channel/xpc_blank")
+    tab.open(service.broker.create_channel("anna", 1).token)
+    tab.wait_for(1)
+    service.broker.clock.advance(61)
+    assert tab.wait_for(3) == [OPENED, ["onerror", {"code": 401, "description": "Token+timed+out."}], CLOSED]
+    assert tab.ready_state() == 3
+
+
+def test_a_page_that_unloads_tells_the_emulator(tab, emulator):
+    open_tab(tab, emulator)
+    tab.page.goto("about:blank")
+    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+
+
+def test_a_tab_that_closes_tells_the_emulator(tab, emulator):
+    open_tab(tab, emulator)
+    tab.page.close()
+    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+
+
+def test_a_reload_is_not_reported(tab, serve):
+    emulator = serve("--disconnect-after", "1.5")
+    open_tab(tab, emulator)
+    tab.page.reload()
+    tab.page.add_script_tag(url="/_ah/channel/jsapi")
+    tab.open(emulator.create_channel("anna"))
+    tab.wait_for(1)
+    emulator.send("anna", "welcome back")
+    assert tab.wait_for(2)[1] == ["onmessage", {"data": "welcome back"}]
+    tab.close()
+    # In time, so nothing was left of the socket from before the reload.
+    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+
+
+def test_two_sockets_in_a_page(tab, emulator):
+    tab.visit(emulator.url)
+    for client_id in ("anna", "bert"):
+        tab.open(emulator.create_channel(client_id), client_id)
+        tab.wait_for(1, client_id)
+        emulator.send(client_id, f"to {client_id}")
+    assert tab.wait_for(2, "bert") == [OPENED, ["onmessage", {"data": "to bert"}]]
+    assert tab.wait_for(2, "anna") == [OPENED, ["onmessage", {"data": "to anna"}]]
+    tab.close("anna")
+    emulator.send("bert", "still there")
+    assert tab.wait_for(3, "bert")[2] == ["onmessage", {"data": "still there"}]
+
+
+def test_the_script_loaded_twice(tab, emulator):
+    open_tab(tab, emulator)
+    tab.page.add_script_tag(url="/_ah/channel/jsapi?again=1")
+    tab.open(emulator.create_channel("bert"), "second")
+    tab.wait_for(1, "second")
+    emulator.send("anna", "one")
+    emulator.send("bert", "two")
+    assert tab.wait_for(2)[1] == ["onmessage", {"data": "one"}]
+    assert tab.wait_for(2, "second")[1] == ["onmessage", {"data": "two"}]
+    assert tab.page.evaluate("Object.keys(goog)") == ["appengine"]
+
+
+def test_the_script_from_another_origin(tab, emulator, serve):
+    other = serve()
+    tab.visit(other.url, f"{emulator.url}/_ah/channel/jsapi")
+    assert tab.page.evaluate("goog.appengine.Socket.BASE_URL") == f"{emulator.url}/_ah/channel/"
+    tab.open(emulator.create_channel("anna"))
+    tab.wait_for(1)
+    emulator.send("anna", "across")
+    assert tab.wait_for(2)[1] == ["onmessage", {"data": "across"}]
+    tab.close()
+    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+
+
+def test_the_hidden_element(tab, emulator):
+    open_tab(tab, emulator)
+    assert tab.page.evaluate("getComputedStyle(document.getElementById('wcs-iframe')).display") == "none"
+    tab.page.evaluate("document.body.innerHTML += '<p>more</p>'")
+    emulator.send("anna", "still there")
+    assert tab.wait_for(2)[1] == ["onmessage", {"data": "still there"}]
+    tab.page.evaluate("document.getElementById('wcs-iframe').remove()")
+    assert tab.wait_for(3)[2] == CLOSED
+    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+
+
+def test_a_script_in_the_head_gets_the_documented_string(tab, emulator):
+    body = """<!DOCTYPE html><script src="/_ah/channel/jsapi"></script><script>
+        try { new goog.appengine.Channel('token').open(); } catch (thrown) { window.thrown = thrown; }
+        </script><body></body>"""
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.page.route("**/head", lambda route: route.fulfill(body=body, content_type="text/html"))
+    tab.page.goto(f"{emulator.url}/head")
+    expected = "document.body is not defined -- do not create socket from script in <head>."
+    assert tab.page.evaluate("window.thrown") == expected
+    assert not [url for url in asked if "/open" in url]
+
+
+def test_a_handler_that_throws_reaches_window_onerror_and_stops_nothing(tab, emulator):
+    open_tab(tab, emulator)
+    tab.page.evaluate("""() => {
+        window.reported = [];
+        window.onerror = (text) => { reported.push(text); };
+        const {socket} = sockets.socket, note = socket.onmessage;
+        socket.onmessage = function (event) { note(event); throw new Error('broken by ' + event.data); };
+    }""")
+    for text in ("one", "two", "three"):
+        emulator.send("anna", text)
+    tab.wait_for(4)
+    tab.page.wait_for_function("reported.length === 3")
+    assert tab.texts() == ["one", "two", "three"]
+    assert tab.page.evaluate("reported[0]") == "Uncaught Error: broken by one"
+
+
+def test_send_posts_to_the_app(tab, emulator):
+    open_tab(tab, emulator, "a&b")
+    assert tab.page.evaluate("sockets.socket.socket.send('x=1&ü')") is True
+    told = emulator.get_json("/told?at_least=2")
+    assert told[1] == {"path": "receive", "key": "a&b", "msg": "x=1&ü"}
+
+
+def test_a_page_that_is_offline_for_a_while_misses_nothing(tab, emulator, context):
+    open_tab(tab, emulator)
+    context.set_offline(True)
+    tab.page.evaluate("window.dispatchEvent(new Event('online'))")  # Breaks the poll that is parked.
+    for number in range(5):
+        emulator.send("anna", str(number))
+    assert tab.texts() == []
+    context.set_offline(False)
+    assert [call[0] for call in tab.wait_for(6)] == ["onopen"] + ["onmessage"] * 5
+    assert tab.texts() == ["0", "1", "2", "3", "4"]
+
+
+def test_messages_that_look_like_something_else(tab, emulator):
+    open_tab(tab, emulator)
+    texts = [json.dumps({"messages": ["x"], "next": 9}), "]}", "</script><script>alert(1)</script>", "\u2028", "\0"]
+    for text in texts:
+        emulator.send("anna", text)
+    tab.wait_for(1 + len(texts))
+    assert tab.texts() == texts

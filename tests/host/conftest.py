@@ -1,0 +1,109 @@
+"""An app in an instance, asked as the front would ask it."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from appengine_channel_emu.host.instance import AppSpec
+from appengine_channel_emu.host.instance_backend import InstanceBackend
+from tests.support.processes import MARK
+
+
+@dataclass
+class Visit:
+    """What a visitor got."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    environ: dict[str, Any] = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def header(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+
+def visit(application, target="/", method="GET", body=b"", content_type="", **fields):
+    """One request, as the front passes it on; `fields` are further entries of the environ."""
+    path, _, query = target.partition("?")
+    environ = {
+        "REQUEST_METHOD": method,
+        "REQUEST_URI": target,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "8080",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "localhost:8080",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        **fields,
+    }
+    if body:
+        environ["CONTENT_LENGTH"] = str(len(body))
+    if content_type:
+        environ["CONTENT_TYPE"] = content_type
+    started = []
+
+    def start_response(status, headers, exc_info=None):
+        started[:] = [status, headers]
+
+    parts = application(environ, start_response)
+    try:
+        data = b"".join(parts)
+    finally:
+        if hasattr(parts, "close"):
+            parts.close()
+    status, _, reason = started[0].partition(" ")
+    return Visit(int(status), reason, started[1], data, environ)
+
+
+@pytest.fixture
+def mark():
+    """The value of `MARK` in the environment of all that the test's app starts."""
+    return secrets.token_hex(8)
+
+
+@pytest.fixture
+def write_app(tmp_path):
+    """Write the app's source; `app` is its callable."""
+
+    def write(source, name="main.py"):
+        path = tmp_path / "app" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_backend(tmp_path, write_app, mark):
+    """A started backend for an app with this source."""
+    backends = []
+
+    def make(source, deadline=None, start=True, target="main:app", **fields):
+        write_app(source)
+        fields["environ"] = {MARK: mark, **fields.get("environ", {})}
+        spec = AppSpec(target, tmp_path / "app", "127.0.0.1:9", **fields)
+        backend = InstanceBackend(spec, deadline)
+        backends.append(backend)
+        if start:
+            backend.start()
+        return backend
+
+    yield make
+    for backend in backends:
+        backend.stop()

@@ -1,0 +1,352 @@
+'use strict';
+// A page without a browser: the real script, run in a context whose clock, network and document are ours.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const vm = require('node:vm');
+
+const SCRIPT = path.join(__dirname, '..', '..', 'js', 'goog_appengine_channel.js');
+const SOURCE = fs.readFileSync(SCRIPT, 'utf8');
+
+/** A clock that stands still until it is told. */
+class Clock {
+  constructor() {
+    this.now = 1000;
+    this.timers = new Map();
+    this.lastId = 0;
+  }
+
+  set(task, delay) {
+    this.timers.set(++this.lastId, { at: this.now + Math.max(0, delay || 0), task });
+    return this.lastId;
+  }
+
+  clear(id) {
+    this.timers.delete(id);
+  }
+
+  /** Runs the timers of the next `milliseconds`, in due order, and lets promises settle after each. */
+  async advance(milliseconds, onError) {
+    const end = this.now + milliseconds;
+    await settle();
+    for (;;) {
+      const due = [...this.timers].filter(([, timer]) => timer.at <= end)
+        .sort((a, b) => a[1].at - b[1].at || a[0] - b[0])[0];
+      if (!due) break;
+      this.timers.delete(due[0]);
+      this.now = Math.max(this.now, due[1].at);
+      try {
+        due[1].task();
+      } catch (error) {
+        onError(error);
+      }
+      await settle();
+    }
+    this.now = end;
+  }
+}
+
+/** Lets every promise that can settle do so. */
+function settle() {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** One request of the page, answered by the test. */
+class Request {
+  constructor(page, kind, method, url, body) {
+    Object.assign(this, { page, kind, method, url, body, state: 'waiting', options: null });
+    this.at = page.clock.now;
+    this.settled = new Promise((resolve) => { this.resolve = resolve; });
+  }
+
+  get path() {
+    return this.url.replace(/^https?:\/\/[^/]*/, '').replace(/\?.*/, '').replace(/.*\//, '');
+  }
+
+  get query() {
+    return Object.fromEntries(new URLSearchParams(this.url.split('?')[1] || ''));
+  }
+
+  /** Answers; lets the page react. */
+  async answer(status, body, reason = '') {
+    this.finish('answered', { status, body: typeof body === 'string' ? body : JSON.stringify(body), reason });
+    await settle();
+  }
+
+  /** A connection that breaks, or was refused. */
+  async cut() {
+    this.finish('cut', null);
+    await settle();
+  }
+
+  finish(state, result) {
+    if (this.state !== 'waiting') return;
+    this.state = state;
+    this.resolve(result);
+    if (this.deliver) this.deliver(result);
+  }
+}
+
+function fakeFetch(page) {
+  return function fetch(url, options = {}) {
+    const request = page.ask('fetch', options.method || 'GET', url, options.body);
+    request.options = options;
+    if (page.fetchThrows) throw new TypeError('fetch is broken');
+    return new Promise((resolve, reject) => {
+      request.settled.then((result) => {
+        if (!result) return reject(new TypeError('Failed to fetch'));
+        resolve({
+          status: result.status, statusText: result.reason,
+          text: () => page.cutBodies > 0 && page.cutBodies-- ? Promise.reject(new TypeError('cut')) : Promise.resolve(result.body),
+        });
+      });
+      if (options.signal) options.signal.listeners.push(() => { request.finish('aborted', null); });
+    });
+  };
+}
+
+function fakeXhr(page) {
+  return class XMLHttpRequest {
+    open(method, url, async) {
+      Object.assign(this, { method, url, async, readyState: 1, status: 0, statusText: '', responseText: '', headers: {} });
+    }
+
+    setRequestHeader(name, value) {
+      this.headers[name] = value;
+    }
+
+    send(body) {
+      const request = this.request = page.ask('xhr', this.method, this.url, body);
+      request.options = { async: this.async, headers: this.headers };
+      request.deliver = (result) => {
+        this.readyState = 4;
+        if (result) Object.assign(this, { status: result.status, statusText: result.reason, responseText: result.body });
+        if (this.onreadystatechange) this.onreadystatechange();
+      };
+    }
+
+    abort() {
+      this.request.finish('aborted', null);
+    }
+  };
+}
+
+class FakeAbortController {
+  constructor() {
+    this.signal = { listeners: [] };
+  }
+
+  abort() {
+    this.signal.listeners.forEach((listener) => listener());
+  }
+}
+
+/** As much of the document as a socket's hidden element needs. */
+class Node {
+  constructor(document, name) {
+    Object.assign(this, { document, tagName: name.toUpperCase(), id: '', style: {}, parentNode: null, children: [], src: '' });
+  }
+
+  appendChild(child) {
+    child.parentNode = this;
+    this.children.push(child);
+    this.document.changed(this);
+    return child;
+  }
+
+  removeChild(child) {
+    this.children.splice(this.children.indexOf(child), 1);
+    child.parentNode = null;
+    this.document.changed(this);
+  }
+
+  all() {
+    return this.children.flatMap((child) => [child, ...child.all()]);
+  }
+
+  contains(other) {
+    return this.all().includes(other);
+  }
+
+  /** What `body.innerHTML += '…'` does: every child is written out and read in again. */
+  rewrite() {
+    const old = this.children;
+    this.children = old.map((child) => Object.assign(new Node(this.document, child.tagName), { id: child.id, parentNode: this }));
+    old.forEach((child) => { child.parentNode = null; });
+    this.document.changed(this);
+  }
+}
+
+class FakeDocument {
+  constructor() {
+    this.observers = [];
+    this.listeners = {};
+    this.hidden = false;
+    this.scripts = [];
+    this.currentScript = null;
+    this.documentElement = new Node(this, 'html');
+    this.body = this.documentElement.appendChild(new Node(this, 'body'));
+  }
+
+  createElement(name) {
+    return new Node(this, name);
+  }
+
+  querySelectorAll(selector) {
+    return this.documentElement.all().filter((node) => '#' + node.id === selector);
+  }
+
+  getElementById(id) {
+    return this.querySelectorAll('#' + id)[0] || null;
+  }
+
+  addEventListener(type, listener) {
+    (this.listeners[type] = this.listeners[type] || []).push(listener);
+  }
+
+  changed(node) {
+    this.observers.filter((observer) => observer.nodes.has(node)).forEach((observer) => observer.notify());
+  }
+}
+
+function fakeMutationObserver(document) {
+  return class MutationObserver {
+    constructor(callback) {
+      this.callback = callback;
+      this.nodes = new Set();
+      document.observers.push(this);
+    }
+
+    observe(node) {
+      this.nodes.add(node);
+    }
+
+    disconnect() {
+      this.nodes.clear();
+      this.gone = true;
+    }
+
+    notify() {
+      Promise.resolve().then(() => { if (!this.gone) this.callback(); });
+    }
+  };
+}
+
+/**
+ * A page that has loaded the script.
+ *
+ * Options: without (names of globals the browser lacks), globals (more of them), src (the script's address), origin.
+ */
+class Page {
+  constructor(options = {}) {
+    this.clock = new Clock();
+    this.requests = [];
+    this.beacons = [];
+    this.errors = [];
+    this.notes = [];
+    this.cutBodies = 0;
+    this.document = new FakeDocument();
+    this.origin = options.origin || 'http://localhost:8080';
+    this.listeners = {};
+    const window = this.window = {
+      document: this.document,
+      location: { protocol: this.origin.split('//')[0], host: this.origin.split('//')[1] },
+      navigator: { sendBeacon: (url) => { this.beacons.push(url); return true; } },
+      performance: { now: () => this.clock.now },
+      console: { log: (text) => this.notes.push(text) },
+      onpagehide: null,
+      setTimeout: (task, delay) => this.clock.set(task, delay),
+      clearTimeout: (id) => this.clock.clear(id),
+      addEventListener: (type, listener) => { (this.listeners[type] = this.listeners[type] || []).push(listener); },
+      fetch: fakeFetch(this),
+      XMLHttpRequest: fakeXhr(this),
+      AbortController: FakeAbortController,
+      MutationObserver: fakeMutationObserver(this.document),
+      ...options.globals,
+    };
+    (options.without || []).forEach((name) => { delete (name === 'sendBeacon' ? window.navigator : window)[name]; });
+    window.window = window;
+    vm.createContext(window);
+    // Contexts have intrinsics of their own; a browser that lacks one has them deleted.
+    (options.without || []).forEach((name) => vm.runInContext(`delete globalThis[${JSON.stringify(name)}]`, window));
+    if (options.before) vm.runInContext(options.before, window);
+    if (options.load !== false) this.load(options.src);
+  }
+
+  /** Runs the script as the page's `<script src>` would. */
+  load(src = this.origin + '/_ah/channel/jsapi') {
+    const script = { src };
+    this.document.scripts.push(script);
+    this.document.currentScript = this.noCurrentScript ? undefined : script;
+    vm.runInContext(SOURCE, this.window, { filename: SCRIPT });
+    this.document.currentScript = null;
+  }
+
+  get appengine() {
+    return vm.runInContext('goog.appengine', this.window);
+  }
+
+  ask(kind, method, url, body) {
+    const request = new Request(this, kind, method, url, body);
+    this.requests.push(request);
+    return request;
+  }
+
+  /** The requests that wait for an answer. */
+  get waiting() {
+    return this.requests.filter((request) => request.state === 'waiting');
+  }
+
+  /** The one request that waits for an answer. */
+  get request() {
+    if (this.waiting.length !== 1) {
+      throw new Error(`${this.waiting.length} requests are waiting: ${this.waiting.map((r) => r.url).join(' ')}`);
+    }
+    return this.waiting[0];
+  }
+
+  async advance(milliseconds) {
+    await this.clock.advance(milliseconds, (error) => this.errors.push(error));
+  }
+
+  async fire(target, type, event = {}) {
+    const listeners = target === 'document' ? this.document.listeners : this.listeners;
+    (listeners[type] || []).forEach((listener) => listener(event));
+    await settle();
+  }
+
+  /** Opens a socket; its calls are noted in socket.log as [name, argument]. */
+  open(token = 'token', more = {}) {
+    const log = [];
+    const handler = {};
+    for (const name of ['onopen', 'onmessage', 'onerror', 'onclose']) {
+      handler[name] = function (argument) {
+        log.push([name, argument]);
+        if (more[name]) return more[name].call(this, argument);
+      };
+    }
+    const socket = new this.appengine.Channel(token).open(handler);
+    socket.log = log;
+    return socket;
+  }
+
+  /** Opens a socket and answers its open(): the socket then waits in its first poll. */
+  async connected(reply = {}, more = {}) {
+    const socket = this.open('token', more);
+    await this.request.answer(200, { ...OPENED, ...reply });
+    return socket;
+  }
+}
+
+const OPENED = { socket: 'S1', client: 'anna', next: 0, wait: 25, expires: 7200, resume: 60 };
+
+/** The calls of a socket's handlers, in short: 'onopen', 'onmessage a', 'onerror 401 Invalid+token.', 'onclose'. */
+function calls(socket) {
+  return socket.log.map(([name, argument]) => {
+    if (name === 'onmessage') return `onmessage ${argument.data}`;
+    if (name === 'onerror') return `onerror ${argument.code} ${argument.description}`;
+    return name;
+  });
+}
+
+module.exports = { Page, Clock, calls, settle, SCRIPT, SOURCE, OPENED };

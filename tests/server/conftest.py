@@ -1,0 +1,61 @@
+"""A real server on a free port, in this process."""
+
+from __future__ import annotations
+
+import pytest
+
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
+
+
+class SlowApp:
+    """A backend whose requests wait until the test lets them go."""
+
+    def __init__(self):
+        import threading
+
+        self.release = threading.Event()
+        self.started = threading.Semaphore(0)
+        self.posts = []
+
+    def start(self):
+        pass
+
+    def stop(self):
+        self.release.set()
+
+    def __call__(self, environ, start_response):
+        self.started.release()
+        if environ["PATH_INFO"].startswith("/slow"):
+            self.release.wait(30)
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
+        return [b"app"]
+
+    def post(self, path, body, content_type, timeout):
+        self.posts.append((path, body))
+        return 200
+
+
+@pytest.fixture
+def make_service():
+    services = []
+
+    def make(backend=None, **settings):
+        service = Service(Settings(port=0, **{"state_dir": "none", **settings}), lambda address: backend)
+        services.append(service)
+        service.start()
+        return service
+
+    yield make
+    for service in services:
+        service.stop()
+
+
+@pytest.fixture
+def service(make_service):
+    return make_service()
+
+
+@pytest.fixture
+def slow_app():
+    return SlowApp()

@@ -1,0 +1,291 @@
+"""The seams of waitress that parking stands on, each with what a client sees of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import re
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+
+class Wire:
+    """A connection, byte by byte."""
+
+    def __init__(self, service):
+        self.sock = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+        self.file = self.sock.makefile("rb")
+
+    def send(self, *requests, version="1.1", headers=""):
+        data = "".join(f"GET {path} HTTP/{version}\r\nHost: localhost\r\n{headers}\r\n" for path in requests)
+        self.sock.sendall(data.encode())
+
+    def answer(self):
+        status = self.file.readline().decode().strip()
+        headers = http.client.parse_headers(self.file)
+        return status, headers, self.file.read(int(headers["Content-Length"]))
+
+    def poll(self):
+        status, _, body = self.answer()
+        assert status == "HTTP/1.1 200 OK"
+        return json.loads(body)["messages"]
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+@pytest.fixture
+def wire(service):
+    wires = []
+
+    def connect():
+        wires.append(Wire(service))
+        return wires[-1]
+
+    yield connect
+    for each in wires:
+        each.close()
+
+
+def open_socket(service, client_id="bob"):
+    token = service.broker.create_channel(client_id).token
+    return service.broker.open(token).socket
+
+
+def poll_path(socket_id, after=0, wait=20):
+    return f"/_ah/channel/poll?socket={socket_id}&after={after}&wait={wait}"
+
+
+def parked(service):
+    """How many polls are parked."""
+    return sum(len(bucket) for bucket in list(service._lot._buckets.values()))
+
+
+def until(condition, seconds=5.0):
+    """Wait for something that another thread is about to do."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen"
+        threading.Event().wait(0.002)
+
+
+def test_an_idle_poll_holds_no_thread(service, wire):
+    threads = threading.active_count()
+    wires = [wire() for _ in range(100)]
+    for number, each in enumerate(wires):
+        each.send(poll_path(open_socket(service, f"c{number}")))
+    until(lambda: parked(service) == 100)
+    assert threading.active_count() == threads
+    for number in range(100):
+        service.broker.send_message(f"c{number}", str(number))
+    assert [each.poll() for each in wires] == [[str(number)] for number in range(100)]
+    until(lambda: parked(service) == 0)
+
+
+def test_a_poll_ends_empty_when_its_wait_is_over(service, wire):
+    each = wire()
+    each.send(poll_path(open_socket(service), wait=0.3))
+    assert each.poll() == []
+
+
+def test_a_connection_serves_many_polls(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    for number in range(20):
+        each.send(poll_path(socket_id, after=number))
+        until(lambda: parked(service) == 1)
+        service.broker.send_message("bob", str(number))
+        assert each.poll() == [str(number)]
+
+
+def test_a_pipelined_request_waits_for_the_poll_before_it(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id), "/_emu/health", poll_path(socket_id, after=1, wait=0))
+    until(lambda: parked(service) == 1)
+    service.broker.send_message("bob", "one")
+    assert each.poll() == ["one"]
+    assert each.answer()[0] == "HTTP/1.1 200 OK"
+    assert each.poll() == []
+
+
+def test_http_1_0_gets_its_answer_and_the_end(service, wire):
+    each = wire()
+    each.send(poll_path(open_socket(service)), version="1.0")
+    until(lambda: parked(service) == 1)
+    service.broker.send_message("bob", "one")
+    status, headers, body = each.answer()
+    assert (status, headers["Connection"]) == ("HTTP/1.0 200 OK", "close")
+    assert json.loads(body)["messages"] == ["one"]
+    assert each.file.read() == b""
+
+
+def test_connection_close_is_honoured(service, wire):
+    each = wire()
+    each.send(poll_path(open_socket(service)), headers="Connection: close\r\n")
+    until(lambda: parked(service) == 1)
+    service.broker.send_message("bob", "one")
+    assert each.poll() == ["one"]
+    assert each.file.read() == b""
+
+
+@pytest.mark.parametrize("manner", ["close", "half-close", "reset"])
+def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id))
+    until(lambda: parked(service) == 1)
+    if manner == "half-close":
+        each.sock.shutdown(socket.SHUT_WR)
+    else:
+        if manner == "reset":
+            each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        each.close()
+    until(lambda: parked(service) == 0, 2)
+    until(lambda: service.broker._sockets.get(socket_id).poll is None, 2)
+    service.broker.send_message("bob", "kept")
+    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
+
+
+def test_a_newer_poll_takes_over(service, wire):
+    older, newer, socket_id = wire(), wire(), open_socket(service)
+    older.send(poll_path(socket_id))
+    until(lambda: parked(service) == 1)
+    newer.send(poll_path(socket_id))
+    assert older.poll() == []
+    service.broker.send_message("bob", "one")
+    assert newer.poll() == ["one"]
+
+
+def test_expiry_answers_a_parked_poll_with_the_exact_reason(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id))
+    until(lambda: parked(service) == 1)
+    service.broker.clock.advance(7200)
+    status, headers, body = each.answer()
+    assert (status, body) == ("HTTP/1.1 401 Token+timed+out.", b"Token+timed+out.")
+    assert headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_close_answers_a_parked_poll(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id))
+    until(lambda: parked(service) == 1)
+    service.broker.close(socket_id)
+    assert each.answer()[0] == "HTTP/1.1 410 Socket+gone."
+
+
+def test_messages_sent_while_polls_are_being_parked_all_arrive(make_service):
+    """The race between a poll that finds nothing and a message that finds no poll."""
+    service = make_service(backlog=10_000)
+    each, socket_id = Wire(service), open_socket(service)
+    total = 2_000
+    sender = threading.Thread(
+        target=lambda: [service.broker.send_message("bob", str(number)) for number in range(total)]
+    )
+    received = []
+    sender.start()
+    while len(received) < total:
+        each.send(poll_path(socket_id, after=len(received)))
+        received += each.poll()
+    sender.join()
+    each.close()
+    assert received == [str(number) for number in range(total)]
+
+
+def test_an_expect_header_and_a_poll_in_one_connection(service, wire):
+    each = wire()
+    each.send(poll_path(open_socket(service), wait=0.3))
+    assert each.poll() == []
+    body = b'{"client_id": "x"}'
+    each.sock.sendall(
+        b"POST /_emu/channels HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    assert each.file.readline() == b"HTTP/1.1 100 Continue\r\n"
+    assert each.file.readline() == b"\r\n"
+    each.sock.sendall(body)
+    assert each.answer()[0] == "HTTP/1.1 200 OK"
+
+
+def test_random_opens_and_closes_leave_nothing_behind(service):
+    rng = random.Random(5)
+    living = {}
+    for number in range(1_500):
+        if living and rng.random() < 0.5:
+            living.pop(rng.choice(list(living))).close()
+        else:
+            each = Wire(service)
+            each.send(poll_path(open_socket(service, f"c{number}")))
+            living[number] = each
+        if living and rng.random() < 0.3:
+            service.broker.send_message(f"c{rng.choice(list(living))}", "x")
+    for each in living.values():
+        each.close()
+    until(lambda: parked(service) == 0)
+    until(lambda: not any(server.active_channels for server in service._servers))
+    until(lambda: not any(s.poll for s in service.broker._sockets._sockets.values()))
+
+
+def test_slow_requests_of_the_app_delay_no_poll(make_service, slow_app):
+    service = make_service(slow_app, threads=8)
+    slow = [Wire(service) for _ in range(20)]
+    for each in slow:
+        each.send("/slow")
+    for _ in range(8):
+        assert slow_app.started.acquire(timeout=5)
+    page, socket_id = Wire(service), open_socket(service)
+    page.send(poll_path(socket_id))
+    until(lambda: parked(service) == 1)
+    service.broker.send_message("bob", "one")
+    assert page.poll() == ["one"]
+    page.send("/_emu/health")
+    assert page.answer()[0] == "HTTP/1.1 200 OK"
+    slow_app.release.set()
+    assert {each.answer()[0] for each in slow} == {"HTTP/1.1 200 OK"}
+    for each in [*slow, page]:
+        each.close()
+
+
+def test_it_works_on_plain_waitress_at_a_thread_a_poll(service):
+    """Were a seam to break, the application would still be right."""
+    from waitress.server import create_server
+
+    server = create_server(service.front, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=10)
+        socket_id = open_socket(service)
+        connection.request("GET", poll_path(socket_id))
+        until(lambda: service.broker._sockets.get(socket_id).poll is not None)
+        service.broker.send_message("bob", "one")
+        answer = connection.getresponse()
+        assert json.loads(answer.read())["messages"] == ["one"]
+        connection.close()
+    finally:
+        server.task_dispatcher.shutdown()
+        server.close()
+
+
+def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_on(service, wire):
+    for data, status in [
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", b"400"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
+            b"4",
+        ),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+    ]:
+        each = wire()
+        each.sock.sendall(data)
+        assert re.match(rb"HTTP/1\.[01] " + status, each.file.readline()), data[:60]
+    each = wire()
+    each.send("/_emu/health")
+    assert each.answer()[0] == "HTTP/1.1 200 OK"

@@ -1,0 +1,155 @@
+"""`channel-emu serve` as a process: the ready line, signals, ports and exit codes (behaviour.md 12)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import pytest
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CHANNEL_EMU")}
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start `channel-emu serve`; the process and the first line of its standard output."""
+    processes = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *arguments]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
+        )
+        processes.append(process)
+        return process, process.stdout.readline()
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def ask(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def post(url, body):
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return ask(request)
+
+
+def until(condition, seconds=5.0):
+    """Wait for something that another process is about to do."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen"
+        threading.Event().wait(0.01)
+
+
+def end(process):
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=20)
+    return process.returncode, out, err
+
+
+def test_the_ready_line_is_the_only_one_and_names_the_real_port(serve):
+    process, line = serve("--port", "0", "--state-dir", "none")
+    url = re.fullmatch(r"channel-emu: ready at (http://127\.0\.0\.1:\d+)\n", line)[1]
+    assert ask(f"{url}/_emu/health")["status"] == "ready"
+    assert end(process) == (0, "", "")
+
+
+def test_ctrl_c_is_a_clean_stop(serve):
+    process, _ = serve("--port", "0", "--state-dir", "none")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_localhost_is_both_addresses(serve):
+    process, line = serve("--port", "0", "--state-dir", "none")
+    port = int(line.rpartition(":")[2])
+    for address in ("127.0.0.1", "::1"):
+        socket.create_connection((address, port), timeout=5).close()
+    assert end(process)[0] == 0
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_port_in_use_names_its_holder_and_the_cure(serve, address):
+    host, family = address
+    with socket.socket(family) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process, line = serve("--port", str(port), "--state-dir", "none")
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, line) == (1, "")
+    assert f"Port {port} on {host} is in use" in err
+    assert "--port" in err
+    if sys.platform == "linux":
+        assert f"(process {os.getpid()})" in err
+    assert "Traceback" not in err
+
+
+def test_an_address_of_another_machine_is_refused(serve):
+    process, _ = serve("--host", "192.0.2.1", "--port", "0", "--state-dir", "none")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "no address of this machine" in err
+
+
+def test_a_wrong_flag_is_a_usage_error(serve):
+    process, _ = serve("--prot", "1")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "--port" in err
+
+
+def test_a_missing_module_could_not_start(serve):
+    process, line = serve("--port", "0", "--state-dir", "none", "nothing_here:app")
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, line) == (1, "")
+    assert "'nothing_here'" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_tokens_and_sockets_outlive_the_process(serve, tmp_path, number):
+    arguments = ("--port", "0", "--state-dir", str(tmp_path / "state"))
+    process, line = serve(*arguments)
+    url = line.split()[-1]
+    token = post(f"{url}/_emu/channels", {"client_id": "bob"})["token"]
+    opened = ask(f"{url}/_ah/channel/open?channel={token}")["socket"]
+    post(f"{url}/_emu/messages", {"client_id": "bob", "message": "a message"})
+    if number == signal.SIGKILL:
+        until(lambda: any(b"a message" in path.read_bytes() for path in (tmp_path / "state").iterdir()))
+    process.send_signal(number)
+    process.communicate(timeout=20)
+
+    process, line = serve(*arguments)
+    url = line.split()[-1]
+    poll = f"{url}/_ah/channel/poll?socket={opened}&wait=0&after="
+    assert ask(poll + "0") == {"messages": ["a message"], "next": 1}
+    assert post(f"{url}/_emu/messages", {"token": token, "message": "two"})["delivered_to"] == 1
+    assert ask(poll + "1") == {"messages": ["two"], "next": 2}
+    code, _, err = end(process)
+    assert code == 0
+    assert ("was killed" in err) == (number == signal.SIGKILL)
+
+
+def test_a_second_emulator_of_the_same_app_keeps_nothing(serve, tmp_path):
+    arguments = ("--port", "0", "--state-dir", str(tmp_path / "state"))
+    first, _ = serve(*arguments)
+    second, line = serve(*arguments)
+    assert "ready" in line
+    assert "keeps nothing" in end(second)[2]
+    assert end(first)[0] == 0

@@ -1,0 +1,84 @@
+"""The command itself, `channel-emu serve`, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests.support.parts import ROOT
+
+READY = re.compile(r"channel-emu: ready at (http://\S+:(\d+))\n")
+STOP_SECONDS = 15
+
+
+class RunningEmulator:
+    """One emulator. `arguments` are those of `channel-emu serve`; its port is chosen at the first start and kept.
+
+    Use it as a context manager. What it writes to standard error goes to the file `log`.
+    """
+
+    def __init__(self, *arguments: str, log: Path, state_dir: Path | str = "none") -> None:
+        self._arguments = [*arguments, "--state-dir", str(state_dir)]
+        self._log = log
+        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10))
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self.url = ""
+
+    def __enter__(self) -> RunningEmulator:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+        self._http.clear()
+
+    def start(self) -> None:
+        """Returns when the ready line has come."""
+        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *self._arguments, "--port", str(self.port)]
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        found = READY.fullmatch(line)
+        assert found, f"no ready line but {line!r}:\n{self._log.read_text()}"
+        self.url, self.port = found[1], int(found[2])
+
+    def stop(self) -> int | None:
+        """SIGTERM, as an init system or Ctrl-C would; the exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(STOP_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+    def create_channel(self, client_id: str, minutes: int | None = None) -> str:
+        """A token, as an app gets one."""
+        token: str = self._post("/_emu/channels", {"client_id": client_id, "duration_minutes": minutes})["token"]
+        return token
+
+    def send(self, client_id: str, message: str) -> int:
+        """To how many sockets the message went."""
+        count: int = self._post("/_emu/messages", {"client_id": client_id, "message": message})["delivered_to"]
+        return count
+
+    def get_json(self, path: str) -> Any:
+        """What the app answers."""
+        return self._http.request("GET", self.url + path).json()
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = self._http.request("POST", self.url + path, json=body)
+        assert answer.status == 200, (answer.status, answer.data)
+        return answer.json()

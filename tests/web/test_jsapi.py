@@ -1,0 +1,36 @@
+"""How the browser client is served."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import falcon.testing
+
+SCRIPT = Path(__file__).parents[2] / "js" / "goog_appengine_channel.js"
+PATH = "/_ah/channel/jsapi"
+
+
+def test_it_is_the_script(http):
+    answer = http.get(PATH + "?v=1")
+    assert answer.content_type == "text/javascript"
+    assert answer.body == SCRIPT.read_bytes()
+
+
+def test_it_is_gzipped_for_those_who_take_it(http):
+    # WebTest would unpack it.
+    answer = falcon.testing.simulate_get(http.app, PATH, host="localhost", headers={"Accept-Encoding": "gzip, br"})
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(answer.content) == SCRIPT.read_bytes()
+
+
+def test_a_page_that_has_it_gets_304(http):
+    for encoding in ("gzip", "identity"):
+        etag = http.get(PATH, headers={"Accept-Encoding": encoding}).headers["ETag"]
+        again = http.get(PATH, headers={"Accept-Encoding": encoding, "If-None-Match": f'"other", {etag}'})
+        assert (again.status_int, again.body) == (304, b"")
+
+
+def test_xpc_blank_is_an_empty_page(http):
+    answer = http.get("/_ah/channel/xpc_blank")
+    assert answer.content_type == "text/html"

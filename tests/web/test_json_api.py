@@ -1,0 +1,151 @@
+"""Plain JSON: create, send, and every refusal (behaviour.md 5)."""
+
+from __future__ import annotations
+
+import pytest
+
+CHANNELS, MESSAGES = "/_emu/channels", "/_emu/messages"
+
+
+def post(http, path, body):
+    return http.post_json(path, body, expect_errors=True)
+
+
+def test_create_and_send(http, emulator):
+    made = post(http, CHANNELS, {"client_id": "bob", "duration_minutes": 1}).json
+    assert made["expires"] == emulator.clock.now() + 60
+    client = emulator.client(token=made["token"]).open()
+    assert post(http, MESSAGES, {"client_id": "bob", "message": "one"}).json == {"delivered_to": 1}
+    assert post(http, MESSAGES, {"token": made["token"], "message": "two"}).json == {"delivered_to": 1}
+    assert client.messages == ["one", "two"]
+
+
+def test_two_tokens_of_a_client_id_live_to_their_own_expiry(http, emulator):
+    short, long = emulator.client(token=emulator.create_channel("bob", 1)), emulator.client("bob")
+    short.open(), long.open()
+    emulator.advance(61)
+    assert short.error.description == "Token+timed+out."
+    assert not long.closed
+
+
+def test_every_drop_has_a_reason(http, emulator):
+    emulator.create_channel("bob")
+    send = {"message": "x"}
+    assert post(http, MESSAGES, send | {"client_id": "bob"}).json == {
+        "delivered_to": 0,
+        "reason": "No socket of this client id is open.",
+    }
+    assert "No channel was created" in post(http, MESSAGES, send | {"client_id": "Bob"}).json["reason"]
+    assert "empty" in post(http, MESSAGES, send | {"client_id": ""}).json["reason"]
+    assert [event.client_id for event in emulator.broker.events.after(0) if event.kind == "message_dropped"] == [
+        "bob",
+        "Bob",
+        "",
+    ]
+
+
+def test_a_token_that_timed_out_is_an_unknown_client_id(http, emulator):
+    token = emulator.create_channel("bob", 1)
+    emulator.client("bob").open()
+    emulator.advance(60)
+    assert "No channel was created" in post(http, MESSAGES, {"token": token, "message": "x"}).json["reason"]
+
+
+def test_send_to_many(http, emulator):
+    ann = emulator.client("ann").open()
+    answer = post(http, MESSAGES, {"client_ids": ["ann", "zoe", "ann"], "message": "x"}).json
+    assert answer == {"delivered_to": 1, "reasons": {"zoe": "No channel was created for this client id."}}
+    assert ann.messages == ["x"]
+    assert post(http, MESSAGES, {"client_ids": [], "message": "x"}).json["reason"]
+
+
+@pytest.mark.parametrize(
+    "client_id", ["b", "x" * 256, "é" * 128, "a-b--c---d", "a/b:c@d e&f+g#%", "日本", "\x00", "💩" * 64]
+)
+def test_any_client_id_works_end_to_end(http, emulator, client_id):
+    token = post(http, CHANNELS, {"client_id": client_id}).json["token"]
+    assert 20 <= len(token) <= 256
+    client = emulator.client(token=token).open()
+    assert post(http, MESSAGES, {"client_id": client_id, "message": "x"}).json == {"delivered_to": 1}
+    assert client.messages == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "name"),
+    [
+        (CHANNELS, {"client_id": ""}, 2, "INVALID_CHANNEL_KEY"),
+        (CHANNELS, {"client_id": "x" * 257}, 2, "INVALID_CHANNEL_KEY"),
+        (CHANNELS, {"client_id": "é" * 129}, 2, "INVALID_CHANNEL_KEY"),
+        (CHANNELS, {"client_id": "x", "duration_minutes": 0}, 4, "INVALID_CHANNEL_TOKEN_DURATION"),
+        (CHANNELS, {"client_id": "x", "duration_minutes": 1441}, 4, "INVALID_CHANNEL_TOKEN_DURATION"),
+        (CHANNELS, {"client_id": "x", "duration_minutes": -1}, 4, "INVALID_CHANNEL_TOKEN_DURATION"),
+        (MESSAGES, {"client_id": "x", "message": ""}, 3, "BAD_MESSAGE"),
+        (MESSAGES, {"client_id": "x", "message": "x" * 32768}, 3, "BAD_MESSAGE"),
+        (MESSAGES, {"client_id": "x", "message": "€" * 10923}, 3, "BAD_MESSAGE"),
+    ],
+)
+def test_limits(http, path, body, code, name):
+    answer = post(http, path, body)
+    assert answer.status_int == 400
+    assert (answer.json["error"]["code"], answer.json["error"]["name"]) == (code, name)
+    assert answer.json["error"]["text"]
+
+
+@pytest.mark.parametrize("minutes", [1, 1440])
+def test_durations_at_the_edge(http, minutes):
+    assert post(http, CHANNELS, {"client_id": "x", "duration_minutes": minutes}).status_int == 200
+
+
+@pytest.mark.parametrize("message", ["x" * 32767, "€" * 10922])
+def test_messages_at_the_edge(http, emulator, message):
+    client = emulator.client("bob").open()
+    post(http, MESSAGES, {"client_id": "bob", "message": message})
+    assert client.messages == [message]
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "says"),
+    [
+        (CHANNELS, b"", "not JSON"),
+        (CHANNELS, b"{", "not JSON"),
+        (CHANNELS, b"[" * 100_000, "not JSON"),
+        (CHANNELS, b"\xff\xfe", "not JSON"),
+        (CHANNELS, b"[]", "JSON object"),
+        (CHANNELS, b"null", "JSON object"),
+        (CHANNELS, b"{}", "'client_id' is missing"),
+        (CHANNELS, b'{"client_id": 1}', "wrong type"),
+        (CHANNELS, b'{"client_id": null}', "wrong type"),
+        (CHANNELS, b'{"client_id": "x", "duration_minutes": true}', "wrong type"),
+        (CHANNELS, b'{"client_id": "x", "duration_minutes": 1.5}', "wrong type"),
+        (CHANNELS, b'{"client_id": "x", "duration_minutes": "2"}', "wrong type"),
+        (CHANNELS, b'{"client_id": "x", "minutes": 2}', "'minutes' is not known"),
+        (CHANNELS, b'{"client_id": "\\ud800"}', "lone surrogate"),
+        (MESSAGES, b'{"client_id": "x", "message": "\\udfff"}', "lone surrogate"),
+        (MESSAGES, b'{"client_id": "x"}', "'message' is missing"),
+        (MESSAGES, b'{"message": "x"}', "Give one of"),
+        (MESSAGES, b'{"message": "x", "client_id": "a", "token": "b"}', "Give one of"),
+        (MESSAGES, b'{"message": "x", "client_ids": ["a", 1]}', "list of strings"),
+        (MESSAGES, b'{"message": ["x"], "client_id": "a"}', "wrong type"),
+    ],
+)  # fmt: skip
+def test_bad_json_is_refused_with_what_is_wrong(http, path, data, says):
+    answer = http.post(path, data, headers={"Content-Type": "application/json"}, expect_errors=True)
+    assert answer.status_int == 400
+    assert says in answer.text
+
+
+def test_a_huge_body_is_refused(http):
+    answer = http.post(MESSAGES, b" " * (2**20 + 1), headers={"Content-Type": "application/json"}, expect_errors=True)
+    assert answer.status_int == 413
+
+
+def test_methods_and_paths(http):
+    assert http.get(CHANNELS, expect_errors=True).status_int == 405
+    assert http.get("/_emu/nothing", expect_errors=True).status_int == 404
+    assert http.get("/_emu/health").json["status"] == "ready"
+
+
+def test_without_an_app_its_paths_say_how_to_name_one(http):
+    answer = http.get("/", expect_errors=True)
+    assert answer.status_int == 404
+    assert "channel-emu serve" in answer.text
