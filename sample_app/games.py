@@ -57,9 +57,10 @@ class Game(object):
 
     def __init__(self, key, now):
         self.key = key
-        self.started = now
-        self.touched = now
+        # Tells a page that this is not the game it knew: the app was restarted, and counts from 0 again.
+        self.started = binascii.hexlify(os.urandom(8)).decode('ascii')
         self.version = 0
+        self.touched = now
         self.visitors = {}
         self.chat = []
         self.score = {'X': 0, 'O': 0, 'draw': 0}

@@ -201,10 +201,14 @@ def _environment(spec: AppSpec) -> dict[str, str]:
     """Ours and the app's, with what leads its server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
     paths = [str(COMPAT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | spec.environ | {
-        "CHANNEL_EMULATOR_HOST": spec.address,
-        "API_HOST": host,
-        "API_PORT": port,
-        "SERVER_SOFTWARE": "Development/2.0",
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
+    return (
+        os.environ
+        | spec.environ
+        | {
+            "CHANNEL_EMULATOR_HOST": spec.address,
+            "API_HOST": host,
+            "API_PORT": port,
+            "SERVER_SOFTWARE": "Development/2.0",
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+    )

@@ -41,6 +41,7 @@ def setting(kind: Kind[Any], default: T, group: str, help_text: str, *, position
     return made
 
 
+# fmt: off
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Every setting of the emulator, checked. Durations are seconds, sizes bytes."""
@@ -144,6 +145,7 @@ class Settings:
     )
     quiet: bool = setting(kinds.switch(), False, OUTPUT, "log neither requests nor a summary")
 
+    # fmt: on
     def state_folder(self) -> Path | None:
         """Where the store lives, or None to keep nothing. By default one folder for each app."""
         if self.state_dir == "none":

@@ -270,7 +270,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 assert not told[-1]
 
 
-TestBroker = BrokerMachine.TestCase
+TestBroker = pytest.mark.soak(BrokerMachine.TestCase)
 TestBroker.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

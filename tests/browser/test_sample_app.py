@@ -1,0 +1,153 @@
+"""The sample app as two people use it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from appengine_channel_emu.host.instance import AppSpec
+from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
+from tests.support.emulator import RunningEmulator
+from tests.support.parts import ROOT
+
+TOKEN_SECONDS = 2 * 60 * 60
+
+
+@pytest.fixture
+def sample_app(tmp_path):
+    with RunningEmulator("--app-dir", "sample_app", "main:app", log=tmp_path / "emulator.log") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def players(browser, sample_app):
+    """Two people at their own machines, at one game."""
+    contexts = [browser.new_context() for _ in range(2)]
+    first, second = (context.new_page() for context in contexts)
+    first.goto(sample_app.url)
+    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…")
+    second.goto(first.url)
+    expect(second.locator("#status")).to_have_text("You are O. Their turn.")
+    yield first, second
+    for context in contexts:
+        context.close()
+
+
+def play(page: Page, cell: int) -> None:
+    """Play a cell, 0 to 8, as soon as it is this player's turn."""
+    button = page.locator("#board button").nth(cell)
+    expect(button).to_have_attribute("aria-disabled", "false")
+    button.click()
+
+
+def marks(page: Page) -> str:
+    return "".join(
+        button.get_attribute("data-mark") or "." for button in page.locator("#board button").element_handles()
+    )
+
+
+def test_a_game_to_its_end_and_another(players):
+    first, second = players
+    for turn, cell in enumerate([4, 0, 2, 6, 3, 5, 1, 7, 8]):
+        play(players[turn % 2], cell)
+    for page in players:
+        expect(page.locator("#status")).to_have_text("A draw.")
+        expect(page.locator("#score")).to_have_text("X 0 · O 0 · draws 1")
+    assert marks(first) == marks(second) == "OXXXXOOOX"
+    second.click("#again")
+    for turn, cell in enumerate([0, 4, 1, 8, 2]):
+        play(players[(turn + 1) % 2], cell)
+    expect(first.locator("#status")).to_have_text("You lose.")
+    expect(second.locator("#status")).to_have_text("You win!")
+    expect(first.locator("#score")).to_have_text("X 0 · O 1 · draws 1")
+
+
+def test_they_chat_and_what_they_say_is_text(players):
+    first, second = players
+    second.fill("#name", "Grace")
+    second.click("#rename button")
+    expect(first.locator("#visitors")).to_contain_text("Grace")
+    second.fill("#text", "<img src=x onerror=alert(1)> & שלום")
+    second.press("#text", "Enter")
+    for page in players:
+        expect(page.locator("#chat li")).to_have_text("Grace: <img src=x onerror=alert(1)> & שלום")
+        assert page.locator("#chat img").count() == 0
+
+
+def test_who_is_here_follows_those_who_come_and_go(players):
+    first, second = players
+    second.close()
+    expect(first.locator("#status")).to_have_text("You are X. O is away.")
+    expect(first.locator("#visitors")).to_contain_text("away")
+
+
+def test_a_reload_keeps_the_seat_and_the_game(players):
+    first, second = players
+    play(first, 4)
+    second.reload()
+    expect(second.locator("#status")).to_have_text("You are O. Your turn.")
+    assert marks(second) == "....X...."
+    expect(first.locator("#status")).to_have_text("You are X. Their turn.")
+
+
+def test_a_third_visitor_watches(players, browser):
+    first, _ = players
+    context = browser.new_context()
+    guest = context.new_page()
+    guest.goto(first.url)
+    expect(guest.locator("#status")).to_have_text("You are watching. X is to play.")
+    play(first, 0)
+    expect(guest.locator("#board button").first).to_have_attribute("data-mark", "X")
+    context.close()
+
+
+def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
+    first, second = players
+    play(first, 4)
+    expect(second.locator("#status")).to_have_text("You are O. Your turn.")
+    assert sample_app.stop() == 0
+    sample_app.start()
+    # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
+    for page in players:
+        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
+        expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
+        assert marks(page) == "." * 9
+
+
+def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, tmp_path):
+    log, state = tmp_path / "emulator.log", tmp_path / "state"
+    with RunningEmulator("--app-dir", "sample_app", "main:app", log=log, state_dir=state) as emulator:
+        page = browser.new_page()
+        page.goto(emulator.url)
+        expect(page.locator("#connection")).to_have_text("connected")
+        emulator.stop()
+        emulator.start()
+        # Tokens and sockets are kept: the page hears of the restart only when it does something.
+        play(page, 4)
+        expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
+        page.fill("#text", "Still here")
+        page.press("#text", "Enter")
+        expect(page.locator("#chat li")).to_have_text("Guest 1: Still here")
+        page.close()
+
+
+def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
+    def sample_app(address: str) -> InstanceBackend:
+        return InstanceBackend(AppSpec("main:app", ROOT / "sample_app", address), None)
+
+    service = Service(Settings(port=0, state_dir="none"), sample_app)
+    service.start()
+    page = browser.new_page()
+    page.goto(service.url)
+    expect(page.locator("#connection")).to_have_text("connected")
+    with page.expect_response("**/join"):
+        service.broker.clock.advance(TOKEN_SECONDS + 1)
+    expect(page.locator("#connection")).to_have_text("connected")
+    play(page, 4)
+    expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
+    page.close()
+    service.stop()
