@@ -151,3 +151,42 @@ def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
     expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
     page.close()
     service.stop()
+
+
+def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
+    first, _ = players
+    first.fill("#text", "Welcome")
+    first.press("#text", "Enter")
+    expect(first.locator("#chat li")).to_have_count(1)
+    late = browser.new_page()
+    refused = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=500, body="the app failed")
+
+    late.route("**/opened", refuse_once)
+    late.goto(first.url)
+    # What was said before comes with the answer to that request alone.
+    expect(late.locator("#chat li")).to_have_text("Guest 1: Welcome")
+    assert refused
+    late.close()
+
+
+def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_app):
+    page = browser.new_page()
+    moves = []
+
+    def forget(route):
+        moves.append(route.request.url)
+        route.fulfill(status=410, body="The app does not know this page.")
+
+    page.route("**/move", forget)
+    page.goto(sample_app.url)
+    play(page, 4)
+    expect(page.locator("#notice")).to_have_text("The app does not know this page.")
+    assert len(moves) == 2
+    page.close()
