@@ -8,9 +8,12 @@ changes. Where there is no epoll the stock loop serves.
 from __future__ import annotations
 
 import contextlib
+import logging
 import select
 import time
+from collections import deque
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Protocol
 
 from waitress import wasyncore
@@ -19,6 +22,9 @@ TURN_SECONDS = 0.25
 """The longest turn: the precision of the polls' deadlines."""
 
 HOUSEKEEPING_SECONDS = 1.0
+TASKS_A_TURN = 50
+
+log = logging.getLogger("channel_emu")
 
 
 class Loop(Protocol):
@@ -30,17 +36,29 @@ class Loop(Protocol):
     def update(self, channel: Any) -> None:
         """What `channel` waits for may have changed; called under the channel's `loop_lock`."""
 
+    def soon(self, task: Any) -> bool:
+        """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done."""
+
     def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None]) -> None:
         """Serve until `stopping()`."""
 
+    def wake(self) -> None:
+        """End the turn under way, from any thread."""
+
 
 class EpollLoop:
-    """One epoll object for the listening sockets, the triggers and every connection."""
+    """One epoll object for the listening sockets, the triggers and every connection.
+
+    Polls are served here, without a change of threads: a page's poll costs little more than its two system calls.
+    """
 
     def __init__(self, socket_map: dict[int, Any]) -> None:
         self._map = socket_map
         self._epoll = select.epoll()
         self._servers: list[Any] = []
+        self._tasks: deque[Any] = deque()
+        self._thread = 0
+        self._asleep = False
 
     def add(self, channel: Any) -> None:
         """See `Loop`."""
@@ -56,24 +74,56 @@ class EpollLoop:
             with contextlib.suppress(OSError):
                 self._epoll.modify(channel.fileno_or_none, events)
 
+    def soon(self, task: Any) -> bool:
+        """See `Loop`."""
+        self._tasks.append(task)
+        if self._asleep and get_ident() != self._thread:
+            self.wake()
+        return True
+
+    def wake(self) -> None:
+        """See `Loop`."""
+        self._asleep = False
+        if self._servers:
+            self._servers[0].trigger.pull_trigger()
+
     def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None]) -> None:
         """See `Loop`."""
+        self._thread = get_ident()
         for descriptor, thing in self._map.items():
             self._epoll.register(descriptor, select.EPOLLIN)
             if hasattr(thing, "active_channels"):
                 self._servers.append(thing)
+                # It would wake the loop after each answer, to ask what the connections say by themselves.
+                thing.pull_trigger = _nothing
         next_housekeeping = 0.0
         while not stopping():
-            for descriptor, flags in self._epoll.poll(TURN_SECONDS):
-                thing = self._map.get(descriptor)
-                if thing is not None:
-                    wasyncore.readwrite(thing, flags)
-                    if hasattr(thing, "changed"):
-                        thing.changed()
+            self._serve_descriptors()
+            self._serve_tasks()
             each_turn()
             if time.monotonic() >= next_housekeeping:
                 next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
                 self._keep_house()
+
+    def _serve_descriptors(self) -> None:
+        # In this order: a task that is added in between wakes a loop that is about to sleep.
+        self._asleep = True
+        ready = self._epoll.poll(0 if self._tasks else TURN_SECONDS)
+        self._asleep = False
+        for descriptor, flags in ready:
+            thing = self._map.get(descriptor)
+            if thing is not None:
+                wasyncore.readwrite(thing, flags)
+                if hasattr(thing, "changed"):
+                    thing.changed()
+
+    def _serve_tasks(self) -> None:
+        # A few at a time, so that thousands of answers do not keep a new request waiting.
+        for _ in range(min(len(self._tasks), TASKS_A_TURN)):
+            try:
+                self._tasks.popleft().service()
+            except BaseException:
+                log.exception("A poll could not be served.")
 
     def _keep_house(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
@@ -97,6 +147,14 @@ class StockLoop:
     def update(self, channel: Any) -> None:
         """See `Loop`."""
 
+    def soon(self, task: Any) -> bool:
+        """See `Loop`."""
+        return False
+
+    def wake(self) -> None:
+        """See `Loop`."""
+        next(iter(self._map.values())).pull_trigger()
+
     def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None]) -> None:
         """See `Loop`."""
         while not stopping():
@@ -107,6 +165,10 @@ class StockLoop:
 def make_loop(socket_map: dict[int, Any]) -> Loop:
     """The best loop that this system has."""
     return EpollLoop(socket_map) if hasattr(select, "epoll") else StockLoop(socket_map)
+
+
+def _nothing() -> None:
+    """In place of a server's `pull_trigger`."""
 
 
 def _events(channel: Any) -> int:

@@ -21,6 +21,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.web.guard import POLL_PATH
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -121,6 +122,11 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             super().del_channel(map)
 
     @property
+    def resumes(self) -> bool:
+        """Whether its next task is one that was parked."""
+        return self._kept is not None
+
+    @property
     def fileno_or_none(self) -> int | None:
         """Its descriptor, while it is open."""
         return self._fileno  # type: ignore[no-any-return]
@@ -193,7 +199,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 class Pools:
     """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
-    def __init__(self, is_ours: Callable[[str], bool], own_threads: int, app_threads: int) -> None:
+    def __init__(self, loop: Loop, is_ours: Callable[[str], bool], own_threads: int, app_threads: int) -> None:
+        self._loop = loop
         self._is_ours = is_ours
         self._own = ThreadedTaskDispatcher()
         self._own.set_thread_count(own_threads)
@@ -203,6 +210,9 @@ class Pools:
     def add_task(self, channel: HTTPChannel) -> None:
         """Queue the request at the head of `channel`."""
         path = getattr(channel.requests[0], "path", "/") if channel.requests else "/"
+        # What waited and is ready, and what only begins to wait, takes no time.
+        if (path == POLL_PATH or channel.resumes) and self._loop.soon(channel):
+            return
         pool = self._own if self._is_ours(path) else self._app
         pool.add_task(channel)
 

@@ -24,13 +24,14 @@ from appengine_channel_emu.server.listener import listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.web.app import Front, no_app
+from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresencePosts
 
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
 
+SEND_BYTES = 64 * 1024
 LARGEST_HEADERS = 64 * 1024
 CONNECTION_LIMIT = 20_000
 
@@ -55,7 +56,7 @@ class Service:
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
-        self._pools = Pools(self.front.is_ours, OWN_THREADS, settings.threads)
+        self._pools = Pools(self._waitress_loop, self.front.is_ours, OWN_THREADS, settings.threads)
         self._stopping = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
@@ -86,7 +87,7 @@ class Service:
         if self._backend:
             self._backend.stop()
         if self._loop.is_alive():
-            self._servers[0].pull_trigger()
+            self._waitress_loop.wake()
             self._loop.join()
             self._pools.shutdown()
             wasyncore.close_all(self._map, ignore_all=True)
@@ -140,6 +141,9 @@ class Service:
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         for server in servers:
             server.channel_class = channel_class
+            # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
+            # where waitress warns that it will go.
+            server.adj.send_bytes = SEND_BYTES
         return servers
 
     def _run_loop(self) -> None:
@@ -149,7 +153,7 @@ class Service:
 def _log_event(event: Event) -> None:
     level = logging.WARNING if event.kind in _WARNINGS else logging.DEBUG
     if event_log.isEnabledFor(level):
-        who = f" [{event.client_id.encode('unicode_escape').decode('ascii')}]" if event.client_id else ""
+        who = f" [{printable(event.client_id)}]" if event.client_id else ""
         event_log.log(level, "%s%s", event.text, who)
 
 

@@ -121,12 +121,17 @@ class Front:
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),
-            path.encode("unicode_escape").decode("ascii"),
+            printable(path),
             status[:3],
             sent,
             held,
             f" (cpu {cpu:.3f} s)" if cpu is not None else "",
         )
+
+
+def printable(text: str) -> str:
+    """`text` as one line of ASCII, whatever a visitor put into it."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 class _Counted:

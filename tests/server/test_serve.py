@@ -68,6 +68,31 @@ def test_the_ready_line_is_the_only_one_and_names_the_real_port(serve):
     assert end(process) == (0, "", "")
 
 
+APP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"x"]
+"""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_log_has_the_apps_requests_and_in_the_end_what_they_cost(serve, tmp_path, quiet):
+    (tmp_path / "small.py").write_text(APP)
+    process, line = serve("--port", "0", "--state-dir", "none", "small:app", *["--quiet"] * quiet)
+    url = line.split()[-1]
+    for path in ("/a", "/a", "/b%0AINFO%20forged", "/_emu/health"):
+        urllib.request.urlopen(url + path, timeout=5).close()
+    code, _, err = end(process)
+    assert code == 0
+    if quiet:
+        assert err == ""
+        return
+    assert len(re.findall(r"INFO +GET /a 200 1 B \d\.\d{3} s \(cpu \d\.\d{3} s\)\n", err)) == 2
+    assert re.search(r" 2 +\d\.\d\d s +\d\.\d\d s +0  /a\n", err)
+    assert "/b\\nINFO forged" in err
+    assert "health" not in err
+
+
 def test_ctrl_c_is_a_clean_stop(serve):
     process, _ = serve("--port", "0", "--state-dir", "none")
     process.send_signal(signal.SIGINT)
