@@ -113,6 +113,7 @@ def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
     sample_app.start()
     # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
     for page in players:
+        expect(page.locator("#board [data-mark=X]")).to_have_count(0, timeout=15_000)
         expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
         expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
         assert marks(page) == "." * 9
