@@ -20,6 +20,8 @@ from appengine_channel_emu.web.app import access_log, printable
 STOPPED = 0
 COULD_NOT_START = 1
 
+SWITCH_SECONDS = 0.0005
+
 REPORTED_PATHS = 20
 
 log = logging.getLogger("channel_emu")
@@ -45,7 +47,7 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
         return _could_not_start(error)
     try:
         service.start()
-        _calm_the_collector()
+        _suit_the_interpreter()
         if not stop.is_set():
             _announce(service)
         stop.wait()
@@ -58,10 +60,12 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
     return STOPPED
 
 
-def _calm_the_collector() -> None:
-    """Thousands of parked polls are no garbage; looking through them again and again would cost more than all the rest."""
+def _suit_the_interpreter() -> None:
+    # A thread that saves or proxies would keep the loop's, which answers calls and polls, waiting for 5 ms.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # Thousands of parked polls are no garbage, and looking through them would cost more than serving them.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _report(accounts: list[Account]) -> None:

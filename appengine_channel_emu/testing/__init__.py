@@ -3,5 +3,6 @@
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing.client import ChannelClient, ChannelError, NoMessage
 from appengine_channel_emu.testing.emulator import Emulator
+from appengine_channel_emu.testing.transports import EmulatorAway
 
-__all__ = ["ChannelClient", "ChannelError", "Emulator", "ManualClock", "NoMessage"]
+__all__ = ["ChannelClient", "ChannelError", "Emulator", "EmulatorAway", "ManualClock", "NoMessage"]

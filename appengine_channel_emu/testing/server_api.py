@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from appengine_channel_emu.host.instance import COMPAT
+from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.testing.transports import Transport
 
 
@@ -16,8 +16,8 @@ def lead_server_api(transport: Transport) -> None:
 
     An SDK's own library, if there is one, is left as it is: it calls whatever service its test has set up.
     """
-    if str(COMPAT) not in sys.path:
-        sys.path.append(str(COMPAT))
+    if str(COMPAT_PATH) not in sys.path:
+        sys.path.append(str(COMPAT_PATH))
     importlib.import_module("channel_emu_shim").install()
     module: Any = importlib.import_module("google.appengine.api.channel.channel")
 
