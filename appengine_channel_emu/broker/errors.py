@@ -11,6 +11,7 @@ EmulatorError
 └── SocketError                     410: this socket will answer no more polls
     ├── SocketGone                  Socket+gone.
     ├── BacklogExceeded             Backlog+exceeded.
+    ├── ClosedByHand                Closed+by+the+server.
     └── Replaced                    Replaced+by+a+newer+socket.
 """
 
@@ -89,6 +90,12 @@ class BacklogExceeded(SocketError):
     """More unread messages than the backlog allows."""
 
     text = "Backlog+exceeded."
+
+
+class ClosedByHand(SocketError):
+    """Closed on the console or over the admin API: the page gets onclose alone."""
+
+    text = "Closed+by+the+server."
 
 
 class Replaced(SocketError):
