@@ -22,7 +22,9 @@ _OVERFLOW = "A socket had more unread messages than the backlog allows."
 class Delivery:
     """Queues messages on sockets; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, options: BrokerOptions, journal: Journal) -> None:
+    def __init__(
+        self, turn: Turn, sockets: Sockets, unsaved: Unsaved, options: BrokerOptions, journal: Journal
+    ) -> None:
         self._turn = turn
         self._sockets = sockets
         self._unsaved = unsaved

@@ -23,7 +23,8 @@ from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.listener import listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
-from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.settings import Settings, described
+from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresencePosts
@@ -52,12 +53,17 @@ class Service:
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self.broker = self._make_broker()
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings))
+        self.front = Front(
+            self.broker,
+            self._backend or no_app,
+            _web_options(settings),
+            About(settings=described(settings), is_ready=lambda: self._ready),
+        )
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
         self._pools = Pools(self._waitress_loop, self.front.is_ours, OWN_THREADS, settings.threads)
-        self._stopping = False
+        self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
         self._saver = Saver(self.broker, self._store) if self._store else None
@@ -76,6 +82,7 @@ class Service:
             self._saver.start()
         if self._backend:
             self._backend.start()
+        self._ready = True
         # Last, because it may tell the app who has gone since the emulator was stopped.
         self._ticker.start()
 

@@ -164,3 +164,9 @@ class Settings:
 
 # Every setting by the name that users write.
 TABLE = {field.name.replace("_", "-"): field for field in dataclasses.fields(Settings)}
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """`settings` by the names that users write, as plain JSON values."""
+    values = {name: getattr(settings, field.name) for name, field in TABLE.items()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

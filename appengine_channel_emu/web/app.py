@@ -11,7 +11,7 @@ import falcon
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin import Channels, Health, Messages
+from appengine_channel_emu.web.admin_routes import About, admin_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.guard import Guard
@@ -42,7 +42,8 @@ class CommonHeaders:
             resp.set_header("Access-Control-Allow-Origin", "*")
         else:
             resp.set_header("X-Frame-Options", "DENY")
-            resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
+            if not resp.get_header("Content-Security-Policy"):
+                resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
 
 
 class Front:
@@ -52,7 +53,9 @@ class Front:
     what a server may do to hold a poll without a thread.
     """
 
-    def __init__(self, broker: Broker, backend: WSGIApplication, options: WebOptions) -> None:
+    def __init__(
+        self, broker: Broker, backend: WSGIApplication, options: WebOptions, about: About | None = None
+    ) -> None:
         self._backend = backend
         self._guard = Guard(options)
         self.accounts = Accounts()
@@ -63,10 +66,8 @@ class Front:
             "/_ah/channel/open": Open(broker, options),
             "/_ah/channel/poll": PollSocket(broker, options),
             "/_ah/channel/close": Close(broker),
-            "/_emu/health": Health(),
-            "/_emu/channels": Channels(broker),
-            "/_emu/messages": Messages(broker),
         }
+        self._resources |= admin_resources(broker, self.accounts, about or About())
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)

@@ -13,7 +13,7 @@ from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.waiting import Answer, Waiting
+from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
 
 
 def required(req: falcon.Request, name: str) -> str:
@@ -97,6 +97,8 @@ class Close:
 
 
 def _poll_answer(poll: Poll) -> Answer:
+    if poll.cut:
+        raise ConnectionCut
     try:
         answer = poll.take()
     except EmulatorError as error:

@@ -30,6 +30,13 @@ class Answer:
     body: bytes = b""
 
 
+class ConnectionCut(BaseException):
+    """Not an error: the connection is to be broken, without an answer, as a bad network would do it.
+
+    A BaseException, so that no layer answers it; a server that does not know it has a failed request.
+    """
+
+
 class Waiting:
     """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed.
 

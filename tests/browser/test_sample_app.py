@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
 from tests.support.emulator import RunningEmulator
@@ -109,3 +110,24 @@ def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
         expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
         expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
         assert marks(page) == "." * 9
+
+
+def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_themselves(players, sample_app):
+    first, second = players
+    play(first, 4)
+    for page in players:
+        page.evaluate(
+            """() => {
+                window.seen = [];
+                const open = goog.appengine.Channel.prototype.open;
+                goog.appengine.Channel.prototype.open = function (...args) { seen.push('open'); return open.apply(this, args); };
+            }"""
+        )
+    answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": 7200})
+    assert answer.status == 200
+    for page in players:
+        page.wait_for_function("() => seen.includes('open')", timeout=15_000)
+        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
+    play(second, 0)
+    expect(first.locator("#status")).to_have_text("You are X. Your turn.")
+    assert marks(first) == marks(second) == "O...X...."

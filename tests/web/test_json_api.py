@@ -140,7 +140,7 @@ def test_a_huge_body_is_refused(http):
 
 
 def test_methods_and_paths(http):
-    assert http.get(CHANNELS, expect_errors=True).status_int == 405
+    assert http.put(CHANNELS, expect_errors=True).status_int == 405
     assert http.get("/_emu/nothing", expect_errors=True).status_int == 404
     assert http.get("/_emu/health").json["status"] == "ready"
 
