@@ -120,7 +120,10 @@ def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_the
             """() => {
                 window.seen = [];
                 const open = goog.appengine.Channel.prototype.open;
-                goog.appengine.Channel.prototype.open = function (...args) { seen.push('open'); return open.apply(this, args); };
+                goog.appengine.Channel.prototype.open = function (...args) { 
+                    seen.push('open');
+                    return open.apply(this, args);
+                };
             }"""
         )
     answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": 7200})

@@ -10,9 +10,9 @@ from webtest import TestApp
 
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.testing import Emulator
+from appengine_channel_emu.web import query
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
-from appengine_channel_emu.web import query
 from tests.support import parts
 
 try:
