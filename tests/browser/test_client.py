@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+import urllib3
+
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
 
@@ -197,3 +199,21 @@ def test_messages_that_look_like_something_else(tab, emulator):
         emulator.send("anna", text)
     tab.wait_for(1 + len(texts))
     assert tab.texts() == texts
+
+
+def test_advancing_the_clock_by_two_hours_times_out_an_open_pages_token(tab, emulator):
+    open_tab(tab, emulator)
+    answer = urllib3.request("POST", f"{emulator.url}/_emu/clock", json={"advance": 7200})
+    assert answer.status == 200
+    assert tab.wait_for(3) == [OPENED, ["onerror", {"code": 401, "description": "Token+timed+out."}], CLOSED]
+
+
+def test_cutting_a_pages_connection_is_not_noticed(tab, emulator):
+    open_tab(tab, emulator)
+    for number in range(3):
+        url = f"{emulator.url}/_emu/sockets"
+        assert urllib3.request("POST", url, json={"action": "cut", "client_id": "anna"}).status == 200
+        assert emulator.send("anna", str(number)) == 1
+        tab.wait(2 + number)
+    assert tab.texts() == ["0", "1", "2"]
+    assert tab.ready_state() == 1

@@ -120,7 +120,7 @@ def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_the
             """() => {
                 window.seen = [];
                 const open = goog.appengine.Channel.prototype.open;
-                goog.appengine.Channel.prototype.open = function (...args) { 
+                goog.appengine.Channel.prototype.open = function (...args) {
                     seen.push('open');
                     return open.apply(this, args);
                 };

@@ -141,7 +141,7 @@ def test_timers_fire_in_due_order_on_the_way(http, emulator, bob):
     emulator.client(token=emulator.create_channel("late", 120)).open()
     emulator.client(token=emulator.create_channel("soon", 30)).open()
     post(http, "/_emu/clock", {"advance": 86400})
-    closed = [event for event in http.get("/_emu/events", {"kind": "socket_closed"}).json["events"]]
+    closed = http.get("/_emu/events", {"kind": "socket_closed"}).json["events"]
     assert [event["client_id"] for event in closed] == ["soon", "bob", "late"]
     start = http.get("/_emu/events", {"kind": "clock_advanced"}).json["events"][0]["time"]
     assert [round(event["time"] - start) for event in closed] == [1800, 7200, 7200]
