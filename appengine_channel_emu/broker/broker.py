@@ -183,6 +183,11 @@ class Broker:
             if socket is not None:
                 self._sockets.end(socket, SocketGone, "The page disconnected.")
 
+    def client_id_of(self, token: str) -> str:
+        """The client id of a valid token; anything else is given back as it is."""
+        with self._turn:
+            return self._tokens.client_id_of(token)
+
     # Presence, time, and what is kept
 
     def presence_done(self, client_id: str, connected: bool, status: int | None, trouble: str = "") -> None:

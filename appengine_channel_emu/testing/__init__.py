@@ -3,5 +3,17 @@
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing.client import ChannelClient, ChannelError, NoMessage
 from appengine_channel_emu.testing.emulator import Emulator
+from appengine_channel_emu.testing.server import ChannelServer
+from appengine_channel_emu.testing.testbed import ChannelStub, InvalidTokenError, TokenTimedOutError
 
-__all__ = ["ChannelClient", "ChannelError", "Emulator", "ManualClock", "NoMessage"]
+__all__ = [
+    "ChannelClient",
+    "ChannelError",
+    "ChannelServer",
+    "ChannelStub",
+    "Emulator",
+    "InvalidTokenError",
+    "ManualClock",
+    "NoMessage",
+    "TokenTimedOutError",
+]

@@ -30,8 +30,8 @@ class About:
     is_ready: Callable[[], bool] = lambda: True
 
 
-def admin_resources(broker: Broker, accounts: Accounts, about: About) -> dict[str, object]:
-    """Resources by path."""
+def admin_resources(broker: Broker, accounts: Accounts, about: About, reset: Callable[[], None]) -> dict[str, object]:
+    """Resources by path; `reset` forgets everything."""
     watch = EventWatch(broker)
     ready = Ready(about.is_ready)
     return {
@@ -46,7 +46,7 @@ def admin_resources(broker: Broker, accounts: Accounts, about: About) -> dict[st
         "/_emu/messages": SentMessages(broker),
         "/_emu/messages/wait": AwaitedMessages(broker, watch),
         "/_emu/clock": ClockResource(broker),
-        "/_emu/reset": Reset([broker.control.reset, accounts.clear]),
+        "/_emu/reset": Reset(reset),
         "/_emu/settings": SettingsResource(about.settings),
         "/_emu/accounts": AccountsResource(accounts),
         "/_emu/openapi.json": OpenApi(),

@@ -80,15 +80,14 @@ class ClockResource:
 class Reset:
     """`POST /_emu/reset {}`."""
 
-    def __init__(self, actions: list[Callable[[], None]]) -> None:
-        self._actions = actions
+    def __init__(self, reset: Callable[[], None]) -> None:
+        self._reset = reset
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Forget tokens, sockets, messages, events, faults, notes and accounts."""
         Query(req)
         read_json(req, {}, required=set())
-        for action in self._actions:
-            action()
+        self._reset()
         answer_json(resp, {"status": "reset"})
 
 

@@ -67,12 +67,18 @@ class Front:
             "/_ah/channel/poll": PollSocket(broker, options),
             "/_ah/channel/close": Close(broker),
         }
-        self._resources |= admin_resources(broker, self.accounts, about or About())
+        self._broker = broker
+        self._resources |= admin_resources(broker, self.accounts, about or About(), self.reset)
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():
             self._falcon.add_route(path, resource)
+
+    def reset(self) -> None:
+        """Forget everything that was made, sent, noted and counted."""
+        self._broker.control.reset()
+        self.accounts.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""

@@ -49,7 +49,8 @@ class Query:
     def seconds(self, name: str) -> float:
         """How long to wait: 0 if it is not given, `LONGEST_WAIT` at most."""
         try:
-            seconds = float(self._values.get(name, "0"))
+            text = self.text(name)
+            seconds = 0.0 if text is None else float(text)
         except ValueError:
             seconds = math.nan
         if not 0 <= seconds < math.inf:

@@ -45,4 +45,4 @@ def test_every_answer_is_as_described(case):
 def test_every_path_is_described():
     document = TestApp(emulator).get("/_emu/openapi.json").json
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) == set(admin_resources(emulator.broker, Accounts(), About()))
+    assert set(document["paths"]) == set(admin_resources(emulator.broker, Accounts(), About(), lambda: None))
