@@ -35,6 +35,7 @@ check: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
+	$(BIN)/python bench/front.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -53,7 +54,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 
 # Parts that some tests need beside Python packages. What cannot be had here is said by the tests themselves.
 parts: $(SDK_WHEEL)
-	@sh tests/support/install_parts.sh
+	@sh tests/support/install_parts.sh $(CACHE)/node
 
 $(SDK_WHEEL):
 	@echo 'Fetching the App Engine SDK for the tests'

@@ -88,6 +88,7 @@ class Pages:
     """Many pages, each with a client id of its own and a parked poll."""
 
     def __init__(self, url: str, prefix: str = "page") -> None:
+        self.url = url
         self.api = Api(url)
         self._prefix = prefix
         self._epoll = select.epoll()

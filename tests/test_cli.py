@@ -130,9 +130,3 @@ def test_other_arguments_are_refused(tmp_path: Path, app: str, said: str) -> Non
     (tmp_path / "notes.txt").touch()
     with pytest.raises(BadSetting, match=said):
         find_target(Settings(app=app, app_dir=tmp_path))
-
-
-def test_an_app_yaml_is_refused_with_a_way_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "app.yaml").write_text("runtime: python27\n")
-    assert main(["serve", str(tmp_path)]) == 1
-    assert "channel-emu serve --app-dir" in capsys.readouterr().err

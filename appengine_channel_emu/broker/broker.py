@@ -88,19 +88,19 @@ class Broker:
 
     # The page's side
 
-    def open(self, token: str, resume: tuple[str, int] | None = None) -> Opened:
+    def open(self, token: str, resume: tuple[str, int] | None = None, attempt: str | None = None) -> Opened:
         """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
 
-        A socket that is gone, or of another client id, is not resumed: a new one is opened. Raises `InvalidToken`
+        A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
+        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`
         or `TokenTimedOut`.
         """
         with self._turn:
             record = self._tokens.valid(token)
             socket = self._resumable(record, resume)
             if socket is None:
-                socket = self._sockets.open(random_id(), record, old_wire=False)
-                after = 0
-                self._replace_older(socket)
+                socket = record.attempted(attempt) or self._open(record, attempt)
+                after = socket.acknowledged
             else:
                 assert resume is not None
                 after = resume[1]
@@ -217,6 +217,10 @@ class Broker:
         """Call `callback`, which must be quick, when there is something that should be saved at once."""
         self._unsaved.on_urgent = callback
 
+    def when_unpolled(self, callback: Callable[[str], None]) -> None:
+        """Call `callback`, which must be quick, with the id of a socket that has a message and no poll parked."""
+        self._delivery.on_unpolled = callback
+
     def take_changes(self) -> Changes:
         """What a store has not been given yet, in a batch of bounded size; empty when there is nothing."""
         with self._turn:
@@ -253,6 +257,14 @@ class Broker:
         if socket.poll is None:
             self._sockets.rest(socket)
         self._unsaved.socket(socket)
+
+    def _open(self, record: TokenRecord, attempt: str | None) -> Socket:
+        socket = self._sockets.open(random_id(), record, old_wire=False)
+        if attempt is not None:
+            socket.attempt = attempt
+            record.attempts[attempt] = socket
+        self._replace_older(socket)
+        return socket
 
     def _replace_older(self, newer: Socket) -> None:
         if self.options.tabs != "single":

@@ -44,13 +44,14 @@ class Message:
 class TokenRecord:
     """A valid token: what a page may open with it, and which sockets it holds open."""
 
-    __slots__ = ("client_id", "expires", "old_wire_socket", "sockets", "token")
+    __slots__ = ("attempts", "client_id", "expires", "old_wire_socket", "sockets", "token")
 
     def __init__(self, token: str, client_id: str, expires: float) -> None:
         self.token = token
         self.client_id = client_id
         self.expires = expires
         self.sockets: dict[str, Socket] = {}
+        self.attempts: dict[str, Socket] = {}
         self.old_wire_socket: Socket | None = None
 
     def hold(self, socket: Socket) -> None:
@@ -59,9 +60,15 @@ class TokenRecord:
         if socket.old_wire:
             self.old_wire_socket = socket
 
+    def attempted(self, attempt: str | None) -> Socket | None:
+        """The socket that this very attempt to open one has made."""
+        return None if attempt is None else self.attempts.get(attempt)
+
     def drop(self, socket: Socket) -> None:
         """`socket` ended, or lives by another token."""
         self.sockets.pop(socket.id, None)
+        if socket.attempt is not None:
+            self.attempts.pop(socket.attempt, None)
         if self.old_wire_socket is socket:
             self.old_wire_socket = None
 
@@ -75,6 +82,7 @@ class Socket:
     __slots__ = (
         "acknowledged",
         "attached",
+        "attempt",
         "channel",
         "ended",
         "id",
@@ -107,6 +115,7 @@ class Socket:
         self.interval = 0.0
         self.timer: Timer | None = None
         self.ended: type[EmulatorError] | None = None
+        self.attempt: str | None = None
         # After an unclean stop: the last number the store knew; the page may know of later ones.
         self.unsettled: int | None = None
 

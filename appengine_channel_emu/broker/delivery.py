@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import functools
+from collections.abc import Callable, Container
 
 from appengine_channel_emu.broker.channel import Channel, Message, Socket
 from appengine_channel_emu.broker.errors import BacklogExceeded
@@ -30,6 +31,8 @@ class Delivery:
         self._unsaved = unsaved
         self._options = options
         self._journal = journal
+        self.on_unpolled: Callable[[str], None] | None = None
+        """Told, outside the turn, of each message that finds no poll of its socket: the socket's id."""
 
     def send(self, client_id: str, text: str, created: Container[str]) -> Sent:
         """Queue `text` for `client_id`; `created` holds the client ids with a valid token."""
@@ -64,6 +67,8 @@ class Delivery:
         self._unsaved.socket(socket)
         if socket.poll is not None:
             self._turn.then(socket.poll.ready.set)
+        elif self.on_unpolled is not None and not socket.old_wire:
+            self._turn.then(functools.partial(self.on_unpolled, socket.id))
         return True
 
     def _drop(self, client_id: str, text: str, reason: str) -> Sent:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import math
 import re
@@ -69,4 +68,4 @@ class TokenMint:
             raise TokenTimedOut
 
     def _digest(self, body: bytes) -> bytes:
-        return hmac.new(self.key, body, hashlib.sha256).digest()[:_DIGEST_BYTES]
+        return hmac.digest(self.key, body, "sha256")[:_DIGEST_BYTES]

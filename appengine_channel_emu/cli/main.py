@@ -13,6 +13,11 @@ from appengine_channel_emu.hints import nearest
 # Each verb is a module here with `run(argv) -> exit code`.
 VERBS = {
     "serve": "run the emulator, in front of an app or alone",
+    "exec": "run a command beside an emulator of its own",
+    "env": "print a running emulator's variables for a shell",
+    "shim": "say where Python's google.appengine.api.channel is",
+    "send": "send a message to a client id",
+    "tail": "print a channel's messages as they come",
 }
 
 

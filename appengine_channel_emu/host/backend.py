@@ -30,6 +30,13 @@ class Backend(Protocol):
         float, the CPU time that the app's handler used, where it is known.
     ``channel_emu.cut``
         bool, whether the request was ended at its deadline.
+
+    One that knows which inbound services its app asks for also has two attributes:
+
+    ``takes_presence``
+        bool, whether the app is to be told of clients that connect and disconnect; without the attribute it is.
+    ``presence_hint``
+        str or None, what to tell the user when a client connects and the app is not told.
     """
 
     def start(self) -> None:

@@ -116,11 +116,13 @@ class Upstream:
 
     connect: makes a connection object, not yet connected.
     name:    what error texts call the server.
+    resends: whether a GET or HEAD is sent again when an idle connection turned out to be dead.
     """
 
-    def __init__(self, connect: Callable[[], HTTPConnection], name: str) -> None:
+    def __init__(self, connect: Callable[[], HTTPConnection], name: str, *, resends: bool = True) -> None:
         self._connect = connect
         self._name = name
+        self._resends = resends
         self._idle: list[tuple[float, HTTPConnection]] = []
         self._watchdog = Watchdog()
         self._closed = False
@@ -129,7 +131,6 @@ class Upstream:
         """Sends the request and returns the whole answer.
 
         `deadline` is in seconds and covers everything from connecting to the last byte. Raises an `ExchangeFailed`.
-        Only a GET or HEAD is sent a second time, and only when an idle connection turned out to be dead.
         """
         started = time.monotonic()
         idle = self._take_idle() if request.repeatable else None
@@ -137,6 +138,8 @@ class Upstream:
             try:
                 return self._exchange_on(idle, request, deadline)
             except NoAnswer:
+                if not self._resends:
+                    raise
                 if deadline is not None:
                     deadline = max(0.0, deadline - (time.monotonic() - started))
         return self._exchange_on(self._connect(), request, deadline)
@@ -254,4 +257,6 @@ def _blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
 
 
 def _reason(error: BaseException) -> str:
+    # urllib3 wraps the system's own words in its own.
+    error = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

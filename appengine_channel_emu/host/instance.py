@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -17,13 +16,15 @@ import waitress
 
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
 from appengine_channel_emu.host.process import SupervisedProcess
+from appengine_channel_emu.locations import COMPAT_PATH
 
 RUNNER = Path(__file__).with_name("wsgi_runner.py")
-COMPAT = Path(__file__).parents[1] / "compat"
+"""What an interpreter needs on its PYTHONPATH to find the Channel API."""
+PRESENCE_THREADS = 32
+"""So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
+
 START_SECONDS = 60.0
 """How long an app's import may take (behaviour.md 6, rule 1)."""
-
-log = logging.getLogger("channel_emu.instance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,21 @@ class ImportFailure:
 class Instance:
     """The process, from its start on. `failure` is set when the app could not be imported."""
 
-    def __init__(self, spec: AppSpec) -> None:
+    def __init__(self, spec: AppSpec, deadline: float | None = None) -> None:
         self._spec = spec
+        self._deadline = deadline
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-")
         socket = os.path.join(self._socket_folder, "app")
-        self.upstream = Upstream(lambda: UnixConnection(socket), "The app")
+        # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
+        self.upstream = Upstream(lambda: UnixConnection(socket), "The app", resends=False)
+        self.active = 0
+        """Requests that it has, counted by whoever sends them."""
         self.failure: ImportFailure | None = None
         self.started_at = time.monotonic()
         self.ended_at: float | None = None
         self._settled = threading.Event()
         self._sources = SourceWatch()
-        self._active = 0
-        self._idle = threading.Condition()
+        self._overrun_cpu: dict[int, float | None] = {}
         self._process = self._start(socket)
 
     def wait_until_settled(self) -> None:
@@ -86,21 +90,9 @@ class Instance:
         """Whether a source file has changed since the app read it."""
         return self._sources.changed()
 
-    def __enter__(self) -> Instance:
-        with self._idle:
-            self._active += 1
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        with self._idle:
-            self._active -= 1
-            self._idle.notify_all()
-
-    def retire(self, patience: float | None) -> None:
-        """Stop it once its requests have ended, or after `patience` seconds."""
-        with self._idle:
-            self._idle.wait_for(lambda: not self._active, patience)
-        self.stop()
+    def cpu_of_overrun(self, number: int) -> float | None:
+        """The CPU seconds that request `number` had used at its deadline, if known; asked once."""
+        return self._overrun_cpu.pop(number, None)
 
     def stop(self) -> None:
         """End the process and all it started."""
@@ -116,8 +108,10 @@ class Instance:
             "socket": socket,
             "report": writing,
             "waitress": str(Path(waitress.__file__).parent),
-            "threads": spec.threads,
+            "threads": spec.threads + PRESENCE_THREADS if spec.threadsafe else None,
+            "deadline": self._deadline,
             "max_answer": MAX_ANSWER_BYTES,
+            "environ": dict(spec.environ),
         }
         try:
             process = SupervisedProcess(
@@ -138,6 +132,8 @@ class Instance:
                 message = json.loads(line)
                 if "sources" in message:
                     self._sources.add(message["sources"], message["folders"])
+                if "overrun" in message:
+                    self._overrun_cpu[message["overrun"]] = message["cpu"]
                 if message.get("state") == "serving":
                     self._settled.set()
                 elif message.get("state") == "failed":
@@ -198,17 +194,14 @@ def _folder_time(folder: str) -> float:
 
 
 def _environment(spec: AppSpec) -> dict[str, str]:
-    """Ours and the app's, with what leads its server API to the emulator."""
+    """Ours and the app's own, with what leads the app's server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
-    paths = [str(COMPAT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return (
-        os.environ
-        | spec.environ
-        | {
-            "CHANNEL_EMULATOR_HOST": spec.address,
-            "API_HOST": host,
-            "API_PORT": port,
-            "SERVER_SOFTWARE": "Development/2.0",
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
-    )
+    inherited = os.environ | dict(spec.environ)
+    paths = [str(COMPAT_PATH), *filter(None, [inherited.get("PYTHONPATH")])]
+    return inherited | {
+        "CHANNEL_EMULATOR_HOST": spec.address,
+        "API_HOST": host,
+        "API_PORT": port,
+        "SERVER_SOFTWARE": "Development/2.0",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }

@@ -1,19 +1,19 @@
-"""The backend of the first door: an app in an instance of ours, replaced when it dies or its source changes."""
+"""The backend of the first door: an app in instances of ours."""
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
-import logging
-import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host import proxy
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.exchange import ExchangeFailed, Request
+from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun, Request, Unreachable
 from appengine_channel_emu.host.headers import REQUEST_HEADER, RESULT_HEADER
 from appengine_channel_emu.host.instance import AppSpec, ImportFailure, Instance
+from appengine_channel_emu.host.instances import Instances
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
@@ -23,144 +23,158 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
 
-STEADY_SECONDS = 10.0
-"""An instance that lived this long did not crash at its start."""
 
-LONGEST_PAUSE = 8.0
-"""Seconds between two starts of an app that crashes again and again."""
+class NotImported(Exception):
+    """There is nothing to send a request to."""
 
-log = logging.getLogger("channel_emu.instance")
+    def __init__(self, failure: ImportFailure) -> None:
+        super().__init__(failure.text)
+        self.failure = failure
 
 
 class InstanceBackend:
-    """Serves the app of `spec`; `deadline` is in seconds, None for no limit."""
+    """Serves the app of `spec`; `deadline` is in seconds, None for no limit.
+
+    It reads from the environ of a request, where somebody between the front and it has put them:
+
+    ``channel_emu.target``
+        "module:callable" of the same folder that answers in place of `spec.target`.
+    ``channel_emu.app_environ``
+        dict of JSON values, what the app finds in its environ beside the request itself.
+    """
 
     def __init__(self, spec: AppSpec, deadline: float | None) -> None:
         self._spec = spec
         self._deadline = deadline
-        self._lock = threading.Lock()
-        self._instance: Instance | None = None
-        self._retired: set[Instance] = set()
-        self._crashes = 0
-        self._stopped = False
+        # A little more than a handler has: the other end of the deadline is in its own exchange.
+        patience = None if deadline is None else deadline + 2 * GRACE_SECONDS
+        self._instances = Instances(lambda: Instance(spec, deadline), spec, patience)
+        self._numbers = itertools.count(1)
 
     def start(self) -> None:
         """Import the app. Raises `CannotStart` when what the target names is not there.
 
         An app that raises while it is imported is no reason to give up: visitors see why, until it is mended.
         """
-        failure = self._current().failure
+        with self._instances.take() as instance:
+            failure = instance.failure
         if failure is not None and failure.reason in ("module", "attribute"):
             self.stop()
             raise CannotStart(f"{failure.text} (APP is {self._spec.target!r}, in {self._spec.folder})")
 
     def stop(self) -> None:
         """See `Backend`."""
-        with self._lock:
-            self._stopped = True
-            instances = [self._instance, *self._retired]
-        for instance in instances:
-            if instance is not None:
-                instance.stop()
+        self._instances.stop()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """See `Backend`."""
+        number = next(self._numbers)
         try:
             request = proxy.read_request(environ)
-            instance = self._current()
+            request.headers[REQUEST_HEADER] = json.dumps({"number": number, **_told_to_runner(environ)})
+            answer = self._send(request, number, self._deadline, environ)
         except proxy.NotForwardable as refusal:
             return proxy.refused(refusal, start_response)
         except BackendUnavailable as trouble:
             return error_page(start_response, 503, "The app does not run", str(trouble))
-        if instance.failure is not None:
-            return _failure_page(instance.failure, start_response)
-        request.headers[REQUEST_HEADER] = json.dumps(_at_the_front(environ))
-        limit = None if self._deadline is None else self._deadline + GRACE_SECONDS
-        try:
-            with instance:
-                answer = instance.upstream.exchange(request, limit)
+        except NotImported as missing:
+            return _failure_page(missing.failure.text, start_response)
+        except Overrun:
+            return self._cut(environ, start_response)
         except ExchangeFailed as failed:
             return proxy.failed(failed, environ, start_response, self._deadline)
         result = json.loads(answer.header(RESULT_HEADER) or "{}")
         environ["channel_emu.cpu_seconds"] = result.get("cpu")
+        environ["channel_emu.cut"] = result.get("cut", False)
         if "failure" in result:
             answer.body.close()
-            return _app_failed(result["failure"], start_response)
+            return self._app_failed(result["failure"], environ, start_response)
         return proxy.write_answer(answer, environ, start_response)
 
-    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """See `Backend`."""
-        import io
+    def post(
+        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, Any] | None = None
+    ) -> int:
+        """See `Backend`. The app's deadline holds here too, where it is shorter than `timeout`.
 
-        instance = self._current()
-        if instance.failure is not None:
-            raise BackendUnavailable("The app could not be imported.")
+        `environ` may have the two entries that the class tells of.
+        """
         host, _, port = self._spec.address.rpartition(":")
-        internal = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port}
+        number = next(self._numbers)
+        at_the_front = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port, **(environ or {})}
         fields = {
             "Host": self._spec.address,
             "Content-Type": content_type,
-            REQUEST_HEADER: json.dumps(internal),
+            REQUEST_HEADER: json.dumps({"number": number, **_told_to_runner(at_the_front)}),
         }
         request = Request("POST", path, fields, io.BytesIO(body), len(body))
+        limit = timeout if self._deadline is None else min(timeout, self._deadline)
         try:
-            with instance:
-                answer = instance.upstream.exchange(request, timeout)
-        except ExchangeFailed as failed:
+            answer = self._send(request, number, limit)
+        except (ExchangeFailed, NotImported) as failed:
             raise BackendUnavailable(str(failed)) from failed
         answer.body.close()
         return 500 if "failure" in json.loads(answer.header(RESULT_HEADER) or "{}") else answer.status
 
-    def _current(self) -> Instance:
-        """The instance for a request that comes now, imported or failed. Raises `BackendUnavailable`."""
-        with self._lock:
-            instance = self._instance
-            if instance is None or instance.stale or (instance.ended_at and not instance.failure):
-                instance = self._instance = self._replace(instance)
-        instance.wait_until_settled()
-        return instance
+    def _send(
+        self, request: Request, number: int, deadline: float | None, environ: WSGIEnvironment | None = None
+    ) -> Answer:
+        """Has an instance answer. Raises `BackendUnavailable`, `NotImported` or an `ExchangeFailed`."""
+        try:
+            return self._send_once(request, number, deadline, environ)
+        except Unreachable:
+            # Dead, which nobody has noticed until here; the request has not been seen by anyone.
+            return self._send_once(request, number, deadline, environ)
 
-    def _replace(self, older: Instance | None) -> Instance:
-        if self._stopped:
-            raise BackendUnavailable("The emulator is stopping.")
-        if older is not None and not older.stale:
-            self._pause_after_crash(older)
-        elif older is not None:
-            self._crashes = 0
-            log.info("The app's source has changed: a new instance serves from here on.")
-            self._retired.add(older)
-            threading.Thread(target=self._retire, args=(older,), name="retire", daemon=True).start()
-        return Instance(self._spec)
+    def _send_once(
+        self, request: Request, number: int, deadline: float | None, environ: WSGIEnvironment | None
+    ) -> Answer:
+        with self._instances.take() as instance:
+            if instance.failure is not None:
+                raise NotImported(instance.failure)
+            try:
+                return instance.upstream.exchange(request, None if deadline is None else deadline + GRACE_SECONDS)
+            except Unreachable:
+                self._instances.lost(instance)
+                raise
+            except Overrun:
+                if environ is not None:
+                    environ["channel_emu.cpu_seconds"] = instance.cpu_of_overrun(number)
+                self._instances.overrun(instance)
+                raise
 
-    def _pause_after_crash(self, dead: Instance) -> None:
-        assert dead.ended_at is not None
-        if dead.ended_at - dead.started_at >= STEADY_SECONDS:
-            self._crashes = 0
-        pause = min(LONGEST_PAUSE, 0.25 * 2**self._crashes) if self._crashes else 0.0
-        if time.monotonic() < dead.ended_at + pause:
-            raise BackendUnavailable("The app's process ended again and again; it is started anew in a moment.")
-        self._crashes += 1
-        log.warning("The app's process has ended; a new instance is started.")
+    def _app_failed(
+        self, failure: dict[str, str], environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if failure["kind"] == "deadline":
+            return self._cut(environ, start_response)
+        if failure["kind"] == "import":
+            return _failure_page(failure["text"], start_response)
+        if failure["kind"] == "raised":
+            text = f"The app raised {failure['text']}; the emulator's log has the traceback."
+            return error_page(start_response, 500, "The app raised an exception", text)
+        return error_page(start_response, 500, "The app's answer cannot be sent", failure["text"])
 
-    def _retire(self, instance: Instance) -> None:
-        instance.retire(self._deadline)
-        with self._lock:
-            self._retired.discard(instance)
+    def _cut(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["channel_emu.cut"] = True
+        assert self._deadline is not None
+        if self._spec.timeout_page is None:
+            return proxy.deadline_page(start_response, self._deadline)
+        body, mime_type = self._spec.timeout_page
+        fields = [("Content-Type", mime_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
+        start_response("500 Internal Server Error", fields)
+        return [body]
 
 
-def _at_the_front(environ: WSGIEnvironment) -> dict[str, Any]:
-    """What the app would read in its environ if it were at the front."""
-    names = ("REMOTE_ADDR", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "wsgi.url_scheme")
-    return {name: environ[name] for name in names if name in environ}
+def _told_to_runner(environ: WSGIEnvironment) -> dict[str, Any]:
+    """What the app would read in its environ if it were at the front, and who is to answer."""
+    names = ("REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
+    seen = {name: environ[name] for name in (*names, "wsgi.url_scheme") if name in environ}
+    told: dict[str, Any] = {"environ": seen | environ.get("channel_emu.app_environ", {})}
+    if "channel_emu.target" in environ:
+        told["target"] = environ["channel_emu.target"]
+    return told
 
 
-def _failure_page(failure: ImportFailure, start_response: StartResponse) -> Iterable[bytes]:
+def _failure_page(traceback: str, start_response: StartResponse) -> Iterable[bytes]:
     text = "This page goes away with the next request after the app is mended."
-    return error_page(start_response, 500, "The app could not be imported", text, detail=failure.text)
-
-
-def _app_failed(failure: dict[str, str], start_response: StartResponse) -> Iterable[bytes]:
-    if failure["kind"] == "raised":
-        text = f"The app raised {failure['text']}; the emulator's log has the traceback."
-        return error_page(start_response, 500, "The app raised an exception", text)
-    return error_page(start_response, 500, "The app's answer cannot be sent", failure["text"])
+    return error_page(start_response, 500, "The app could not be imported", text, detail=traceback)

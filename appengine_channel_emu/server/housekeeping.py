@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.state import Store
@@ -13,6 +14,9 @@ TICK = 0.2
 
 SAVE_INTERVAL = 0.25
 """Seconds between two saves: well within the second that a SIGKILL may cost (behaviour.md 2)."""
+
+SAVE_PAUSE = 0.02
+"""Seconds between two saves at the least."""
 
 log = logging.getLogger("channel_emu.store")
 
@@ -73,6 +77,8 @@ class Saver:
             self._wake.wait(SAVE_INTERVAL)
             self._wake.clear()
             self._save()
+            # The first of many is saved at once; the others together, or saving would take more than making them.
+            time.sleep(SAVE_PAUSE)
 
     def _save(self) -> None:
         while not self._broken and (changes := self._broker.take_changes()):

@@ -15,19 +15,19 @@ class CannotListen(Exception):
     """The port cannot be had; the text says who has it and what to do."""
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+def listen(host: str, port: int, flag: str = "--port") -> list[socket.socket]:
     """Bound stream sockets for `host`: for `localhost` 127.0.0.1 and, where it exists, ::1, on the same port.
 
     A browser may try either first; were one left to another server, pages would reach that one. Port 0 takes a
-    free port. Raises `CannotListen`.
+    free port. Raises `CannotListen`, which names `flag` as the cure.
     """
     if host != LOCALHOST:
-        return [_bind(_resolve(host, port), port)]
+        return [_bind(_resolve(host, port), port, flag)]
     for attempt in range(_ATTEMPTS):
-        first = _bind((socket.AF_INET, ("127.0.0.1", port)), port)
+        first = _bind((socket.AF_INET, ("127.0.0.1", port)), port, flag)
         bound = first.getsockname()[1]
         try:
-            return [first, _bind((socket.AF_INET6, ("::1", bound)), bound)]
+            return [first, _bind((socket.AF_INET6, ("::1", bound)), bound, flag)]
         except _NoSuchAddress:
             return [first]
         except CannotListen:
@@ -49,7 +49,7 @@ def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]]:
     return family, tuple(address)
 
 
-def _bind(target: tuple[int, tuple[object, ...]], port: int) -> socket.socket:
+def _bind(target: tuple[int, tuple[object, ...]], port: int, flag: str) -> socket.socket:
     family, address = target
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -64,21 +64,21 @@ def _bind(target: tuple[int, tuple[object, ...]], port: int) -> socket.socket:
         sock.listen(1024)
     except OSError as error:
         sock.close()
-        raise _refusal(error, str(address[0]), port) from None
+        raise _refusal(error, str(address[0]), port, flag) from None
     return sock
 
 
-def _refusal(error: OSError, address: str, port: int) -> CannotListen:
+def _refusal(error: OSError, address: str, port: int, flag: str) -> CannotListen:
     if error.errno == errno.EADDRNOTAVAIL:
         return _NoSuchAddress(f"{address} is no address of this machine.")
     if error.errno == errno.EADDRINUSE:
         holder = _holder(port)
         return CannotListen(
             f"Port {port} on {address} is in use{f' by {holder}' if holder else ''}. "
-            "Stop that program, or choose another port with --port (0 takes a free one)."
+            f"Stop that program, or choose another port with {flag} (0 takes a free one)."
         )
     if error.errno == errno.EACCES:
-        return CannotListen(f"Port {port} is only for administrators; choose one from 1024 on with --port.")
+        return CannotListen(f"Port {port} is only for administrators; choose one from 1024 on with {flag}.")
     return CannotListen(f"Cannot listen on {address} port {port}: {error.strerror}.")
 
 

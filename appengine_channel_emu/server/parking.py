@@ -21,11 +21,15 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
-from appengine_channel_emu.web.guard import POLL_PATH
+from appengine_channel_emu.server.queueing import AppPool
+from appengine_channel_emu.web.app import OVERDUE
 from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+BRIEF_BODY = 64 * 1024
+"""Bytes of a request that the loop serves by itself."""
 
 _WAITING = "channel_emu.waiting"
 
@@ -57,7 +61,9 @@ class Gate:
 
 
 class Lot:
-    """The parked answers, by the second in which their time is up."""
+    """The parked answers, by the quarter of a second in which their time is up."""
+
+    QUARTER = 0.25
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -66,27 +72,26 @@ class Lot:
     def add(self, waiting: Waiting) -> None:
         """Expire `waiting` at its deadline, unless it is removed before."""
         with self.lock:
-            self._buckets[self._second(waiting)].add(waiting)
+            self._buckets[self._bucket(waiting)].add(waiting)
 
     def remove(self, waiting: Waiting) -> None:
         """Its request has ended, or is about to."""
         with self.lock:
-            bucket = self._buckets.get(self._second(waiting))
+            bucket = self._buckets.get(self._bucket(waiting))
             if bucket is not None:
                 bucket.discard(waiting)
 
     def expire_due(self) -> None:
         """Expire those whose deadline has passed; called at every turn of the loop."""
-        now = time.monotonic()
+        now = time.monotonic() / self.QUARTER
         with self.lock:
-            seconds = [second for second in self._buckets if second <= now]
-            due = [waiting for second in seconds for waiting in self._buckets.pop(second)]
+            numbers = [number for number in self._buckets if number <= now]
+            due = [waiting for number in numbers for waiting in self._buckets.pop(number)]
         for waiting in due:
             waiting.expire()
 
-    @staticmethod
-    def _second(waiting: Waiting) -> int:
-        return int(waiting.deadline) + 1
+    def _bucket(self, waiting: Waiting) -> int:
+        return int(waiting.deadline / self.QUARTER) + 1
 
 
 class ParkingTask(WSGITask):  # type: ignore[misc]
@@ -110,6 +115,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     lot: Lot
     loop: Loop
+    ours_alone = False
+    """Whether its port serves nothing of the app's."""
+    overdue = False
+    """Whether its next request has waited for too long."""
     requests: list[Any]
     events = 0
     _current: ParkingTask | None = None
@@ -153,6 +162,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """The task that was parked, or a new one."""
         task, self._kept = self._kept, None
         self._current = task or ParkingTask(channel, request)
+        if self.overdue:
+            self.overdue = False
+            self._current.get_environment()[OVERDUE] = True
         return self._current
 
     def service(self) -> None:
@@ -206,22 +218,45 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 class Pools:
     """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
-    def __init__(self, loop: Loop, is_ours: Callable[[str], bool], own_threads: int, app_threads: int) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        is_ours: Callable[[str], bool],
+        is_brief: Callable[[str], bool],
+        own_threads: int,
+        app_threads: int,
+    ) -> None:
         self._loop = loop
         self._is_ours = is_ours
+        self._is_brief = is_brief
         self._own = ThreadedTaskDispatcher()
         self._own.set_thread_count(own_threads)
-        self._app = ThreadedTaskDispatcher()
+        self._app = AppPool()
         self._app.set_thread_count(app_threads)
 
-    def add_task(self, channel: HTTPChannel) -> None:
+    def add_task(self, channel: ParkingChannel) -> None:
         """Queue the request at the head of `channel`."""
-        path = getattr(channel.requests[0], "path", "/") if channel.requests else "/"
-        # What waited and is ready, and what only begins to wait, takes no time.
-        if (path == POLL_PATH or channel.resumes) and self._loop.soon(channel):
+        request = channel.requests[0] if channel.requests else None
+        path = getattr(request, "path", "/")
+        if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
             return
-        pool = self._own if self._is_ours(path) else self._app
+        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
         pool.add_task(channel)
+
+    def refuse_overdue(self) -> None:
+        """Have those answered that have waited for one of the app's threads for too long; called at every turn."""
+        for channel in self._app.overdue():
+            channel.overdue = True
+            self._own.add_task(channel)
+
+    def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
+        """What takes no time needs no thread: handing it over and back costs several times what the work does."""
+        if channel.resumes:
+            return True
+        if request is None or not (channel.ours_alone or self._is_brief(path)):
+            return False
+        # With much unsent waitress waits for the loop to send it, which must not be the loop.
+        return not channel.total_outbufs_len and int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
         """End the threads."""

@@ -8,7 +8,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore
 
@@ -20,14 +20,20 @@ from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
-from appengine_channel_emu.server.listener import listen
+from appengine_channel_emu.server.later import LaterThread
+from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.web.admin_routes import About
+from appengine_channel_emu.web.api_port import ApiPort
 from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import PresencePosts
+from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
@@ -39,7 +45,7 @@ CONNECTION_LIMIT = 20_000
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
 
-_WARNINGS = ("presence_failed", "unclean_start", "store_failed", "message_mended")
+_WARNINGS = ("presence_failed", "request_cut", "unclean_start", "store_failed", "message_mended")
 
 
 class Service:
@@ -48,21 +54,21 @@ class Service:
     def __init__(self, settings: Settings, make_backend: Callable[[str], Backend | None]) -> None:
         self.settings = settings
         self._sockets = listen(settings.host, settings.port)
+        self._api_sockets = self._listen_for_api()
+        self.api_address = _address(LOCALHOST, self._api_sockets[0]) if self._api_sockets else None
+        """`host:port` of the API port, if there is one."""
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(settings.host, self._sockets[0])
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self.broker = self._make_broker()
-        self.front = Front(
-            self.broker,
-            self._backend or no_app,
-            _web_options(settings),
-            About(settings=described(settings), is_ready=lambda: self._ready),
-        )
+        self._later = LaterThread()
+        about = About(settings=described(settings), is_ready=lambda: self._ready)
+        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
-        self._pools = Pools(self._waitress_loop, self.front.is_ours, OWN_THREADS, settings.threads)
+        self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
         self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
@@ -76,8 +82,13 @@ class Service:
     def start(self) -> None:
         """Serve, and return once the app can be served too. Raises `CannotStart`."""
         _raise_file_limit()
-        self._servers = self._listen_with_waitress()
+        self._servers = self._make_servers(self._sockets, self.front)
+        if self._api_sockets:
+            api = ApiPort(self.front.server_api, _web_options(self.settings))
+            self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
+            log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
+        self._later.start()
         if self._saver:
             self._saver.start()
         if self._backend:
@@ -98,16 +109,17 @@ class Service:
             self._loop.join()
             self._pools.shutdown()
             wasyncore.close_all(self._map, ignore_all=True)
+        self._later.stop()
         self._ticker.stop()
         if self._saver:
             self._saver.stop()
-        for sock in self._sockets:
+        for sock in self._sockets + self._api_sockets:
             sock.close()
 
     def _make_broker(self) -> Broker:
         settings = self.settings
         posts = None
-        if self._backend is not None and settings.presence != "never":
+        if self._backend is not None and _tells_presence(settings, self._backend):
             encoding = settings.presence_encoding
             posts = PresencePosts(self._backend, "urlencoded" if encoding == "auto" else encoding)
         options = BrokerOptions(
@@ -124,15 +136,33 @@ class Service:
         for event in broker.events.after(0):
             _log_event(event)
         broker.events.listen(_log_event)
+        hint = getattr(self._backend, "presence_hint", None)
+        if hint is not None and settings.presence == "auto":
+            broker.events.listen(PresenceHint(hint))
         return broker
 
-    def _listen_with_waitress(self) -> list[Any]:
+    def _listen_for_api(self) -> list[socket.socket]:
+        """Other machines never reach this port: what needs it runs beside us."""
+        if self.settings.api_port is None:
+            return []
+        try:
+            return listen(LOCALHOST, self.settings.api_port, "--api-port")
+        except CannotListen:
+            for sock in self._sockets:
+                sock.close()
+            raise
+
+    def _make_servers(
+        self, sockets: list[socket.socket], application: WSGIApplication, ours_alone: bool = False
+    ) -> list[Any]:
+        """Waitress's servers, one for each of `sockets`, that put their connections into our loop."""
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        others = set(self._map)
         create_server(
-            Gate(self.front),
+            Gate(application),
             map=self._map,
             _dispatcher=self._pools,
-            sockets=self._sockets,
+            sockets=sockets,
             server_name=self.settings.host,
             ident="channel-emu",
             connection_limit=CONNECTION_LIMIT,
@@ -143,8 +173,14 @@ class Service:
             log_socket_errors=False,
             **_proxy_options(self.settings.trusted_proxy),
         )
-        servers = [server for server in self._map.values() if hasattr(server, "channel_class")]
-        parts = {"lot": self._lot, "loop": self._waitress_loop}
+        made = [self._map[number] for number in self._map.keys() - others]
+        servers = [server for server in made if hasattr(server, "channel_class")]
+        parts = {
+            "lot": self._lot,
+            "loop": self._waitress_loop,
+            "parser_class": RequestParser,
+            "ours_alone": ours_alone,
+        }
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         for server in servers:
             server.channel_class = channel_class
@@ -154,7 +190,11 @@ class Service:
         return servers
 
     def _run_loop(self) -> None:
-        self._waitress_loop.run(lambda: self._stopping, self._lot.expire_due)
+        def each_turn() -> None:
+            self._lot.expire_due()
+            self._pools.refuse_overdue()
+
+        self._waitress_loop.run(lambda: self._stopping, each_turn)
 
 
 def _log_event(event: Event) -> None:
@@ -162,6 +202,13 @@ def _log_event(event: Event) -> None:
     if event_log.isEnabledFor(level):
         who = f" [{printable(event.client_id)}]" if event.client_id else ""
         event_log.log(level, "%s%s", event.text, who)
+
+
+def _tells_presence(settings: Settings, backend: Backend) -> bool:
+    """Whether the app is told of clients; auto leaves it to what the backend knows of the app."""
+    if settings.presence == "auto":
+        return bool(getattr(backend, "takes_presence", True))
+    return settings.presence == "always"
 
 
 def _store(settings: Settings) -> Store | None:
@@ -184,6 +231,7 @@ def _web_options(settings: Settings) -> WebOptions:
         allow_remote_admin=settings.allow_remote_admin,
         trust_appengine_headers=settings.trust_appengine_headers,
         presence_from_visitors=settings.presence_from_visitors,
+        quiet=settings.quiet,
     )
 
 

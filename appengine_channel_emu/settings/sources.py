@@ -37,7 +37,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(name, nargs="?", metavar=kind.metavar, **options)
             continue
         if kind.switch:
-            options["action"] = argparse.BooleanOptionalAction
+            # A second "no" would be refused by argparse.
+            negated = name.startswith("no-")
+            options["action"] = "store_true" if negated else argparse.BooleanOptionalAction
         else:
             options["metavar"] = kind.metavar
         if kind.many:

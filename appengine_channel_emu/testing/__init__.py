@@ -5,6 +5,7 @@ from appengine_channel_emu.testing.client import ChannelClient, ChannelError, No
 from appengine_channel_emu.testing.emulator import Emulator
 from appengine_channel_emu.testing.server import ChannelServer
 from appengine_channel_emu.testing.testbed import ChannelStub, InvalidTokenError, TokenTimedOutError
+from appengine_channel_emu.testing.transports import EmulatorAway
 
 __all__ = [
     "ChannelClient",
@@ -12,6 +13,7 @@ __all__ = [
     "ChannelServer",
     "ChannelStub",
     "Emulator",
+    "EmulatorAway",
     "InvalidTokenError",
     "ManualClock",
     "NoMessage",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
 
-from appengine_channel_emu.testing.transports import OverHTTP, Pending, Reply, Transport
+from appengine_channel_emu.testing.transports import EmulatorAway, OverHTTP, Pending, Reply, Transport
+
+RETRY_SECONDS = 0.2
+"""Between two tries to reach an emulator that has gone."""
 
 
 class NoMessage(AssertionError):
@@ -15,7 +19,7 @@ class NoMessage(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class ChannelError:
-    """What a page's onerror is given."""
+    """What a page's onerror is given; the code is 0 when the emulator stayed away too long."""
 
     code: int
     description: str
@@ -26,6 +30,7 @@ class ChannelClient:
 
     `emulator` is the URL of a running emulator, or the transport that an in-process `Emulator` hands out. Between
     calls it holds a poll parked, as a page does, so moving the clock does not make it look like one that vanished.
+    An emulator that goes and comes back within the resume window is not noticed.
     """
 
     def __init__(self, emulator: str | Transport, token: str) -> None:
@@ -39,27 +44,41 @@ class ChannelClient:
         self._unread = 0
         self._closed = False
         self._error: ChannelError | None = None
+        self._resume_window = 0.0
+        self._away_since: float | None = None
+
+    def __enter__(self) -> ChannelClient:
+        return self.open()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def open(self) -> ChannelClient:
-        """Open the socket. A token that is refused shows in `error` and `closed`, as it does in a page."""
+        """Open the socket. A token that is refused shows in `error` and `closed`, as it does in a page.
+
+        Raises `EmulatorAway`, a ConnectionError, when no emulator answers.
+        """
         reply = self._transport.request("GET", "/_ah/channel/open", {"channel": self.token})
         if reply.status == 200:
             opened = json.loads(reply.body)
-            self._socket, self.client_id = opened["socket"], opened["client"]
-            self._closed = False
+            self._socket, self._after, self.client_id = opened["socket"], opened["next"], opened["client"]
+            self._resume_window = opened["resume"]
+            self._closed, self._error = False, None
             self._start_poll()
         else:
-            self._end(reply)
+            self._end(reply.status, reply.reason)
         return self
 
     def receive(self, timeout: float = 2.0) -> str:
         """The next message, waiting up to `timeout` seconds of real time; raises `NoMessage`."""
         give_up = time.monotonic() + timeout
         while True:
-            self._pump(max(0.0, give_up - time.monotonic()) if self._unread == len(self._received) else 0)
             if self._unread < len(self._received):
                 self._unread += 1
                 return self._received[self._unread - 1]
+            self._pump(max(0.0, give_up - time.monotonic()), everything=False)
+            if self._unread < len(self._received):
+                continue
             if self._closed or time.monotonic() >= give_up:
                 raise NoMessage(self._why(timeout))
 
@@ -91,7 +110,8 @@ class ChannelClient:
     def close(self) -> None:
         """Close the socket, and tell the emulator."""
         if self._socket is not None and not self._closed:
-            self._transport.request("POST", "/_ah/channel/close", {"socket": self._socket})
+            with contextlib.suppress(EmulatorAway):
+                self._transport.request("POST", "/_ah/channel/close", {"socket": self._socket})
         self.vanish()
 
     def vanish(self) -> None:
@@ -104,27 +124,49 @@ class ChannelClient:
     def _start_poll(self) -> None:
         self._poll = self._transport.start("/_ah/channel/poll", {"socket": self._socket, "after": self._after})
 
-    def _pump(self, timeout: float) -> None:
-        """Take every answer that is there, waiting up to `timeout` seconds for the first."""
+    def _pump(self, timeout: float, everything: bool = True) -> None:
+        """Take every answer that is there, or the next alone, waiting up to `timeout` seconds for it."""
+        give_up = time.monotonic() + timeout
         while self._poll is not None:
-            reply = self._poll.result(timeout)
-            if reply is None:
-                return
-            timeout = 0
-            if reply.status != 200:
+            try:
+                reply = self._poll.result(max(0.0, give_up - time.monotonic()))
+            except EmulatorAway as error:
                 self._poll = None
-                self._end(reply)
+                if not self._come_back(error, give_up):
+                    return
+                continue
+            self._away_since = None
+            if reply is None or not self._take(reply) or not everything:
                 return
-            answer = json.loads(reply.body)
-            first = answer["next"] - len(answer["messages"]) + 1
-            self._received += answer["messages"][max(0, self._after + 1 - first) :]
-            self._after = answer["next"]
-            self._start_poll()
-            if not answer["messages"]:
-                return
+            give_up = 0.0
 
-    def _end(self, reply: Reply) -> None:
-        self._error = ChannelError(reply.status, reply.reason)
+    def _take(self, reply: Reply) -> bool:
+        """Take an answer, and poll again; whether there may be more."""
+        if reply.status != 200:
+            self._poll = None
+            self._end(reply.status, reply.reason)
+            return False
+        answer = json.loads(reply.body)
+        first = answer["next"] - len(answer["messages"]) + 1
+        self._received += answer["messages"][max(0, self._after + 1 - first) :]
+        self._after = answer["next"]
+        self._start_poll()
+        return bool(answer["messages"])
+
+    def _come_back(self, error: EmulatorAway, give_up: float) -> bool:
+        """Poll again after a lost connection; False when the time is up, of the caller or of the resume window."""
+        now = time.monotonic()
+        first, self._away_since = self._away_since is None, self._away_since or now
+        if now - self._away_since > self._resume_window:
+            self._end(0, str(error))
+            return False
+        if not first:
+            time.sleep(max(0.0, min(RETRY_SECONDS, give_up - now)))
+        self._start_poll()
+        return first or time.monotonic() < give_up
+
+    def _end(self, code: int, description: str) -> None:
+        self._error = ChannelError(code, description)
         self._closed = True
 
     def _why(self, timeout: float) -> str:

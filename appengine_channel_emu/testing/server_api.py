@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from appengine_channel_emu.host.instance import COMPAT
+from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.testing.transports import Transport
 
 
 def make_importable() -> None:
     """Let apps import the module where no SDK has it."""
-    if str(COMPAT) not in sys.path:
-        sys.path.append(str(COMPAT))
+    if str(COMPAT_PATH) not in sys.path:
+        sys.path.append(str(COMPAT_PATH))
     importlib.import_module("channel_emu_shim").install()
 
 

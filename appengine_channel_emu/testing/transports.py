@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import socket
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from falcon import testing as falcon_testing
@@ -15,6 +20,11 @@ from appengine_channel_emu.web.waiting import Waiting
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+ANSWER_SECONDS = 5.0
+"""How long an emulator may take to answer, a parked poll's wait apart (behaviour.md 9)."""
+
+PARKED_SECONDS = 25.0
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -23,6 +33,14 @@ class Reply:
     status: int
     reason: str
     body: bytes
+
+
+class EmulatorAway(ConnectionError):
+    """No emulator answers at `url`; the text says why."""
+
+    def __init__(self, url: str, cause: BaseException) -> None:
+        reason = getattr(cause, "strerror", None) or str(cause).strip() or type(cause).__name__
+        super().__init__(f"No emulator answers at {url}: {reason}.")
 
 
 class Pending(Protocol):
@@ -38,8 +56,8 @@ class Pending(Protocol):
 class Transport(Protocol):
     """Sends requests to an emulator."""
 
-    def request(self, method: str, path: str, query: dict[str, Any], json: bytes | None = None) -> Reply:
-        """Send a request and wait for its answer."""
+    def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
+        """Send a request, with `body` as JSON, and wait for its answer."""
 
     def start(self, path: str, query: dict[str, Any]) -> Pending:
         """Send a GET whose answer may take long."""
@@ -51,10 +69,10 @@ class InProcess:
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
-    def request(self, method: str, path: str, query: dict[str, Any], json: bytes | None = None) -> Reply:
+    def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
         """See `Transport`."""
-        headers = {"Content-Type": "application/json"} if json is not None else {}
-        reply = _PendingCall(self._app, method, path, query, headers, json or b"").result(60)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        reply = _PendingCall(self._app, method, path, query, headers, body or b"").result(60)
         assert reply is not None
         return reply
 
@@ -93,34 +111,72 @@ class _PendingCall:
 
 
 class OverHTTP:
-    """Speaks to a running emulator at `url`."""
+    """Speaks to a running emulator at `url`, `http://host:port`."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._pool = urllib3.PoolManager(retries=False, maxsize=4)
 
-    def request(self, method: str, path: str, query: dict[str, Any], json: bytes | None = None) -> Reply:
-        """See `Transport`. Raises urllib3's HTTPError when the emulator cannot be reached."""
-        headers = {"Content-Type": "application/json"} if json is not None else None
-        answer = self._pool.request(
-            method, f"{self._url}{path}?{urlencode(query)}", body=json, headers=headers, timeout=60.0
-        )
+    def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
+        """See `Transport`. Raises `EmulatorAway`."""
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        target = f"{self.url}{path}?{urlencode(query)}"
+        try:
+            answer = self._pool.request(method, target, body=body, headers=headers, timeout=ANSWER_SECONDS)
+        except urllib3.exceptions.HTTPError as error:
+            raise EmulatorAway(self.url, error.__cause__ or error.__context__ or error) from None
         return Reply(answer.status, answer.reason or "", answer.data)
 
     def start(self, path: str, query: dict[str, Any]) -> Pending:
-        """See `Transport`: over HTTP the server waits, at most as long as the test does."""
-        return _PendingRequest(self, path, query)
+        """See `Transport`: parked at the server, on a thread and a connection of its own."""
+        return _ParkedPoll(self, path, query)
 
 
-class _PendingRequest:
+class _ParkedPoll:
+    """A poll that stays at the server between the calls of a test, so that the page counts as there."""
+
     def __init__(self, transport: OverHTTP, path: str, query: dict[str, Any]) -> None:
         self._transport = transport
         self._path = path
         self._query = query
+        self._connection = HTTPConnection(urlsplit(transport.url).netloc, timeout=PARKED_SECONDS + ANSWER_SECONDS)
+        self._outcome: Reply | EmulatorAway | None = None
+        self._arrived = threading.Event()
+        self._abandoned = False
+        threading.Thread(target=self._run, name="poll", daemon=True).start()
 
     def result(self, timeout: float) -> Reply | None:
-        """See `Pending`."""
-        return self._transport.request("GET", self._path, self._query | {"wait": round(timeout, 3)})
+        """See `Pending`. What the server has by then is in it, however small `timeout`. Raises `EmulatorAway`."""
+        if not self._arrived.wait(timeout):
+            self._abandoned = True
+            # A second poll takes over, and is answered with what there is.
+            return self._transport.request("GET", self._path, self._query | {"wait": 0})
+        self._connection.close()
+        if isinstance(self._outcome, EmulatorAway):
+            raise self._outcome
+        return self._outcome
 
     def abandon(self) -> None:
-        """See `Pending`."""
+        """See `Pending`: the server sees the connection break."""
+        self._abandoned = True
+        with contextlib.suppress(OSError, AttributeError):
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _run(self) -> None:
+        while not self._abandoned:
+            try:
+                self._outcome = self._poll()
+            except (OSError, HTTPException) as error:
+                self._outcome = EmulatorAway(self._transport.url, error)
+            if not (isinstance(self._outcome, Reply) and _is_empty(self._outcome)):
+                break
+        self._arrived.set()
+
+    def _poll(self) -> Reply:
+        self._connection.request("GET", f"{self._path}?{urlencode(self._query | {'wait': PARKED_SECONDS})}")
+        answer = self._connection.getresponse()
+        return Reply(answer.status, answer.reason, answer.read())
+
+
+def _is_empty(reply: Reply) -> bool:
+    return reply.status == 200 and not json.loads(reply.body)["messages"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -80,7 +79,19 @@ class AwaitedMessages:
 
 
 def _messages(sent: list[SentMessage]) -> dict[str, Any]:
-    return {"messages": [dataclasses.asdict(message) for message in sent]}
+    return {
+        "messages": [
+            {
+                "number": message.number,
+                "time": message.time,
+                "client_id": message.client_id,
+                "text": message.text,
+                "delivered_to": message.delivered_to,
+                "reason": message.reason,
+            }
+            for message in sent
+        ]
+    }
 
 
 def _json(body: dict[str, Any]) -> Answer:

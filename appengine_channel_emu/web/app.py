@@ -14,10 +14,14 @@ from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
-from appengine_channel_emu.web.guard import Guard
-from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient
+from appengine_channel_emu.web.guard import POLL_PATH, Guard
+from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
+from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
+from appengine_channel_emu.web.tabs import Tabs
+from appengine_channel_emu.web.unclaimed import Unclaimed
 from appengine_channel_emu.web.waiting import Answer, Waiting
 
 if TYPE_CHECKING:
@@ -25,6 +29,11 @@ if TYPE_CHECKING:
 
 CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
+REMOTE_API_PATH = "/_ah/remote_api"
+BRIEF_PATHS = frozenset({POLL_PATH, "/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
+
+OVERDUE = "channel_emu.overdue"
+"""Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
 
 access_log = logging.getLogger("channel_emu.access")
 
@@ -54,26 +63,37 @@ class Front:
     """
 
     def __init__(
-        self, broker: Broker, backend: WSGIApplication, options: WebOptions, about: About | None = None
+        self,
+        broker: Broker,
+        backend: WSGIApplication,
+        options: WebOptions,
+        later: Later | None = None,
+        about: About | None = None,
     ) -> None:
-        self._backend = backend
+        self._broker = broker
+        # An app that has `builtins: remote_api` or a handler of its own there keeps it.
+        self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
+        self.server_api = ServerApi(broker)
         self._guard = Guard(options)
         self.accounts = Accounts()
+        tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
+            "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": DevWire(broker, options),
-            "/_ah/channel/open": Open(broker, options),
-            "/_ah/channel/poll": PollSocket(broker, options),
+            "/_ah/channel/open": Open(broker, options, tabs),
+            "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
+            "/rpc_http": RpcHttp(self.server_api),
         }
-        self._broker = broker
         self._resources |= admin_resources(broker, self.accounts, about or About(), self.reset)
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():
             self._falcon.add_route(path, resource)
+        self._falcon.add_route(REMOTE_API_PATH, RemoteApi(self.server_api))
 
     def reset(self) -> None:
         """Forget everything that was made, sent, noted and counted."""
@@ -84,11 +104,16 @@ class Front:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path.startswith(ADMIN_PREFIX)
 
+    @staticmethod
+    def is_brief(path: str) -> bool:
+        """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
+        return path in BRIEF_PATHS
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         refusal = self._guard.refuse(environ)
         if refusal is not None:
-            return _send(refusal, start_response)
+            return send(refusal, start_response)
         if self.is_ours(environ.get("PATH_INFO", "")):
             return self._call_falcon(environ, start_response)
         return self._call_backend(environ, start_response)
@@ -119,12 +144,16 @@ class Front:
         def ended(sent: int) -> None:
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
-        return _Counted(self._backend(environ, start), ended)
+        backend = _no_thread if environ.get(OVERDUE) else self._backend
+        return _Counted(backend(environ, start), ended)
 
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
         cpu = environ.get("channel_emu.cpu_seconds")
-        self.accounts.add(path, held, cpu, bool(environ.get("channel_emu.cut")))
+        cut = bool(environ.get("channel_emu.cut"))
+        self.accounts.add(path, held, cpu, cut)
+        if cut:
+            self._broker.note(*_cut_event(path, held, cpu))
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),
@@ -134,6 +163,14 @@ class Front:
             held,
             f" (cpu {cpu:.3f} s)" if cpu is not None else "",
         )
+
+
+def _cut_event(path: str, held: float, cpu: float | None) -> tuple[str, str]:
+    used = "" if cpu is None else f" with {cpu:.2f} s of CPU"
+    return "request_cut", (
+        f"{printable(path)} was cut at its deadline, after {held:.1f} s{used}. "
+        "A page that waits for news should open a channel (Channel API) in place of a long request."
+    )
 
 
 def printable(text: str) -> str:
@@ -164,11 +201,16 @@ class _Counted:
 def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """The backend where no app was named: 404, and how to name one."""
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
-    return _send(
-        Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response
-    )
+    return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
 
 
-def _send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
+
+
+def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+    """Give a whole answer to a WSGI server."""
     start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
     return [answer.body]

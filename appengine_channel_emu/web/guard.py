@@ -6,6 +6,7 @@ routing, on every request at every door.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import posixpath
 import re
@@ -22,6 +23,9 @@ POLL_PATH = "/_ah/channel/poll"
 RECEIVE_PATH = "/_ah/channel/receive"
 PRESENCE_PATHS = ("/_ah/channel/connected", "/_ah/channel/disconnected")
 ADMIN_PREFIXES = ("/_emu", "/rpc_http", "/_ah/remote_api")
+
+REMEMBERED = 256
+"""Addresses whose nature is kept: reading one takes longer than all the other rules."""
 
 ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 """Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
@@ -40,11 +44,26 @@ def is_under(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(prefix + "/")
 
 
-class Guard:
-    """The rules, with the user's exceptions to them."""
+def split_host(header: str) -> tuple[str, str]:
+    """Name in lower case, and port as digits or "", of a Host header; two empty strings if it is none."""
+    match = _HOST.match(header)
+    return (match[1].lower().removesuffix("."), match[2] or "") if match else ("", "")
 
-    def __init__(self, options: WebOptions) -> None:
+
+def is_loopback_host(name: str) -> bool:
+    """Whether a page that asked for `name` runs on this machine, or believes so."""
+    return _is_localhost(name) or _is_loopback(name.strip("[]"))
+
+
+class Guard:
+    """The rules, with the user's exceptions to them.
+
+    `admin_everywhere` is for a port on which every path acts or tells.
+    """
+
+    def __init__(self, options: WebOptions, admin_everywhere: bool = False) -> None:
         self._options = options
+        self._admin_everywhere = admin_everywhere
 
     def refuse(self, environ: WSGIEnvironment) -> Answer | None:
         """An answer that refuses the request, or None; removes headers that a visitor may not send."""
@@ -69,13 +88,12 @@ class Guard:
         if header is None:
             # Browsers always send one; HTTP/1.0 clients need not.
             return None if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else _text("400 Bad Request", "No Host header.")
-        match = _HOST.match(header)
-        name = match[1].lower().removesuffix(".") if match else ""
+        name, _ = split_host(header)
         if name in ALIASES:
             if path == POLL_PATH:
                 return None
             return _text("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
-        if name and (self._is_literal(name) or _is_localhost(name) or name in self._options.hosts):
+        if name and (_is_literal(name) or _is_localhost(name) or name in self._options.hosts):
             return None
         return _text(
             "421 Misdirected Request",
@@ -83,17 +101,12 @@ class Guard:
             "or start channel-emu with --allow-host NAME.",
         )
 
-    @staticmethod
-    def _is_literal(name: str) -> bool:
-        try:
-            ipaddress.ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return True
+    def _is_admin(self, path: str) -> bool:
+        return self._admin_everywhere or any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
 
     def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """The admin API is for programs on this machine."""
-        if self._options.allow_remote_admin or not _is_admin(path):
+        if self._options.allow_remote_admin or not self._is_admin(path):
             return None
         # A request that came over no network, as in a test in process, has no address.
         if "REMOTE_ADDR" not in environ or _is_loopback(environ["REMOTE_ADDR"]):
@@ -102,7 +115,7 @@ class Guard:
 
     def _check_site(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """Another site's page may not reach what acts or tells."""
-        if not (_is_admin(path) or path == RECEIVE_PATH or path in PRESENCE_PATHS):
+        if not (self._is_admin(path) or path == RECEIVE_PATH or path in PRESENCE_PATHS):
             return None
         origin = environ.get("HTTP_ORIGIN")
         if path == RECEIVE_PATH and origin in self._options.receive_origins:
@@ -139,14 +152,20 @@ def _own_origin(environ: WSGIEnvironment) -> str:
     return f"{scheme}://{host}"
 
 
-def _is_admin(path: str) -> bool:
-    return any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
-
-
 def _is_localhost(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
+def _is_literal(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
 def _is_loopback(address: str) -> bool:
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

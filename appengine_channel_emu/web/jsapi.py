@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 from importlib import resources
@@ -33,6 +34,22 @@ class BrowserClient:
         if zipped:
             resp.set_header("Content-Encoding", "gzip")
         resp.data = self._gzipped if zipped else self._script
+
+
+class FramePage:
+    """`/_ah/channel/frame`: asks for the page around it, which may be of any origin (docs/browser-client.md)."""
+
+    def __init__(self) -> None:
+        script = (resources.files("appengine_channel_emu") / "js" / "frame.js").read_text("utf-8")
+        self._page = f'<!DOCTYPE html><meta charset="utf-8"><title></title><script>{script}</script>'
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        self._policy = f"default-src 'none'; script-src 'sha256-{digest}'; connect-src 'self'"
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The page. Its script can run nothing, and ask nobody but us."""
+        resp.content_type = "text/html; charset=utf-8"
+        resp.set_header("Content-Security-Policy", self._policy)
+        resp.text = self._page
 
 
 class BlankPage:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.presence import Encoding, encode_presence
 
@@ -15,6 +18,22 @@ POST_SECONDS = 30.0
 
 PARALLEL_POSTS = 32
 """Client ids that are told about at once, so that a slow handler delays few others."""
+
+
+log = logging.getLogger("channel_emu.presence")
+
+
+class PresenceHint:
+    """A listener to a broker's events that logs `text` when the first socket is opened, and never again."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """See `EventLog.listen`."""
+        if event.kind == "socket_opened" and self._lock.acquire(blocking=False):
+            log.warning("%s", self._text)
 
 
 class PostsToApp(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import falcon
 
@@ -13,7 +14,10 @@ from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
+
+_ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
 def required(req: falcon.Request, name: str) -> str:
@@ -32,21 +36,26 @@ def _number(req: falcon.Request, name: str) -> int:
 
 
 class Open:
-    """`GET open?channel=TOKEN[&socket=OLD&after=N]`."""
+    """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
-    def __init__(self, broker: Broker, options: WebOptions) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker
         self._options = options
+        self._tabs = tabs
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
         token = required(req, "channel")
         resume = (required(req, "socket"), _number(req, "after")) if "socket" in req.params else None
-        opened = self._broker.open(token, resume)
-        resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened))
+        attempt = required(req, "attempt") if "attempt" in req.params else None
+        if attempt is not None and not _ATTEMPT.match(attempt):
+            raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
+        opened = self._broker.open(token, resume, attempt)
+        alias = self._tabs.opened(opened.socket, req.env)
+        resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened, alias))
 
-    def _answer(self, opened: Opened) -> Answer:
-        fields = {
+    def _answer(self, opened: Opened, alias: str | None) -> Answer:
+        fields: dict[str, object] = {
             "socket": opened.socket,
             "client": opened.client_id,
             "next": opened.next,
@@ -54,22 +63,29 @@ class Open:
             "expires": max(0.0, round(opened.expires - self._broker.clock.now(), 3)),
             "resume": self._broker.options.resume_window,
         }
+        if alias is not None:
+            fields["alias"] = alias
+        if self._options.quiet:
+            fields["quiet"] = True
         return _json(json.dumps(fields).encode("ascii"))
 
 
 class PollSocket:
     """`GET poll?socket=ID&after=N[&wait=SECONDS]`: the long poll."""
 
-    def __init__(self, broker: Broker, options: WebOptions) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker
         self._options = options
+        self._tabs = tabs
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
         socket_id, after = required(req, "socket"), _number(req, "after")
         seconds = self._seconds(req)
         poll = self._broker.poll(socket_id, after)
-        resp.stream = Waiting(poll.ready, seconds, lambda: _poll_answer(poll), poll.release)
+        held = _Held(poll, seconds, self._tabs)
+        resp.stream = held.waiting
+        self._tabs.arrived(poll, req.env, held)
 
     def _seconds(self, req: falcon.Request) -> float:
         if "wait" not in req.params:
@@ -83,6 +99,36 @@ class PollSocket:
         return min(seconds, self._options.longest_poll)
 
 
+class _Held:
+    """A poll with its answer to come."""
+
+    def __init__(self, poll: Poll, seconds: float, tabs: Tabs) -> None:
+        self._poll = poll
+        self._tabs = tabs
+        self._shaken = False
+        self.waiting = Waiting(poll.ready, seconds, self._answer, self._release)
+
+    def shake(self) -> None:
+        """See `Shakeable`."""
+        self._shaken = True
+        self.waiting.expire()
+
+    def _answer(self) -> Answer:
+        if self._poll.cut:
+            raise ConnectionCut
+        try:
+            answer = self._poll.take()
+        except EmulatorError as error:
+            return Answer(status_of(error), [("Content-Type", PLAIN)], str(error).encode("ascii"))
+        texts = b",".join(message.json for message in answer.messages)
+        shaken = b',"shaken":true' if self._shaken else b""
+        return _json(b'{"messages":[%b],"next":%d%b}' % (texts, answer.next, shaken))
+
+    def _release(self) -> None:
+        self._poll.release()
+        self._tabs.left(self._poll, self)
+
+
 class Close:
     """`POST close?socket=ID`: what `close()` and the unload beacon send."""
 
@@ -94,17 +140,6 @@ class Close:
         self._broker.close(required(req, "socket"))
         resp.content_type = PLAIN
         resp.text = "closed\n"
-
-
-def _poll_answer(poll: Poll) -> Answer:
-    if poll.cut:
-        raise ConnectionCut
-    try:
-        answer = poll.take()
-    except EmulatorError as error:
-        return Answer(status_of(error), [("Content-Type", PLAIN)], str(error).encode("ascii"))
-    texts = b",".join(message.json for message in answer.messages)
-    return _json(b'{"messages":[%b],"next":%d}' % (texts, answer.next))
 
 
 def _json(body: bytes) -> Answer:

@@ -37,6 +37,10 @@ class ConnectionCut(BaseException):
     """
 
 
+def _ended() -> Answer:
+    raise RuntimeError("this request has ended")
+
+
 class Waiting:
     """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed.
 
@@ -106,3 +110,5 @@ class Waiting:
         release, self._release = self._release, None
         if release is not None:
             release()
+        # What it was made of refers back to it: without this each poll would be left to the garbage collector.
+        self._answer, self._start_response = _ended, None

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.browser.puppet import Puppet
 from tests.browser.tab import WAIT, Tab
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
@@ -40,6 +41,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield browser
         browser.close()
+
+
+def launch_puppet(name: str) -> Puppet:
+    """`chrome` or `firefox`, whose hidden tabs are hidden."""
+    if name == "firefox":
+        return Puppet(name, parts.need(parts.firefox), [])
+    return Puppet(name, Path(_chromium()), [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS)
 
 
 @pytest.fixture

@@ -10,6 +10,10 @@ PAGE = b"""<!DOCTYPE html><meta charset="utf-8"><title>A page</title><link rel="
 <body><p id="content"></p></body>"""
 POSTS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/", "/_ah/channel/receive")
 WAIT_SECONDS = 15
+POLICIES = {
+    "/strict": "connect-src 'self'",  # No other name of the emulator.
+    "/framed": "connect-src 'none'",  # Nothing but an iframe.
+}
 
 told: list[dict[str, str]] = []
 changed = threading.Condition()
@@ -24,7 +28,10 @@ def app(environ, start_response):
         body, kind = _tell(int(parse_qs(environ["QUERY_STRING"])["at_least"][0])), "application/json"
     else:
         body, kind = PAGE, "text/html"
-    start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+    if path in POLICIES:
+        headers.append(("Content-Security-Policy", POLICIES[path]))
+    start_response("200 OK", headers)
     return [body]
 
 

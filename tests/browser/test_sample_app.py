@@ -13,7 +13,7 @@ from tests.support.emulator import RunningEmulator
 
 @pytest.fixture
 def sample_app(tmp_path):
-    with RunningEmulator("--app-dir", "sample_app", "main:app", log=tmp_path / "emulator.log") as emulator:
+    with RunningEmulator("sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
 
 
@@ -107,6 +107,7 @@ def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
     sample_app.start()
     # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
     for page in players:
+        expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "", timeout=15_000)
         expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
         expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
         assert marks(page) == "." * 9

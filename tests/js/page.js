@@ -7,6 +7,7 @@ const vm = require('node:vm');
 
 const SCRIPT = path.join(__dirname, '..', '..', 'js', 'goog_appengine_channel.js');
 const SOURCE = fs.readFileSync(SCRIPT, 'utf8');
+const FRAME_SOURCE = fs.readFileSync(path.join(path.dirname(SCRIPT), 'frame.js'), 'utf8');
 
 /** A clock that stands still until it is told. */
 class Clock {
@@ -141,10 +142,33 @@ class FakeAbortController {
   }
 }
 
+/** Two ports; what is posted to one arrives at the other. */
+class FakeMessageChannel {
+  constructor() {
+    this.port1 = this.port('port2');
+    this.port2 = this.port('port1');
+  }
+
+  port(other) {
+    return {
+      postMessage: (data) => {
+        const copy = JSON.parse(JSON.stringify(data));
+        setImmediate(() => { if (this[other].onmessage) this[other].onmessage({ data: copy }); });
+      },
+    };
+  }
+}
+
 /** As much of the document as a socket's hidden element needs. */
 class Node {
   constructor(document, name) {
     Object.assign(this, { document, tagName: name.toUpperCase(), id: '', style: {}, parentNode: null, children: [], src: '' });
+  }
+
+  /** Of an iframe; the messages that the page posts to it, and where they may go. */
+  get contentWindow() {
+    this.posted = this.posted || [];
+    return { postMessage: (data, origin, ports) => this.posted.push({ data, origin, ports }) };
   }
 
   appendChild(child) {
@@ -282,6 +306,27 @@ class Page {
     this.document.currentScript = null;
   }
 
+  /** Loads the emulator's page into the iframe that waits for it; `works`: it is no error page. */
+  async loadFrame(works = true) {
+    const frame = this.document.documentElement.all().find((node) => /\/frame$/.test(node.src) && !node.posted);
+    const base = frame.src.replace(/frame$/, '');
+    const inside = Object.create(this, {
+      ask: { value: (kind, method, url, body) => this.ask(`frame ${kind}`, method, base + url, body) },
+    });
+    const listeners = [];
+    const window = { parent: this.window, fetch: fakeFetch(inside), XMLHttpRequest: fakeXhr(inside), addEventListener: (type, listener) => listeners.push(listener) };
+    window.window = window;
+    if (works) vm.runInContext(FRAME_SOURCE, vm.createContext(window));
+    if (frame.src[0] === '/') frame.src = this.origin + frame.src; // As a browser's property says it.
+    frame.onload();
+    const [message] = frame.posted;
+    listeners.forEach((listener) => listener({ source: this.window, data: message.data, ports: message.ports }));
+    await settle();
+    await settle();
+    await settle();
+    return { message, listeners };
+  }
+
   get appengine() {
     return vm.runInContext('goog.appengine', this.window);
   }
@@ -349,4 +394,4 @@ function calls(socket) {
   });
 }
 
-module.exports = { Page, Clock, calls, settle, SCRIPT, SOURCE, OPENED };
+module.exports = { Page, Clock, FakeMessageChannel, calls, settle, SCRIPT, SOURCE, OPENED };

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from appengine_channel_emu.server.service import Service
@@ -59,3 +63,25 @@ def service(make_service):
 @pytest.fixture
 def slow_app():
     return SlowApp()
+
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CHANNEL_EMU")}
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start `channel-emu serve`; the process and the first line of its standard output."""
+    processes = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *arguments]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
+        )
+        processes.append(process)
+        return process, process.stdout.readline()
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import random
@@ -289,3 +290,25 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
     each = wire()
     each.send("/_emu/health")
     assert each.answer()[0] == "HTTP/1.1 200 OK"
+
+
+def test_a_poll_leaves_nothing_to_the_garbage_collector(service):
+    """The collector is slowed down while thousands of polls are parked: cycles would pile up."""
+    page, socket_id = Wire(service), open_socket(service)
+
+    def exchange(number):
+        page.send(poll_path(socket_id, after=number))
+        until(lambda: parked(service) == 1)
+        service.broker.send_message("bob", str(number))
+        assert page.poll() == [str(number)]
+
+    exchange(0)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(1, 101):
+            exchange(number)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
+        page.close()

@@ -64,6 +64,11 @@ class RunningEmulator:
             if process.stdout:
                 process.stdout.close()
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process else None
+
     def create_channel(self, client_id: str, minutes: int | None = None) -> str:
         """A token, as an app gets one."""
         token: str = self._post("/_emu/channels", {"client_id": client_id, "duration_minutes": minutes})["token"]

@@ -1,27 +1,45 @@
 #!/bin/sh
-# Installs Debian's Chromium and Node.js when they are missing and we may; otherwise leaves it to the tests to say so.
+# Installs Debian's Chromium, Firefox, Node.js and Go (with its App Engine library) when they are missing and we may,
+# and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
 set -u
 
 wanted=
 command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
-command -v node >/dev/null 2>&1 || wanted="$wanted nodejs"
-[ -n "$wanted" ] || exit 0
+command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
+command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
+command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
+[ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"
 
-if ! command -v apt-get >/dev/null 2>&1; then
-  echo "Not installed, and not to be had by apt-get here:$wanted"
-  exit 0
-fi
-if [ "$(id -u)" = 0 ]; then
-  as_root=
-elif sudo -n true 2>/dev/null; then
-  as_root='sudo -n'
-else
-  echo "Not installed, and only root may: apt-get install$wanted"
-  exit 0
-fi
+install_npm_packages() {
+  here=$(dirname "$0")/../js
+  cmp -s "$here/package.json" "$1/package.json" && [ -d "$1/node_modules" ] && return
+  command -v npm >/dev/null 2>&1 || { echo 'No npm here: the tests that need its packages will say so'; return; }
+  echo 'Installing npm packages for the tests'
+  mkdir -p "$1" && cp "$here/package.json" "$1/" &&
+    (cd "$1" && npm install --no-audit --no-fund --no-package-lock --silent) || rm -f "$1/package.json"
+}
 
-echo "Installing$wanted"
-export DEBIAN_FRONTEND=noninteractive
-$as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $wanted >/dev/null ||
-  echo "apt-get could not install$wanted"
+install_debian_packages() {
+  [ -n "$wanted" ] || return
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Not installed, and not to be had by apt-get here:$wanted"
+    return
+  fi
+  if [ "$(id -u)" = 0 ]; then
+    as_root=
+  elif sudo -n true 2>/dev/null; then
+    as_root='sudo -n'
+  else
+    echo "Not installed, and only root may: apt-get install$wanted"
+    return
+  fi
+
+  echo "Installing$wanted"
+  export DEBIAN_FRONTEND=noninteractive
+  $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $wanted >/dev/null ||
+    echo "apt-get could not install$wanted"
+}
+
+install_debian_packages
+install_npm_packages "$1"
 exit 0

@@ -1,4 +1,4 @@
-"""Parts that some tests need and a machine may lack: Chromium, Python 2.7, Google's SDK, Node.
+"""Parts that some tests need and a machine may lack: browsers, Python 2.7, Google's SDK, Node and its packages.
 
 A test asks with :func:`need`::
 
@@ -68,6 +68,26 @@ def chromium() -> Path:
 
 
 @functools.cache
+def firefox() -> Path:
+    """Firefox, for what must not hold in one browser alone; `$FIREFOX` names another."""
+    given = [Path(os.environ["FIREFOX"])] if os.environ.get("FIREFOX") else []
+    macos = Path("/Applications/Firefox.app/Contents/MacOS/firefox")
+    for path in [*given, *_on_path(["firefox-esr", "firefox"]), macos]:
+        if path.exists():
+            return path
+    raise PartMissing("no Firefox found: on Debian, apt install firefox-esr")
+
+
+@functools.cache
+def node_packages() -> Path:
+    """The folder of what tests/js/package.json names, as `make parts` installs it."""
+    folder = cache() / "node" / "node_modules"
+    if (folder / "puppeteer-core").is_dir():
+        return folder
+    raise PartMissing(f"no npm packages in {folder}: make parts installs them")
+
+
+@functools.cache
 def python27() -> Path:
     """A Python 2.7 interpreter, from PATH or pyenv."""
     for path in [*_on_path(["python2.7", "python2"]), *_pyenv("2.7")]:
@@ -108,6 +128,18 @@ def node() -> Path:
     for path in _on_path(["node", "nodejs"]):
         return path
     raise PartMissing("no Node.js found: on Debian, apt install nodejs")
+
+
+@functools.cache
+def go_appengine() -> tuple[Path, Path]:
+    """The Go compiler, and the GOPATH where Debian has google.golang.org/appengine."""
+    library = Path("/usr/share/gocode")
+    for path in _on_path(["go"]):
+        if (library / "src/google.golang.org/appengine/channel").is_dir():
+            return path, library
+    raise PartMissing(
+        "no Go with google.golang.org/appengine found: on Debian, apt install golang-go golang-google-appengine-dev"
+    )
 
 
 def _on_path(names: Iterable[str]) -> Iterator[Path]:

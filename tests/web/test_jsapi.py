@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 from pathlib import Path
 
 import falcon.testing
@@ -34,3 +36,12 @@ def test_a_page_that_has_it_gets_304(http):
 def test_xpc_blank_is_an_empty_page(http):
     answer = http.get("/_ah/channel/xpc_blank")
     assert answer.content_type == "text/html"
+
+
+def test_the_frame_may_be_framed_but_do_nothing_but_ask_us(http):
+    answer = http.get("/_ah/channel/frame")
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.content_type == "text/html"
+    assert "X-Frame-Options" not in answer.headers
+    digest = base64.b64encode(hashlib.sha256(answer.html.script.string.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; script-src 'sha256-{digest}'; connect-src 'self'"

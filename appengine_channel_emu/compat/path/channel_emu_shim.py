@@ -7,8 +7,10 @@ ever hidden, and what is missing is there.
 
 import os
 import sys
+import threading
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
+# Beside this file's folder, not in it: on sys.path it would hide every other package called google.
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Name: whether it is a package.
 MODULES = {
@@ -17,6 +19,7 @@ MODULES = {
     "google.appengine.api": True,
     "google.appengine.api.channel": True,
     "google.appengine.api.channel.channel": False,
+    "google.appengine.api.users": False,
     "google.appengine.runtime": True,
     "google.appengine.runtime.apiproxy_errors": False,
 }
@@ -72,3 +75,61 @@ def install():
     # By name: the module may have been loaded twice.
     if not any(type(each).__name__ == finder.__name__ for each in sys.meta_path):
         sys.meta_path.append(finder())
+
+
+_request = threading.local()
+
+
+def begin_request(environ):
+    """Let this thread's `os.environ` show the request's environ, until its next request.
+
+    As on App Engine, where each request had an environment of its own: apps read the visitor's address, host and
+    USER_EMAIL there, threads or not. What is written to `os.environ` is written to the process.
+    """
+    _request.environ = dict(
+        (name, value)
+        for name, value in environ.items()
+        # A visitor's header "Proxy" must not become the proxy of the app's own requests (CVE-2016-5385 and others).
+        if type(value) is str and "." not in name and "\0" not in value and name != "HTTP_PROXY"
+    )
+    _layer_os_environ()
+
+
+def request_environ():
+    """What `begin_request` was given for this thread; empty outside of requests."""
+    return getattr(_request, "environ", {})
+
+
+def _layer_os_environ():
+    """Give `os.environ` its second layer. The object stays: whoever has imported it sees the same."""
+    original = type(os.environ)
+    if original.__name__ == "RequestEnviron" or sys.version_info[0] == 2:
+        return
+
+    class RequestEnviron(original):
+        def __getitem__(self, name):
+            found = request_environ()
+            return found[name] if name in found else original.__getitem__(self, name)
+
+        def __contains__(self, name):
+            return name in request_environ() or name in list(original.__iter__(self))
+
+        def __iter__(self):
+            found = request_environ()
+            own = list(original.__iter__(self))
+            return iter(own + [name for name in found if name not in own])
+
+        def __len__(self):
+            return sum(1 for _ in self)
+
+        def __setitem__(self, name, value):
+            original.__setitem__(self, name, value)
+            # The writer reads what it wrote.
+            request_environ().pop(name, None)
+
+        def __delitem__(self, name):
+            layered = request_environ().pop(name, None) is not None
+            if not layered or name in list(original.__iter__(self)):
+                original.__delitem__(self, name)
+
+    os.environ.__class__ = RequestEnviron

@@ -1,0 +1,122 @@
+"""``channel-emu exec -- COMMAND``: run a command beside an emulator of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from appengine_channel_emu.cli.environment import variables
+from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
+from appengine_channel_emu.cli.serve import log_to_stderr
+from appengine_channel_emu.locations import COMPAT_PATH
+from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+"""As shells say it (POSIX, Shell Command Language, 2.8.2)."""
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(argv: Sequence[str]) -> int:
+    """The command's exit status; 128+n when signal n ended it, 127 when there is no such command."""
+    parser = Parser(
+        prog="channel-emu exec",
+        description="Run COMMAND with an emulator on a free port, which keeps nothing, and with the variables that "
+        "lead the app's server API there: channel-emu exec [options] -- COMMAND. The exit status is the command's.",
+    )
+    add_flags(parser)
+    argv = list(argv)
+    split = argv.index("--") if "--" in argv else len(argv)
+    flags = vars(parser.parse(argv[:split]))
+    command = argv[split + 1 :]
+    if "app" in flags or not command:
+        parser.error("put -- before the command to run: channel-emu exec -- pytest")
+    try:
+        settings = _settings(flags)
+    except BadSetting as error:
+        parser.error(str(error))
+    log_to_stderr(settings)
+    return _run_beside_emulator(settings, command)
+
+
+def _settings(flags: Mapping[str, object]) -> Settings:
+    """Those of `serve`, but on a port of its own, without state and app, whatever a file for `serve` says."""
+    loaded = load({"port": "0", "state_dir": "none"} | dict(flags), os.environ, Path.cwd())
+    return dataclasses.replace(loaded, app=None)
+
+
+def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
+    from appengine_channel_emu.server.listener import CannotListen
+    from appengine_channel_emu.server.service import Service
+
+    child = Child(command)
+    try:
+        service = Service(settings, lambda address: None)
+    except CannotListen as error:
+        print(f"channel-emu exec: {error}", file=sys.stderr)
+        return COULD_NOT_START
+    try:
+        service.start()
+        return child.run(_environment(service.address))
+    finally:
+        service.stop()
+
+
+def _environment(address: str) -> dict[str, str]:
+    paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+class Child:
+    """The command, which hears of the signals that we get. To be made before there is anything to clean up."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        for number in FORWARDED:
+            # A shell starts background jobs with SIGINT ignored, and so shall the command be.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._forward)
+
+    def run(self, environment: dict[str, str]) -> int:
+        """Run it to its end; the exit status as a shell would give it."""
+        try:
+            self._process = subprocess.Popen(self._command, env=environment)
+        except FileNotFoundError:
+            print(f"channel-emu exec: there is no command {self._command[0]!r}", file=sys.stderr)
+            return NOT_FOUND
+        except OSError as error:
+            print(f"channel-emu exec: cannot run {self._command[0]!r}: {error.strerror}", file=sys.stderr)
+            return NOT_EXECUTABLE
+        for number in self._early:
+            self._process.send_signal(number)
+        status = self._process.wait()
+        return 128 - status if status < 0 else status
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        if self._process is None:
+            self._early.append(number)
+        elif not (number == signal.SIGINT and _is_terminals_foreground()):
+            self._process.send_signal(number)
+
+
+def _is_terminals_foreground() -> bool:
+    """Whether a Ctrl-C that reached us has reached the command too: it is in our process group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -1,0 +1,250 @@
+"""The app of an app.yaml behind the front: its handlers decide who answers a url (facts.md 9.1)."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
+from appengine_channel_emu.host.app_yaml.handlers import Static, wsgi_target
+from appengine_channel_emu.host.app_yaml.reader import default_target
+from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.instance import AppSpec
+from appengine_channel_emu.host.login import SignIn, User, login_url
+from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.proxy import raw_target
+from appengine_channel_emu.host.request_environ import finished, process_environ, request_environ, strip_request
+from appengine_channel_emu.host.static_files import find_file, no_file, serve_file
+
+if TYPE_CHECKING:
+    import re
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+NO_SCRIPT = "channel_emu_shim:install"
+"""Something to import at the start where every script's name comes out of the url."""
+
+PRESENCE_PATHS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/")
+
+log = logging.getLogger("channel_emu.app")
+
+
+class Scripts(Protocol):
+    """The process of the app's scripts: a `Backend` whose posts take an environ."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
+    def post(
+        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, Any] | None = None
+    ) -> int: ...
+
+
+class AppBackend:
+    """Routes requests by the handlers of `config`.
+
+    address:      the emulator's `host:port`.
+    make_scripts: makes the process in which the scripts run; not called for an app of static files alone.
+    python, threads, instances: as in `AppSpec`.
+    """
+
+    def __init__(
+        self,
+        config: AppConfig,
+        address: str,
+        make_scripts: Callable[[AppSpec], Scripts],
+        sign_in: SignIn,
+        *,
+        python: str = sys.executable,
+        threads: int = 16,
+        instances: int = 4,
+    ) -> None:
+        self._config = config
+        self._sign_in = sign_in
+        self._scripts: Scripts | None = None
+        if any(isinstance(handler, Script) for handler in config.handlers):
+            spec = AppSpec(
+                target=_first_target(config),
+                folder=config.folder,
+                address=address,
+                python=python,
+                threads=threads,
+                threadsafe=config.threadsafe,
+                instances=instances,
+                environ=process_environ(config, address),
+                timeout_page=_timeout_page(config),
+            )
+            self._scripts = make_scripts(spec)
+
+    @property
+    def takes_presence(self) -> bool:
+        """Whether app.yaml asks to be told of clients that connect and disconnect."""
+        return "channel_presence" in self._config.inbound_services
+
+    @property
+    def presence_hint(self) -> str | None:
+        """What to say when a client connects that the app is not told of, though it has a handler for it."""
+        handler = self._handler_of(PRESENCE_PATHS[0])
+        if self.takes_presence or handler is None or isinstance(handler[0], Static):
+            return None
+        return (
+            f"{handler[0].place}: a handler takes {PRESENCE_PATHS[0]}, but the app is not told of clients that "
+            f"connect: {self._config.path.name} does not list channel_presence under inbound_services "
+            "(--presence=always tells it all the same)."
+        )
+
+    def start(self) -> None:
+        """See `Backend`."""
+        for warning in self._config.warnings:
+            log.warning("%s", warning)
+        if self._scripts is not None:
+            self._scripts.start()
+
+    def stop(self) -> None:
+        """See `Backend`."""
+        if self._scripts is not None:
+            self._scripts.stop()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """See `Backend`."""
+        path = _decoded(environ.get("PATH_INFO", ""))
+        if self._sign_in.serves(path):
+            return self._sign_in(environ, start_response)
+        user = self._sign_in.user(environ)
+        for handler, match in self._matches(path):
+            found = find_file(self._config, handler.file(match)) if isinstance(handler, Static) else None
+            if isinstance(handler, Static) and found is None and handler.require_matching_file:
+                continue
+            refusal = _refusal(handler, user, environ, start_response)
+            if refusal is not None:
+                if found is not None:
+                    found.file.close()
+                return refusal
+            if isinstance(handler, Static):
+                if found is None:
+                    return no_file(environ, start_response)
+                return serve_file(handler, found, environ, start_response)
+            assert isinstance(handler, Script)
+            return self._run(handler, match, user, environ, start_response)
+        return _no_handler(path, start_response)
+
+    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
+        """See `Backend`. Neither `login` nor `secure` keeps the emulator's own requests out."""
+        taken = self._handler_of(path)
+        if taken is None or not isinstance(taken[0], Script):
+            return 404
+        told = self._told_to_scripts(taken[0], taken[1], None)
+        if self._scripts is None or told is None:
+            return 404
+        return self._scripts.post(path, body, content_type, timeout, told)
+
+    def _run(
+        self,
+        handler: Script,
+        match: re.Match[str],
+        user: User | None,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> Iterable[bytes]:
+        told = self._told_to_scripts(handler, match, user)
+        if self._scripts is None or told is None:
+            return _no_handler(match.string, start_response)
+        strip_request(environ)
+        environ.update(told)
+        return self._scripts(environ, finished(start_response))
+
+    def _told_to_scripts(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, Any] | None:
+        """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
+        target = handler.target(match)
+        target = default_target(self._config) if target == "auto" else target
+        if handler.fixed_target is None and not _is_of_app(target, self._config.folder):
+            return None
+        script = self._config.folder / f"{target.partition(':')[0].replace('.', '/')}.py"
+        return {
+            "channel_emu.target": target,
+            "channel_emu.app_environ": {**request_environ(user), "PATH_TRANSLATED": str(script)},
+        }
+
+    def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
+        for handler in self._config.handlers:
+            match = handler.match(path)
+            if match is not None:
+                yield handler, match
+
+    def _handler_of(self, path: str) -> tuple[Handler, re.Match[str]] | None:
+        return next(iter(self._matches(path)), None)
+
+
+def _first_target(config: AppConfig) -> str:
+    """The script to import at the start: that of "/", or else the last one, which most often takes what is left."""
+    scripts = [handler for handler in config.handlers if isinstance(handler, Script) and handler.fixed_target]
+    chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
+    if chosen is None:
+        return NO_SCRIPT
+    return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
+
+
+def _is_of_app(target: str, folder: Path) -> bool:
+    """Whether a target that a visitor's url has named is a module of the app's, and no other that could be imported."""
+    names = target.replace(":", ".").split(".")
+    if len(names) < 2 or not all(name.isidentifier() for name in names):
+        return False
+    return (folder / f"{names[0]}.py").is_file() or (folder / names[0]).is_dir()
+
+
+def _refusal(
+    handler: Handler, user: User | None, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes] | None:
+    """The answer to a visitor whom `login` keeps out."""
+    if handler.login == "optional" or (user is not None and (handler.login == "required" or user.admin)):
+        return None
+    if user is None and handler.redirects:
+        headers = [("Location", login_url(raw_target(environ))), ("Cache-Control", "no-cache"), ("Content-Length", "0")]
+        start_response("302 Found", headers)
+        return []
+    who = f"{user.email} is no administrator." if user else "Nobody is signed in."
+    return error_page(start_response, 401, "Not authorized", f"This page is for login: {handler.login}. {who}")
+
+
+def _no_handler(path: str, start_response: StartResponse) -> Iterable[bytes]:
+    text = f'The url "{path}" does not match any handlers.\n'.encode("utf-8", "replace")
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(text))),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    start_response("404 Not Found", headers)
+    return [text]
+
+
+def _decoded(path_info: str) -> str:
+    """WSGI's path, bytes as Latin-1, as the text that handlers are matched with."""
+    return path_info.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+
+
+def _timeout_page(config: AppConfig) -> tuple[bytes, str] | None:
+    page = config.error_files.get("timeout")
+    return (page.path.read_bytes(), page.mime_type) if page else None
+
+
+def read_config(path: Path) -> AppConfig:
+    """The app.yaml at `path`, of an app that Python 3 can run. Raises `CannotStart`."""
+    try:
+        config = read_app_yaml(path)
+    except BadAppYaml as error:
+        raise CannotStart(str(error)) from None
+    if not (config.is_python3 or config.is_legacy_python):
+        raise CannotStart(
+            f"{path.name}: an app of the runtime {config.runtime} is started by its own tools; "
+            "channel-emu serve --upstream URL then stands in front of it."
+        )
+    for handler in config.handlers:
+        if isinstance(handler, Script) and handler.is_cgi:
+            raise CannotStart(
+                f"{handler.place}: the CGI script {handler.script!r} needs Python 2.7 and the SDK; Python 3 runs a "
+                "WSGI callable, such as main.app."
+            )
+    return config

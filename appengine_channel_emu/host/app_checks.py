@@ -1,0 +1,148 @@
+"""Warnings before an App Engine app starts under Python 3: which modules it will not find, and where to get them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from appengine_channel_emu.host.app_yaml import AppConfig, Library
+from appengine_channel_emu.locations import COMPAT_PATH
+
+LOOK_SECONDS = 20.0
+MOST_FILES = 2000
+
+_NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
+
+log = logging.getLogger("channel_emu.app")
+
+# Libraries of App Engine by the name in app.yaml: what is imported, and what pip calls it where that differs.
+_LIBRARIES: dict[str, tuple[str, str]] = {
+    "antlr3": ("antlr3", "antlr_python_runtime"),
+    "crcmod": ("crcmod", "crcmod"),
+    "cython": ("Cython", "Cython"),
+    "django": ("django", "Django"),
+    "endpoints": ("endpoints", "google-endpoints"),
+    "enum": ("enum", ""),
+    "futures": ("concurrent.futures", ""),
+    "grpcio": ("grpc", "grpcio"),
+    "ipaddress": ("ipaddress", ""),
+    "jinja2": ("jinja2", "Jinja2"),
+    "lxml": ("lxml", "lxml"),
+    "markupsafe": ("markupsafe", "MarkupSafe"),
+    "matplotlib": ("matplotlib", "matplotlib"),
+    "MySQLdb": ("MySQLdb", "mysqlclient"),
+    "numpy": ("numpy", "numpy"),
+    "PIL": ("PIL", "Pillow"),
+    "protorpc": ("protorpc", "protorpc"),
+    "psycopg2": ("psycopg2", "psycopg2-binary"),
+    "pycrypto": ("Crypto", "pycryptodome"),
+    "pytz": ("pytz", "pytz"),
+    "setuptools": ("setuptools", "setuptools"),
+    "six": ("six", "six"),
+    "ssl": ("ssl", ""),
+    "webapp2": ("webapp2", "webapp2"),
+    "webob": ("webob", "WebOb"),
+    "WebOb": ("webob", "WebOb"),
+    "yaml": ("yaml", "PyYAML"),
+}
+
+_LOOK = """
+import importlib.util, json, sys
+def there(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except Exception:
+        return False
+print(json.dumps([name for name in json.loads(sys.argv[1]) if not there(name)]))
+"""
+
+_SDK_IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(google\.appengine(?:\.\w+)+)(?:[ \t]+import[ \t]+(\w+))?", re.M)
+
+
+def sdk_need(config: AppConfig, python: str) -> str | None:
+    """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one."""
+    uses = dict(_sdk_imports(config.folder))
+    missing = _missing(uses, config.folder, python)
+    return f"{uses[missing[0]]}, imports {missing[0]}" if missing else None
+
+
+def warn_of_missing_modules(config: AppConfig, python: str) -> None:
+    """Log a line for each library of app.yaml and each module of the SDK that `python` cannot import."""
+    uses = dict(_sdk_imports(config.folder))
+    wanted = {_module_of(library): library for library in config.libraries}
+    missing = _missing([*wanted, *uses], config.folder, python)
+    for module in missing:
+        if module in wanted:
+            log.warning("%s", _library_text(wanted[module], python))
+        else:
+            log.warning(
+                "%s: %s is a part of Google's SDK that is not there under Python 3; "
+                "%s -m pip install appengine-python-standard brings what Google has ported of it.",
+                uses[module], module, python,
+            )  # fmt: skip
+
+
+def _module_of(library: Library) -> str:
+    return _LIBRARIES.get(library.name, (library.name, ""))[0]
+
+
+def _library_text(library: Library, python: str) -> str:
+    _, package = _LIBRARIES.get(library.name, ("", library.name))
+    version = "" if library.version == "latest" or library.name not in _LIBRARIES else f" ({library.version} there)"
+    return (
+        f"{library.place}: App Engine gave the app the library {library.name}{version}, and {python} has none: "
+        f"{python} -m pip install {package or library.name}"
+    )
+
+
+def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
+    """Those of `modules` that the app would not find."""
+    names = list(dict.fromkeys(modules))
+    if not names:
+        return []
+    path = os.pathsep.join(filter(None, [str(COMPAT_PATH), os.environ.get("PYTHONPATH")]))
+    try:
+        done = subprocess.run(
+            [python, "-c", _LOOK, json.dumps(names)],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=LOOK_SECONDS,
+            check=True,
+        )
+        found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        log.debug("The app's libraries were not looked for: %s", error)
+        return []
+    return found
+
+
+def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
+    """Modules of the SDK that the app's own files import, each with the file and line of one import."""
+    for path in _python_files(folder):
+        try:
+            text = path.read_text("utf-8", "replace")
+        except OSError:
+            continue
+        for match in _SDK_IMPORT.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            module, name = match.groups()
+            # "from google.appengine.api import users" names a module with its last word.
+            full = f"{module}.{name}" if name and module.count(".") == 2 else module
+            yield full, f"{path.relative_to(folder).as_posix()}, line {line}"
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    left = MOST_FILES
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]
+        for name in files:
+            if name.endswith(".py") and left:
+                left -= 1
+                yield Path(root, name)

@@ -1,0 +1,18 @@
+"""app.yaml, read and checked: what it says of an app, or an error that names the file, the line and the cure."""
+
+from .config import AppConfig, ErrorFile, Library
+from .document import BadAppYaml
+from .handlers import Handler, Script, StaticDir, StaticFiles
+from .reader import read_app_yaml
+
+__all__ = [
+    "AppConfig",
+    "BadAppYaml",
+    "ErrorFile",
+    "Handler",
+    "Library",
+    "Script",
+    "StaticDir",
+    "StaticFiles",
+    "read_app_yaml",
+]

@@ -1,0 +1,240 @@
+"""Sign-in at the first door: `/_ah/login` and `/_ah/logout`, and who a visitor is (behaviour.md 5).
+
+Anybody may sign in as anybody: it stands in for Google's sign-in on a developer's machine. What it keeps out is other
+sites' pages, which can neither sign a visitor in nor forge the cookie nor use us to redirect elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
+
+from appengine_channel_emu.host.pages import error_page
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+LOGIN_PATH = "/_ah/login"
+LOGOUT_PATH = "/_ah/logout"
+COOKIE = "channel_emu_login"
+LONGEST_FORM = 16 * 1024
+
+_EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Sign in</title>
+<meta name="viewport" content="width=device-width">
+<style>body {{ font: 16px/1.5 sans-serif; max-width: 24em; margin: 3em auto; padding: 0 1em }}
+input[type=email] {{ width: 100%; box-sizing: border-box; padding: .4em; font: inherit }}
+button {{ font: inherit; padding: .3em 1em }} .bad {{ color: #a00 }}</style></head>
+<body><h1>Sign in</h1>
+<p>{who}</p>
+{trouble}<form method="post" action="/_ah/login">
+<p><label>E-mail<br><input type="email" name="email" value="{email}" required autofocus></label></p>
+<p><label><input type="checkbox" name="admin" value="true"{admin}> Sign in as administrator</label></p>
+<input type="hidden" name="continue" value="{goal}">
+<p><button name="action" value="login">Sign in</button>
+<button name="action" value="logout" formnovalidate>Sign out</button></p>
+</form>
+<p><small>The Channel API emulator's sign-in: any address will do, and no password is asked.</small></p>
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who is signed in."""
+
+    email: str
+    admin: bool = False
+
+    @property
+    def user_id(self) -> str:
+        """21 digits, as Google's were, the same for an address whenever it signs in."""
+        return "1" + f"{int(hashlib.sha256(self.email.lower().encode()).hexdigest(), 16) % 10**20:020d}"
+
+    @property
+    def nickname(self) -> str:
+        return self.email.removesuffix("@gmail.com")
+
+
+def user_environ(user: User | None) -> dict[str, str]:
+    """What the app reads of a visitor (facts.md 9.2); empty texts when nobody is signed in."""
+    return {
+        "AUTH_DOMAIN": "gmail.com",
+        "USER_EMAIL": user.email if user else "",
+        "USER_ID": user.user_id if user else "",
+        "USER_IS_ADMIN": "1" if user and user.admin else "0",
+        "USER_NICKNAME": user.nickname if user else "",
+        "USER_ORGANIZATION": "",
+    }
+
+
+def login_key(folder: Path | None) -> bytes:
+    """The key that signs cookies: kept in the state folder, so that visitors stay signed in over a restart."""
+    if folder is None:
+        return secrets.token_bytes(32)
+    path = folder / "login.key"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        key = path.read_bytes()
+        if len(key) == 32:
+            return key
+    return secrets.token_bytes(32)
+
+
+def safe_goal(goal: str) -> str:
+    """Where to go after signing in: a path of this server's, or "/" for anything else.
+
+    Browsers take `//host` and `/\\host` for another host, and drop control characters before they look.
+    """
+    if re.fullmatch(r"/(?![/\\])[^\\\x00-\x20\x7f]*", goal) is None:
+        return "/"
+    return quote(goal, safe="/?&=#%:@!$'()*+,;~-._[]")
+
+
+def login_url(goal: str) -> str:
+    """Where a visitor signs in and is sent on to `goal`, a path."""
+    return f"{LOGIN_PATH}?continue={quote(goal, safe='')}"
+
+
+class SignIn:
+    """The pages and the cookie, signed with `key`."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @staticmethod
+    def serves(path: str) -> bool:
+        """Whether `path` is one of ours."""
+        return path in (LOGIN_PATH, LOGOUT_PATH)
+
+    def user(self, environ: WSGIEnvironment) -> User | None:
+        """Who sends this request; None if nobody is signed in or the cookie is not ours."""
+        try:
+            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(_cookie_name(environ))
+        except CookieError:
+            return None
+        payload, _, signature = (morsel.value if morsel else "").partition(".")
+        if not payload or not hmac.compare_digest(signature.encode(), self._signature(payload).encode()):
+            return None
+        email, admin = json.loads(base64.urlsafe_b64decode(payload))
+        return User(email, admin)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request for one of our paths."""
+        method = environ["REQUEST_METHOD"]
+        if method in ("GET", "HEAD"):
+            return self._get(environ, start_response)
+        if method != "POST":
+            text = "Signing in takes GET and POST."
+            return error_page(start_response, 405, "Not served", text, headers=[("Allow", "GET, HEAD, POST")])
+        if not _is_own_page(environ):
+            return error_page(start_response, 403, "Refused", "A page of another site may not sign you in or out.")
+        return self._post(environ, start_response)
+
+    def _get(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        fields = parse_qs(environ.get("QUERY_STRING", ""), errors="replace", max_num_fields=None)
+        goal = safe_goal(_first(fields, "continue"))
+        logout = environ["PATH_INFO"] == LOGOUT_PATH or _first(fields, "action").lower() == "logout"
+        # A link of another site's may lead here; signing out then takes a click.
+        if logout and environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none", "same-site"):
+            return self._go(environ, start_response, goal, None)
+        return self._form(environ, start_response, goal)
+
+    def _post(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        length = environ.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit() or int(length) > LONGEST_FORM:
+            return error_page(start_response, 413, "Too large", "This form is larger than any of ours.")
+        body = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
+        fields = parse_qs(body, errors="replace")
+        goal = safe_goal(_first(fields, "continue"))
+        if environ["PATH_INFO"] == LOGOUT_PATH or _first(fields, "action").lower() == "logout":
+            return self._go(environ, start_response, goal, None)
+        email = _first(fields, "email").strip()
+        if not _EMAIL.fullmatch(email):
+            return self._form(environ, start_response, goal, "Give an e-mail address such as test@example.com.")
+        return self._go(environ, start_response, goal, User(email, _first(fields, "admin").lower() == "true"))
+
+    def _go(
+        self, environ: WSGIEnvironment, start_response: StartResponse, goal: str, user: User | None
+    ) -> Iterable[bytes]:
+        value = self._cookie_value(user) if user else ""
+        cookie = f"{_cookie_name(environ)}={value}; Path=/; HttpOnly; SameSite=Lax"
+        headers = [
+            ("Location", goal),
+            ("Set-Cookie", cookie if user else f"{cookie}; Max-Age=0"),
+            ("Cache-Control", "no-store"),
+            ("Content-Length", "0"),
+        ]
+        start_response("302 Found", headers)
+        return []
+
+    def _form(
+        self, environ: WSGIEnvironment, start_response: StartResponse, goal: str, trouble: str = ""
+    ) -> Iterable[bytes]:
+        user = self.user(environ)
+        page = _PAGE.format(
+            who=escape(f"You are signed in as {user.email}." if user else "You are not signed in."),
+            trouble=f'<p class="bad">{escape(trouble)}</p>\n' if trouble else "",
+            email=escape(user.email if user else "test@example.com"),
+            admin=" checked" if user and user.admin else "",
+            goal=escape(goal),
+        ).encode()
+        headers = [
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Length", str(len(page))),
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+            ("X-Frame-Options", "DENY"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        start_response("400 Bad Request" if trouble else "200 OK", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
+
+    def _cookie_value(self, user: User) -> str:
+        payload = base64.urlsafe_b64encode(json.dumps([user.email, user.admin]).encode()).decode()
+        return f"{payload}.{self._signature(payload)}"
+
+    def _signature(self, payload: str) -> str:
+        return hmac.new(self._key, b"login\0" + payload.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+def _cookie_name(environ: WSGIEnvironment) -> str:
+    """With the port, since browsers send a cookie to all ports of a host and several emulators may run."""
+    port = environ.get("HTTP_HOST", "").rpartition("]")[2].rpartition(":")[2]
+    return f"{COOKIE}_{port if port.isascii() and port.isdigit() else environ.get('SERVER_PORT', '80')}"
+
+
+def _is_own_page(environ: WSGIEnvironment) -> bool:
+    """Whether a form was sent by our own page, or by no browser at all."""
+    own = f"{environ.get('wsgi.url_scheme', 'http')}://{environ.get('HTTP_HOST', '')}".lower()
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None:
+        return str(origin).lower() == own
+    if "HTTP_SEC_FETCH_SITE" in environ:
+        return environ["HTTP_SEC_FETCH_SITE"] in ("same-origin", "none")
+    # Browsers of 2010 send no Origin with a form, but the page that it is on.
+    referer = urlsplit(environ.get("HTTP_REFERER", own))
+    return f"{referer.scheme}://{referer.netloc}".lower() == own
+
+
+def _first(fields: dict[str, list[str]], name: str) -> str:
+    return fields.get(name, [""])[0]

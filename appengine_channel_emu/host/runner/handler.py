@@ -1,0 +1,185 @@
+"""One request: from waitress to the app and back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from .answer import Answer, AppFailed
+from .deadline import Deadlines
+from .loading import Apps, TargetMissing, traceback_of
+from .report import Report, SourceLog
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+REQUEST_KEY = "HTTP_CHANNEL_EMU_REQUEST"
+RESULT_HEADER = "Channel-Emu-Result"
+HOP_BY_HOP = frozenset(
+    ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
+     "upgrade"]
+)  # fmt: skip
+
+
+class MainThread:
+    """Has the main thread do what other threads ask for, one thing after another."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Has `work` done, which must not raise, and waits for its end."""
+        done = threading.Event()
+        self._work.put((work, done))
+        done.wait()
+
+    def serve(self) -> None:
+        """Does the work, until `stop`."""
+        while (item := self._work.get()) is not None:
+            work, done = item
+            work()
+            done.set()
+
+    def stop(self) -> None:
+        """Can be called from a signal handler."""
+        self._work.put(None)
+
+
+class RequestHandler:
+    """The WSGI application given to waitress: runs the app for one request and answers when it has finished."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        settings: Settings,
+        report: Report,
+        sources: SourceLog,
+        deadlines: Deadlines,
+        do: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._apps = apps
+        self._settings = settings
+        self._report = report
+        self._sources = sources
+        self._deadlines = deadlines
+        self._do = do
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one request, on whichever thread `do` runs it."""
+        request = json.loads(environ.pop(REQUEST_KEY, "{}"))
+        self._prepare(environ, request.get("environ", {}))
+        answer = Answer(self._settings.max_answer)
+        result: dict[str, Any] = {}
+
+        def work() -> None:
+            cpu = CpuClock()
+            try:
+                self._run(environ, answer, request, result, cpu)
+            except AppFailed as failure:
+                result["failure"] = {"kind": failure.kind, "text": str(failure)}
+            except BaseException as error:
+                # Ours, not the app's; whoever waits for this work waits for its end alone.
+                sys.stderr.write(traceback_of(error))
+                result["failure"] = {"kind": "raised", "text": type(error).__name__}
+            result["cpu"] = cpu.used()
+
+        self._do(work)
+        self._sources.report()
+        return self._send(answer, result, environ, start_response)
+
+    def _prepare(self, environ: WSGIEnvironment, at_the_front: dict[str, Any]) -> None:
+        """Makes the environ what it would be if the app were at the front (facts.md 9.2)."""
+        for name, value in self._settings.environ.items():
+            environ.setdefault(name, value)
+        environ.update(at_the_front)
+        environ["SERVER_SOFTWARE"] = os.environ.get("SERVER_SOFTWARE", "")
+        environ["HTTPS"] = "on" if environ["wsgi.url_scheme"] == "https" else "off"
+        environ["wsgi.multithread"] = self._settings.threads is not None
+        environ["wsgi.multiprocess"] = self._settings.threads is None
+        environ["wsgi.errors"] = sys.stderr
+
+    def _run(
+        self, environ: WSGIEnvironment, answer: Answer, request: dict[str, Any], result: dict[str, Any], cpu: CpuClock
+    ) -> None:
+        shim = sys.modules.get("channel_emu_shim")
+        if shim is not None:
+            # On the thread of the handler: what it reads of os.environ and google.appengine.api.users.
+            shim.begin_request(environ)
+        app = self._app(request.get("target", self._settings.target))
+
+        def handle() -> None:
+            answer.collect(app(environ, answer.start_response))
+
+        def overrun() -> None:
+            result["cut"] = True
+            with contextlib.suppress(OSError):
+                self._report.send(overrun=request.get("number"), cpu=cpu.used())
+
+        try:
+            self._deadlines.run(handle, overrun)
+        except AppFailed as failure:
+            sys.stderr.write(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']!r}: {failure}\n")
+            raise
+        except BaseException as error:
+            if answer.complete:
+                return  # Its last act, or the deadline came just behind it.
+            sys.stderr.write(traceback_of(error))
+            kind = "deadline" if isinstance(error, self._deadlines.error) else "raised"
+            raise AppFailed(kind, type(error).__name__) from None
+
+    def _app(self, target: str) -> Any:
+        try:
+            return self._apps.get(target)
+        except TargetMissing as missing:
+            raise AppFailed("import", str(missing)) from None
+        except BaseException as error:
+            text = traceback_of(error)
+            sys.stderr.write(text)
+            raise AppFailed("import", text) from None
+
+    def _send(
+        self, answer: Answer, result: dict[str, Any], environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        status, headers, body = answer.status, answer.headers, answer.body()
+        if "failure" in result:
+            status, headers, body = "500 Internal Server Error", [], b""
+        kept = [(name, value) for name, value in headers if self._passes(name, bool(body), environ)]
+        if environ["REQUEST_METHOD"] != "HEAD" or body or "content-length" not in {name.lower() for name, _ in kept}:
+            kept.append(("Content-Length", str(len(body))))
+        kept.append((RESULT_HEADER, json.dumps(result)))
+        start_response(status, kept)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+    @staticmethod
+    def _passes(name: str, has_body: bool, environ: WSGIEnvironment) -> bool:
+        lower = name.lower()
+        if lower == "content-length":
+            return environ["REQUEST_METHOD"] == "HEAD" and not has_body
+        return lower not in HOP_BY_HOP and not lower.startswith("channel-emu-")
+
+
+class CpuClock:
+    """The CPU time that the thread which made it has used since."""
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        find = getattr(time, "pthread_getcpuclockid", None)
+        self._clock = find(self._thread) if find else None
+        self._started = self._now()
+
+    def used(self) -> float | None:
+        """In seconds. None if another thread asks on a system that cannot tell."""
+        if self._clock is None and threading.get_ident() != self._thread:
+            return None
+        return round(self._now() - self._started, 6)
+
+    def _now(self) -> float:
+        return time.thread_time() if self._clock is None else time.clock_gettime(self._clock)

@@ -1,0 +1,112 @@
+"""Imports the app, serves it, ends."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from .deadline import Deadlines, MainThreadDeadlines
+from .handler import MainThread, RequestHandler
+from .loading import Apps, TargetMissing, reached_folders, traceback_of
+from .report import Report, SourceLog
+from .settings import Settings
+
+SERVING_ON_MAIN_THREAD = 2
+"""Waitress's threads when the handlers run on the main one: they only wait for it."""
+
+END_SECONDS = 1.0
+"""After SIGTERM, for the app's exit functions; threads that it left running do not keep the process alive."""
+
+
+def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> int:
+    """Runs until SIGTERM and returns the exit status; `load_package(name, folder)` imports a package."""
+    settings = Settings(**json.loads(settings_json))
+    main_thread = MainThread()
+    end_on_sigterm(main_thread)
+    report = Report(settings.report)
+    sources = SourceLog(settings.folder, report)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # In place of the script's folder, whose modules are none of the app's business.
+    sys.path[0] = settings.folder
+    sys.argv = [settings.target]
+    waitress = load_package("waitress", settings.waitress)
+    kind = MainThreadDeadlines if settings.threads is None else Deadlines
+    deadlines = kind(settings.deadline)
+    deadlines.make_sleep_wake()
+    apps = Apps()
+    failure = import_app(apps, settings)
+    if failure is not None:
+        sources.report(reached_folders(settings.folder))
+        report.send(state="failed", **failure)
+        return 0
+    deadlines.error = deadline_error()
+    do = main_thread.do if settings.threads is None else _at_once
+    server = create_server(waitress, RequestHandler(apps, settings, report, sources, deadlines, do), settings)
+    threading.Thread(target=server.run, name="waitress", daemon=True).start()
+    sources.report()
+    report.send(state="serving")
+    main_thread.serve()
+    return 0
+
+
+def end_on_sigterm(main_thread: MainThread) -> None:
+    """On SIGTERM the main thread leaves `serve`, and the process ends whatever it or another thread is doing."""
+    waiting, asked = os.pipe()
+
+    def on_sigterm(*unused: object) -> None:
+        os.write(asked, b"x")
+        main_thread.stop()
+
+    def end() -> None:
+        os.read(waiting, 1)
+        threading.Event().wait(END_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def import_app(apps: Apps, settings: Settings) -> dict[str, str] | None:
+    """What to report when the app cannot be imported; else None."""
+    try:
+        apps.get(settings.target)
+    except TargetMissing as missing:
+        return {"reason": missing.reason, "text": str(missing)}
+    except BaseException as error:
+        text = traceback_of(error)
+        sys.stderr.write(text)
+        return {"reason": "raised", "text": text}
+    return None
+
+
+def deadline_error() -> type[BaseException]:
+    """The class that the app would import: an SDK's own where there is one."""
+    found: type[BaseException] = importlib.import_module("google.appengine.runtime").DeadlineExceededError
+    assert issubclass(found, BaseException)
+    return found
+
+
+def create_server(waitress: ModuleType, handler: RequestHandler, settings: Settings) -> Any:
+    """Waitress, listening."""
+    threads = settings.threads or SERVING_ON_MAIN_THREAD
+    return waitress.create_server(
+        handler,
+        unix_socket=settings.socket,
+        unix_socket_perms="600",
+        threads=threads,
+        connection_limit=10 * threads + 100,
+        ident=None,
+        # The front decides which of a proxy's headers are to be trusted.
+        clear_untrusted_proxy_headers=False,
+    )
+
+
+def _at_once(work: Callable[[], None]) -> None:
+    work()

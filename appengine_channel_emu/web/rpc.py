@@ -1,0 +1,178 @@
+"""The server API as apps' own client libraries speak it: `remote_api.Request` in, `remote_api.Response` out.
+
+Three doors, one protocol (facts.md 2.3 to 2.5): `/rpc_http`, the SDK API server's port, and `/_ah/remote_api`. What
+fails in the protocol is answered with status 200: clients take any other for a broken bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import falcon
+import yaml
+
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey
+from appengine_channel_emu.broker.limits import check_message
+from appengine_channel_emu.web.errors import BadRequest
+from appengine_channel_emu.web.remote_api_messages import (
+    CreateChannelRequest,
+    CreateChannelResponse,
+    Malformed,
+    Request,
+    Response,
+    SendMessageRequest,
+    parse,
+)
+
+OCTETS = "application/octet-stream"
+
+LARGEST_REQUEST = 1024 * 1024
+"""Bytes of one call's own request: the SDK's limit (facts.md 2.5)."""
+
+APPLICATION_ID = "dev~channel-emu"
+
+CHANNEL_SERVICES = (b"channel", b"xmpp")
+"""Apps call `xmpp` in production and `channel` on the dev server (facts.md 1.0)."""
+
+_NOT_UTF8 = "The client id is not UTF-8, so no channel can have it."
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that reached no service: the code that Go, Java and Python VMs read, and the pickle that others raise.
+
+    No field is read by all (facts.md 2.3). The pickles are protocol 0 and fixed: nothing of a request is in them.
+    """
+
+    code: int
+    pickled: bytes
+
+
+CALL_NOT_FOUND = Failure(
+    1,
+    b"cgoogle.appengine.runtime.apiproxy_errors\nCallNotFoundError\n"
+    b"(S'The Channel API emulator does not serve this call.'\ntR.",
+)
+PARSE_ERROR = Failure(
+    2,
+    b"cgoogle.appengine.runtime.apiproxy_errors\nArgumentError\n"
+    b"(S'The Channel API emulator cannot read this request.'\ntR.",
+)
+REQUEST_TOO_LARGE = Failure(
+    5,
+    b"cgoogle.appengine.runtime.apiproxy_errors\nRequestTooLargeError\n(S'A request has at most 1048576 bytes.'\ntR.",
+)
+
+REFUSALS = {
+    2: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I2\nS'INVALID_CHANNEL_KEY'\ntR.",
+    3: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I3\nS'BAD_MESSAGE'\ntR.",
+    4: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I4\nS'INVALID_CHANNEL_TOKEN_DURATION'\ntR.",
+}
+"""What a refused call is to clients that know the pickle alone, by `ChannelServiceError.code`."""
+
+
+class ServerApi:
+    """The calls that we serve, from bytes to bytes."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._calls: dict[tuple[bytes, bytes], Callable[[bytes], bytes]] = {
+            # Go waits for it at the end of each of its requests (facts.md 2.3).
+            (b"logservice", b"Flush"): lambda request: b"",
+        }
+        for service in CHANNEL_SERVICES:
+            self._calls[service, b"CreateChannel"] = self._create_channel
+            self._calls[service, b"SendChannelMessage"] = self._send_message
+
+    def answer(self, data: bytes) -> bytes:
+        """The encoded `Response` to an encoded `Request`, whatever that holds."""
+        try:
+            request = parse(Request, data)
+            return self._answer_call((request.service_name, request.method), request.request)
+        except Malformed as error:
+            return _failed(PARSE_ERROR, str(error))
+
+    def _answer_call(self, name: tuple[bytes, bytes], request: bytes) -> bytes:
+        call = self._calls.get(name)
+        if call is None:
+            text = f"The emulator serves no call {_readable(b'.'.join(name))}."
+            self._broker.note("call_not_found", text)
+            return _failed(CALL_NOT_FOUND, text)
+        if len(request) > LARGEST_REQUEST and name[0] in CHANNEL_SERVICES:
+            return _failed(REQUEST_TOO_LARGE, f"A request has at most {LARGEST_REQUEST} bytes.")
+        try:
+            return Response(response=call(request)).SerializeToString()  # type: ignore[no-any-return]
+        except ChannelServiceError as error:
+            return _refused(error)
+
+    def _create_channel(self, data: bytes) -> bytes:
+        request = parse(CreateChannelRequest, data)
+        try:
+            client_id = request.application_key.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidChannelKey(_NOT_UTF8) from None
+        minutes = request.duration_minutes if request.HasField("duration_minutes") else None
+        made = self._broker.create_channel(client_id, minutes)
+        return CreateChannelResponse(token=made.token.encode("ascii")).SerializeToString()  # type: ignore[no-any-return]
+
+    def _send_message(self, data: bytes) -> bytes:
+        request = parse(SendMessageRequest, data)
+        try:
+            client_id = request.application_key.decode("utf-8")
+        except UnicodeDecodeError:
+            check_message(request.message)
+            self._broker.note("message_dropped", _NOT_UTF8)
+            return b""
+        self._broker.send_message(client_id, request.message)
+        return b""
+
+
+class RpcHttp:
+    """A door of the server API: `POST` a call, `GET` the app's id; a route's `path` makes no difference."""
+
+    def __init__(self, api: ServerApi) -> None:
+        self._api = api
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, path: str = "") -> None:
+        """Answer one call. Raises `BadRequest` for another content type."""
+        # Another site's page cannot send this type without asking first (behaviour.md 11).
+        if (req.content_type or "").partition(";")[0].strip().lower() != OCTETS:
+            raise BadRequest(f"Send this as {OCTETS}.", "415 Unsupported Media Type")
+        resp.content_type = OCTETS
+        resp.data = self._api.answer(req.bounded_stream.read())
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, path: str = "") -> None:
+        """What a client asks first: flow style YAML, for it looks at the first character (facts.md 2.4)."""
+        identity = {"app_id": APPLICATION_ID, "rtok": req.get_param("rtok") or "0"}
+        resp.content_type = "text/plain; charset=utf-8"
+        resp.text = yaml.safe_dump(identity, default_flow_style=True, width=float("inf"))
+
+
+class RemoteApi(RpcHttp):
+    """`/_ah/remote_api`: the same, for clients that say which version they speak."""
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, path: str = "") -> None:
+        """Answer one call. Raises `BadRequest` without the header."""
+        if req.get_header("X-appcfg-api-version") is None:
+            raise BadRequest("This needs the header X-appcfg-api-version.", "403 Forbidden")
+        super().on_post(req, resp)
+
+
+def _failed(failure: Failure, text: str) -> bytes:
+    response = Response(exception=failure.pickled)
+    response.rpc_error.code = failure.code
+    response.rpc_error.detail = text.encode("utf-8")
+    return response.SerializeToString()  # type: ignore[no-any-return]
+
+
+def _refused(error: ChannelServiceError) -> bytes:
+    response = Response(exception=REFUSALS[error.code])
+    response.application_error.code = error.code
+    response.application_error.detail = str(error).encode("utf-8")
+    return response.SerializeToString()  # type: ignore[no-any-return]
+
+
+def _readable(name: bytes) -> str:
+    return name[:100].decode("utf-8", "backslashreplace").encode("unicode_escape").decode("ascii")

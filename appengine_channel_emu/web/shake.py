@@ -1,0 +1,159 @@
+"""The shake: a message for a tab whose poll cannot leave the browser (design.md, "Many tabs").
+
+A browser opens six connections to one host and port, so with seven tabs some polls wait in the browser. When a
+message comes for such a tab, the browser's parked polls are answered empty: their tabs poll again, behind the one
+that waited.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
+
+GRACE = 0.004
+"""Seconds that a tab between two polls is given before its browser is shaken."""
+
+SHAKE = 0.4
+"""Seconds that one shake lasts at the most."""
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds between the shakes for a tab that does not come; then it is left to its resume window."""
+
+LAPS = 3
+"""How often one shake answers the polls of one tab: by then every poll that the browser held back has had its turn."""
+
+FEWEST_PARKED, MOST_PARKED = 5, 32
+"""A browser that holds polls back has this many parked; with more it is no single browser, but a load test."""
+
+Browser = tuple[str, str, str]
+"""Address, Host and User-Agent: tabs that share them may share connections."""
+
+
+class Shakeable(Protocol):
+    """A parked poll."""
+
+    def shake(self) -> None:
+        """Let it be answered, empty, at once."""
+
+
+class Later(Protocol):
+    """Calls back on another thread."""
+
+    def call(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action`, which must be quick, in `seconds`."""
+
+
+@dataclass(slots=True)
+class _Tabs:
+    """The sockets of one browser."""
+
+    browser: Browser
+    sockets: set[str] = field(default_factory=set)
+    parked: dict[Shakeable, str] = field(default_factory=dict)
+    wanted: set[str] = field(default_factory=set)
+    """Those whose polls are waited for in the shake that is going on."""
+    answered: Counter[str] = field(default_factory=Counter)
+    """How often the shake that is going on has answered each."""
+
+
+class Shaker:
+    """Knows each browser's parked polls. Callable from any thread; what a send costs does not grow with them."""
+
+    def __init__(self, later: Later) -> None:
+        self._later = later
+        self._lock = Lock()
+        self._browsers: dict[Browser, _Tabs] = {}
+        self._of: dict[str, _Tabs] = {}
+        self._hungry: dict[str, int] = {}
+        """The sockets with a message and no poll, and how often the browser was shaken for each."""
+
+    def opened(self, socket_id: str, browser: Browser) -> None:
+        """A socket was opened by a page in `browser`, or polls from there."""
+        with self._lock:
+            self._move(socket_id, browser)
+
+    def closed(self, socket_id: str) -> None:
+        """The socket is no more."""
+        with self._lock:
+            self._hungry.pop(socket_id, None)
+            tabs = self._of.pop(socket_id, None)
+            if tabs is not None:
+                self._leave(socket_id, tabs)
+
+    def arrived(self, socket_id: str, browser: Browser, held: Shakeable) -> bool:
+        """A poll of the socket arrived; whether it is to be answered at once, to let others through."""
+        with self._lock:
+            self._hungry.pop(socket_id, None)
+            tabs = self._move(socket_id, browser)
+            tabs.wanted.discard(socket_id)
+            if tabs.wanted and tabs.answered[socket_id] < LAPS:
+                tabs.answered[socket_id] += 1
+                return True
+            tabs.parked[held] = socket_id
+            return False
+
+    def left(self, socket_id: str, held: Shakeable) -> None:
+        """The poll was answered, or its client has gone."""
+        with self._lock:
+            tabs = self._of.get(socket_id)
+            if tabs is not None:
+                tabs.parked.pop(held, None)
+
+    def unpolled(self, socket_id: str) -> None:
+        """A message was queued for the socket, and no poll of it is here."""
+        with self._lock:
+            tabs = self._of.get(socket_id)
+            if tabs is None or len(tabs.sockets) <= FEWEST_PARKED or socket_id in self._hungry:
+                return
+            self._hungry[socket_id] = 0
+        self._later.call(GRACE, lambda: self._shake(socket_id))
+
+    def _shake(self, socket_id: str) -> None:
+        with self._lock:
+            times, tabs = self._hungry.get(socket_id), self._of.get(socket_id)
+            if times is None or tabs is None:
+                return
+            if times == len(PAUSES):
+                del self._hungry[socket_id]
+                return
+            self._hungry[socket_id] = times + 1
+            parked = []
+            if FEWEST_PARKED <= len(tabs.parked) <= MOST_PARKED:
+                if not tabs.wanted:
+                    tabs.answered.clear()
+                tabs.wanted.add(socket_id)
+                parked = list(tabs.parked)
+                tabs.answered.update(tabs.parked.values())
+                tabs.parked.clear()
+        for held in parked:
+            held.shake()
+        self._later.call(SHAKE, lambda: self._give_up(socket_id))
+        self._later.call(PAUSES[times], lambda: self._shake(socket_id))
+
+    def _give_up(self, socket_id: str) -> None:
+        with self._lock:
+            tabs = self._of.get(socket_id)
+            if tabs is not None:
+                tabs.wanted.discard(socket_id)
+
+    def _move(self, socket_id: str, browser: Browser) -> _Tabs:
+        tabs = self._of.get(socket_id)
+        if tabs is not None and tabs.browser == browser:
+            return tabs
+        if tabs is not None:
+            self._leave(socket_id, tabs)
+        moved = self._browsers.get(browser)
+        if moved is None:
+            moved = self._browsers[browser] = _Tabs(browser)
+        moved.sockets.add(socket_id)
+        self._of[socket_id] = moved
+        return moved
+
+    def _leave(self, socket_id: str, tabs: _Tabs) -> None:
+        tabs.sockets.discard(socket_id)
+        tabs.wanted.discard(socket_id)
+        if not tabs.sockets:
+            self._browsers.pop(tabs.browser, None)

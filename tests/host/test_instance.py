@@ -1,0 +1,368 @@
+"""The app in its instance: imported, broken, mended, crashed, replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from appengine_channel_emu.host.backend import CannotStart
+from tests.host.conftest import visit
+from tests.support import parts
+from tests.support.emulator import RunningEmulator
+from tests.support.parts import ROOT
+
+HELLO = """
+    import os
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello from %d" % os.getpid()]
+"""
+
+WAIT_SECONDS = 15
+
+
+def eventually(ask, wanted, seconds=WAIT_SECONDS):
+    """The first answer for which `wanted` holds."""
+    give_up = time.monotonic() + seconds
+    while not wanted(answer := ask()):
+        assert time.monotonic() < give_up, answer
+        time.sleep(0.02)
+    return answer
+
+
+# What is there at the start
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("nowhere:app", "There is no module 'nowhere'."),
+        ("main.inner:app", "There is no module 'main.inner'."),
+        ("main:nothing", "The module 'main' has no 'nothing'."),
+        ("main:number", "'number' of the module 'main' is not a WSGI application."),
+    ],
+)
+def test_a_target_that_is_not_there(target, text, make_backend):
+    with pytest.raises(CannotStart) as raised:
+        make_backend("number = 1", target=target)
+    assert str(raised.value).startswith(text)
+    assert repr(target) in str(raised.value)
+
+
+def test_the_command_ends_with_status_1_for_it(tmp_path):
+    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "nowhere:app", "--port", "0"]
+    arguments = ["--app-dir", str(tmp_path), "--state-dir", "none"]
+    ended = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "channel-emu: There is no module 'nowhere'." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_module_missing_inside_the_app_is_its_own_failure(make_backend):
+    backend = make_backend("import not_installed")
+    page = visit(backend)
+    assert page.status == 500
+    assert "ModuleNotFoundError: No module named &#x27;not_installed&#x27;" in page.text
+
+
+def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_mended(make_backend, write_app):
+    backend = make_backend("raise ValueError('<script>alert(1)</script>')")
+    page = visit(backend)
+    assert page.status == 500
+    assert "could not be imported" in page.text
+    assert "ValueError: &lt;script&gt;" in page.text
+    assert "<script>" not in page.text
+    assert "wsgi_runner" not in page.text, "the traceback begins with the app's own code"
+    write_app(HELLO)
+    assert eventually(lambda: visit(backend), lambda page: page.status == 200).text.startswith("hello")
+
+
+def test_a_syntax_error_too(make_backend, write_app):
+    backend = make_backend("def app(")
+    assert "SyntaxError" in visit(backend).text
+    write_app(HELLO)
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+
+
+def test_a_missing_module_is_noticed_when_it_is_written(make_backend, write_app):
+    backend = make_backend("from helper import app")
+    assert "No module named" in visit(backend).text
+    write_app(HELLO, "helper.py")
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+
+
+def test_an_app_that_exits_at_import(make_backend):
+    backend = make_backend("import os; os._exit(7)")
+    page = visit(backend)
+    assert page.status == 500
+    assert "exited with status 7 while it was being imported" in page.text
+
+
+def test_sys_exit_at_import_is_a_failure_like_others(make_backend):
+    assert "SystemExit: 3" in visit(make_backend("import sys; sys.exit(3)")).text
+
+
+# While it serves
+
+
+def test_a_crash_costs_one_request(make_backend):
+    backend = make_backend(
+        HELLO.replace("start_response(", "environ['PATH_INFO'] == '/die' and os._exit(1)\n        start_response(", 1)
+    )
+    before = visit(backend).text
+    died = visit(backend, "/die")
+    assert died.status == 502
+    assert "closed the connection without an answer" in died.text
+    after = eventually(lambda: visit(backend), lambda page: page.status == 200).text
+    assert after != before
+
+
+def test_an_app_that_crashes_again_and_again_is_not_started_in_a_hot_loop(make_backend, tmp_path):
+    starts = tmp_path / "starts"
+    backend = make_backend(
+        f"""
+        import os
+        with open({str(starts)!r}, "a") as file:
+            file.write("x")
+
+        def app(environ, start_response):
+            os._exit(1)
+        """
+    )
+    give_up = time.monotonic() + 2.5
+    seen = set()
+    while time.monotonic() < give_up:
+        page = visit(backend)
+        seen.add(page.status)
+        time.sleep(0.01)
+    assert seen == {502, 503}
+    # Pauses of 0, 0.5 and 1 s.
+    assert len(starts.read_text()) <= 4
+    assert "again and again" in eventually(lambda: visit(backend), lambda page: page.status == 503).text
+
+
+def test_edited_source_serves_the_next_request_while_older_ones_end(make_backend, write_app, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    older = f"""
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/slow":
+                open({str(gate)!r}).read()
+            start_response("200 OK", [])
+            return [b"older"]
+    """
+    backend = make_backend(older)
+    assert visit(backend).text == "older"
+    slow = []
+    thread = threading.Thread(target=lambda: slow.append(visit(backend, "/slow")))
+    thread.start()
+    with gate.open("w"):  # opens when the handler has
+        write_app(older.replace('b"older"', 'b"the newer one"'))
+        eventually(lambda: visit(backend), lambda page: page.text == "the newer one")
+        assert not slow
+    thread.join(WAIT_SECONDS)
+    assert slow[0].text == "older"
+
+
+def test_a_module_read_later_is_watched_too(make_backend, write_app):
+    write_app("TEXT = b'1'", "late.py")
+    backend = make_backend(
+        """
+        def app(environ, start_response):
+            import late
+            start_response("200 OK", [])
+            return [late.TEXT]
+        """
+    )
+    assert visit(backend).text == "1"
+    write_app("TEXT = b'two'", "late.py")
+    eventually(lambda: visit(backend), lambda page: page.text == "two")
+
+
+def test_a_socket_outlives_the_edit(tmp_path):
+    app = tmp_path / "main.py"
+    app.write_text("def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'1']\n")
+    with RunningEmulator("main:app", "--app-dir", str(tmp_path), log=tmp_path / "log") as emulator:
+        token = emulator.create_channel("visitor")
+        socket = emulator.get_json(f"/_ah/channel/open?channel={token}")["socket"]
+        app.write_text(app.read_text().replace("'1'", "'22'"))
+        eventually(lambda: emulator.get_json("/"), lambda answer: answer == 22)
+        assert emulator.send("visitor", "after the edit") == 1
+        poll = emulator.get_json(f"/_ah/channel/poll?socket={socket}&after=0&wait=5")
+        assert poll == {"messages": ["after the edit"], "next": 1}
+
+
+# What a handler may do wrong
+
+
+def test_a_handler_that_raises(make_backend, capfd):
+    backend = make_backend(
+        """
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            raise KeyError("a secret of the app's")
+        """
+    )
+    page = visit(backend)
+    assert page.status == 500
+    assert "The app raised KeyError; the emulator&#x27;s log has the traceback." in page.text
+    assert "secret" not in page.text
+    log = eventually(lambda: capfd.readouterr().err, lambda text: "KeyError" in text)
+    assert "main.py" in log
+    assert "wsgi_runner" not in log
+
+
+@pytest.mark.parametrize(
+    ("handler", "text"),
+    [
+        ("return [b'x']", "returned without having called start_response"),
+        ("start_response('200 OK', []); return ['text']", "The body must be bytes, not str."),
+        ("start_response('OK', []); return []", "is not a status such as"),
+        ("start_response(200, []); return []", "is not a status such as"),
+        ("start_response('200 OK', [('a b', 'c')]); return []", "is not a header name"),
+        ("start_response('200 OK', [('A', 1)]); return []", "The value of the header A is not a string"),
+        ("start_response('200 OK', [('A', 'x\\r\\nB: y')]); return []", "The value of the header A is not a string"),
+        ("start_response('200 OK', {'A': 'b'}); return []", "is not a header: a pair of name and value"),
+        ("start_response('200 OK', []); start_response('200 OK', []); return []", "a second time"),
+        ("start_response('200 OK', []); return None", "raised TypeError"),
+    ],
+)
+def test_a_broken_protocol_is_said_in_words(handler, text, make_backend):
+    page = visit(make_backend(f"def app(environ, start_response):\n    {handler}\n"))
+    assert page.status == 500
+    assert text in page.text.replace("&#x27;", "'")
+    assert page.header("B") == []
+
+
+def test_write_and_a_late_start_response_are_the_protocol_too(make_backend):
+    backend = make_backend(
+        """
+        def app(environ, start_response):
+            try:
+                write = start_response("200 OK", [])
+                write(b"begun ")
+                raise ValueError
+            except ValueError:
+                import sys
+                start_response("404 Not Found", [("A", "b")], sys.exc_info())
+            def body():
+                yield b"and ended"
+            return body()
+        """
+    )
+    page = visit(backend)
+    assert (page.status, page.reason, page.text) == (404, "Not Found", "begun and ended")
+    assert page.header("a") == ["b"]
+
+
+def test_an_answer_of_33_mib_is_refused_and_one_of_32_is_not(make_backend):
+    backend = make_backend(
+        """
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return (b"x" * 2**20 for _ in range(int(environ["QUERY_STRING"])))
+        """
+    )
+    page = visit(backend, "/?33")
+    assert page.status == 500
+    assert "larger than 32 MiB" in page.text
+    assert len(visit(backend, "/?32").body) == 32 * 2**20
+
+
+def test_what_the_app_prints_goes_to_standard_error(make_backend, capfd):
+    backend = make_backend(
+        """
+        print("printed at import")
+
+        def app(environ, start_response):
+            print("printed by a handler")
+            environ["wsgi.errors"].write("to wsgi.errors\\n")
+            start_response("200 OK", [])
+            return []
+        """
+    )
+    visit(backend)
+    said = ["", ""]
+
+    def read():
+        captured = capfd.readouterr()
+        said[0] += captured.out
+        said[1] += captured.err
+        return said[1]
+
+    eventually(read, lambda text: all(line in text for line in ("at import", "by a handler", "to wsgi.errors")))
+    assert said[0] == ""
+
+
+# Whose interpreter
+
+
+@pytest.mark.parametrize("minor", range(9, 14))
+def test_another_interpreter_that_has_nothing_of_ours(minor, make_backend):
+    # waitress must be ours there, and nothing else of ours in reach.
+    python = parts.need(lambda: _foreign(minor))
+    backend = make_backend(
+        """
+        import os, sys
+
+        from google.appengine.api import channel
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            packages = os.path.dirname(os.path.dirname(sys.modules["waitress"].__file__))
+            return [repr((sys.version_info[:2], packages in sys.path, channel.MAXIMUM_MESSAGE_LENGTH)).encode()]
+        """,
+        python=str(python),
+    )
+    assert visit(backend).text == f"((3, {minor}), False, 32767)"
+
+
+def _foreign(minor):
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for python in sorted(root.glob(f"versions/3.{minor}.*/bin/python3.{minor}")):
+        return python
+    raise parts.PartMissing(f"no Python 3.{minor} in pyenv: pyenv install 3.{minor}")
+
+
+def test_an_interpreter_that_cannot_be_run(make_backend):
+    page = visit(make_backend(HELLO, python="/no/such/python"))
+    assert page.status == 500
+    assert "exited with status 127" in page.text
+
+
+def test_no_process_can_be_started(make_backend, monkeypatch):
+    backend = make_backend(HELLO, start=False)
+
+    def no_more(*unused, **also_unused):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("subprocess.Popen", no_more)
+        page = visit(backend)
+        assert page.status == 503
+        assert "No process can be started for the app: Resource temporarily unavailable." in page.text
+    assert visit(backend).status == 200
+
+
+def test_the_app_finds_its_folder_and_its_own_environment(make_backend, tmp_path):
+    backend = make_backend(
+        """
+        import json, os, sys
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            seen = [os.getcwd(), sys.path[0], os.environ["GREETING"], environ["GREETING"], environ["SERVER_SOFTWARE"]]
+            return [json.dumps(seen).encode()]
+        """,
+        environ={"GREETING": "hello"},
+    )
+    folder = str(tmp_path / "app")
+    assert visit(backend).text == f'["{folder}", "{folder}", "hello", "hello", "Development/2.0"]'

@@ -1,0 +1,167 @@
+"""Sign-in, from the visitor's side and from the side of another site's page."""
+
+from __future__ import annotations
+
+import re
+import stat
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from appengine_channel_emu.host.login import SignIn, User, login_key, safe_goal, user_environ
+from tests.host.conftest import visit
+
+OWN = "http://localhost:8080"
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture
+def sign_in():
+    return SignIn(b"k" * 32)
+
+
+def post(sign_in, path="/_ah/login", fields=None, **environ):
+    body = urlencode({"email": "ann@example.com", **(fields or {})}).encode()
+    return visit(sign_in, path, "POST", body, FORM, **environ)
+
+
+def cookie(got):
+    """What the browser sends from then on."""
+    [line] = got.header("Set-Cookie")
+    return line.partition(";")[0]
+
+
+def who(sign_in, cookie, **environ):
+    return sign_in.user({"HTTP_COOKIE": cookie, "HTTP_HOST": "localhost:8080", **environ})
+
+
+def test_signing_in_and_out(sign_in):
+    got = post(sign_in, fields={"admin": "true", "continue": "/game?id=1"}, HTTP_ORIGIN=OWN)
+    assert (got.status, got.header("Location")) == (302, ["/game?id=1"])
+    assert re.search(r"; Path=/; HttpOnly; SameSite=Lax$", got.header("Set-Cookie")[0])
+    assert who(sign_in, cookie(got)) == User("ann@example.com", admin=True)
+    page = visit(sign_in, "/_ah/login", HTTP_COOKIE=cookie(got))
+    assert "You are signed in as ann@example.com." in page.text
+    for out in (visit(sign_in, "/_ah/logout?continue=/bye"), visit(sign_in, "/_ah/login?action=Logout&continue=/bye")):
+        assert (out.status, out.header("Location")) == (302, ["/bye"])
+        assert who(sign_in, cookie(out)) is None
+        assert out.header("Set-Cookie")[0].endswith("Max-Age=0")
+
+
+def test_without_the_tick_nobody_is_an_administrator(sign_in):
+    assert who(sign_in, cookie(post(sign_in))) == User("ann@example.com", admin=False)
+
+
+@pytest.mark.parametrize(
+    "email", ["", "ann", "@", "a@b\r\nSet-Cookie: x=y", "é@example.com", "a@" + "b" * 300, "<a>@b"]
+)
+def test_what_is_no_address_is_asked_for_again(sign_in, email):
+    got = post(sign_in, fields={"email": email, "continue": "/next"})
+    assert got.status == 400
+    assert not got.header("Set-Cookie")
+    assert "Give an e-mail address" in got.text
+    assert 'value="/next"' in got.text
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [
+        "//evil.example", "///evil.example", "/\\evil.example", "\\/evil.example", "http://evil.example/", "evil", "",
+        "javascript:alert(1)", "/\t/evil.example", "/a\r\nSet-Cookie: a=b", "/a b", " //evil.example", "/\x00", "/a\\b",
+    ],
+)  # fmt: skip
+def test_only_a_path_of_this_server_is_gone_to(sign_in, goal):
+    assert safe_goal(goal) == "/"
+    assert post(sign_in, fields={"continue": goal}).header("Location") == ["/"]
+    assert visit(sign_in, "/_ah/logout?continue=" + quote(goal)).header("Location") == ["/"]
+
+
+@pytest.mark.parametrize("goal", ["/", "/a", "/a/b?c=d&e=f#g", "/a//b", "/%C3%A9", "/?continue=http://x.y/"])
+def test_other_paths_stay_as_they_are(goal):
+    assert safe_goal(goal) == goal
+
+
+def test_a_goal_in_the_page_is_text(sign_in):
+    page = visit(sign_in, "/_ah/login?continue=" + quote('/"><script>alert(1)</script>')).text
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"HTTP_ORIGIN": "http://evil.example"},
+        {"HTTP_ORIGIN": "null"},
+        {"HTTP_ORIGIN": "http://localhost:8081"},
+        {"HTTP_SEC_FETCH_SITE": "cross-site"},
+        {"HTTP_SEC_FETCH_SITE": "same-site"},
+        {"HTTP_REFERER": "http://evil.example/page"},
+    ],
+)
+def test_another_sites_page_can_sign_nobody_in_or_out(sign_in, fields):
+    for path in ("/_ah/login", "/_ah/logout"):
+        got = post(sign_in, path, **fields)
+        assert got.status == 403
+        assert not got.header("Set-Cookie")
+
+
+def test_a_link_on_another_site_signs_nobody_out(sign_in):
+    got = visit(sign_in, "/_ah/logout?continue=/", HTTP_SEC_FETCH_SITE="cross-site")
+    assert got.status == 200
+    assert not got.header("Set-Cookie")
+    assert "Sign out" in got.text
+
+
+def test_a_get_signs_nobody_in(sign_in):
+    got = visit(sign_in, "/_ah/login?email=ann@example.com&admin=true&action=Login")
+    assert got.status == 200
+    assert not got.header("Set-Cookie")
+
+
+def test_the_page_cannot_be_framed(sign_in):
+    assert visit(sign_in, "/_ah/login").header("X-Frame-Options") == ["DENY"]
+
+
+def test_a_cookie_that_was_tampered_with_is_nobodys(sign_in):
+    real = cookie(post(sign_in))
+    name, _, value = real.partition("=")
+    payload, _, signature = value.partition(".")
+    admin = cookie(post(sign_in, fields={"admin": "true"})).partition("=")[2].partition(".")[0]
+    for forged in (f"{admin}.{signature}", f"{payload}.", payload, ".", "", f"{payload}.é", f"x{value}", "\x00", '"'):
+        assert who(sign_in, f"{name}={forged}") is None
+    assert who(SignIn(b"another"), real) is None
+
+
+def test_emulators_on_other_ports_keep_their_own_visitors(sign_in):
+    real = cookie(post(sign_in))
+    assert "_8080=" in real
+    assert who(sign_in, real, HTTP_HOST="localhost:8081") is None
+
+
+@pytest.mark.parametrize("length", ["99999999", "-1", "x"])
+def test_a_huge_form_is_not_read(sign_in, length):
+    got = visit(sign_in, "/_ah/login", "POST", CONTENT_LENGTH=length)
+    assert got.status == 413
+
+
+def test_other_methods(sign_in):
+    assert visit(sign_in, "/_ah/login", "DELETE").status == 405
+
+
+def test_the_environ_of_a_visitor():
+    environ = user_environ(User("ann@gmail.com", admin=True))
+    assert environ["USER_EMAIL"] == "ann@gmail.com"
+    assert environ["USER_NICKNAME"] == "ann"
+    assert re.fullmatch(r"1\d{20}", environ["USER_ID"])
+    assert environ["USER_IS_ADMIN"] == "1"
+    assert User("Ann@Gmail.com").user_id == environ["USER_ID"]
+    nobody = user_environ(None)
+    assert (nobody["USER_EMAIL"], nobody["USER_ID"], nobody["USER_IS_ADMIN"]) == ("", "", "0")
+
+
+def test_the_key_outlives_the_run_and_is_private(tmp_path):
+    key = login_key(tmp_path / "state")
+    assert login_key(tmp_path / "state") == key
+    assert stat.S_IMODE((tmp_path / "state" / "login.key").stat().st_mode) == 0o600
+    assert login_key(None) != login_key(None)
+    (tmp_path / "state" / "login.key").write_bytes(b"")
+    assert len(login_key(tmp_path / "state")) == 32

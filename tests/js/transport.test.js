@@ -1,0 +1,177 @@
+'use strict';
+// The transports: which one is in use, and that each is as good as the others.
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { Page, FakeMessageChannel, calls, settle, OPENED } = require('./page.js');
+
+const ORIGIN = 'http://localhost:8080';
+const JSAPI = `${ORIGIN}/_ah/channel/jsapi`;
+
+function pageWith(transport, options = {}) {
+  return new Page({ globals: { MessageChannel: FakeMessageChannel }, src: transport ? `${JSAPI}?transport=${transport}` : JSAPI, ...options });
+}
+
+/** Answers through the frame, whose ports take their time. */
+async function answer(page, ...reply) {
+  await page.request.answer(...reply);
+  for (let turn = 0; turn < 4; turn++) await settle();
+}
+
+test('the script\'s address names the transport, and Socket.TRANSPORT overrides it', () => {
+  assert.equal(new Page({ src: `${JSAPI}?v=1&transport=short#x` }).appengine.Socket.TRANSPORT, 'short');
+  assert.equal(new Page({ src: `${JSAPI}?transport=iframe` }).appengine.Socket.TRANSPORT, 'iframe');
+  assert.equal(new Page({ src: JSAPI }).appengine.Socket.TRANSPORT, undefined);
+  const before = 'var goog = {appengine: {Socket: {TRANSPORT: "xhr"}}};';
+  assert.equal(new Page({ src: `${JSAPI}?transport=iframe`, before }).appengine.Socket.TRANSPORT, 'xhr');
+});
+
+test('iframe: opens, polls and hands on messages, and leaves nothing behind', async () => {
+  const page = pageWith('iframe');
+  const socket = page.open();
+  await page.loadFrame();
+  assert.deepEqual([page.request.kind, page.request.path], ['frame xhr', 'open']);
+  await answer(page, 200, { ...OPENED, alias: 'c1.localhost:8080' });
+  assert.deepEqual([page.request.kind, page.request.query], ['frame fetch', { socket: 'S1', after: '0', wait: '25' }]);
+  await answer(page, 200, { messages: ['a', 'b'], next: 2 });
+  await answer(page, 200, { messages: ['c'], next: 3 });
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b', 'onmessage c']);
+  assert.equal(page.document.documentElement.children.length, 2); // The body, and the frame beside it.
+  socket.close();
+  assert.equal(page.document.documentElement.children.length, 1);
+  assert.deepEqual(page.beacons, ['/_ah/channel/close?socket=S1']);
+});
+
+test('iframe: a refusal keeps its text', async () => {
+  const page = pageWith('iframe');
+  const socket = page.open();
+  await page.loadFrame();
+  await answer(page, 401, 'Invalid+token.', 'Invalid+token.');
+  assert.deepEqual(calls(socket), ['onerror 401 Invalid+token.', 'onclose']);
+  assert.equal(page.document.documentElement.children.length, 1);
+});
+
+test('iframe: what the page posts goes to the emulator\'s origin alone', async () => {
+  for (const [origin, src] of [[ORIGIN, JSAPI], ['http://front:1', JSAPI], ['null', JSAPI], ['https://page', JSAPI]]) {
+    const page = pageWith(null, { src: `${src}?transport=iframe`, origin: origin === 'null' ? 'about://' : origin });
+    page.open();
+    const { message } = await page.loadFrame();
+    assert.equal(message.origin, ORIGIN);
+    assert.equal(message.data, ''); // The token goes through the port.
+  }
+});
+
+test('iframe: an answer lost, a frame that does not load, and one that falls silent', async () => {
+  const page = pageWith('iframe');
+  const socket = page.open();
+  await page.loadFrame(false);
+  await page.advance(1001); // An error page.
+  await page.loadFrame();
+  await answer(page, 200, OPENED);
+  await page.request.cut();
+  for (let turn = 0; turn < 4; turn++) await settle();
+  assert.deepEqual([page.request.kind, page.request.query.wait], ['frame xhr', '0']);
+  await answer(page, 200, { messages: ['a'], next: 1 });
+  await page.advance(35001); // Silent for longer than the wait and 10 s.
+  await page.loadFrame();
+  const retry = page.waiting[page.waiting.length - 1];
+  assert.deepEqual(retry.query, { socket: 'S1', after: '1', wait: '0' });
+  await retry.answer(200, { messages: ['b'], next: 2 });
+  for (let turn = 0; turn < 4; turn++) await settle();
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
+});
+
+test('iframe without MessageChannel: XMLHttpRequest serves', async () => {
+  const page = pageWith('iframe', { globals: {} });
+  page.open();
+  assert.equal(page.request.kind, 'xhr');
+});
+
+test('the frame asks for nothing but open and poll, and only for the page around it', async () => {
+  const page = pageWith('iframe');
+  page.open();
+  const { message: { ports: [port] }, listeners: [listen] } = await page.loadFrame();
+  for (const path of ['/_emu/events', '../../_emu/events', 'close?socket=S1', 'open', 'poll?socket=S1#x', 'open?x=/../..', 'http://c1.localhost/poll?',
+    'poll?socket=S1\n', '//evil/poll?socket=S1', 'receive?key=x']) {
+    port.onmessage({ data: [9, path] });
+  }
+  assert.deepEqual(page.waiting.map((request) => request.path), ['open']);
+  let heard = false;
+  listen({ source: {}, data: '', ports: [{ postMessage() { heard = true; } }] }); // Another window.
+  listen({ source: page.window, data: '', ports: [] });
+  assert.equal(heard, false);
+});
+
+test('by itself: an iframe where the page may not ask, and it stays', async () => {
+  const page = pageWith(null);
+  const socket = page.open();
+  for (let attempt = 0; attempt < 3; attempt++) {
+    assert.equal(page.request.kind, 'xhr');
+    await page.request.cut(); // Content-Security-Policy: connect-src
+    if (!page.waiting.length) await page.advance(200);
+  }
+  await page.advance(400);
+  await page.loadFrame();
+  await answer(page, 200, OPENED);
+  await answer(page, 200, { messages: ['a'], next: 1 });
+  assert.equal(page.request.kind, 'frame fetch');
+  await page.request.cut();
+  for (let turn = 0; turn < 4; turn++) await settle();
+  assert.equal(page.request.kind, 'frame xhr');
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
+});
+
+test('short: polls that do not wait, every POLLING_TIMEOUT_MS', async () => {
+  for (const [set, pause] of [[undefined, 500], [100, 100], [20000, 3000], [1, 50], ['x', 500]]) {
+    const page = pageWith('short');
+    if (set !== undefined) page.appengine.Socket.POLLING_TIMEOUT_MS = set;
+    const socket = await page.connected();
+    await page.request.answer(200, { messages: [], next: 0 });
+    assert.deepEqual(page.waiting, []);
+    await page.advance(pause - 1);
+    assert.deepEqual(page.waiting, []);
+    await page.advance(1);
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0' });
+    await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
+    assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
+  }
+});
+
+test('by itself: short polls where long ones are cut, and long ones again where they work again', async () => {
+  const page = pageWith(null, { globals: {} });
+  const socket = await page.connected();
+  for (let turn = 0; turn < 30; turn++) {
+    while (!page.waiting.length) await page.advance(10);
+    if (page.request.query.wait !== '0') await page.request.cut();
+    else await page.request.answer(200, { messages: [], next: 0 });
+  }
+  const start = page.clock.now;
+  while (!page.waiting.length) await page.advance(10);
+  await page.request.answer(200, { messages: ['a'], next: 1 });
+  await page.advance(490);
+  assert.ok(page.clock.now - start <= 1010); // Half a second, whatever failed before.
+  for (let turn = 0; turn < 40 && !(page.waiting.length && page.request.query.wait !== '0'); turn++) {
+    if (page.waiting.length) await page.request.answer(200, { messages: [], next: 1 });
+    await page.advance(500);
+  }
+  await page.request.answer(200, { messages: ['b'], next: 2 });
+  assert.equal(page.request.query.wait, '25');
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
+});
+
+test('a shaken poll is followed by the next at once, however often', async () => {
+  const page = new Page();
+  await page.connected();
+  for (let turn = 0; turn < 300; turn++) await page.request.answer(200, { messages: [], next: 0, shaken: true });
+  assert.equal(page.clock.now, 1000);
+});
+
+test('open() is tried again under the same name, and each open() has its own', async () => {
+  const page = new Page();
+  page.open();
+  const name = page.request.query.attempt;
+  await page.request.cut();
+  assert.equal(page.request.query.attempt, name);
+  page.open();
+  assert.notEqual(page.waiting[1].query.attempt, name);
+});

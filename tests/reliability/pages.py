@@ -1,0 +1,123 @@
+"""Pages by the thousand that lose their connections, repeat themselves, and break off in the middle."""
+
+from __future__ import annotations
+
+import json
+import random
+import select
+import socket
+from collections import deque
+
+TROUBLES = ["lost answer", "cut request", "repeated request", "vanished in the wait"]
+
+
+class Page:
+    """One page; `expected` holds what it is yet to receive, in order."""
+
+    def __init__(self, client_id: str, socket_id: str) -> None:
+        self.client_id = client_id
+        self.socket_id = socket_id
+        self.after = 0
+        self.expected: deque[str] = deque()
+        self.sock: socket.socket | None = None
+        self.buffer = b""
+
+    def request(self) -> bytes:
+        """Its next poll."""
+        return b"GET /_ah/channel/poll?socket=%b&after=%d&wait=20 HTTP/1.1\r\nHost: localhost\r\n\r\n" % (
+            self.socket_id.encode(),
+            self.after,
+        )
+
+
+class Crowd:
+    """All pages on one epoll, with seeded trouble at a given rate."""
+
+    def __init__(self, port: int, seed: int, trouble: float) -> None:
+        self.port = port
+        self.trouble = trouble
+        self.met: dict[str, int] = dict.fromkeys(TROUBLES, 0)
+        self.delivered = 0
+        self._chance = random.Random(seed)
+        self._epoll = select.epoll()
+        self._by_descriptor: dict[int, Page] = {}
+        self.pages: list[Page] = []
+
+    def add(self, page: Page) -> None:
+        """A page that has just opened its socket."""
+        self.pages.append(page)
+        self.connect(page)
+
+    def connect(self, page: Page) -> None:
+        """Give `page` a fresh connection, with a poll under way on it."""
+        self.disconnect(page)
+        page.sock = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        page.buffer = b""
+        self._by_descriptor[page.sock.fileno()] = page
+        self._epoll.register(page.sock, select.EPOLLIN)
+        page.sock.sendall(page.request())
+
+    def disconnect(self, page: Page) -> None:
+        """Close the page's connection without a word."""
+        if page.sock is not None:
+            del self._by_descriptor[page.sock.fileno()]
+            page.sock.close()
+            page.sock = None
+
+    def turn(self, seconds: float) -> None:
+        """Take what arrives within `seconds`, and make trouble."""
+        for descriptor, _ in self._epoll.poll(seconds):
+            page = self._by_descriptor.get(descriptor)
+            if page is not None:
+                self._receive(page)
+
+    def make_trouble(self) -> None:
+        """One page breaks something."""
+        page = self._chance.choice(self.pages)
+        kind = self._chance.choice(TROUBLES[1:])
+        self.met[kind] += 1
+        if kind == "cut request":
+            half = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+            half.sendall(page.request()[: self._chance.randint(1, 60)])
+            half.close()
+        elif kind == "repeated request":
+            other = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+            other.sendall(page.request())
+            other.close()
+        else:
+            self.connect(page)
+
+    def _receive(self, page: Page) -> None:
+        assert page.sock is not None
+        if self._chance.random() < self.trouble:
+            self.met["lost answer"] += 1
+            self.connect(page)
+            return
+        data = page.sock.recv(262_144)
+        if not data:
+            # The server ended the connection after an answer, or is going away.
+            self.connect(page)
+            return
+        page.buffer += data
+        head, separator, body = page.buffer.partition(b"\r\n\r\n")
+        if not separator:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(body) < length:
+            return
+        page.buffer = body[length:]
+        assert head.startswith(b"HTTP/1.1 200 "), (page.client_id, head)
+        self._take(page, json.loads(body[:length]))
+        page.sock.sendall(page.request())
+
+    def _take(self, page: Page, answer: dict[str, object]) -> None:
+        messages, after = answer["messages"], answer["next"]
+        assert isinstance(messages, list)
+        assert isinstance(after, int)
+        first = after - len(messages) + 1
+        assert not messages or first <= page.after + 1, f"{page.client_id}: a gap before {first}"
+        for text in messages[max(0, page.after + 1 - first) :]:
+            assert page.expected, f"{page.client_id}: {text} came twice"
+            assert text == page.expected.popleft(), f"{page.client_id}: out of order at {text}"
+            self.delivered += 1
+        page.after = max(page.after, after)

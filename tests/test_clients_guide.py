@@ -1,0 +1,113 @@
+"""The examples of docs/clients.md, each run under `channel-emu exec` by the tool of its language."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.support import parts
+from tests.support.parts import ROOT
+
+GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.S | re.M)
+EXEC = [sys.executable, "-m", "appengine_channel_emu", "exec", "--"]
+
+
+def examples(language):
+    return [code for kind, code in BLOCKS if kind == language]
+
+
+def tool(name, language):
+    """One that need not be there: no test of ours but its example's asks for it."""
+    found = shutil.which(name)
+    if not found:
+        pytest.skip(f"no {name} here to run the {language} example with")
+    return found
+
+
+def run(*command, cwd):
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [*EXEC, *map(str, command)]
+    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write(folder, name, code):
+    path = folder / name
+    path.write_text(code, "utf-8")
+    return path
+
+
+def test_no_language_is_left_out():
+    assert {kind for kind, _ in BLOCKS} == {"python3", "python2", "go", "java", "php", "javascript", "sh"}
+
+
+@pytest.mark.parametrize("number", range(len(examples("python3"))))
+def test_python_3(tmp_path, number):
+    run(sys.executable, write(tmp_path, "example.py", examples("python3")[number]), cwd=tmp_path)
+
+
+def test_python_2(tmp_path):
+    [code] = examples("python2")
+    printed = run(parts.need(parts.python27), write(tmp_path, "example.py", code), cwd=tmp_path)
+    assert "refused: Message must be no longer than 32767 chars\n" in printed
+    assert "for the page: " in printed
+
+
+def test_go(tmp_path):
+    go, library = parts.need(parts.go_appengine)
+    [code] = examples("go")
+    write(tmp_path, "main.go", code)
+    cache = str(parts.cache().absolute() / "go")
+    environ = {"GO111MODULE": "off", "GOPATH": str(library), "GOFLAGS": "", "CGO_ENABLED": "0", "GOCACHE": cache}
+    subprocess.run([go, "build", "-o", "app", "."], cwd=tmp_path, env=os.environ | environ, check=True, timeout=600)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen([*EXEC, tmp_path / "app"], env=os.environ | {"PORT": port, "PYTHONPATH": str(ROOT)})
+    try:
+        http = urllib3.PoolManager(retries=urllib3.Retry(connect=60, backoff_factor=0.05, backoff_max=0.2))
+        answer = http.request("GET", f"http://127.0.0.1:{port}/", timeout=20.0)
+        assert answer.status == 200, answer.data
+        assert answer.data.startswith(b"for the page: ")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "file"),
+    [("java", "java", "Example.java"), ("php", "php", "example.php"), ("node", "javascript", "example.js")],
+)
+def test_languages_without_a_library_of_ours(tmp_path, name, language, file):
+    [code] = examples(language)
+    program = tool(name, language)
+    if name == "java" and not shutil.which("javac"):
+        pytest.skip("a Java without its compiler cannot run a source file")
+    assert "for the page: " in run(program, write(tmp_path, file, code), cwd=tmp_path)
+
+
+def test_curl(tmp_path):
+    tool("curl", "curl")
+    printed = run("sh", "-eu", write(tmp_path, "example.sh", examples("sh")[0]), cwd=tmp_path)
+    assert '"token": ' in printed
+    assert '"reasons": {"ann": ' in printed
+
+
+def test_the_verbs_by_hand(tmp_path):
+    emu = write(tmp_path, "channel-emu", f'#!/bin/sh\nexec "{sys.executable}" -m appengine_channel_emu "$@"\n')
+    emu.chmod(0o755)
+    send, tail = [line.partition("#")[0].strip() for line in examples("sh")[1].splitlines()]
+    script = f"{tail} --count 1 >got 2>open & until grep -q open open; do sleep 0.05; done; {send}; wait; cat got"
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    assert run("env", f"PATH={path}", "sh", "-eu", "-c", script, cwd=Path(tmp_path)) == (
+        'delivered to 1 socket\n{"score": "1:0"}\n'
+    )

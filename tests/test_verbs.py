@@ -1,0 +1,212 @@
+"""`exec`, `env`, `shim`, `send` and `tail`, as a shell runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.testing import ChannelClient, EmulatorAway
+from tests.support.emulator import RunningEmulator
+from tests.support.parts import ROOT
+
+EXAMPLE = Path(__file__).with_name("example_project")
+EMU = [sys.executable, "-m", "appengine_channel_emu"]
+NOBODY = "127.0.0.1:9"
+
+
+def environment(**more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHANNEL_EMU", "API_"))}
+    return kept | {"PYTHONPATH": str(ROOT)} | more
+
+
+def start(*arguments, **options):
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*EMU, *arguments], **pipes | {"env": environment()} | options)
+
+
+def run(*arguments, stdin=None, **options):
+    options = {"env": environment(), "capture_output": True, "timeout": 60, "check": False} | options
+    done = subprocess.run([*EMU, *arguments], input=stdin if stdin is not None else b"", **options)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.fixture
+def emulator():
+    service = Service(Settings(port=0, state_dir="none"), lambda address: None)
+    service.start()
+    yield service
+    service.stop()
+
+
+class TestExec:
+    def test_the_example_project_passes(self):
+        code, out, err = run("exec", "--", sys.executable, "-m", "pytest", "-q", cwd=EXAMPLE)
+        assert code == 0, out + err
+        assert "1 passed" in out
+
+    def test_its_failure_is_ours(self):
+        env = environment(EXPECTED_SCORE="0:1")
+        code, out, _ = run("exec", "--", sys.executable, "-m", "pytest", "-q", cwd=EXAMPLE, env=env)
+        assert code == 1
+        assert "1 failed" in out
+
+    def test_the_variables(self, tmp_path):
+        env = environment(PYTHONPATH=f"{ROOT}{os.pathsep}/mine")
+        (tmp_path / "channel-emu.yaml").write_text("port: 8080\nstate-dir: state\n")
+        code, out, err = run("exec", "--", "env", cwd=tmp_path, env=env)
+        assert code == 0, err
+        variables = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        host, port = variables["CHANNEL_EMULATOR_HOST"].split(":")
+        assert (variables["API_HOST"], variables["API_PORT"]) == (host, port)
+        assert host == "127.0.0.1"
+        assert port != "8080"
+        assert variables["RUN_WITH_DEVAPPSERVER"] == "1"
+        paths = variables["PYTHONPATH"].split(os.pathsep)
+        assert Path(paths[0], "channel_emu_shim.py").is_file()
+        assert paths[1:] == [str(ROOT), "/mine"]
+        assert not (tmp_path / "state").exists()
+
+    @pytest.mark.parametrize(
+        ("command", "code"),
+        [(["true"], 0), (["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137), (["sh", "-c", "kill $$"], 143)],
+    )
+    def test_the_exit_status_is_the_commands(self, command, code):
+        assert run("exec", "--", *command)[0] == code
+
+    def test_a_command_that_is_not_there(self):
+        code, out, err = run("exec", "--", "no-such-command")
+        assert (code, out) == (127, "")
+        assert "there is no command 'no-such-command'" in err
+        assert "Traceback" not in err
+
+    def test_a_command_that_cannot_be_run(self, tmp_path):
+        (tmp_path / "data").write_text("x")
+        code, _, err = run("exec", "--", str(tmp_path / "data"))
+        assert code == 126
+        assert "cannot run" in err
+
+    @pytest.mark.parametrize("arguments", [["pytest"], [], ["--"], ["main:app", "--", "true"]])
+    def test_without_a_command_it_says_how(self, arguments):
+        code, _, err = run("exec", *arguments)
+        assert code == 2
+        assert "channel-emu exec -- pytest" in err
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_signals_are_forwarded_and_the_command_decides(self, number):
+        name = signal.Signals(number).name.removeprefix("SIG")
+        script = f"trap 'echo got it; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
+        process = start("exec", "--", "sh", "-c", script, start_new_session=True)
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out) == (5, "got it\n"), err
+
+
+class TestSendAndTail:
+    def test_env_of_a_running_emulator_works_in_a_shell(self, emulator):
+        code, out, err = run("env", "--emulator", emulator.address)
+        assert code == 0, err
+        script = (
+            out + f'"{sys.executable}" -c "import google.appengine.api.channel as c; print(c.create_channel(\'x\'))"'
+        )
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script], env=environment(), capture_output=True, text=True, check=True
+        )
+        assert emulator.broker.connect(done.stdout.strip())
+
+    def test_send_says_how_many_or_why_none(self, emulator):
+        where = ("--emulator", emulator.address)
+        assert run("send", "bob", "x", *where)[:2] == (
+            1,
+            "delivered to no socket: No channel was created for this client id.\n",
+        )
+        token = emulator.broker.create_channel("bob").token
+        with ChannelClient(emulator.url, token) as client:
+            assert run("send", "bob", "argument", *where)[:2] == (0, "delivered to 1 socket\n")
+            assert run("send", "bob", *where, stdin=b"two\nlines\n")[0] == 0
+            assert run("send", token, *where, stdin="é\xff".encode("latin-1"))[0] == 0
+            assert [client.receive() for _ in range(3)] == ["argument", "two\nlines", "��"]
+        code, _, err = run("send", "bob", "", *where)
+        assert code == 1
+        assert "A message has 1 to 32767 bytes" in err
+
+    def test_tail_prints_messages_and_the_reason_of_the_end(self, emulator):
+        token = emulator.broker.create_channel("bob").token
+        process = start("tail", token, "--json", "--emulator", emulator.address)
+        assert process.stderr.readline() == "channel-emu tail: open\n"
+        emulator.broker.send_message("bob", "a\n☃")
+        assert json.loads(process.stdout.readline()) == "a\n☃"
+        [socket] = emulator.broker._sockets.channel("bob").sockets
+        emulator.broker.close(socket)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert "410 Socket+gone." in err
+
+    def test_tail_survives_a_restart_of_the_emulator(self, tmp_path):
+        with RunningEmulator(log=tmp_path / "log", state_dir=tmp_path / "state") as emulator:
+            where = ("--emulator", emulator.url.removeprefix("http://"))
+            process = start("tail", "--client-id", "bob", "--count", "2", *where)
+            assert process.stderr.readline() == "channel-emu tail: open\n"
+            assert emulator.send("bob", "before") == 1
+            assert process.stdout.readline() == "before\n"
+            emulator.stop()
+            emulator.start()
+            assert emulator.send("bob", "after") == 1
+            out, err = process.communicate(timeout=20)
+            assert (process.returncode, out, err) == (0, "after\n", "")
+
+    def test_tail_of_a_bad_token(self, emulator):
+        code, out, err = run("tail", "not-a-token", "--emulator", emulator.address)
+        assert (code, out) == (1, "")
+        assert "401 Invalid+token." in err
+
+    @pytest.mark.parametrize("verb", [["send", "a", "b"], ["tail", "x"], ["tail", "--client-id", "x"], ["env"]])
+    def test_nobody_there_is_said_soon_and_with_the_address(self, verb):
+        began = time.monotonic()
+        code, out, err = run(*verb, env=environment(CHANNEL_EMULATOR_HOST=NOBODY))
+        assert (code, out) == (1, "")
+        assert NOBODY in err
+        assert "Traceback" not in err
+        assert time.monotonic() - began < 5
+
+    @pytest.mark.parametrize("address", ["localhost", "http://x:1/y", "x:99999", "ftp://x:1"])
+    def test_an_address_that_is_none(self, address):
+        code, _, err = run("send", "a", "b", "--emulator", address)
+        assert code == 2
+        assert "is not HOST:PORT" in err
+
+    def test_shim(self):
+        code, out, _ = run("shim", "--path")
+        assert code == 0
+        assert Path(out.strip(), "sitecustomize.py").is_file()
+        assert run("shim")[0] == 2
+
+
+class TestClientOverHttp:
+    def test_it_stays_present_between_calls(self, emulator):
+        token = emulator.broker.create_channel("bob").token
+        with ChannelClient(emulator.url, token) as client:
+            assert client.messages == []
+            [socket] = emulator.broker._sockets.channel("bob").sockets.values()
+            give_up = time.monotonic() + 5
+            while socket.poll is None and time.monotonic() < give_up:
+                threading.Event().wait(0.01)
+            assert socket.poll is not None, "no poll is parked"
+            for number in range(5):
+                emulator.broker.send_message("bob", str(number))
+            assert client.messages == ["0", "1", "2", "3", "4"]
+        assert client.closed
+
+    def test_nobody_there(self):
+        with pytest.raises(EmulatorAway, match=NOBODY):
+            ChannelClient(f"http://{NOBODY}", "token").open()
