@@ -8,7 +8,7 @@ from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.control import Control
 from appengine_channel_emu.broker.delivery import Delivery, fitting
-from appengine_channel_emu.broker.errors import Replaced, SocketGone
+from appengine_channel_emu.broker.errors import Replaced, SocketGone, refusal_on_request
 from appengine_channel_emu.broker.events import EventLog
 from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
@@ -25,6 +25,7 @@ from appengine_channel_emu.broker.state import Changes, State
 from appengine_channel_emu.broker.token import new_key, random_id
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
+from appengine_channel_emu.faults import CHANNEL_ERRORS, Faults
 
 
 class Broker:
@@ -47,6 +48,7 @@ class Broker:
         self.events = EventLog()
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
+        self.faults = Faults(self.note)
         self._unsaved = Unsaved(keep_changes, self._turn)
         self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
         window = self.options.resume_window
@@ -65,6 +67,7 @@ class Broker:
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
         """A token for `client_id`. Raises `InvalidChannelKey` or `InvalidChannelTokenDuration`."""
+        self._meets_fault("create", client_id)
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
         with self._turn:
@@ -80,6 +83,8 @@ class Broker:
         It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
         """
         text, mended = check_message(message)
+        if self.faults and self._meets_fault("send", self.client_id_of(client_id)):
+            return Sent(0, "A fault on request.")
         with self._turn:
             client_id = self._tokens.client_id_of(client_id)
             if mended:
@@ -188,6 +193,12 @@ class Broker:
         with self._turn:
             return self._tokens.client_id_of(token)
 
+    def client_id_of_socket(self, socket_id: str) -> str | None:
+        """Whose socket it is, if there is one."""
+        with self._turn:
+            socket = self._sockets.get(socket_id)
+            return socket.channel.client_id if socket else None
+
     # Presence, time, and what is kept
 
     def presence_done(self, client_id: str, connected: bool, status: int | None, trouble: str = "") -> None:
@@ -230,6 +241,14 @@ class Broker:
         """Record an event of the layers around the broker."""
         with self._turn:
             self._turn.event(kind, text, client_id=client_id)
+
+    def _meets_fault(self, stage: str, client_id: str) -> bool:
+        """Refuse the call if a fault says so; whether it is to be lost."""
+        actions = ("error", "drop") if stage == "send" else ("error",)
+        fault = self.faults.pick(stage, lambda: client_id, actions)
+        if fault is not None and fault.action == "error":
+            raise refusal_on_request(fault.error, CHANNEL_ERRORS[fault.error])
+        return fault is not None
 
     # Inside a turn
 

@@ -50,6 +50,13 @@ class InvalidChannelTokenDuration(ChannelServiceError):
     name = "INVALID_CHANNEL_TOKEN_DURATION"
 
 
+def refusal_on_request(name: str, code: int) -> ChannelServiceError:
+    """The Channel API's error of that name and code, for a fault."""
+    error = ChannelServiceError("A fault on request.")
+    error.code, error.name = code, name
+    return error
+
+
 class TokenError(EmulatorError):
     """A token that opens nothing; `text` is what pages compare with, to the letter."""
 

@@ -62,6 +62,8 @@ class Service:
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self.broker = self._make_broker()
+        for fault in settings.fault:
+            self.broker.faults.add(fault)
         self._later = LaterThread()
         about = About(settings=described(settings), is_ready=lambda: self._ready)
         self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)

@@ -31,6 +31,7 @@ THE_APP = "the app"
 CHANNELS = "channels"
 PRESENCE = "presence"
 SAFETY = "who may call"
+TROUBLE = "trouble on request"
 OUTPUT = "output"
 
 
@@ -200,6 +201,11 @@ class Settings:
         False,
         SAFETY,
         "pass on X-AppEngine-* and X-Google-* headers that a visitor sends, for tests by hand",
+    )
+
+    fault: tuple[str, ...] = setting(
+        kinds.many(kinds.fault()), (), TROUBLE,
+        "let things go wrong: 'STAGE ACTION [name=value …]', such as 'poll cut probability=0.2'; repeatable",
     )
 
     log_level: LogLevel = setting(

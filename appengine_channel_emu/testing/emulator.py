@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS, Encoding
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.server_api import follow, lead_server_api
@@ -55,6 +56,11 @@ class Emulator:
         self._transport = InProcess(self)
         self._former = lead_server_api(self._transport)
         self._front = Front(self.broker, app or no_app, options or WebOptions())
+
+    @property
+    def faults(self) -> Faults:
+        """Trouble on request: `emulator.faults.add("poll cut count=1")`."""
+        return self.broker.faults
 
     def __enter__(self) -> Emulator:
         return self

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.results import Sent
+from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing.client import ChannelClient
@@ -39,6 +40,11 @@ class ChannelServer:
 
     def __exit__(self, *exc_info: object) -> None:
         self._running.stop()
+
+    @property
+    def faults(self) -> Faults:
+        """Trouble on request: `server.faults.add("poll cut count=1")`."""
+        return self._running.broker.faults
 
     @property
     def url(self) -> str:

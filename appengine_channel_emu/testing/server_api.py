@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from appengine_channel_emu.locations import COMPAT_PATH
-from appengine_channel_emu.testing.transports import Transport
+from appengine_channel_emu.testing.transports import EmulatorAway, Transport
 
 
 def make_importable() -> None:
@@ -46,7 +46,10 @@ def lead_server_api(transport: Transport) -> Any:
     module: Any = importlib.import_module("google.appengine.api.channel.channel")
 
     def ask(path: str, request: dict[str, Any]) -> tuple[int, Any]:
-        reply = transport.request("POST", path, {}, json.dumps(request).encode("ascii"))
+        try:
+            reply = transport.request("POST", path, {}, json.dumps(request).encode("ascii"))
+        except EmulatorAway as error:
+            raise module.apiproxy_errors.RPCFailedError(str(error)) from error
         body = reply.body.decode("utf-8")
         return reply.status, json.loads(body) if body.startswith("{") else body
 

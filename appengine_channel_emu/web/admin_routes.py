@@ -10,6 +10,7 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_channels import ListedChannels, NearMisses, OneChannel, Sockets
 from appengine_channel_emu.web.admin_events import AwaitedMessages, Events, SentMessages
+from appengine_channel_emu.web.admin_faults import FaultsResource
 from appengine_channel_emu.web.admin_server import (
     AccountsResource,
     ClockResource,
@@ -46,6 +47,7 @@ def admin_resources(broker: Broker, accounts: Accounts, about: About, reset: Cal
         "/_emu/messages": SentMessages(broker),
         "/_emu/messages/wait": AwaitedMessages(broker, watch),
         "/_emu/clock": ClockResource(broker),
+        "/_emu/faults": FaultsResource(broker.faults),
         "/_emu/reset": Reset(reset),
         "/_emu/settings": SettingsResource(about.settings),
         "/_emu/accounts": AccountsResource(accounts),

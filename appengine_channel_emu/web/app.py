@@ -14,6 +14,7 @@ from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
+from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
@@ -75,6 +76,7 @@ class Front:
         self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
         self._guard = Guard(options)
+        self._gate = FaultGate(broker, broker.faults)
         self.accounts = Accounts()
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
@@ -99,6 +101,7 @@ class Front:
         """Forget everything that was made, sent, noted and counted."""
         self._broker.control.reset()
         self.accounts.clear()
+        self._broker.faults.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
@@ -114,9 +117,8 @@ class Front:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
-        if self.is_ours(environ.get("PATH_INFO", "")):
-            return self._call_falcon(environ, start_response)
-        return self._call_backend(environ, start_response)
+        ours = self.is_ours(environ.get("PATH_INFO", ""))
+        return self._gate.call(self._call_falcon if ours else self._call_backend, environ, start_response, ours)
 
     def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []

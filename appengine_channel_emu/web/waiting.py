@@ -86,6 +86,11 @@ class Waiting:
         self.when_ready(arrived.set)
         return arrived.wait(seconds)
 
+    def change(self, change: Callable[[Answer], Answer]) -> None:
+        """Let its answer go through `change` when it is made."""
+        make = self._answer
+        self._answer = lambda: change(make())
+
     def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
         """Tell it where its answer goes, and which headers go with every answer."""
         self._start_response = start_response

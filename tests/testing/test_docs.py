@@ -14,6 +14,7 @@ from appengine_channel_emu.testing import ChannelServer
 from tests.support.parts import ROOT
 
 TEXT = (ROOT / "docs" / "testing.md").read_text("utf-8")
+HEADER = "json='Content-Type: application/json'\n"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
@@ -77,14 +78,12 @@ def test_the_first_example_takes_less_than_50_ms(examples):
 def test_the_commands():
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
-    first, *others = [code for kind, code in BLOCKS if kind == "sh"]
     with ChannelServer() as server:
-        client = server.client("anna").open()
-        run_shell(server, first)
-        assert client.closed
-        for code in others:
-            server.client("anna").open()
-            run_shell(server, first.splitlines()[0] + "\n" + code)
+        for kind, code in BLOCKS:
+            if kind == "sh":
+                server.reset()
+                server.client("anna").open()
+                run_shell(server, HEADER + code)
 
 
 def run_shell(server, code):
