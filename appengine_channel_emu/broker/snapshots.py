@@ -74,6 +74,12 @@ class Snapshots:
             shown = [self._channel(client_id) for client_id in matching[:limit]]
         return ChannelList(len(client_ids), len(matching), sockets, [channel for channel in shown if channel])
 
+    def sockets_of(self, client_id: str) -> int:
+        """How many sockets `client_id` has."""
+        with self._turn:
+            channel = self._sockets.channels.get(client_id)
+            return len(channel.sockets) if channel else 0
+
     def client_ids(self) -> list[str]:
         """Every client id with a channel or a valid token."""
         with self._turn:

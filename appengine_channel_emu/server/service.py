@@ -67,6 +67,7 @@ class Service:
         self._later = LaterThread()
         about = About(settings=described(settings), is_ready=lambda: self._ready)
         self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)
+        self._note_presence_off()
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
@@ -142,6 +143,13 @@ class Service:
         if hint is not None and settings.presence == "auto":
             broker.events.listen(PresenceHint(hint))
         return broker
+
+    def _note_presence_off(self) -> None:
+        if getattr(self._backend, "presence_hint", None) is not None and self.settings.presence == "auto":
+            notes = self.front.notes
+            self.broker.events.listen(
+                lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
+            )
 
     def _listen_for_api(self) -> list[socket.socket]:
         """Other machines never reach this port: what needs it runs beside us."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_channels import ListedChannels, NearMisses, OneChannel, Sockets
 from appengine_channel_emu.web.admin_events import AwaitedMessages, Events, SentMessages
@@ -21,6 +22,7 @@ from appengine_channel_emu.web.admin_server import (
     SettingsResource,
 )
 from appengine_channel_emu.web.admin_watch import EventWatch
+from appengine_channel_emu.web.console import NotesResource
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class About:
     is_ready: Callable[[], bool] = lambda: True
 
 
-def admin_resources(broker: Broker, accounts: Accounts, about: About, reset: Callable[[], None]) -> dict[str, object]:
+def admin_resources(
+    broker: Broker, accounts: Accounts, notes: Notes, about: About, reset: Callable[[], None]
+) -> dict[str, object]:
     """Resources by path; `reset` forgets everything."""
     watch = EventWatch(broker)
     ready = Ready(about.is_ready)
@@ -51,5 +55,6 @@ def admin_resources(broker: Broker, accounts: Accounts, about: About, reset: Cal
         "/_emu/reset": Reset(reset),
         "/_emu/settings": SettingsResource(about.settings),
         "/_emu/accounts": AccountsResource(accounts),
+        "/_emu/notes": NotesResource(notes),
         "/_emu/openapi.json": OpenApi(),
     }

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.fault_gate import FaultGate
-from appengine_channel_emu.web.guard import POLL_PATH, Guard
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
@@ -89,7 +91,10 @@ class Front:
             "/_ah/channel/close": Close(broker),
             "/rpc_http": RpcHttp(self.server_api),
         }
-        self._resources |= admin_resources(broker, self.accounts, about or About(), self.reset)
+        self.notes = Notes(broker.snapshots.sockets_of)
+        broker.events.listen(self.notes)
+        self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
+        self._resources |= console_resources()
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
@@ -101,6 +106,7 @@ class Front:
         """Forget everything that was made, sent, noted and counted."""
         self._broker.control.reset()
         self.accounts.clear()
+        self.notes.clear()
         self._broker.faults.clear()
 
     def is_ours(self, path: str) -> bool:
@@ -117,6 +123,8 @@ class Front:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
+        if environ.get("PATH_INFO") == RECEIVE_PATH:
+            self.notes.add("socket_send")
         ours = self.is_ours(environ.get("PATH_INFO", ""))
         return self._gate.call(self._call_falcon if ours else self._call_backend, environ, start_response, ours)
 
@@ -201,7 +209,9 @@ class _Counted:
 
 
 def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The backend where no app was named: 404, and how to name one."""
+    """The backend where no app was named: the console, and how to name an app."""
+    if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+        return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
 

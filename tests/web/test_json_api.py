@@ -146,6 +146,6 @@ def test_methods_and_paths(http):
 
 
 def test_without_an_app_its_paths_say_how_to_name_one(http):
-    answer = http.get("/", expect_errors=True)
+    answer = http.get("/page", expect_errors=True)
     assert answer.status_int == 404
     assert "channel-emu serve" in answer.text
