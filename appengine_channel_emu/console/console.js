@@ -86,7 +86,7 @@
     if (clock.advanced) unreal.push(`it was advanced by ${lasting(clock.advanced)}`);
     if (clock.frozen) unreal.push('it stands still');
     by('unreal').hidden = !unreal.length;
-    by('unreal').textContent = unreal.length ? `The emulator’s time is not real: ${unreal.join(', and ')}.` : '';
+    by('unreal').textContent = unreal.length ? `The time of this emulator is not real: ${unreal.join(', and ')}.` : '';
   }
 
   function socketRows(channel) {
@@ -208,7 +208,8 @@
   }
 
   function take(answer) {
-    if (answer.next < state.after) Object.assign(state, {events: [], presence: [], after: 0});
+    // Another emulator has taken the place of the former.
+    if (answer.next < state.after) Object.assign(state, {events: [], presence: []});
     state.after = answer.next;
     // An emulator that was reset begins its log anew.
     const reset = answer.events.map((event) => event.kind).lastIndexOf('reset');
@@ -222,11 +223,13 @@
   const sleep = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
 
   async function live() {
-    for (let wait = 0; ; wait = WAIT) {
+    let wait = 0;
+    for (;;) {
       try {
         take(await ask(`events?after=${state.after}&wait=${wait}`));
         await refresh();
         by('away').hidden = true;
+        wait = WAIT;
         await sleep(PAUSE);
       } catch (error) {
         by('away').hidden = false;

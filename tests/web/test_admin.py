@@ -65,6 +65,12 @@ def test_waiting_for_the_next_event_ends_with_it(http, emulator, bob):
     assert answers[0]["next"] == event["number"]
 
 
+def test_a_number_of_another_emulator_begins_anew(http, emulator, bob):
+    answer = http.get("/_emu/events", {"after": 1_000_000, "wait": 10}).json
+    assert [event["number"] for event in answer["events"]] == [1, 2]
+    assert answer["next"] == 2
+
+
 def test_events_that_nobody_collects_are_bounded(http, emulator, bob):
     for _ in range(11_000):
         emulator.send_message("nobody", "x")
@@ -226,3 +232,46 @@ def test_no_page_of_another_site_gets_any_of_it(http):
     for path in http.get("/_emu/openapi.json").json["paths"]:
         assert http.get(path, headers={"Origin": "http://evil.example"}, expect_errors=True).status_int == 403
         assert http.get(path, headers={"Sec-Fetch-Site": "cross-site"}, expect_errors=True).status_int == 403
+
+
+def test_what_production_would_have_done_is_noted_once(http, emulator):
+    def names():
+        return [note["name"] for note in http.get("/_emu/notes").json["notes"]]
+
+    assert names() == []
+    emulator.create_channel("bob")
+    for _ in range(2):
+        emulator.send_message("bob", "too early")
+    assert names() == ["message_before_connect"]
+    for _ in range(2):
+        emulator.client("bob").open()
+    emulator.create_channel("x" * 65)
+    assert names() == ["message_before_connect", "two_tabs", "long_client_id"]
+    for number in range(3):
+        emulator.create_channel(f"client-{number}")
+    assert "channels_quota" in names()
+    for note in http.get("/_emu/notes").json["notes"]:
+        assert note["cure"]
+        assert note["source"]
+    http.post_json("/_emu/reset", {})
+    assert names() == []
+
+
+def test_quotas_of_the_free_tier(http, emulator):
+    def names():
+        return [note["name"] for note in http.get("/_emu/notes").json["notes"]]
+
+    for _ in range(8):
+        emulator.create_channel("bob", 1440)
+        emulator.advance(60)
+    assert names() == []
+    emulator.create_channel("bob", 1440)
+    assert names() == ["hours_quota"]
+    for _ in range(3001):
+        emulator.send_message("nobody", "x")
+    assert names() == ["hours_quota", "calls_quota"]
+
+
+def test_send_from_a_page_is_noted(http):
+    http.post("/_ah/channel/receive", {"key": "bob", "msg": "x"}, expect_errors=True)
+    assert [note["name"] for note in http.get("/_emu/notes").json["notes"]] == ["socket_send"]
