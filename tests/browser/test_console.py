@@ -64,13 +64,13 @@ def test_it_is_live(console, server):
 
 def test_sending(console, server):
     client = server.client("<b>anna</b>").open()
-    console.get_by_label("Client id").first.fill("<b>anna</b>")
+    console.get_by_label("Client id", exact=True).first.fill("<b>anna</b>")
     console.get_by_role("textbox", name="Message").fill("שלום <b>")
     console.get_by_role("button", name="Send", exact=True).click()
     expect(console.locator("#send-result")).to_have_text("Sent to 1 socket.")
     assert client.receive(timeout=10) == "שלום <b>"
     expect(rows(console, "channel").locator("th")).to_have_text("<b>anna</b>")
-    console.get_by_label("Client id").first.fill("nobody")
+    console.get_by_label("Client id", exact=True).first.fill("nobody")
     console.get_by_role("button", name="Send", exact=True).click()
     expect(console.locator("#send-result")).to_have_text("Dropped: No channel was created for this client id.")
 
