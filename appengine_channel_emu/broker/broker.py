@@ -67,10 +67,12 @@ class Broker:
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
         """A token for `client_id`. Raises `InvalidChannelKey` or `InvalidChannelTokenDuration`."""
-        self._meets_fault("create", client_id)
+        twice = self._meets_fault("create", client_id) == "duplicate"
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
         with self._turn:
+            if twice:
+                self._tokens.create(client_id, minutes)
             record = self._tokens.create(client_id, minutes)
             self._turn.event(
                 "token_created", f"A token for {minutes} minutes.", client_id=client_id, detail={"minutes": minutes}
@@ -83,12 +85,15 @@ class Broker:
         It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
         """
         text, mended = check_message(message)
-        if self.faults and self._meets_fault("send", self.client_id_of(client_id)):
+        trouble = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
+        if trouble == "drop":
             return Sent(0, "A fault on request.")
         with self._turn:
             client_id = self._tokens.client_id_of(client_id)
             if mended:
                 self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
+            if trouble == "duplicate":
+                self._delivery.send(client_id, text, self._tokens.by_client_id)
             return self._delivery.send(client_id, text, self._tokens.by_client_id)
 
     # The page's side
@@ -242,13 +247,13 @@ class Broker:
         with self._turn:
             self._turn.event(kind, text, client_id=client_id)
 
-    def _meets_fault(self, stage: str, client_id: str) -> bool:
-        """Refuse the call if a fault says so; whether it is to be lost."""
-        actions = ("error", "drop") if stage == "send" else ("error",)
+    def _meets_fault(self, stage: str, client_id: str) -> str | None:
+        """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
+        actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
         fault = self.faults.pick(stage, lambda: client_id, actions)
         if fault is not None and fault.action == "error":
             raise refusal_on_request(fault.error, CHANNEL_ERRORS[fault.error])
-        return fault is not None
+        return fault.action if fault else None
 
     # Inside a turn
 

@@ -34,7 +34,7 @@ _STAGES = {
     ("POST", "/_ah/remote_api"): "rpc",
 }
 
-_HERE = {"create": ("delay", "drop", "cut", "duplicate"), "send": ("delay", "cut", "duplicate")}
+_HERE = {"create": ("delay", "drop", "cut"), "send": ("delay", "cut")}
 
 
 class FaultGate:

@@ -96,7 +96,9 @@ def test_the_clock_and_the_banner(console, server):
     expect(console.locator("#unreal")).to_be_hidden()
     console.get_by_label("Advance by seconds").fill("600")
     console.get_by_role("button", name="Advance", exact=True).click()
-    expect(console.locator("#unreal")).to_contain_text("The time of this emulator is not real: it was advanced by 10 min")
+    expect(console.locator("#unreal")).to_contain_text(
+        "The time of this emulator is not real: it was advanced by 10 min"
+    )
     assert client.error is None
     console.get_by_role("button", name="Advance two hours").click()
     expect(rows(console, "event").filter(has_text="timed out")).to_have_count(1)
