@@ -266,9 +266,17 @@ def _script(server: Server) -> Result:
 
 @check("presence: connected/ once, disconnected/ once, in order")
 def _presence(server: Server) -> Result:
+    return _tells(server, _name())
+
+
+@check("presence: the client id arrives as the app gave it")
+def _presence_encoding(server: Server) -> Result:
+    return _tells(server, _name("@a/b &c+%41"))
+
+
+def _tells(server: Server, name: str) -> Result:
     if server.json("/channel-probe") is None:
         return Result("not checked", "run the probe app at this URL: its folder is in --help")
-    name = _name("@a/b &c")
     token = server.token(name)
     server.dev("connect", token)
     server.dev("disconnect", token)

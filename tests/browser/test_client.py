@@ -217,3 +217,10 @@ def test_cutting_a_pages_connection_is_not_noticed(tab, emulator):
         tab.wait(2 + number)
     assert tab.texts() == ["0", "1", "2"]
     assert tab.ready_state() == 1
+
+
+def test_a_socket_that_was_closed_by_hand_gets_onclose_alone(tab, emulator):
+    open_tab(tab, emulator)
+    urllib3.request("POST", f"{emulator.url}/_emu/sockets", json={"action": "close", "client_id": "anna"})
+    assert tab.wait_for(2) == [OPENED, CLOSED]
+    assert tab.ready_state() == 3
