@@ -226,7 +226,7 @@ function connect(socket, base, token) {
       end(socket);
       lost[token] = lost['@' + socket.client_] =
         {at: now(), tries: now() - socket.opened_ < 20000 ? socket.tries_ + 1 : 0};
-      if (text !== 'Replaced+by+a+newer+socket.') {
+      if (!/^(Replaced|Closed)\+by/.test(text)) {
         emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
       }
       return emit(socket, 'onclose', [{}]);

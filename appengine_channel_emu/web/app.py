@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin import Channels, Health, Messages
+from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
-from appengine_channel_emu.web.guard import POLL_PATH, Guard
+from appengine_channel_emu.web.fault_gate import FaultGate
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
@@ -52,7 +55,8 @@ class CommonHeaders:
             resp.set_header("Access-Control-Allow-Origin", "*")
         else:
             resp.set_header("X-Frame-Options", "DENY")
-            resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
+            if not resp.get_header("Content-Security-Policy"):
+                resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
 
 
 class Front:
@@ -63,7 +67,12 @@ class Front:
     """
 
     def __init__(
-        self, broker: Broker, backend: WSGIApplication, options: WebOptions, later: Later | None = None
+        self,
+        broker: Broker,
+        backend: WSGIApplication,
+        options: WebOptions,
+        later: Later | None = None,
+        about: About | None = None,
     ) -> None:
         self._broker = broker
         self.server_api = ServerApi(broker)
@@ -71,6 +80,7 @@ class Front:
         self._backend = Unclaimed(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
         self._rpc_http = RpcHttp(self.server_api)
         self._guard = Guard(options)
+        self._gate = FaultGate(broker, broker.faults)
         self.accounts = Accounts()
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
@@ -81,15 +91,23 @@ class Front:
             "/_ah/channel/open": Open(broker, options, tabs),
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
-            "/_emu/health": Health(),
-            "/_emu/channels": Channels(broker),
-            "/_emu/messages": Messages(broker),
         }
+        self.notes = Notes(broker.snapshots.sockets_of)
+        broker.events.listen(self.notes)
+        self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
+        self._resources |= console_resources()
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():
             self._falcon.add_route(path, resource)
+
+    def reset(self) -> None:
+        """Forget everything that was made, sent, noted and counted."""
+        self._broker.control.reset()
+        self.accounts.clear()
+        self.notes.clear()
+        self._broker.faults.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
@@ -106,11 +124,11 @@ class Front:
         if refusal is not None:
             return send(refusal, start_response)
         path = environ.get("PATH_INFO", "")
-        if path == RPC_PATH:
-            return self._rpc_http(environ, start_response)
-        if self.is_ours(path):
-            return self._call_falcon(environ, start_response)
-        return self._call_backend(environ, start_response)
+        if path == RECEIVE_PATH:
+            self.notes.add("socket_send")
+        ours = self.is_ours(path)
+        answer = self._call_falcon if ours else self._call_backend
+        return self._gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, ours)
 
     def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []
@@ -193,7 +211,9 @@ class _Counted:
 
 
 def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The backend where no app was named: 404, and how to name one."""
+    """The backend where no app was named: the console, and how to name an app."""
+    if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+        return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
 

@@ -48,7 +48,7 @@ def split_host(header: str) -> tuple[str, str]:
 
 def is_loopback_host(name: str) -> bool:
     """Whether a page that asked for `name` runs on this machine, or believes so."""
-    return _is_localhost(name) or _is_loopback(name.strip("[]"))
+    return _is_localhost(name) or is_loopback(name.strip("[]"))
 
 
 class Guard:
@@ -105,7 +105,7 @@ class Guard:
         if self._options.allow_remote_admin or not self._is_admin(path):
             return None
         # A request that came over no network, as in a test in process, has no address.
-        if "REMOTE_ADDR" not in environ or _is_loopback(environ["REMOTE_ADDR"]):
+        if "REMOTE_ADDR" not in environ or is_loopback(environ["REMOTE_ADDR"]):
             return None
         return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 
@@ -116,11 +116,7 @@ class Guard:
         origin = environ.get("HTTP_ORIGIN")
         if path == RECEIVE_PATH and origin in self._options.receive_origins:
             return None
-        if origin is not None and origin.lower() != _own_origin(environ):
-            return _text("403 Forbidden", "A page of another site may not ask this.")
-        if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
-            return _text("403 Forbidden", "A page of another site may not ask this.")
-        return None
+        return None if is_same_site(environ) else _text("403 Forbidden", "A page of another site may not ask this.")
 
     def _check_presence(self, path: str) -> Answer | None:
         """Only we tell an app who is present."""
@@ -161,8 +157,17 @@ def _is_literal(name: str) -> bool:
     return True
 
 
+def is_same_site(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from no page at all, or from one of ours."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and origin.lower() != _own_origin(environ):
+        return False
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
+
+
 @functools.lru_cache(maxsize=REMEMBERED)
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether `address` is this machine's own."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -71,9 +71,11 @@ REQUEST_TOO_LARGE = Failure(
 )
 
 REFUSALS = {
+    1: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I1\nS'INTERNAL_ERROR'\ntR.",
     2: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I2\nS'INVALID_CHANNEL_KEY'\ntR.",
     3: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I3\nS'BAD_MESSAGE'\ntR.",
     4: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I4\nS'INVALID_CHANNEL_TOKEN_DURATION'\ntR.",
+    5: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I5\nS'APPID_ALIAS_REQUIRED'\ntR.",
 }
 """What a refused call is to clients that know the pickle alone, by `ChannelServiceError.code`."""
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 
+import urllib3
 from playwright.sync_api import Error
 
 OPENED = ["onopen", {}]
@@ -219,3 +220,28 @@ def test_a_tab_that_crashes_is_noticed(tab, emulator):
         tab.page.goto("chrome://crash")
     told = emulator.get_json("/told?at_least=2")
     assert [post["path"] for post in told] == ["connected", "disconnected"]
+
+
+def test_advancing_the_clock_by_two_hours_times_out_an_open_pages_token(tab, emulator):
+    open_tab(tab, emulator)
+    answer = urllib3.request("POST", f"{emulator.url}/_emu/clock", json={"advance": 7200})
+    assert answer.status == 200
+    assert tab.wait_for(3) == [OPENED, ["onerror", {"code": 401, "description": "Token+timed+out."}], CLOSED]
+
+
+def test_cutting_a_pages_connection_is_not_noticed(tab, emulator):
+    open_tab(tab, emulator)
+    for number in range(3):
+        url = f"{emulator.url}/_emu/sockets"
+        assert urllib3.request("POST", url, json={"action": "cut", "client_id": "anna"}).status == 200
+        assert emulator.send("anna", str(number)) == 1
+        tab.wait(2 + number)
+    assert tab.texts() == ["0", "1", "2"]
+    assert tab.ready_state() == 1
+
+
+def test_a_socket_that_was_closed_by_hand_gets_onclose_alone(tab, emulator):
+    open_tab(tab, emulator)
+    urllib3.request("POST", f"{emulator.url}/_emu/sockets", json={"action": "close", "client_id": "anna"})
+    assert tab.wait_for(2) == [OPENED, CLOSED]
+    assert tab.ready_state() == 3

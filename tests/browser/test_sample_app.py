@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.host.instance import AppSpec
@@ -191,3 +192,27 @@ def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_
     expect(page.locator("#notice")).to_have_text("The app does not know this page.")
     assert len(moves) == 2
     page.close()
+
+
+def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_themselves(players, sample_app):
+    first, second = players
+    play(first, 4)
+    for page in players:
+        page.evaluate(
+            """() => {
+                window.seen = [];
+                const open = goog.appengine.Channel.prototype.open;
+                goog.appengine.Channel.prototype.open = function (...args) {
+                    seen.push('open');
+                    return open.apply(this, args);
+                };
+            }"""
+        )
+    answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": 7200})
+    assert answer.status == 200
+    for page in players:
+        page.wait_for_function("() => seen.includes('open')", timeout=15_000)
+        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
+    play(second, 0)
+    expect(first.locator("#status")).to_have_text("You are X. Your turn.")
+    assert marks(first) == marks(second) == "O...X...."
