@@ -19,7 +19,7 @@ help:
 	@echo 'make clean   remove what the others have made'
 
 serve: $(VENV)/run.stamp
-	$(BIN)/channel-emu serve sample_app
+	$(BIN)/channel-emu serve --no-sdk sample_app
 
 test: $(VENV)/dev.stamp parts
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

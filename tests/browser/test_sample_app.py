@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -13,29 +14,50 @@ from appengine_channel_emu.host.instance_backend import InstanceBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support.emulator import RunningEmulator
+from tests.support.legacy import PlainSdk
 from tests.support.parts import ROOT
 
 TOKEN_SECONDS = 2 * 60 * 60
 
+START = 20_000
+"""Milliseconds: the real dev server starts a process of the app's with the first request."""
+
 
 @pytest.fixture
 def sample_app(tmp_path):
-    with RunningEmulator("sample_app", log=tmp_path / "emulator.log") as emulator:
+    with RunningEmulator("--no-sdk", "sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
+
+
+@contextlib.contextmanager
+def two_people(browser, url):
+    """Two people at their own machines, at one game."""
+    contexts = [browser.new_context() for _ in range(2)]
+    first, second = (context.new_page() for context in contexts)
+    first.goto(url)
+    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…", timeout=START)
+    second.goto(first.url)
+    expect(second.locator("#status")).to_have_text("You are O. Their turn.", timeout=START)
+    yield first, second
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture
 def players(browser, sample_app):
-    """Two people at their own machines, at one game."""
-    contexts = [browser.new_context() for _ in range(2)]
-    first, second = (context.new_page() for context in contexts)
-    first.goto(sample_app.url)
-    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…")
-    second.goto(first.url)
-    expect(second.locator("#status")).to_have_text("You are O. Their turn.")
-    yield first, second
-    for context in contexts:
-        context.close()
+    with two_people(browser, sample_app.url) as both:
+        yield both
+
+
+@pytest.fixture(params=["emulator", "plain SDK"])
+def players_anywhere(request, browser, tmp_path):
+    """Here, and on the real dev server under Python 2.7: the app is the same, to the byte."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "emulator":
+            server = request.getfixturevalue("sample_app")
+        else:
+            server = stack.enter_context(PlainSdk(ROOT / "sample_app", tmp_path))
+        yield stack.enter_context(two_people(browser, server.url))
 
 
 def play(page: Page, cell: int) -> None:
@@ -51,43 +73,43 @@ def marks(page: Page) -> str:
     )
 
 
-def test_a_game_to_its_end_and_another(players):
-    first, second = players
+def test_a_game_to_its_end_and_another(players_anywhere):
+    first, second = players_anywhere
     for turn, cell in enumerate([4, 0, 2, 6, 3, 5, 1, 7, 8]):
-        play(players[turn % 2], cell)
-    for page in players:
+        play(players_anywhere[turn % 2], cell)
+    for page in players_anywhere:
         expect(page.locator("#status")).to_have_text("A draw.")
         expect(page.locator("#score")).to_have_text("X 0 · O 0 · draws 1")
     assert marks(first) == marks(second) == "OXXXXOOOX"
     second.click("#again")
     for turn, cell in enumerate([0, 4, 1, 8, 2]):
-        play(players[(turn + 1) % 2], cell)
+        play(players_anywhere[(turn + 1) % 2], cell)
     expect(first.locator("#status")).to_have_text("You lose.")
     expect(second.locator("#status")).to_have_text("You win!")
     expect(first.locator("#score")).to_have_text("X 0 · O 1 · draws 1")
 
 
-def test_they_chat_and_what_they_say_is_text(players):
-    first, second = players
+def test_they_chat_and_what_they_say_is_text(players_anywhere):
+    first, second = players_anywhere
     second.fill("#name", "Grace")
     second.click("#rename button")
     expect(first.locator("#visitors")).to_contain_text("Grace")
     second.fill("#text", "<img src=x onerror=alert(1)> & שלום")
     second.press("#text", "Enter")
-    for page in players:
+    for page in players_anywhere:
         expect(page.locator("#chat li")).to_have_text("Grace: <img src=x onerror=alert(1)> & שלום")
         assert page.locator("#chat img").count() == 0
 
 
-def test_who_is_here_follows_those_who_come_and_go(players):
-    first, second = players
+def test_who_is_here_follows_those_who_come_and_go(players_anywhere):
+    first, second = players_anywhere
     second.close()
     expect(first.locator("#status")).to_have_text("You are X. O is away.")
     expect(first.locator("#visitors")).to_contain_text("away")
 
 
-def test_a_reload_keeps_the_seat_and_the_game(players):
-    first, second = players
+def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
+    first, second = players_anywhere
     play(first, 4)
     second.reload()
     expect(second.locator("#status")).to_have_text("You are O. Your turn.")
@@ -95,8 +117,8 @@ def test_a_reload_keeps_the_seat_and_the_game(players):
     expect(first.locator("#status")).to_have_text("You are X. Their turn.")
 
 
-def test_a_third_visitor_watches(players, browser):
-    first, _ = players
+def test_a_third_visitor_watches(players_anywhere, browser):
+    first, _ = players_anywhere
     context = browser.new_context()
     guest = context.new_page()
     guest.goto(first.url)
