@@ -6,15 +6,11 @@ from collections.abc import Callable
 
 from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.control import Control
 from appengine_channel_emu.broker.delivery import Delivery, fitting
-from appengine_channel_emu.broker.errors import (
-    InvalidToken,
-    Replaced,
-    SocketGone,
-    TokenError,
-    TokenTimedOut,
-)
+from appengine_channel_emu.broker.errors import Replaced, SocketGone, refusal_on_request
 from appengine_channel_emu.broker.events import EventLog
+from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
 from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.poll import Poll, PollAnswer
@@ -23,10 +19,13 @@ from appengine_channel_emu.broker.restoring import restore
 from appengine_channel_emu.broker.results import BrokerOptions, NewToken, Opened, Sent
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.snapshots import Snapshots
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.state import Changes, State
-from appengine_channel_emu.broker.token import TokenMint, new_key, random_id
+from appengine_channel_emu.broker.token import new_key, random_id
+from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
+from appengine_channel_emu.faults import CHANNEL_ERRORS, Faults
 
 
 class Broker:
@@ -48,34 +47,37 @@ class Broker:
         self.clock = clock
         self.events = EventLog()
         self._turn = Turn(clock, self.events)
-        self._mint = TokenMint(state.key if state else new_key())
-        self._tokens: dict[str, TokenRecord] = {}
-        self._created: dict[str, int] = {}
+        self.journal = Journal()
+        self.faults = Faults(self.note)
         self._unsaved = Unsaved(keep_changes, self._turn)
         self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
         window = self.options.resume_window
         self._sockets = Sockets(self._turn, self._presence, self._unsaved, window)
-        self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options)
+        self._tokens = Tokens(self._turn, self._sockets, self._unsaved, state.key if state else new_key())
+        self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
+        self.snapshots = Snapshots(self._turn, self._sockets, self._tokens.by_client_id)
+        self.control = Control(self._turn, self._sockets, self._tokens, self.journal, clock)
         clock.follow(self)
         if state is not None:
             with self._turn:
-                restore(state, self._turn, self._sockets, self._presence, self._add_token)
+                restore(state, self._turn, self._sockets, self._presence, self._tokens.add)
 
     # The server API
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
         """A token for `client_id`. Raises `InvalidChannelKey` or `InvalidChannelTokenDuration`."""
+        twice = self._meets_fault("create", client_id) == "duplicate"
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
         with self._turn:
-            token, expires = self._mint.make(self._turn.now() + minutes * 60)
-            record = self._add_token(token, client_id, expires)
-            self._unsaved.token(record)
+            if twice:
+                self._tokens.create(client_id, minutes)
+            record = self._tokens.create(client_id, minutes)
             self._turn.event(
                 "token_created", f"A token for {minutes} minutes.", client_id=client_id, detail={"minutes": minutes}
             )
-        return NewToken(token, expires)
+        return NewToken(record.token, record.expires)
 
     def send_message(self, client_id: str, message: str | bytes) -> Sent:
         """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
@@ -83,11 +85,16 @@ class Broker:
         It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
         """
         text, mended = check_message(message)
+        trouble = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
+        if trouble == "drop":
+            return Sent(0, "A fault on request.")
         with self._turn:
-            client_id = self._client_id_of(client_id)
+            client_id = self._tokens.client_id_of(client_id)
             if mended:
                 self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
-            return self._delivery.send(client_id, text, self._created)
+            if trouble == "duplicate":
+                self._delivery.send(client_id, text, self._tokens.by_client_id)
+            return self._delivery.send(client_id, text, self._tokens.by_client_id)
 
     # The page's side
 
@@ -99,7 +106,7 @@ class Broker:
         or `TokenTimedOut`.
         """
         with self._turn:
-            record = self._valid(token)
+            record = self._tokens.valid(token)
             socket = self._resumable(record, resume)
             if socket is None:
                 socket = record.attempted(attempt) or self._open(record, attempt)
@@ -166,7 +173,7 @@ class Broker:
     def connect(self, token: str) -> Signal:
         """`command=connect`: a signal that is set once the app has been told. Raises a `TokenError`."""
         with self._turn:
-            socket, new = self._old_wire.touch(self._valid(token))
+            socket, new = self._old_wire.touch(self._tokens.valid(token))
             if new:
                 self._replace_older(socket)
             return self._presence.opening(socket.channel)
@@ -174,7 +181,7 @@ class Broker:
     def poll_one(self, token: str) -> Message | None:
         """`command=poll`: the next message, if there is one. Raises a `TokenError`."""
         with self._turn:
-            socket, new = self._old_wire.touch(self._valid(token))
+            socket, new = self._old_wire.touch(self._tokens.valid(token))
             if new:
                 self._replace_older(socket)
             return self._old_wire.pop(socket)
@@ -182,20 +189,33 @@ class Broker:
     def disconnect(self, token: str) -> None:
         """`command=disconnect`. Raises a `TokenError`."""
         with self._turn:
-            socket = self._valid(token).old_wire_socket
+            socket = self._tokens.valid(token).old_wire_socket
             if socket is not None:
                 self._sockets.end(socket, SocketGone, "The page disconnected.")
+
+    def client_id_of(self, token: str) -> str:
+        """The client id of a valid token; anything else is given back as it is."""
+        with self._turn:
+            return self._tokens.client_id_of(token)
+
+    def client_id_of_socket(self, socket_id: str) -> str | None:
+        """Whose socket it is, if there is one."""
+        with self._turn:
+            socket = self._sockets.get(socket_id)
+            return socket.channel.client_id if socket else None
 
     # Presence, time, and what is kept
 
     def presence_done(self, client_id: str, connected: bool, status: int | None, trouble: str = "") -> None:
         """The POST that tells the app has ended: with the app's status, or with none because of `trouble`."""
         with self._turn:
-            channel = self._sockets.channel(client_id)
+            channel = self._sockets.channels.get(client_id)
             kind = "presence_sent" if status is not None and status < 400 else "presence_failed"
             what = "connected" if connected else "disconnected"
             text = f"The app was told: {what}." if kind == "presence_sent" else trouble or f"The app answered {status}."
             self._turn.event(kind, text, client_id=client_id, detail={"presence": what, "status": status})
+            if channel is None or channel.posting is not connected:
+                return  # a reset came in between
             self._presence.done(channel, connected)
             self._unsaved.told(channel)
             self._sockets.forget_idle(channel)
@@ -227,36 +247,15 @@ class Broker:
         with self._turn:
             self._turn.event(kind, text, client_id=client_id)
 
+    def _meets_fault(self, stage: str, client_id: str) -> str | None:
+        """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
+        actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
+        fault = self.faults.pick(stage, lambda: client_id, actions)
+        if fault is not None and fault.action == "error":
+            raise refusal_on_request(fault.error, CHANNEL_ERRORS[fault.error])
+        return fault.action if fault else None
+
     # Inside a turn
-
-    def _add_token(self, token: str, client_id: str, expires: float) -> TokenRecord:
-        record = TokenRecord(token, client_id, expires)
-        self._tokens[token] = record
-        self._created[client_id] = self._created.get(client_id, 0) + 1
-        self._turn.timers.set(expires, lambda: self._expire(record))
-        return record
-
-    def _valid(self, token: str) -> TokenRecord:
-        self._mint.check(token, self._turn.now())
-        record = self._tokens.get(token)
-        if record is None:
-            raise InvalidToken
-        return record
-
-    def _client_id_of(self, target: str) -> str:
-        try:
-            return self._valid(target).client_id
-        except TokenError:
-            return target
-
-    def _expire(self, record: TokenRecord) -> None:
-        del self._tokens[record.token]
-        self._created[record.client_id] -= 1
-        if not self._created[record.client_id]:
-            del self._created[record.client_id]
-        self._unsaved.token_gone(record)
-        for socket in list(record.sockets.values()):
-            self._sockets.end(socket, TokenTimedOut, "The token of an open socket timed out.")
 
     def _resumable(self, record: TokenRecord, resume: tuple[str, int] | None) -> Socket | None:
         if resume is None:

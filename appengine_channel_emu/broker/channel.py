@@ -92,6 +92,7 @@ class Socket:
         "queue",
         "queued_bytes",
         "quiet_since",
+        "since",
         "stored",
         "timer",
         "token",
@@ -110,6 +111,7 @@ class Socket:
         self.poll: Poll | None = None
         self.attached = False
         self.quiet_since = now
+        self.since = now
         self.interval = 0.0
         self.timer: Timer | None = None
         self.ended: type[EmulatorError] | None = None
@@ -157,7 +159,18 @@ class Socket:
 class Channel:
     """The one-way path to a client id."""
 
-    __slots__ = ("attached", "client_id", "empty_since", "openings", "posting", "sockets", "timer", "told", "turn")
+    __slots__ = (
+        "attached",
+        "client_id",
+        "empty_since",
+        "last_message_at",
+        "openings",
+        "posting",
+        "sockets",
+        "timer",
+        "told",
+        "turn",
+    )
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
@@ -170,6 +183,7 @@ class Channel:
         self.timer: Timer | None = None
         self.openings: list[Signal] = []
         self.turn = 0
+        self.last_message_at: float | None = None
 
     @property
     def idle(self) -> bool:

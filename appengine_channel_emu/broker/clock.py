@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import Protocol
 
 
@@ -27,6 +28,15 @@ class Clock:
         raise NotImplementedError
 
     def _move(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still by itself."""
+        raise NotImplementedError
+
+    def freeze(self, frozen: bool) -> None:
+        """Let it stand still, or go on from where it stands."""
         raise NotImplementedError
 
     def follow(self, follower: Follower) -> None:
@@ -62,12 +72,29 @@ class SystemClock(Clock):
     def __init__(self) -> None:
         super().__init__()
         self._offset = time.time() - time.monotonic()
+        self._stands_at: float | None = None
+        self._lock = Lock()
 
     def now(self) -> float:
-        return time.monotonic() + self._offset
+        stands_at = self._stands_at
+        return time.monotonic() + self._offset if stands_at is None else stands_at
+
+    @property
+    def frozen(self) -> bool:
+        return self._stands_at is not None
+
+    def freeze(self, frozen: bool) -> None:
+        with self._lock:
+            now = self.now()
+            self._offset = now - time.monotonic()
+            self._stands_at = now if frozen else None
 
     def _move(self, seconds: float) -> None:
-        self._offset += seconds
+        with self._lock:
+            if self._stands_at is None:
+                self._offset += seconds
+            else:
+                self._stands_at += seconds
 
 
 class ManualClock(Clock):
@@ -79,6 +106,15 @@ class ManualClock(Clock):
 
     def now(self) -> float:
         return self._now
+
+    @property
+    def frozen(self) -> bool:
+        return True
+
+    def freeze(self, frozen: bool) -> None:
+        """It always stands still: raises ValueError when it is to go by itself."""
+        if not frozen:
+            raise ValueError("This clock is moved by its test alone; it does not go by itself.")
 
     def _move(self, seconds: float) -> None:
         self._now += seconds

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container
 
 from appengine_channel_emu.broker.channel import Channel, Message, Socket
 from appengine_channel_emu.broker.errors import BacklogExceeded
+from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
@@ -22,11 +23,14 @@ _OVERFLOW = "A socket had more unread messages than the backlog allows."
 class Delivery:
     """Queues messages on sockets; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, options: BrokerOptions) -> None:
+    def __init__(
+        self, turn: Turn, sockets: Sockets, unsaved: Unsaved, options: BrokerOptions, journal: Journal
+    ) -> None:
         self._turn = turn
         self._sockets = sockets
         self._unsaved = unsaved
         self._options = options
+        self._journal = journal
         self.on_unpolled: Callable[[str], None] | None = None
         """Told, outside the turn, of each message that finds no poll of its socket: the socket's id."""
 
@@ -34,14 +38,16 @@ class Delivery:
         """Queue `text` for `client_id`; `created` holds the client ids with a valid token."""
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
-            return self._drop(client_id, _why_nobody(client_id, created))
+            return self._drop(client_id, text, _why_nobody(client_id, created))
         message = Message(text)
         sockets = list(channel.sockets.values())
         if self._options.tabs == "split":
             sockets = [_next_in_turn(channel, sockets)]
         delivered_to = sum(self._queue(socket, message) for socket in sockets)
         if not delivered_to:
-            return self._drop(client_id, _OVERFLOW)
+            return self._drop(client_id, text, _OVERFLOW)
+        channel.last_message_at = now = self._turn.now()
+        self._journal.add(now, client_id, text, delivered_to, None)
         self._turn.event(
             "message_sent",
             "A message was sent.",
@@ -65,9 +71,11 @@ class Delivery:
             self._turn.then(functools.partial(self.on_unpolled, socket.id))
         return True
 
-    def _drop(self, client_id: str, reason: str) -> Sent:
+    def _drop(self, client_id: str, text: str, reason: str) -> Sent:
         # A foreign string in the place of a client id may be of any length.
-        self._turn.event("message_dropped", reason, client_id=client_id[:256])
+        client_id = client_id[:256]
+        self._journal.add(self._turn.now(), client_id, text, 0, reason)
+        self._turn.event("message_dropped", reason, client_id=client_id)
         return Sent(0, reason)
 
 

@@ -11,6 +11,7 @@ EmulatorError
 └── SocketError                     410: this socket will answer no more polls
     ├── SocketGone                  Socket+gone.
     ├── BacklogExceeded             Backlog+exceeded.
+    ├── ClosedByHand                Closed+by+the+server.
     └── Replaced                    Replaced+by+a+newer+socket.
 """
 
@@ -47,6 +48,13 @@ class InvalidChannelTokenDuration(ChannelServiceError):
 
     code = 4
     name = "INVALID_CHANNEL_TOKEN_DURATION"
+
+
+def refusal_on_request(name: str, code: int) -> ChannelServiceError:
+    """The Channel API's error of that name and code, for a fault."""
+    error = ChannelServiceError("A fault on request.")
+    error.code, error.name = code, name
+    return error
 
 
 class TokenError(EmulatorError):
@@ -89,6 +97,12 @@ class BacklogExceeded(SocketError):
     """More unread messages than the backlog allows."""
 
     text = "Backlog+exceeded."
+
+
+class ClosedByHand(SocketError):
+    """Closed on the console or over the admin API: the page gets onclose alone."""
+
+    text = "Closed+by+the+server."
 
 
 class Replaced(SocketError):

@@ -55,4 +55,11 @@ class EventLog:
 
     def after(self, number: int) -> list[Event]:
         """The kept events with a number greater than `number`, oldest first."""
-        return [event for event in list(self._events) if event.number > number]
+        events = list(self._events)
+        if not events:
+            return []
+        return events[max(0, number + 1 - events[0].number) :]
+
+    def clear(self) -> None:
+        """Forget them; numbers go on."""
+        self._events.clear()

@@ -27,7 +27,7 @@ class Poll:
     Exactly one of `take` and `release` is called in the end; further calls do nothing.
     """
 
-    __slots__ = ("_broker", "after", "ready", "socket", "superseded")
+    __slots__ = ("_broker", "after", "cut", "ready", "socket", "superseded")
 
     def __init__(self, broker: Broker, socket: Socket, after: int) -> None:
         self._broker = broker
@@ -35,6 +35,8 @@ class Poll:
         self.after = after
         self.ready = Signal()
         self.superseded = False
+        # Its connection is to be broken, in place of an answer.
+        self.cut = False
 
     def take(self) -> PollAnswer:
         """The answer, as things stand at this moment: empty if nothing waits.

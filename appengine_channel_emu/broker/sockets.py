@@ -20,6 +20,12 @@ class Sockets:
         self._sockets: dict[str, Socket] = {}
         self._ended: dict[str, type[EmulatorError]] = {}
         self.channels: dict[str, Channel] = {}
+        self._held_until = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many sockets there are."""
+        return len(self._sockets)
 
     def find(self, id: str) -> Socket:
         """The socket of that id; raises the error that ended it, or `SocketGone`."""
@@ -75,13 +81,16 @@ class Sockets:
 
     def rest(self, socket: Socket) -> None:
         """From this moment on `socket` has no poll parked."""
-        socket.quiet_since = self._turn.now()
+        socket.quiet_since = max(self._turn.now(), self._held_until)
         due = socket.quiet_since + socket.attached_seconds
         if socket.timer is None or socket.timer.due > due:
             self._watch(socket, due)
 
-    def end(self, socket: Socket, error: type[EmulatorError], text: str) -> None:
-        """Close `socket`: its poll, and later ones for a while, are answered with `error`."""
+    def end(self, socket: Socket, error: type[EmulatorError], text: str, quietly: bool = False) -> None:
+        """Close `socket`: its poll, and later ones for a while, are answered with `error`.
+
+        `quietly`: the app hears nothing of it.
+        """
         if socket.ended is not None:
             return
         socket.ended = error
@@ -102,7 +111,37 @@ class Sockets:
         )
         if socket.poll is not None:
             self._turn.then(socket.poll.ready.set)
-        self._detach(socket)
+        if quietly:
+            socket.attached = False
+        else:
+            self._detach(socket)
+
+    def hold_attached(self, target: float | None) -> None:
+        """Until the clock has been moved to `target` time does not count against attached sockets; None ends that.
+
+        Their pages live in real time: between two polls no page has been away for what a test lets pass.
+        """
+        if target is None:
+            self._held_until = 0.0
+            return
+        self._held_until = target
+        passing = target - self._turn.now()
+        for socket in self._sockets.values():
+            if socket.attached and socket.poll is None:
+                # Its timer looks again when it runs.
+                socket.quiet_since += passing
+
+    def forget_all(self) -> None:
+        """End every socket and forget every channel, without a word to the app."""
+        for channel in list(self.channels.values()):
+            channel.told = False
+            if channel.timer is not None:
+                channel.timer.cancel()
+                channel.timer = None
+            self._unsaved.told(channel)
+            del self.channels[channel.client_id]
+        for socket in list(self._sockets.values()):
+            self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True)
 
     def forget_idle(self, channel: Channel) -> None:
         """Drop `channel` from the table when nothing would be lost by it."""

@@ -19,6 +19,8 @@ VERBS = {
     "shim": "say where Python's google.appengine.api.channel is",
     "send": "send a message to a client id",
     "tail": "print a channel's messages as they come",
+    "wait": "wait until an emulator is ready",
+    "check": "check any server of the Channel API for conformance",
 }
 
 

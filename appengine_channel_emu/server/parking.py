@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.queueing import AppPool
 from appengine_channel_emu.web.app import OVERDUE
-from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -96,6 +96,13 @@ class Lot:
 
 class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
+
+    def service(self) -> None:
+        """See waitress; a connection that is to be cut ends as if its client had gone."""
+        try:
+            super().service()
+        except ConnectionCut:
+            raise ClientDisconnected from None
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""

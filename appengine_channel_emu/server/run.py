@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from appengine_channel_emu.host.backend import Backend, CannotStart
+from appengine_channel_emu.notes import Note
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
@@ -57,6 +58,7 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
         service.stop()
     if not settings.quiet:
         _report(service.front.accounts.all())
+        _tell_notes(service.front.notes.all())
     return STOPPED
 
 
@@ -83,6 +85,14 @@ def _report(accounts: list[Account]) -> None:
             account.cut,
             printable(account.path),
         )
+
+
+def _tell_notes(notes: list[Note]) -> None:
+    """What production would have done otherwise."""
+    if notes:
+        log.info("What production would have done:")
+    for note in notes:
+        log.info("- %s %s (Source: %s.)", note.text, note.cure, note.source)
 
 
 def _announce(service: Service) -> None:

@@ -25,7 +25,8 @@ from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, liste
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
 from appengine_channel_emu.server.parser import RequestParser
-from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.settings import Settings, described
+from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
 from appengine_channel_emu.web.app import Front, no_app, printable
 from appengine_channel_emu.web.options import WebOptions
@@ -61,13 +62,17 @@ class Service:
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self.broker = self._make_broker()
+        for fault in settings.fault:
+            self.broker.faults.add(fault)
         self._later = LaterThread()
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later)
+        about = About(settings=described(settings), is_ready=lambda: self._ready)
+        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)
+        self._note_presence_off()
         self._map: dict[int, Any] = {}
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
         self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
-        self._stopping = False
+        self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
         self._saver = Saver(self.broker, self._store) if self._store else None
@@ -91,6 +96,7 @@ class Service:
             self._saver.start()
         if self._backend:
             self._backend.start()
+        self._ready = True
         # Last, because it may tell the app who has gone since the emulator was stopped.
         self._ticker.start()
 
@@ -137,6 +143,13 @@ class Service:
         if hint is not None and settings.presence == "auto":
             broker.events.listen(PresenceHint(hint))
         return broker
+
+    def _note_presence_off(self) -> None:
+        if getattr(self._backend, "presence_hint", None) is not None and self.settings.presence == "auto":
+            notes = self.front.notes
+            self.broker.events.listen(
+                lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
+            )
 
     def _listen_for_api(self) -> list[socket.socket]:
         """Other machines never reach this port: what needs it runs beside us."""

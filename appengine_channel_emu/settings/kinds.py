@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.faults import parse_fault
+
 T = TypeVar("T")
 
 KIB = 1024
@@ -218,6 +220,16 @@ def origin() -> Kind[str]:
         return f"{parts.scheme}://{name}:{port}"
 
     return Kind("ORIGIN", read)
+
+
+def fault() -> Kind[str]:
+    """A fault, as text that was checked (`appengine_channel_emu.faults`)."""
+
+    def read(value: str, _folder: Path) -> str:
+        parse_fault(value)
+        return value
+
+    return Kind("FAULT", read)
 
 
 def many(kind: Kind[T]) -> Kind[tuple[T, ...]]:

@@ -31,6 +31,7 @@ THE_APP = "the app"
 CHANNELS = "channels"
 PRESENCE = "presence"
 SAFETY = "who may call"
+TROUBLE = "trouble on request"
 OUTPUT = "output"
 
 
@@ -212,6 +213,11 @@ class Settings:
         "pass on X-AppEngine-* and X-Google-* headers that a visitor sends, for tests by hand",
     )
 
+    fault: tuple[str, ...] = setting(
+        kinds.many(kinds.fault()), (), TROUBLE,
+        "let things go wrong: 'STAGE ACTION [name=value …]', such as 'poll cut probability=0.2'; repeatable",
+    )
+
     log_level: LogLevel = setting(
         kinds.choice(LogLevel),
         "info",
@@ -239,3 +245,9 @@ class Settings:
 
 # Every setting by the name that users write.
 TABLE = {field.name.replace("_", "-"): field for field in dataclasses.fields(Settings)}
+
+
+def described(settings: Settings) -> dict[str, Any]:
+    """`settings` by the names that users write, as plain JSON values."""
+    values = {name: getattr(settings, field.name) for name, field in TABLE.items()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

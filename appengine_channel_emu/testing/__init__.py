@@ -3,6 +3,19 @@
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing.client import ChannelClient, ChannelError, NoMessage
 from appengine_channel_emu.testing.emulator import Emulator
+from appengine_channel_emu.testing.server import ChannelServer
+from appengine_channel_emu.testing.testbed import ChannelStub, InvalidTokenError, TokenTimedOutError
 from appengine_channel_emu.testing.transports import EmulatorAway
 
-__all__ = ["ChannelClient", "ChannelError", "Emulator", "EmulatorAway", "ManualClock", "NoMessage"]
+__all__ = [
+    "ChannelClient",
+    "ChannelError",
+    "ChannelServer",
+    "ChannelStub",
+    "Emulator",
+    "EmulatorAway",
+    "InvalidTokenError",
+    "ManualClock",
+    "NoMessage",
+    "TokenTimedOutError",
+]

@@ -36,6 +36,7 @@ class ChannelClient:
     def __init__(self, emulator: str | Transport, token: str) -> None:
         self._transport: Transport = OverHTTP(emulator) if isinstance(emulator, str) else emulator
         self.token = token
+        self.client_id: str | None = None
         self._socket: str | None = None
         self._after = 0
         self._poll: Pending | None = None
@@ -60,7 +61,7 @@ class ChannelClient:
         reply = self._transport.request("GET", "/_ah/channel/open", {"channel": self.token})
         if reply.status == 200:
             opened = json.loads(reply.body)
-            self._socket, self._after = opened["socket"], opened["next"]
+            self._socket, self._after, self.client_id = opened["socket"], opened["next"], opened["client"]
             self._resume_window = opened["resume"]
             self._closed, self._error = False, None
             self._start_poll()
@@ -80,6 +81,13 @@ class ChannelClient:
                 continue
             if self._closed or time.monotonic() >= give_up:
                 raise NoMessage(self._why(timeout))
+
+    def take_messages(self) -> list[str]:
+        """The messages that `receive` would give one by one, without waiting; empty if there are none."""
+        self._pump(0)
+        taken = self._received[self._unread :]
+        self._unread = len(self._received)
+        return taken
 
     @property
     def messages(self) -> list[str]:
@@ -166,4 +174,9 @@ class ChannelClient:
             return f"no message: the socket was closed with {self._error.code} {self._error.description}"
         if self._closed:
             return "no message: the socket is closed"
-        return f"no message within {timeout:g} s; {len(self._received)} arrived before"
+        near = "".join(f"; {each}" for each in self._near_misses())
+        return f"no message to {self.client_id!r} within {timeout:g} s; {len(self._received)} arrived before{near}"
+
+    def _near_misses(self) -> list[str]:
+        reply = self._transport.request("GET", "/_emu/near-misses", {"client_id": self.client_id})
+        return list(json.loads(reply.body)["near_misses"]) if reply.status == 200 else []

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS, Encoding
 from appengine_channel_emu.testing.client import ChannelClient
-from appengine_channel_emu.testing.server_api import lead_server_api
+from appengine_channel_emu.testing.server_api import follow, lead_server_api
+from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
 from appengine_channel_emu.web.app import Front, no_app
 from appengine_channel_emu.web.options import WebOptions
@@ -26,7 +28,8 @@ class Emulator:
 
     Durations are in seconds of `clock`, which stands still until `advance`. Presence reaches the app as real
     requests, on the thread that caused them; `presence=False` turns it off. From its making on, the app's
-    `google.appengine.api.channel` asks this emulator, and no other of the same process.
+    `google.appengine.api.channel` asks this emulator, and no other of the same process; as a context manager it gives
+    that back in the end.
     """
 
     def __init__(
@@ -51,8 +54,20 @@ class Emulator:
         if posts is not None:
             posts.broker = self.broker
         self._transport = InProcess(self)
-        lead_server_api(self._transport)
+        self._former = lead_server_api(self._transport)
         self._front = Front(self.broker, app or no_app, options or WebOptions())
+
+    @property
+    def faults(self) -> Faults:
+        """Trouble on request: `emulator.faults.add("poll cut count=1")`."""
+        return self.broker.faults
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """From here on the app's server API asks whom it asked before this emulator was made."""
+        follow(self._former)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as a running emulator would."""
@@ -72,6 +87,10 @@ class Emulator:
             raise TypeError("client() takes a client id or a token")
         return ChannelClient(self._transport, token or self.create_channel(client_id or ""))
 
+    def channel_stub(self) -> ChannelStub:
+        """The methods of the SDK's testbed stub, on this emulator."""
+        return ChannelStub(self)
+
     def advance(self, seconds: float) -> None:
         """Move the clock, through every timer on the way."""
         self.clock.advance(seconds)
@@ -81,7 +100,7 @@ class AppInProcess:
     """The app as presence posts reach it."""
 
     def __init__(self, app: WSGIApplication) -> None:
-        self._app = app
+        self.app = app
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """POST to the app as the platform did; an exception of the app's counts as its status 500."""
@@ -112,7 +131,7 @@ class AppInProcess:
             "wsgi.run_once": False,
         }
         try:
-            result = self._app(environ, start_response)  # type: ignore[arg-type]
+            result = self.app(environ, start_response)  # type: ignore[arg-type]
             for _ in result:
                 pass
             close = getattr(result, "close", None)

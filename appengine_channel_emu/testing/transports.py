@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from falcon import testing as falcon_testing
 
-from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -24,6 +24,8 @@ ANSWER_SECONDS = 5.0
 """How long an emulator may take to answer, a parked poll's wait apart (behaviour.md 9)."""
 
 PARKED_SECONDS = 25.0
+
+IN_PROCESS = "the emulator in this process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,24 @@ class _PendingCall:
             path, urlencode(query), method=method, headers=headers, body=body, host="localhost"
         )
         self._start = falcon_testing.StartResponseMock()
-        self._body: Iterable[bytes] = app(environ, self._start)
+        self._cut: ConnectionCut | None = None
+        self._body: Iterable[bytes] = []
+        try:
+            self._body = app(environ, self._start)
+        except ConnectionCut as cut:
+            self._cut = cut
 
     def result(self, timeout: float) -> Reply | None:
         """See `Pending`."""
+        if self._cut is not None:
+            raise EmulatorAway(IN_PROCESS, self._cut)
         body = self._body
         if isinstance(body, Waiting) and not body.ready and not body.wait(timeout):
             return None
         try:
             data = b"".join(body)
+        except ConnectionCut as cut:
+            raise EmulatorAway(IN_PROCESS, cut) from None
         finally:
             self.abandon()
         code, _, reason = (self._start.status or "500 ").partition(" ")

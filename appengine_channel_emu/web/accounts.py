@@ -38,6 +38,11 @@ class Accounts:
             account.cpu_seconds += cpu_seconds or 0.0
             account.cut += cut
 
+    def clear(self) -> None:
+        """Start anew."""
+        with self._lock:
+            self._accounts.clear()
+
     def all(self) -> list[Account]:
         """Copies, most time held first."""
         with self._lock:

@@ -8,21 +8,12 @@ from typing import Any
 
 import falcon
 
-from appengine_channel_emu import __version__
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.web.errors import BadRequest
 
 LARGEST_BODY = 1024 * 1024
 """Bytes of a JSON request."""
-
-
-class Health:
-    """`GET /_emu/health`."""
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Say that the server answers."""
-        _answer(resp, {"status": "ready", "version": __version__})
 
 
 class Channels:
@@ -35,7 +26,7 @@ class Channels:
         """Make a token."""
         body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required={"client_id"})
         made = self._broker.create_channel(body["client_id"], body.get("duration_minutes"))
-        _answer(resp, {"token": made.token, "expires": made.expires})
+        answer_json(resp, {"token": made.token, "expires": made.expires})
 
 
 class Messages:
@@ -54,12 +45,12 @@ class Messages:
             raise BadRequest("Give one of the fields 'client_id', 'client_ids' and 'token'.")
         target = body[targets[0]]
         if isinstance(target, str):
-            _answer(resp, _outcome(self._broker.send_message(target, message)))
+            answer_json(resp, _outcome(self._broker.send_message(target, message)))
             return
         if not all(isinstance(client_id, str) for client_id in target):
             raise BadRequest("The field 'client_ids' is a list of strings.")
         sent = {client_id: self._broker.send_message(client_id, message) for client_id in dict.fromkeys(target)}
-        _answer(resp, _outcomes(sent))
+        answer_json(resp, _outcomes(sent))
 
 
 def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -> dict[str, Any]:
@@ -71,7 +62,7 @@ def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -
     if len(data) > LARGEST_BODY:
         raise BadRequest(f"A request has at most {LARGEST_BODY} bytes.", "413 Content Too Large")
     try:
-        body = json.loads(data)
+        body = json.loads(data, parse_constant=_no_constant)
         json.dumps(body, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise BadRequest("The JSON holds a lone surrogate, which is no text.") from None
@@ -83,12 +74,31 @@ def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -
     return body
 
 
+def _fits(value: object, types: Any) -> bool:
+    """Whether a JSON value is of one of `types`; 2.0 is a whole number of JSON's, and true is none."""
+    if isinstance(value, bool):
+        return types is bool
+    if isinstance(value, float) and value.is_integer():
+        return isinstance(int(value), types)
+    return isinstance(value, types)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _there_are(fields: dict[str, Any]) -> str:
+    return f"there are {', '.join(fields)}" if fields else "there are none"
+
+
 def _check_fields(body: dict[str, Any], fields: dict[str, Any], required: set[str]) -> None:
     for name, value in body.items():
         if name not in fields:
-            raise BadRequest(f"The field {name[:80]!r} is not known; there are {', '.join(fields)}.")
-        if not isinstance(value, fields[name]) or isinstance(value, bool):
+            raise BadRequest(f"The field {name[:80]!r} is not known; {_there_are(fields)}.")
+        if not _fits(value, fields[name]):
             raise BadRequest(f"The field '{name}' has the wrong type.")
+        if isinstance(value, float) and value.is_integer():
+            body[name] = int(value)
     for name in sorted(required - body.keys()):
         raise BadRequest(f"The field '{name}' is missing.")
 
@@ -119,6 +129,7 @@ def _outcomes(sent: dict[str, Sent]) -> dict[str, Any]:
     return body | ({"reasons": reasons} if reasons else {})
 
 
-def _answer(resp: falcon.Response, body: dict[str, Any]) -> None:
+def answer_json(resp: falcon.Response, body: dict[str, Any]) -> None:
+    """Answer with `body`."""
     resp.content_type = "application/json"
     resp.data = json.dumps(body).encode("ascii")

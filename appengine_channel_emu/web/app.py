@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin import Channels, Health, Messages
+from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
-from appengine_channel_emu.web.guard import POLL_PATH, Guard
+from appengine_channel_emu.web.fault_gate import FaultGate
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
@@ -22,7 +25,7 @@ from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting
+from appengine_channel_emu.web.waiting import Answer, Waiting, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
-BRIEF_PATHS = frozenset({POLL_PATH, "/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
+RPC_PATH = "/rpc_http"
+BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", "/_emu/health"})
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
@@ -51,7 +55,8 @@ class CommonHeaders:
             resp.set_header("Access-Control-Allow-Origin", "*")
         else:
             resp.set_header("X-Frame-Options", "DENY")
-            resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
+            if not resp.get_header("Content-Security-Policy"):
+                resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
 
 
 class Front:
@@ -62,13 +67,20 @@ class Front:
     """
 
     def __init__(
-        self, broker: Broker, backend: WSGIApplication, options: WebOptions, later: Later | None = None
+        self,
+        broker: Broker,
+        backend: WSGIApplication,
+        options: WebOptions,
+        later: Later | None = None,
+        about: About | None = None,
     ) -> None:
         self._broker = broker
-        # An app that has `builtins: remote_api` or a handler of its own there keeps it.
-        self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
+        # An app that has `builtins: remote_api` or a handler of its own there keeps it.
+        self._backend = Unclaimed(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
+        self._rpc_http = RpcHttp(self.server_api)
         self._guard = Guard(options)
+        self._gate = FaultGate(broker, broker.faults)
         self.accounts = Accounts()
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
@@ -79,21 +91,27 @@ class Front:
             "/_ah/channel/open": Open(broker, options, tabs),
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
-            "/rpc_http": RpcHttp(self.server_api),
-            "/_emu/health": Health(),
-            "/_emu/channels": Channels(broker),
-            "/_emu/messages": Messages(broker),
         }
+        self.notes = Notes(broker.snapshots.sockets_of)
+        broker.events.listen(self.notes)
+        self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
+        self._resources |= console_resources()
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():
             self._falcon.add_route(path, resource)
-        self._falcon.add_route(REMOTE_API_PATH, RemoteApi(self.server_api))
+
+    def reset(self) -> None:
+        """Forget everything that was made, sent, noted and counted."""
+        self._broker.control.reset()
+        self.accounts.clear()
+        self.notes.clear()
+        self._broker.faults.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
-        return path in self._resources or path.startswith(ADMIN_PREFIX)
+        return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
 
     @staticmethod
     def is_brief(path: str) -> bool:
@@ -105,9 +123,12 @@ class Front:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
-        if self.is_ours(environ.get("PATH_INFO", "")):
-            return self._call_falcon(environ, start_response)
-        return self._call_backend(environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        if path == RECEIVE_PATH:
+            self.notes.add("socket_send")
+        ours = self.is_ours(path)
+        answer = self._call_falcon if ours else self._call_backend
+        return self._gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, ours)
 
     def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []
@@ -190,7 +211,9 @@ class _Counted:
 
 
 def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The backend where no app was named: 404, and how to name one."""
+    """The backend where no app was named: the console, and how to name an app."""
+    if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+        return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
 
@@ -199,9 +222,3 @@ def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
     text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
     headers = [("Content-Type", "text/plain; charset=utf-8")]
     return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
-
-
-def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
-    """Give a whole answer to a WSGI server."""
-    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
-    return [answer.body]

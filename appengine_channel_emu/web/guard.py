@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 POLL_PATH = "/_ah/channel/poll"
 RECEIVE_PATH = "/_ah/channel/receive"
 PRESENCE_PATHS = ("/_ah/channel/connected", "/_ah/channel/disconnected")
-ADMIN_PREFIXES = ("/_emu", "/rpc_http", "/_ah/remote_api")
+ADMIN_PATHS = ("/_emu", "/rpc_http", "/_ah/remote_api")
+_BELOW_ADMIN_PATHS = tuple(path + "/" for path in ADMIN_PATHS)
 
 REMEMBERED = 256
 """Addresses whose nature is kept: reading one takes longer than all the other rules."""
@@ -31,17 +32,12 @@ ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 """Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
-_RESERVED_HEADER = re.compile(r"HTTP_X_(?:APPENGINE|GOOGLE)_")
+_RESERVED_HEADERS = ("HTTP_X_APPENGINE_", "HTTP_X_GOOGLE_")
 
 
 def clean_path(path: str) -> str:
     """`path` without empty and dot segments or a last slash: what an app behind us may take it for."""
     return posixpath.normpath("/" + path.lstrip("/"))
-
-
-def is_under(path: str, prefix: str) -> bool:
-    """Whether the clean `path` is `prefix` or below it."""
-    return path == prefix or path.startswith(prefix + "/")
 
 
 def split_host(header: str) -> tuple[str, str]:
@@ -52,7 +48,7 @@ def split_host(header: str) -> tuple[str, str]:
 
 def is_loopback_host(name: str) -> bool:
     """Whether a page that asked for `name` runs on this machine, or believes so."""
-    return _is_localhost(name) or _is_loopback(name.strip("[]"))
+    return _is_localhost(name) or is_loopback(name.strip("[]"))
 
 
 class Guard:
@@ -79,7 +75,7 @@ class Guard:
     def _strip_reserved_headers(self, environ: WSGIEnvironment) -> None:
         # The SDK's dev server makes an administrator of anybody who sends X-AppEngine-Fake-Is-Admin.
         if not self._options.trust_appengine_headers:
-            for name in [name for name in environ if _RESERVED_HEADER.match(name)]:
+            for name in [name for name in environ if name.startswith(_RESERVED_HEADERS)]:
                 del environ[name]
 
     def _check_host(self, environ: WSGIEnvironment, path: str) -> Answer | None:
@@ -102,14 +98,14 @@ class Guard:
         )
 
     def _is_admin(self, path: str) -> bool:
-        return self._admin_everywhere or any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
+        return self._admin_everywhere or path in ADMIN_PATHS or path.startswith(_BELOW_ADMIN_PATHS)
 
     def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """The admin API is for programs on this machine."""
         if self._options.allow_remote_admin or not self._is_admin(path):
             return None
         # A request that came over no network, as in a test in process, has no address.
-        if "REMOTE_ADDR" not in environ or _is_loopback(environ["REMOTE_ADDR"]):
+        if "REMOTE_ADDR" not in environ or is_loopback(environ["REMOTE_ADDR"]):
             return None
         return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 
@@ -120,11 +116,7 @@ class Guard:
         origin = environ.get("HTTP_ORIGIN")
         if path == RECEIVE_PATH and origin in self._options.receive_origins:
             return None
-        if origin is not None and origin.lower() != _own_origin(environ):
-            return _text("403 Forbidden", "A page of another site may not ask this.")
-        if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("same-origin", "none"):
-            return _text("403 Forbidden", "A page of another site may not ask this.")
-        return None
+        return None if is_same_site(environ) else _text("403 Forbidden", "A page of another site may not ask this.")
 
     def _check_presence(self, path: str) -> Answer | None:
         """Only we tell an app who is present."""
@@ -165,8 +157,17 @@ def _is_literal(name: str) -> bool:
     return True
 
 
+def is_same_site(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from no page at all, or from one of ours."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and origin.lower() != _own_origin(environ):
+        return False
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
+
+
 @functools.lru_cache(maxsize=REMEMBERED)
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether `address` is this machine's own."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.faults import Fault
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.presence import Encoding, encode_presence
 
@@ -66,8 +68,24 @@ class PresencePosts:
         path = f"/_ah/channel/{'connected' if connected else 'disconnected'}/"
         body, content_type = encode_presence(client_id, self._encoding)
         status, trouble = None, ""
-        try:
-            status = self._backend.post(path, body, content_type, POST_SECONDS)
-        except BackendUnavailable as error:
-            trouble = str(error)
+        fault = self.broker.faults.pick("presence", lambda: client_id)
+        if fault is not None and fault.action == "delay":
+            time.sleep(fault.seconds)
+        if fault is not None and fault.action in ("error", "drop"):
+            status, trouble = _not_told(fault)
+        else:
+            try:
+                for _ in range(2 if fault is not None and fault.action == "duplicate" else 1):
+                    status = self._backend.post(path, body, content_type, POST_SECONDS)
+            except BackendUnavailable as error:
+                trouble = str(error)
+        if fault is not None and fault.action == "cut":
+            status, trouble = None, "A fault on request: the app's answer was lost."
         self.broker.presence_done(client_id, connected, status, trouble)
+
+
+def _not_told(fault: Fault) -> tuple[int | None, str]:
+    """The outcome of a post that was not made."""
+    if fault.action == "error":
+        return int(fault.error), ""
+    return None, "A fault on request: the app was not told."

@@ -15,7 +15,7 @@ from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.tabs import Tabs
-from appengine_channel_emu.web.waiting import Answer, Waiting
+from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
 
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
@@ -114,6 +114,8 @@ class _Held:
         self.waiting.expire()
 
     def _answer(self) -> Answer:
+        if self._poll.cut:
+            raise ConnectionCut
         try:
             answer = self._poll.take()
         except EmulatorError as error:

@@ -30,8 +30,21 @@ class Answer:
     body: bytes = b""
 
 
+class ConnectionCut(BaseException):
+    """Not an error: the connection is to be broken, without an answer, as a bad network would do it.
+
+    A BaseException, so that no layer answers it; a server that does not know it has a failed request.
+    """
+
+
 def _ended() -> Answer:
     raise RuntimeError("this request has ended")
+
+
+def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
+    """Give a whole answer to a WSGI server."""
+    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
+    return [answer.body]
 
 
 class Waiting:
@@ -78,6 +91,11 @@ class Waiting:
         arrived = Event()
         self.when_ready(arrived.set)
         return arrived.wait(seconds)
+
+    def change(self, change: Callable[[Answer], Answer]) -> None:
+        """Let its answer go through `change` when it is made."""
+        make = self._answer
+        self._answer = lambda: change(make())
 
     def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
         """Tell it where its answer goes, and which headers go with every answer."""

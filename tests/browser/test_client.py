@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+
+import urllib3
+from playwright.sync_api import Error
 
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
@@ -197,3 +201,47 @@ def test_messages_that_look_like_something_else(tab, emulator):
         emulator.send("anna", text)
     tab.wait_for(1 + len(texts))
     assert tab.texts() == texts
+
+
+def test_a_frozen_tab_gets_everything_when_it_thaws(tab, emulator, context):
+    open_tab(tab, emulator)
+    session = context.new_cdp_session(tab.page)
+    session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    for number in range(5):
+        assert emulator.send("anna", str(number)) == 1
+    session.send("Page.setWebLifecycleState", {"state": "active"})
+    tab.wait(6)
+    assert tab.texts() == ["0", "1", "2", "3", "4"]
+
+
+def test_a_tab_that_crashes_is_noticed(tab, emulator):
+    open_tab(tab, emulator)
+    with tab.page.expect_event("crash"), contextlib.suppress(Error):  # Nobody is left to answer.
+        tab.page.goto("chrome://crash")
+    told = emulator.get_json("/told?at_least=2")
+    assert [post["path"] for post in told] == ["connected", "disconnected"]
+
+
+def test_advancing_the_clock_by_two_hours_times_out_an_open_pages_token(tab, emulator):
+    open_tab(tab, emulator)
+    answer = urllib3.request("POST", f"{emulator.url}/_emu/clock", json={"advance": 7200})
+    assert answer.status == 200
+    assert tab.wait_for(3) == [OPENED, ["onerror", {"code": 401, "description": "Token+timed+out."}], CLOSED]
+
+
+def test_cutting_a_pages_connection_is_not_noticed(tab, emulator):
+    open_tab(tab, emulator)
+    for number in range(3):
+        url = f"{emulator.url}/_emu/sockets"
+        assert urllib3.request("POST", url, json={"action": "cut", "client_id": "anna"}).status == 200
+        assert emulator.send("anna", str(number)) == 1
+        tab.wait(2 + number)
+    assert tab.texts() == ["0", "1", "2"]
+    assert tab.ready_state() == 1
+
+
+def test_a_socket_that_was_closed_by_hand_gets_onclose_alone(tab, emulator):
+    open_tab(tab, emulator)
+    urllib3.request("POST", f"{emulator.url}/_emu/sockets", json={"action": "close", "client_id": "anna"})
+    assert tab.wait_for(2) == [OPENED, CLOSED]
+    assert tab.ready_state() == 3

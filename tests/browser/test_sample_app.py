@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
+from appengine_channel_emu.host.instance import AppSpec
+from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
 from tests.support.emulator import RunningEmulator
+from tests.support.legacy import PlainSdk
+from tests.support.parts import ROOT
+
+TOKEN_SECONDS = 2 * 60 * 60
+
+START = 20_000
+"""Milliseconds: the real dev server starts a process of the app's with the first request."""
 
 
 @pytest.fixture
 def sample_app(tmp_path):
-    with RunningEmulator("sample_app", log=tmp_path / "emulator.log") as emulator:
+    with RunningEmulator("--no-sdk", "sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
+
+
+@contextlib.contextmanager
+def two_people(browser, url):
+    """Two people at their own machines, at one game."""
+    contexts = [browser.new_context() for _ in range(2)]
+    first, second = (context.new_page() for context in contexts)
+    first.goto(url)
+    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…", timeout=START)
+    second.goto(first.url)
+    expect(second.locator("#status")).to_have_text("You are O. Their turn.", timeout=START)
+    yield first, second
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture
 def players(browser, sample_app):
-    """Two people at their own machines, at one game."""
-    contexts = [browser.new_context() for _ in range(2)]
-    first, second = (context.new_page() for context in contexts)
-    first.goto(sample_app.url)
-    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…")
-    second.goto(first.url)
-    expect(second.locator("#status")).to_have_text("You are O. Their turn.")
-    yield first, second
-    for context in contexts:
-        context.close()
+    with two_people(browser, sample_app.url) as both:
+        yield both
+
+
+@pytest.fixture(params=["emulator", "plain SDK"])
+def players_anywhere(request, browser, tmp_path):
+    """Here, and on the real dev server under Python 2.7: the app is the same, to the byte."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "emulator":
+            server = request.getfixturevalue("sample_app")
+        else:
+            server = stack.enter_context(PlainSdk(ROOT / "sample_app", tmp_path))
+        yield stack.enter_context(two_people(browser, server.url))
 
 
 def play(page: Page, cell: int) -> None:
@@ -43,43 +73,43 @@ def marks(page: Page) -> str:
     )
 
 
-def test_a_game_to_its_end_and_another(players):
-    first, second = players
+def test_a_game_to_its_end_and_another(players_anywhere):
+    first, second = players_anywhere
     for turn, cell in enumerate([4, 0, 2, 6, 3, 5, 1, 7, 8]):
-        play(players[turn % 2], cell)
-    for page in players:
+        play(players_anywhere[turn % 2], cell)
+    for page in players_anywhere:
         expect(page.locator("#status")).to_have_text("A draw.")
         expect(page.locator("#score")).to_have_text("X 0 · O 0 · draws 1")
     assert marks(first) == marks(second) == "OXXXXOOOX"
     second.click("#again")
     for turn, cell in enumerate([0, 4, 1, 8, 2]):
-        play(players[(turn + 1) % 2], cell)
+        play(players_anywhere[(turn + 1) % 2], cell)
     expect(first.locator("#status")).to_have_text("You lose.")
     expect(second.locator("#status")).to_have_text("You win!")
     expect(first.locator("#score")).to_have_text("X 0 · O 1 · draws 1")
 
 
-def test_they_chat_and_what_they_say_is_text(players):
-    first, second = players
+def test_they_chat_and_what_they_say_is_text(players_anywhere):
+    first, second = players_anywhere
     second.fill("#name", "Grace")
     second.click("#rename button")
     expect(first.locator("#visitors")).to_contain_text("Grace")
     second.fill("#text", "<img src=x onerror=alert(1)> & שלום")
     second.press("#text", "Enter")
-    for page in players:
+    for page in players_anywhere:
         expect(page.locator("#chat li")).to_have_text("Grace: <img src=x onerror=alert(1)> & שלום")
         assert page.locator("#chat img").count() == 0
 
 
-def test_who_is_here_follows_those_who_come_and_go(players):
-    first, second = players
+def test_who_is_here_follows_those_who_come_and_go(players_anywhere):
+    first, second = players_anywhere
     second.close()
     expect(first.locator("#status")).to_have_text("You are X. O is away.")
     expect(first.locator("#visitors")).to_contain_text("away")
 
 
-def test_a_reload_keeps_the_seat_and_the_game(players):
-    first, second = players
+def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
+    first, second = players_anywhere
     play(first, 4)
     second.reload()
     expect(second.locator("#status")).to_have_text("You are O. Your turn.")
@@ -87,8 +117,8 @@ def test_a_reload_keeps_the_seat_and_the_game(players):
     expect(first.locator("#status")).to_have_text("You are X. Their turn.")
 
 
-def test_a_third_visitor_watches(players, browser):
-    first, _ = players
+def test_a_third_visitor_watches(players_anywhere, browser):
+    first, _ = players_anywhere
     context = browser.new_context()
     guest = context.new_page()
     guest.goto(first.url)
@@ -110,3 +140,101 @@ def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
         expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
         expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
         assert marks(page) == "." * 9
+
+
+def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, tmp_path):
+    log, state = tmp_path / "emulator.log", tmp_path / "state"
+    with RunningEmulator("sample_app", log=log, state_dir=state) as emulator:
+        page = browser.new_page()
+        page.goto(emulator.url)
+        expect(page.locator("#connection")).to_have_text("connected")
+        emulator.stop()
+        emulator.start()
+        # Tokens and sockets are kept: the page hears of the restart only when it does something.
+        play(page, 4)
+        expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
+        page.fill("#text", "Still here")
+        page.press("#text", "Enter")
+        expect(page.locator("#chat li")).to_have_text("Guest 1: Still here")
+        page.close()
+
+
+def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
+    def sample_app(address: str) -> InstanceBackend:
+        return InstanceBackend(AppSpec("main:app", ROOT / "sample_app", address), None)
+
+    service = Service(Settings(port=0, state_dir="none"), sample_app)
+    service.start()
+    page = browser.new_page()
+    page.goto(service.url)
+    expect(page.locator("#connection")).to_have_text("connected")
+    with page.expect_response("**/join"):
+        service.broker.clock.advance(TOKEN_SECONDS + 1)
+    expect(page.locator("#connection")).to_have_text("connected")
+    play(page, 4)
+    expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
+    page.close()
+    service.stop()
+
+
+def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
+    first, _ = players
+    first.fill("#text", "Welcome")
+    first.press("#text", "Enter")
+    expect(first.locator("#chat li")).to_have_count(1)
+    late = browser.new_page()
+    refused = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=500, body="the app failed")
+
+    late.route("**/opened", refuse_once)
+    late.goto(first.url)
+    # What was said before comes with the answer to that request alone.
+    expect(late.locator("#chat li")).to_have_text("Guest 1: Welcome")
+    assert refused
+    late.close()
+
+
+def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_app):
+    page = browser.new_page()
+    moves = []
+
+    def forget(route):
+        moves.append(route.request.url)
+        route.fulfill(status=410, body="The app does not know this page.")
+
+    page.route("**/move", forget)
+    page.goto(sample_app.url)
+    play(page, 4)
+    expect(page.locator("#notice")).to_have_text("The app does not know this page.")
+    assert len(moves) == 2
+    page.close()
+
+
+def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_themselves(players, sample_app):
+    first, second = players
+    play(first, 4)
+    for page in players:
+        page.evaluate(
+            """() => {
+                window.seen = [];
+                const open = goog.appengine.Channel.prototype.open;
+                goog.appengine.Channel.prototype.open = function (...args) {
+                    seen.push('open');
+                    return open.apply(this, args);
+                };
+            }"""
+        )
+    answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": 7200})
+    assert answer.status == 200
+    for page in players:
+        page.wait_for_function("() => seen.includes('open')", timeout=15_000)
+        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
+    play(second, 0)
+    expect(first.locator("#status")).to_have_text("You are X. Your turn.")
+    assert marks(first) == marks(second) == "O...X...."

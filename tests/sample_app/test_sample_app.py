@@ -18,9 +18,9 @@ MODULES = ("main", "games", "miniweb", "strategies")
 
 
 @pytest.mark.parametrize("find", [parts.python27, lambda: Path(sys.executable)], ids=["2.7", "3"])
-def test_the_rules(find):
+def test_rules_and_handlers(find):
     python = parts.need(find)
-    done = subprocess.run([str(python), str(HERE / "games_test.py")], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(python), str(HERE / "both_pythons.py")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "OK" in done.stderr
 

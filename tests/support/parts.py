@@ -83,7 +83,7 @@ def firefox() -> Path:
 def node_packages() -> Path:
     """The folder of what tests/js/package.json names, as `make parts` installs it."""
     folder = cache() / "node" / "node_modules"
-    if (folder / "puppeteer-core").is_dir():
+    if all((folder / name).is_dir() for name in ("axe-core", "puppeteer-core")):
         return folder
     raise PartMissing(f"no npm packages in {folder}: make parts installs them")
 

@@ -140,12 +140,12 @@ def test_a_huge_body_is_refused(http):
 
 
 def test_methods_and_paths(http):
-    assert http.get(CHANNELS, expect_errors=True).status_int == 405
+    assert http.put(CHANNELS, expect_errors=True).status_int == 405
     assert http.get("/_emu/nothing", expect_errors=True).status_int == 404
     assert http.get("/_emu/health").json["status"] == "ready"
 
 
 def test_without_an_app_its_paths_say_how_to_name_one(http):
-    answer = http.get("/", expect_errors=True)
+    answer = http.get("/page", expect_errors=True)
     assert answer.status_int == 404
     assert "channel-emu serve" in answer.text

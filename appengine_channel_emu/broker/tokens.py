@@ -1,0 +1,82 @@
+"""The table of valid tokens: who may open a socket, and until when (behaviour.md 2)."""
+
+from __future__ import annotations
+
+from appengine_channel_emu.broker.channel import TokenRecord
+from appengine_channel_emu.broker.errors import InvalidToken, TokenError, TokenTimedOut
+from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.sockets import Sockets
+from appengine_channel_emu.broker.token import TokenMint
+from appengine_channel_emu.broker.turn import Turn
+
+
+class Tokens:
+    """Every token that has not timed out; all calls come inside the broker's turn."""
+
+    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, key: bytes) -> None:
+        self._turn = turn
+        self._sockets = sockets
+        self._unsaved = unsaved
+        self._mint = TokenMint(key)
+        self._records: dict[str, TokenRecord] = {}
+        # Timed out by hand, before the time that is written in them.
+        self._timed_out_early: set[str] = set()
+        self.by_client_id: dict[str, int] = {}
+        """How many valid tokens a client id has; only those that have any."""
+
+    def create(self, client_id: str, minutes: int) -> TokenRecord:
+        """A new token."""
+        token, expires = self._mint.make(self._turn.now() + minutes * 60)
+        record = self.add(token, client_id, expires)
+        self._unsaved.token(record)
+        return record
+
+    def add(self, token: str, client_id: str, expires: float) -> TokenRecord:
+        """Put a token into the table, and let it time out."""
+        record = TokenRecord(token, client_id, expires)
+        self._records[token] = record
+        self.by_client_id[client_id] = self.by_client_id.get(client_id, 0) + 1
+        self._turn.timers.set(expires, lambda: self._due(record))
+        return record
+
+    def valid(self, token: str) -> TokenRecord:
+        """The record of `token`; raises `InvalidToken` or `TokenTimedOut`."""
+        self._mint.check(token, self._turn.now())
+        record = self._records.get(token)
+        if record is None:
+            raise TokenTimedOut if token in self._timed_out_early else InvalidToken
+        return record
+
+    def client_id_of(self, target: str) -> str:
+        """The client id of a valid token; anything else is taken for a client id itself."""
+        try:
+            return self.valid(target).client_id
+        except TokenError:
+            return target
+
+    def expire(self, record: TokenRecord) -> None:
+        """Its time is up, by the clock or by hand: so is that of its sockets."""
+        if self._records.get(record.token) is not record:
+            return
+        self._forget(record)
+        if record.expires > self._turn.now():
+            self._timed_out_early.add(record.token)
+        for socket in list(record.sockets.values()):
+            self._sockets.end(socket, TokenTimedOut, "The token of an open socket timed out.")
+
+    def forget_all(self) -> None:
+        """No token is valid any more."""
+        for record in list(self._records.values()):
+            self._forget(record)
+        self._timed_out_early.clear()
+
+    def _due(self, record: TokenRecord) -> None:
+        self.expire(record)
+        self._timed_out_early.discard(record.token)
+
+    def _forget(self, record: TokenRecord) -> None:
+        del self._records[record.token]
+        self.by_client_id[record.client_id] -= 1
+        if not self.by_client_id[record.client_id]:
+            del self.by_client_id[record.client_id]
+        self._unsaved.token_gone(record)

@@ -1,0 +1,68 @@
+"""``channel-emu check URL``: a conformance run against any server of the Channel API."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.conformance.checks import Result
+
+FAILED = 1
+PROBE_APP = Path(__file__).parents[1] / "conformance" / "probe_app"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Check, and print a table; 1 when something failed."""
+    parser = Parser(
+        prog="channel-emu check",
+        description="Check a server of the Channel API, this emulator or another: tokens, limits, the dev wire, "
+        "delivery, expiry. It takes a little over a minute, the length of the shortest token, and moves no clock. "
+        f"Presence is checked when the probe app runs at URL; it is in {PROBE_APP}. Exits with 0 unless something "
+        "failed: deliberate differences are no failures.",
+    )
+    parser.add_argument("url", metavar="URL", help="where pages reach the server, such as http://localhost:8080")
+    parser.add_argument(
+        "--api", metavar="URL", help="where RPCs are posted (default: URL/rpc_http); for dev_appserver its API server"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    options = parser.parse(argv)
+    for name, url in (("URL", options.url), ("--api", options.api)):
+        if url is not None and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
+            parser.error(f"{name}: {url!r} is no http:// address")
+    # Imported here so that --help and mistakes in the command answer at once.
+    from appengine_channel_emu.conformance import checks
+    from appengine_channel_emu.conformance.server import NoAnswer, Server
+
+    server = Server(options.url, options.api)
+    try:
+        server.token("check-first")
+    except NoAnswer as error:
+        print(f"channel-emu check: {error}", file=sys.stderr)
+        return FAILED
+    results = checks.run(server, _ignore if options.json else _tell)
+    counts = Counter(result.state for _, result in results)
+    if options.json:
+        print(json.dumps({"counts": counts, "checks": [_described(*each) for each in results]}, indent=2))
+    else:
+        print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    return FAILED if counts["failed"] else CLEAN_STOP
+
+
+def _tell(title: str, result: Result) -> None:
+    print(f"{result.state:<11}  {title}{f'  ({result.seen})' if result.seen else ''}", flush=True)
+
+
+def _ignore(title: str, result: Result) -> None:
+    pass
+
+
+def _described(title: str, result: Result) -> dict[str, str]:
+    return {"title": title, "state": result.state, "seen": result.seen}

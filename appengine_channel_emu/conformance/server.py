@@ -1,0 +1,103 @@
+"""The server under test: its API as apps' libraries call it, and its wires as pages speak them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+
+from appengine_channel_emu.web.remote_api_messages import (
+    CreateChannelRequest,
+    CreateChannelResponse,
+    Malformed,
+    Request,
+    Response,
+    SendMessageRequest,
+    parse,
+)
+
+ANSWER_SECONDS = 10.0
+
+
+class NoAnswer(Exception):
+    """The server cannot be reached, or answers what is no answer at all; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call of the API gave: a token, or the code of an application error (0: none)."""
+
+    code: int
+    token: str = ""
+    failure: str = ""
+
+
+class Server:
+    """`url` is where pages go, `api` where RPCs are posted; both `http://host:port[/path]`."""
+
+    def __init__(self, url: str, api: str | None) -> None:
+        self.url = url.rstrip("/")
+        self._api = api or f"{self.url}/rpc_http"
+        self._http = urllib3.PoolManager(retries=False, timeout=ANSWER_SECONDS)
+
+    def create(self, client_id: str, minutes: int | None = None) -> Outcome:
+        """CreateChannel."""
+        request = CreateChannelRequest(application_key=client_id.encode("utf-8"))
+        if minutes is not None:
+            request.duration_minutes = minutes
+        outcome, answer = self._call(b"CreateChannel", request)
+        if answer is None:
+            return outcome
+        return Outcome(0, parse(CreateChannelResponse, answer).token.decode("utf-8", "replace"))
+
+    def token(self, client_id: str, minutes: int | None = None) -> str:
+        """The token of a create that must succeed; raises `NoAnswer`."""
+        outcome = self.create(client_id, minutes)
+        if not outcome.token:
+            raise NoAnswer(f"CreateChannel gave no token ({outcome.failure or f'code {outcome.code}'})")
+        return outcome.token
+
+    def send(self, client_id: str, message: str) -> Outcome:
+        """SendChannelMessage."""
+        request = SendMessageRequest(application_key=client_id.encode("utf-8"), message=message.encode("utf-8"))
+        return self._call(b"SendChannelMessage", request)[0]
+
+    def get(self, path: str, **query: object) -> urllib3.BaseHTTPResponse:
+        """GET a path of the wire."""
+        return self._request("GET", self.url + path, fields={name: str(value) for name, value in query.items()})
+
+    def dev(self, command: str, token: str) -> urllib3.BaseHTTPResponse:
+        """A request of the dev server's wire."""
+        return self.get("/_ah/channel/dev", command=command, channel=token)
+
+    def json(self, path: str, **query: object) -> Any:
+        """The JSON at `path`, or None when there is none."""
+        answer = self.get(path, **query)
+        try:
+            return json.loads(answer.data) if answer.status == 200 else None
+        except ValueError:
+            return None
+
+    def _call(self, method: bytes, request: Any) -> tuple[Outcome, bytes | None]:
+        call = Request(service_name=b"channel", method=method, request=request.SerializeToString())
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._request("POST", self._api, body=call.SerializeToString(), headers=headers)
+        if answer.status != 200:
+            raise NoAnswer(f"{self._api} answered {answer.status}, not an RPC; name the API server with --api URL")
+        try:
+            response = parse(Response, answer.data)
+        except Malformed as error:
+            raise NoAnswer(f"{self._api} answered no RPC: {error}") from None
+        if response.HasField("application_error"):
+            return Outcome(response.application_error.code), None
+        if response.HasField("exception") or response.HasField("rpc_error"):
+            return Outcome(-1, failure=response.exception[:200].decode("ascii", "replace")), None
+        return Outcome(0), response.response
+
+    def _request(self, method: str, url: str, **options: Any) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._http.request(method, url, **options)
+        except urllib3.exceptions.HTTPError as error:
+            raise NoAnswer(f"{url.partition('?')[0]} does not answer ({type(error).__name__})") from None

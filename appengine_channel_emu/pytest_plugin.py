@@ -1,0 +1,74 @@
+"""Fixtures for tests of apps that use channels (docs/testing.md).
+
+pytest loads this module in every run of its environment, so it imports nothing of weight before a fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from appengine_channel_emu.broker.clock import Clock
+    from appengine_channel_emu.testing import ChannelClient, ChannelServer, Emulator
+
+
+@pytest.fixture
+def channel_app() -> WSGIApplication | None:
+    """The WSGI app behind `channel_emulator`; override it. `google.appengine.api.channel` is importable in it."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def channel_server_app() -> WSGIApplication | None:
+    """The WSGI app behind `channel_server`; override it."""
+    return None
+
+
+@pytest.fixture
+def channel_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """A fresh emulator around `channel_app`, in this process, with a clock that only the test moves."""
+    from appengine_channel_emu.testing import Emulator
+
+    with Emulator(request.getfixturevalue("channel_app")) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def channel_clock(channel_emulator: Emulator) -> Clock:
+    """The clock of `channel_emulator`: `now()` and `advance(seconds)`."""
+    return channel_emulator.clock
+
+
+@pytest.fixture
+def channel_client(channel_emulator: Emulator) -> Iterator[Callable[..., ChannelClient]]:
+    """`channel_client("anna")` or `channel_client(token=…)`: an open client, closed when the test ends."""
+    clients: list[ChannelClient] = []
+
+    def make(client_id: str | None = None, *, token: str | None = None) -> ChannelClient:
+        clients.append(channel_emulator.client(client_id, token=token).open())
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(scope="session")
+def _channel_server(request: pytest.FixtureRequest) -> Iterator[ChannelServer]:
+    from appengine_channel_emu.testing import ChannelServer
+
+    with ChannelServer(request.getfixturevalue("channel_server_app")) as server:
+        yield server
+
+
+@pytest.fixture
+def channel_server(_channel_server: Any) -> Iterator[ChannelServer]:
+    """A real server on a free port, for browsers; one for the session, reset after each test."""
+    with _channel_server.leading():
+        yield _channel_server
+    _channel_server.reset()

@@ -1,0 +1,245 @@
+"""The console: every control does what it says, live, by keyboard, light and dark, and with ten thousand sockets."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from appengine_channel_emu.testing import ChannelServer
+from tests.support import parts
+
+AXE = """async () => {
+    const result = await axe.run(document, {resultTypes: ['violations']});
+    return result.violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.target).join(', ')}`);
+}"""
+
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"app"]
+
+
+@pytest.fixture(scope="module")
+def running():
+    with ChannelServer(app) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running):
+    yield running
+    running.reset()
+
+
+@pytest.fixture
+def console(server, context):
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+    page.goto(f"{server.url}/_emu/")
+    expect(page.locator("#summary")).to_have_text("0 open sockets, 0 channels")
+    yield page
+    assert errors == []
+
+
+def rows(page: Page, name: str):
+    return page.locator(f"#{name}-rows tr")
+
+
+def test_it_is_live(console, server):
+    client = server.client("anna").open()
+    expect(rows(console, "channel")).to_have_count(1)
+    expect(rows(console, "channel")).to_contain_text("anna")
+    expect(rows(console, "channel")).to_contain_text("attached")
+    expect(rows(console, "channel")).to_contain_text("connected")
+    expect(rows(console, "presence").first).to_contain_text("connected")
+    server.send_message("Anna", "x")
+    expect(rows(console, "event").first).to_contain_text("No channel was created for this client id.")
+    client.close()
+    expect(rows(console, "channel")).to_contain_text("none (1 token)")
+
+
+def test_sending(console, server):
+    client = server.client("<b>anna</b>").open()
+    console.get_by_label("Client id", exact=True).first.fill("<b>anna</b>")
+    console.get_by_role("textbox", name="Message").fill("שלום <b>")
+    console.get_by_role("button", name="Send", exact=True).click()
+    expect(console.locator("#send-result")).to_have_text("Sent to 1 socket.")
+    assert client.receive(timeout=10) == "שלום <b>"
+    expect(rows(console, "channel").locator("th")).to_have_text("<b>anna</b>")
+    console.get_by_label("Client id", exact=True).first.fill("nobody")
+    console.get_by_role("button", name="Send", exact=True).click()
+    expect(console.locator("#send-result")).to_have_text("Dropped: No channel was created for this client id.")
+
+
+@pytest.mark.parametrize(
+    ("button", "outcome"),
+    [("Close", "Closed+by+the+server."), ("Expire", "Token+timed+out."), ("Cut", None)],
+)
+def test_ending_sockets(console, server, button, outcome):
+    client = server.client("anna").open()
+    console.get_by_role("button", name=f"{button} a socket of anna").click()
+    if outcome:
+        expect(rows(console, "event").filter(has_text="socket closed")).to_have_count(1)
+        assert client.error.description == outcome
+    else:
+        expect(rows(console, "event").filter(has_text="socket cut")).to_have_count(1)
+        server.send_message("anna", "still there")
+        assert client.receive(timeout=10) == "still there"
+
+
+def test_the_clock_and_the_banner(console, server):
+    client = server.client("anna").open()
+    expect(console.locator("#unreal")).to_be_hidden()
+    console.get_by_label("Advance by seconds").fill("600")
+    console.get_by_role("button", name="Advance", exact=True).click()
+    expect(console.locator("#unreal")).to_contain_text(
+        "The time of this emulator is not real: it was advanced by 10 min"
+    )
+    assert client.error is None
+    console.get_by_role("button", name="Advance two hours").click()
+    expect(rows(console, "event").filter(has_text="timed out")).to_have_count(1)
+    assert client.error.description == "Token+timed+out."
+    console.get_by_role("button", name="Freeze").click()
+    expect(console.get_by_role("button", name="Freeze")).to_have_attribute("aria-pressed", "true")
+    expect(console.locator("#unreal")).to_contain_text("it stands still")
+    console.get_by_role("button", name="Freeze").click()
+    expect(console.get_by_role("button", name="Freeze")).to_have_attribute("aria-pressed", "false")
+
+
+def test_faults(console, server):
+    console.get_by_label("Stage").select_option("open")
+    console.get_by_label("Action").select_option("error")
+    console.get_by_label("Error").fill("Invalid+token.")
+    console.get_by_label("Times").fill("2")
+    console.get_by_role("button", name="Add").click()
+    expect(rows(console, "fault")).to_contain_text("open error Invalid+token.")
+    assert server.client("anna").open().error.description == "Invalid+token."
+    expect(rows(console, "fault").locator("[data-name=happened]")).to_have_text("1")
+    console.get_by_role("button", name="Remove fault").click()
+    expect(rows(console, "fault")).to_have_count(0)
+    assert server.client("anna").open().error is None
+    console.get_by_label("Error").fill("nonsense")
+    console.get_by_role("button", name="Add").click()
+    expect(console.locator("#fault-result")).to_contain_text("An error at open is one of")
+
+
+def test_search_filter_requests_notes_and_reset(console, server):
+    first = server.client("anna").open()
+    server.client("bert").open()
+    server.client("anna").open()
+    console.request.get(f"{server.url}/page")
+    server.send_message("anna", "x")
+    expect(rows(console, "channel")).to_have_count(3)
+    expect(rows(console, "request")).to_contain_text("/page")
+    expect(console.locator("#notes")).to_contain_text("One client id had two sockets open.")
+    console.get_by_label("Search client ids").fill("BER")
+    expect(rows(console, "channel")).to_have_count(1)
+    expect(console.locator("#found")).to_have_text("1 found")
+    console.get_by_label("Show").select_option("message")
+    expect(rows(console, "event")).to_have_count(1)
+    console.once("dialog", lambda dialog: dialog.accept())
+    console.get_by_role("button", name="Reset everything").click()
+    expect(rows(console, "channel")).to_have_count(0)
+    assert first.closed
+
+
+def test_two_consoles_agree(console, server, context):
+    other = context.new_page()
+    other.goto(f"{server.url}/_emu/")
+    server.client("anna").open()
+    server.send_message("anna", "x")
+    for page in (console, other):
+        expect(rows(page, "event").first).to_contain_text("message sent")
+    assert console.locator("#event-rows").inner_text() == other.locator("#event-rows").inner_text()
+
+
+def test_the_keyboard_keeps_its_place_while_things_change(console, server):
+    server.client("anna").open()
+    button = console.get_by_role("button", name="Cut a socket of anna")
+    button.focus()
+    for number in range(3):
+        server.client(f"bert{number}").open()
+        expect(rows(console, "channel")).to_have_count(2 + number)
+    expect(button).to_be_focused()
+    console.keyboard.press("Enter")
+    expect(rows(console, "event").filter(has_text="socket cut")).to_have_count(1)
+
+
+def test_with_ten_thousand_sockets_it_shows_a_hundred_and_finds_the_rest(console, server):
+    broker = server._running.broker
+    broker.clock.freeze(True)  # nobody polls them
+    for number in range(10_000):
+        broker.open(broker.create_channel(f"client-{number}").token)
+    expect(console.locator("#summary")).to_have_text("10000 open sockets, 10000 channels", timeout=30_000)
+    expect(rows(console, "channel")).to_have_count(100)
+    expect(console.locator("#found")).to_have_text("the first 100 of 10000")
+    console.get_by_label("Search client ids").fill("client-9999")
+    expect(rows(console, "channel")).to_have_count(1)
+    assert console.locator("#event-rows tr").count() <= 200
+    broker.clock.freeze(False)
+
+
+def test_it_goes_on_when_the_emulator_comes_back(context, serve):
+    emulator = serve()
+    page = context.new_page()
+    page.goto(f"{emulator.url}/_emu/")
+    expect(page.locator("#summary")).to_have_text("0 open sockets, 0 channels")
+    emulator.stop()
+    expect(page.locator("#away")).to_be_visible()
+    emulator.start()
+    expect(page.locator("#away")).to_be_hidden()
+    emulator.create_channel("anna")
+    expect(rows(page, "channel")).to_contain_text("anna")
+
+
+def busy(server, page):
+    """A console with something in every part of it."""
+    for client_id in ("anna", "bert"):
+        server.client(client_id).open()
+    server.client("anna").open()
+    server.send_message("anna", "It is your turn.")
+    server.send_message("Anna", "x")
+    for path, times in (("/updates", 9), ("/", 3)):
+        for _ in range(times):
+            page.request.get(server.url + path)
+    server.faults.add("poll cut probability=0.05 client_id=bert")
+    server.advance(300)
+    expect(rows(page, "fault")).to_have_count(1)
+    expect(rows(page, "channel")).to_have_count(3)
+    expect(rows(page, "request")).to_have_count(2)
+    expect(page.locator("#unreal")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_violation(console, server, scheme, width):
+    axe = parts.need(parts.node_packages) / "axe-core" / "axe.min.js"
+    console.emulate_media(color_scheme=scheme)
+    console.set_viewport_size({"width": width, "height": 900})
+    busy(server, console)
+    # As the browser's own tools do it: the page's policy lets no foreign script in.
+    console.evaluate(axe.read_text("utf-8"))
+    assert console.evaluate(AXE) == []
+    assert console.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if width == 1280 and os.environ.get("SCREENSHOTS"):
+        console.screenshot(path=str(parts.ROOT / "docs" / "images" / f"console-{scheme}.png"), full_page=True)
+
+
+def test_no_page_can_frame_it_and_no_foreign_script_runs_in_it(console, server, context):
+    headers = context.request.get(f"{server.url}/_emu/").headers
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+
+
+def test_without_an_app_the_front_door_leads_to_it(context):
+    with ChannelServer() as server:
+        page = context.new_page()
+        page.goto(server.url)
+        expect(page).to_have_title("channel-emu console")
+        page.goto(f"{server.url}/_emu")
+        expect(page).to_have_title("channel-emu console")

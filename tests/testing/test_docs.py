@@ -1,0 +1,92 @@
+"""Every example of docs/testing.md is run, as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from appengine_channel_emu.testing import ChannelServer
+from tests.support.parts import ROOT
+
+TEXT = (ROOT / "docs" / "testing.md").read_text("utf-8")
+HEADER = "json='Content-Type: application/json'\n"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """The Python examples as the files that their first lines name."""
+    for kind, code in BLOCKS:
+        if kind == "python":
+            name = re.match(r"# (\w+\.py)\n", code)[1]
+            (tmp_path / name).write_text(code, "utf-8")
+    return tmp_path
+
+
+def run_pytest(folder, *arguments):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{folder}"
+    plugin = [] if _installed() else ["-p", "appengine_channel_emu.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout + done.stderr
+
+
+def _installed():
+    from importlib.metadata import entry_points
+
+    return any(each.value == "appengine_channel_emu.pytest_plugin" for each in entry_points(group="pytest11"))
+
+
+def test_every_kind_of_example_is_run():
+    assert {kind for kind, _ in BLOCKS} == {"python", "sh"}
+    assert len([kind for kind, _ in BLOCKS if kind == "python"]) >= 7
+
+
+def test_the_python_examples(examples):
+    said = run_pytest(examples)
+    tests = sum(code.count("def test_") for kind, code in BLOCKS if kind == "python")
+    assert f"{tests} passed" in said, said
+
+
+def test_the_fixtures_under_xdist(examples):
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    said = run_pytest(examples, "-n", "2")
+    tests = sum(code.count("def test_") for kind, code in BLOCKS if kind == "python")
+    assert f"{tests} passed" in said, said
+
+
+def test_the_first_example_takes_less_than_50_ms(examples):
+    """The best of three: the first also pays for imports, and the machine may be busy."""
+    code = (
+        "import time, sys; sys.path.insert(0, '.')\n"
+        "from test_chat import test_anna_is_greeted_and_times_out as test\n"
+        "def seconds():\n    started = time.perf_counter(); test(); return time.perf_counter() - started\n"
+        "print(min(seconds() for _ in range(3)))"
+    )
+    environ = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{examples}"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=examples, env=environ, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.05
+
+
+def test_the_commands():
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    with ChannelServer() as server:
+        for kind, code in BLOCKS:
+            if kind == "sh":
+                server.reset()
+                server.client("anna").open()
+                run_shell(server, HEADER + code)
+
+
+def run_shell(server, code):
+    environ = os.environ | {"EMULATOR": server.url, "no_proxy": "*"}
+    done = subprocess.run(["sh", "-euc", code], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -1,0 +1,84 @@
+"""The plugin: it costs nothing where it is not used, and its fixtures keep tests apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.support.parts import ROOT
+from tests.testing.test_docs import run_pytest
+
+LARGEST_COST = 0.02
+
+COST = """
+import pytest, sys, time
+started = time.perf_counter()
+import appengine_channel_emu.pytest_plugin
+print(time.perf_counter() - started)
+assert not [name for name in sys.modules if name.startswith(("falcon", "waitress", "appengine_channel_emu.testing"))]
+"""
+
+
+def test_unused_it_costs_under_20_ms():
+    """The best of three: the machine may be busy."""
+    command = [sys.executable, "-c", COST]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    runs = [subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    assert min(map(float, runs)) < LARGEST_COST
+
+
+def test_emulators_of_two_tests_know_nothing_of_each_other(tmp_path):
+    (tmp_path / "test_apart.py").write_text(
+        """
+import pytest
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_each_starts_empty(channel_emulator, channel_client, run):
+    assert channel_emulator.broker.journal.after(0) == []
+    channel_client("anna")
+    assert channel_emulator.send_message("anna", "x").delivered_to == 1
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_so_does_the_server(channel_server, run):
+    assert channel_server.send_message("anna", "x").delivered_to == 0
+    assert channel_server.send_message("anna", "x").reason == "No channel was created for this client id."
+    client = channel_server.client("anna").open()
+    assert channel_server.send_message("anna", "x").delivered_to == 1
+
+def test_the_server_api_asks_the_emulator_of_the_test(channel_emulator):
+    from google.appengine.api import channel
+    token = channel.create_channel("bert")
+    assert channel_emulator.broker.client_id_of(token) == "bert"
+
+def test_and_the_server_in_a_test_of_the_server(channel_server):
+    from google.appengine.api import channel
+    token = channel.create_channel("bert")
+    assert channel_server.client(token=token).open().error is None
+"""
+    )
+    said = run_pytest(tmp_path)
+    assert "6 passed" in said, said
+
+
+def test_the_app_is_named_by_overriding_a_fixture(tmp_path):
+    (tmp_path / "test_app.py").write_text(
+        """
+import pytest
+seen = []
+
+@pytest.fixture
+def channel_app():
+    def app(environ, start_response):
+        seen.append(environ["PATH_INFO"])
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return []
+    return app
+
+def test_presence(channel_client, channel_clock):
+    channel_client("anna").close()
+    channel_clock.advance(2)
+    assert seen == ["/_ah/channel/connected/", "/_ah/channel/disconnected/"]
+"""
+    )
+    assert "1 passed" in run_pytest(tmp_path)
