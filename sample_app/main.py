@@ -11,10 +11,13 @@ from google.appengine.api import channel
 
 import games
 import miniweb
+import strategies
 
 FILES = {
     '/static/game.css': ('game.css', 'text/css; charset=utf-8'),
     '/static/game.js': ('game.js', 'text/javascript; charset=utf-8'),
+    '/static/strategies.css': ('strategies.css', 'text/css; charset=utf-8'),
+    '/static/strategies.js': ('strategies.js', 'text/javascript; charset=utf-8'),
 }
 
 all_games = games.Games()
@@ -27,10 +30,14 @@ class MainPage(miniweb.RequestHandler):
         if not games.KEY.match(self.request.get('game')):
             self.redirect('/?game=' + games.new_key())
             return
-        self.response.headers['Content-Security-Policy'] = (
-            "script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-        )
-        self.response.write(_read('index.html'))
+        write_page(self.response, 'index.html')
+
+
+class StrategiesPage(miniweb.RequestHandler):
+    """The page that compares ways to wait for news."""
+
+    def get(self):
+        write_page(self.response, 'strategies.html')
 
 
 class StaticFile(miniweb.RequestHandler):
@@ -185,6 +192,13 @@ def send(client_ids, message):
         channel.send_message(one, text)
 
 
+def write_page(response, name):
+    response.headers['Content-Security-Policy'] = (
+        "script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    response.write(_read(name))
+
+
 def _read(name):
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'static', name), 'rb') as page:
         return page.read()
@@ -192,8 +206,7 @@ def _read(name):
 
 app = miniweb.WSGIApplication([
     ('/', MainPage),
-    ('/static/game.css', StaticFile),
-    ('/static/game.js', StaticFile),
+    ('/strategies', StrategiesPage),
     ('/join', Join),
     ('/opened', Opened),
     ('/move', Move),
@@ -203,4 +216,4 @@ app = miniweb.WSGIApplication([
     ('/rename', Rename),
     ('/_ah/channel/connected/', Connected),
     ('/_ah/channel/disconnected/', Disconnected),
-])
+] + [(path, StaticFile) for path in FILES] + strategies.routes)

@@ -26,11 +26,15 @@ def examples(language):
 
 
 def tool(name, language):
-    """One that need not be there: no test of ours but its example's asks for it."""
-    found = shutil.which(name)
-    if not found:
-        pytest.skip(f"no {name} here to run the {language} example with")
-    return found
+    """The program that runs the examples of `language`."""
+
+    def find():
+        found = shutil.which(name)
+        if not found:
+            raise parts.PartMissing(f"no {name} here to run the {language} example with")
+        return found
+
+    return parts.need(find)
 
 
 def run(*command, cwd):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from calmjs.parse import es5
 
 from tests.support import parts
 
 SCRIPT = parts.ROOT / "js" / "goog_appengine_channel.js"
+FRAME = parts.ROOT / "js" / "frame.js"
+TYPES = Path(__file__).parent / "js" / "types"
+DOCUMENT = parts.ROOT / "docs" / "browser-client.md"
 UNIT_TESTS = Path(__file__).parent / "js"
 
 
@@ -28,7 +34,39 @@ def test_it_is_small():
     assert len(gzip.compress(script, 9)) < 6 * 1024
 
 
-def test_browsers_of_2011_can_read_it():
-    source = SCRIPT.read_text("utf-8")
+def run_node(*arguments: str) -> str:
+    """What Node prints; the packages of tests/js/package.json are at hand."""
+    environ = {**os.environ, "NODE_PATH": str(parts.need(parts.node_packages))}
+    command = [str(parts.need(parts.node)), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
+    assert answer.returncode == 0, f"{answer.stdout}\n{answer.stderr}"
+    return answer.stdout
+
+
+@pytest.mark.parametrize("script", [SCRIPT, FRAME], ids=lambda script: script.name)
+def test_it_is_es5(script):
+    source = "require('fs').readFileSync(process.argv[1], 'utf8')"
+    run_node("-e", f"require('acorn').parse({source}, {{ecmaVersion: 5}})", str(script))
+
+
+def test_its_types_hold_and_are_those_that_pages_were_written_against():
+    compiler = parts.need(parts.node_packages) / "typescript" / "bin" / "tsc"
+    run_node(str(compiler), "--project", str(TYPES))
+    run_node(str(compiler), "--noEmit", "--strict", str(TYPES / "surface.ts"))
+
+
+def test_every_test_that_the_document_names_exists():
+    text = DOCUMENT.read_text("utf-8")
+    sources = [*UNIT_TESTS.glob("*.test.js"), *(parts.ROOT / "tests" / "browser").glob("test_*.py")]
+    tests = "".join(path.read_text("utf-8") for path in sources).replace("\\'", "'")
+    named = re.findall(r"`(test_\w+)`|: \*([^*]+)\* \|", text)
+    assert len(named) > 20
+    missing = [name for pair in named for name in pair if name and name not in tests]
+    assert not missing
+
+
+@pytest.mark.parametrize("script", [SCRIPT, FRAME], ids=lambda script: script.name)
+def test_browsers_of_2011_can_read_it(script):
+    source = script.read_text("utf-8")
     assert es5(source).children(), "the script is empty"
     assert source.isascii(), "a page of another encoding would garble the script"

@@ -13,6 +13,7 @@ from appengine_channel_emu.hints import nearest
 # Each verb is a module here with `run(argv) -> exit code`.
 VERBS = {
     "serve": "run the emulator, in front of an app or alone",
+    "sdk": "install the SDK for App Engine, which runs legacy apps",
     "exec": "run a command beside an emulator of its own",
     "env": "print a running emulator's variables for a shell",
     "shim": "say where Python's google.appengine.api.channel is",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
+from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 
 if TYPE_CHECKING:
@@ -19,16 +21,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("channel_emu")
 
-NEEDS_SDK = (
-    "{path} is for the runtime {runtime}, and {need}, a part of Google's SDK, which this version does not run. "
-    "With --no-sdk the app is tried under Python 3 all the same: google.appengine.api.channel and users are there."
-)
-
 
 def run(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     parser = Parser(prog="channel-emu serve", description="Run the emulator, in front of an app or alone.")
     add_flags(parser)
+    parser.epilog = "What follows -- is for dev_appserver.py, for an app that Google's SDK runs."
+    argv, sdk_arguments = _split(argv)
     options = parser.parse(argv)
     try:
         settings = load(vars(options), os.environ, Path.cwd())
@@ -37,41 +36,68 @@ def run(argv: Sequence[str]) -> int:
         parser.error(str(error))
     log_to_stderr(settings)
     try:
-        return _serve(target, settings)
-    except _CannotServe as error:
+        return _serve(target, settings, sdk_arguments)
+    except CannotStart as error:
         print(f"channel-emu: {error}", file=sys.stderr)
         return COULD_NOT_START
 
 
-class _CannotServe(Exception):
-    """The app is not one that can be served; the text says why."""
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our arguments, and those behind `--`."""
+    words = list(argv)
+    if "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
 
 
-def _serve(target: Target, settings: Settings) -> int:
+def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> int:
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.server.run import serve
 
+    if settings.upstream is not None:
+        from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+
+        if settings.app is not None:
+            raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
+        upstream, deadline = settings.upstream, settings.request_deadline
+        return serve(settings, lambda address: UpstreamBackend(upstream, address, deadline))
+    if isinstance(target, AppYaml) and not settings.no_sdk:
+        make = _sdk_backend(target.path, settings, sdk_arguments)
+        if make is not None:
+            return serve(settings, make)
+    if sdk_arguments:
+        raise CannotStart(f"{sdk_arguments[0]}: what follows -- is for dev_appserver.py, which does not run this app.")
     if isinstance(target, AppYaml):
-        config = _app_config(target, settings)
+        from appengine_channel_emu.host.app_backend import read_config
+
+        config = read_config(target.path)
         return serve(settings, lambda address: _app_backend(config, settings, address))
     return serve(settings, lambda address: _backend(target, settings, address))
 
 
-def _app_config(target: AppYaml, settings: Settings) -> AppConfig:
+def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -> Callable[[str], Backend] | None:
+    """The second door for the app at `path`, None where it is not for it. Raises `CannotStart`."""
+    from appengine_channel_emu.cli.sdk_door import sdk_backend
     from appengine_channel_emu.host.app_backend import read_config
     from appengine_channel_emu.host.app_checks import sdk_need
-    from appengine_channel_emu.host.backend import CannotStart
+    from appengine_channel_emu.host.legacy_app import read_legacy_app
+    from appengine_channel_emu.host.sdk_finder import SdkMissing
 
+    app = read_legacy_app(path)
+    if app is None:
+        return None
     try:
-        config = read_config(target.path)
-    except CannotStart as error:
-        raise _CannotServe(str(error)) from None
-    if config.is_legacy_python and not settings.no_sdk:
-        need = sdk_need(config, settings.python or sys.executable)
-        if need is not None:
-            raise _CannotServe(NEEDS_SDK.format(path=target.path, runtime=config.runtime, need=need))
-        log.info("The app is for the runtime %s and needs nothing of its SDK: it runs under Python 3.", config.runtime)
-    return config
+        return sdk_backend(app, settings, sdk_arguments)
+    except SdkMissing as missing:
+        need = "it needs Python 2.7"
+        if settings.sdk is None and not sdk_arguments:
+            with contextlib.suppress(CannotStart):
+                need = sdk_need(read_config(path), settings.python or sys.executable) or ""
+        if need:
+            raise CannotStart(f"{path} is for the runtime {app.runtime}, and {need}.\n{missing}") from missing
+        log.info("There is no SDK here, and the app needs nothing of it: it runs under Python 3.")
+        return None
 
 
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:

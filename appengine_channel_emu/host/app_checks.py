@@ -16,6 +16,7 @@ from appengine_channel_emu.locations import COMPAT_PATH
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
 
+_OF_MODULES = ("google.appengine.api", "google.appengine.ext")
 _NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
 
 log = logging.getLogger("channel_emu.app")
@@ -133,8 +134,8 @@ def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
         for match in _SDK_IMPORT.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             module, name = match.groups()
-            # "from google.appengine.api import users" names a module with its last word.
-            full = f"{module}.{name}" if name and module.count(".") == 2 else module
+            # "from google.appengine.api import users" names a module with its last word, others an attribute.
+            full = f"{module}.{name}" if name and module in _OF_MODULES else module
             yield full, f"{path.relative_to(folder).as_posix()}, line {line}"
 
 

@@ -167,6 +167,9 @@ class Upstream:
                 if overrun:
                     raise Overrun
                 answer = self._talk(connection, request)
+                if overrun:  # Without a length, the end that we made looks like the answer's own.
+                    answer.body.close()
+                    raise Overrun
         except BaseException as error:
             connection.close()
             if overrun:

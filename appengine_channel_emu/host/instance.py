@@ -14,6 +14,7 @@ from pathlib import Path
 
 import waitress
 
+from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.locations import COMPAT_PATH
@@ -54,7 +55,7 @@ class AppSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImportFailure:
-    """Why the app could not be imported: `reason` is "module", "attribute", "raised", "died" or "slow"."""
+    """Why the app could not be imported: `reason` is "module", "attribute", "raised" or "died"."""
 
     reason: str
     text: str
@@ -66,7 +67,7 @@ class Instance:
     def __init__(self, spec: AppSpec, deadline: float | None = None) -> None:
         self._spec = spec
         self._deadline = deadline
-        self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-")
+        self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
         self.upstream = Upstream(lambda: UnixConnection(socket), "The app", resends=False)
@@ -78,12 +79,19 @@ class Instance:
         self._settled = threading.Event()
         self._sources = SourceWatch()
         self._overrun_cpu: dict[int, float | None] = {}
-        self._process = self._start(socket)
+        try:
+            self._process = self._start(socket)
+        except OSError:
+            os.rmdir(self._socket_folder)
+            raise
 
     def wait_until_settled(self) -> None:
-        """Return once the app serves or has failed to."""
+        """Return once the app serves or has failed to. Raises `BackendUnavailable` while it still does neither."""
         if not self._settled.wait(START_SECONDS):
-            self._fail("slow", f"The app was not imported within {START_SECONDS:g} s.")
+            raise BackendUnavailable(
+                f"The app is still being imported, and its import may take {START_SECONDS:g} seconds. If it waits for "
+                "something, mend it: a change of its source starts it anew."
+            )
 
     @property
     def stale(self) -> bool:
@@ -121,6 +129,9 @@ class Instance:
                 inherited=[writing],
                 remove=self._socket_folder,
             )
+        except OSError:
+            os.close(reading)
+            raise
         finally:
             os.close(writing)
         threading.Thread(target=self._listen, args=(reading, process), name="instance", daemon=True).start()
@@ -176,6 +187,12 @@ class SourceWatch:
                     _folder_time(folder) != seen for folder, seen in self._folders.items()
                 )
             return self._changed
+
+
+def _folder_for_sockets() -> str:
+    """The system's temporary folder, unless its path is too long: a Unix socket's has 103 bytes on macOS."""
+    folder = tempfile.gettempdir()
+    return folder if len(os.fsencode(folder)) <= 70 else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
 
 
 def _differs(path: str, seen: list[float]) -> bool:

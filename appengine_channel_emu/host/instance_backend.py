@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+log = logging.getLogger("channel_emu.instance")
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
@@ -56,8 +59,12 @@ class InstanceBackend:
 
         An app that raises while it is imported is no reason to give up: visitors see why, until it is mended.
         """
-        with self._instances.take() as instance:
-            failure = instance.failure
+        try:
+            with self._instances.take() as instance:
+                failure = instance.failure
+        except BackendUnavailable as trouble:
+            log.warning("%s", trouble)
+            return
         if failure is not None and failure.reason in ("module", "attribute"):
             self.stop()
             raise CannotStart(f"{failure.text} (APP is {self._spec.target!r}, in {self._spec.folder})")

@@ -20,13 +20,14 @@ class SupervisedProcess:
     """A command that runs under `supervisor.py`.
 
     It has a session of its own, so a Ctrl-C at the terminal does not reach it, no standard input, and writes both its
-    outputs to our standard error.
+    outputs to our standard error, if no other file is given.
 
     command:   program and arguments.
     folder:    its current folder.
     environ:   its whole environment.
     inherited: file descriptors it shall keep; ours are not closed.
-    remove:    a folder, holding only files, that the supervisor deletes when the process has ended.
+    remove:    a folder that the supervisor deletes when the process has ended.
+    output:    a file descriptor that takes both its outputs, in place of our standard error.
 
     Raises OSError if the supervisor cannot be started. A command that cannot be run ends with status 127.
     """
@@ -39,6 +40,7 @@ class SupervisedProcess:
         environ: Mapping[str, str],
         inherited: Sequence[int] = (),
         remove: str | None = None,
+        output: int | None = None,
     ) -> None:
         self._lifeline, theirs = socket.socketpair()
         self._stopping = threading.Lock()
@@ -49,7 +51,8 @@ class SupervisedProcess:
                 cwd=folder,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
-                stdout=2,
+                stdout=2 if output is None else output,
+                stderr=output,
                 pass_fds=[theirs.fileno(), *inherited],
                 start_new_session=True,
             )

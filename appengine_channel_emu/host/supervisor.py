@@ -154,10 +154,13 @@ def emulator_is_gone(lifeline: int) -> bool:
 
 
 def remove(folder: str) -> None:
-    """Removes a folder that holds nothing but files."""
+    """Removes a folder with all that is in it."""
     try:
         for entry in os.scandir(folder):
-            os.unlink(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                remove(entry.path)
+            else:
+                os.unlink(entry.path)
         os.rmdir(folder)
     except OSError:
         pass

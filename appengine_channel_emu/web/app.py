@@ -25,7 +25,7 @@ from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting
+from appengine_channel_emu.web.waiting import Answer, Waiting, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
-BRIEF_PATHS = frozenset({POLL_PATH, "/rpc_http", "/_emu/channels", "/_emu/messages", "/_emu/health"})
+RPC_PATH = "/rpc_http"
+BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", "/_emu/health"})
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
@@ -74,9 +75,10 @@ class Front:
         about: About | None = None,
     ) -> None:
         self._broker = broker
-        # An app that has `builtins: remote_api` or a handler of its own there keeps it.
-        self._backend = Unclaimed(backend, REMOTE_API_PATH, self._call_falcon)
         self.server_api = ServerApi(broker)
+        # An app that has `builtins: remote_api` or a handler of its own there keeps it.
+        self._backend = Unclaimed(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
+        self._rpc_http = RpcHttp(self.server_api)
         self._guard = Guard(options)
         self._gate = FaultGate(broker, broker.faults)
         self.accounts = Accounts()
@@ -89,7 +91,6 @@ class Front:
             "/_ah/channel/open": Open(broker, options, tabs),
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
-            "/rpc_http": RpcHttp(self.server_api),
         }
         self.notes = Notes(broker.snapshots.sockets_of)
         broker.events.listen(self.notes)
@@ -100,7 +101,6 @@ class Front:
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():
             self._falcon.add_route(path, resource)
-        self._falcon.add_route(REMOTE_API_PATH, RemoteApi(self.server_api))
 
     def reset(self) -> None:
         """Forget everything that was made, sent, noted and counted."""
@@ -111,7 +111,7 @@ class Front:
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
-        return path in self._resources or path.startswith(ADMIN_PREFIX)
+        return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
 
     @staticmethod
     def is_brief(path: str) -> bool:
@@ -123,10 +123,12 @@ class Front:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
-        if environ.get("PATH_INFO") == RECEIVE_PATH:
+        path = environ.get("PATH_INFO", "")
+        if path == RECEIVE_PATH:
             self.notes.add("socket_send")
-        ours = self.is_ours(environ.get("PATH_INFO", ""))
-        return self._gate.call(self._call_falcon if ours else self._call_backend, environ, start_response, ours)
+        ours = self.is_ours(path)
+        answer = self._call_falcon if ours else self._call_backend
+        return self._gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, ours)
 
     def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []
@@ -220,9 +222,3 @@ def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
     text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
     headers = [("Content-Type", "text/plain; charset=utf-8")]
     return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
-
-
-def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
-    """Give a whole answer to a WSGI server."""
-    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
-    return [answer.body]

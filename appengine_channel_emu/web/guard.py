@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 POLL_PATH = "/_ah/channel/poll"
 RECEIVE_PATH = "/_ah/channel/receive"
 PRESENCE_PATHS = ("/_ah/channel/connected", "/_ah/channel/disconnected")
-ADMIN_PREFIXES = ("/_emu", "/rpc_http", "/_ah/remote_api")
+ADMIN_PATHS = ("/_emu", "/rpc_http", "/_ah/remote_api")
+_BELOW_ADMIN_PATHS = tuple(path + "/" for path in ADMIN_PATHS)
 
 REMEMBERED = 256
 """Addresses whose nature is kept: reading one takes longer than all the other rules."""
@@ -31,17 +32,12 @@ ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 """Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
-_RESERVED_HEADER = re.compile(r"HTTP_X_(?:APPENGINE|GOOGLE)_")
+_RESERVED_HEADERS = ("HTTP_X_APPENGINE_", "HTTP_X_GOOGLE_")
 
 
 def clean_path(path: str) -> str:
     """`path` without empty and dot segments or a last slash: what an app behind us may take it for."""
     return posixpath.normpath("/" + path.lstrip("/"))
-
-
-def is_under(path: str, prefix: str) -> bool:
-    """Whether the clean `path` is `prefix` or below it."""
-    return path == prefix or path.startswith(prefix + "/")
 
 
 def split_host(header: str) -> tuple[str, str]:
@@ -79,7 +75,7 @@ class Guard:
     def _strip_reserved_headers(self, environ: WSGIEnvironment) -> None:
         # The SDK's dev server makes an administrator of anybody who sends X-AppEngine-Fake-Is-Admin.
         if not self._options.trust_appengine_headers:
-            for name in [name for name in environ if _RESERVED_HEADER.match(name)]:
+            for name in [name for name in environ if name.startswith(_RESERVED_HEADERS)]:
                 del environ[name]
 
     def _check_host(self, environ: WSGIEnvironment, path: str) -> Answer | None:
@@ -102,7 +98,7 @@ class Guard:
         )
 
     def _is_admin(self, path: str) -> bool:
-        return self._admin_everywhere or any(is_under(path, prefix) for prefix in ADMIN_PREFIXES)
+        return self._admin_everywhere or path in ADMIN_PATHS or path.startswith(_BELOW_ADMIN_PATHS)
 
     def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
         """The admin API is for programs on this machine."""

@@ -22,8 +22,8 @@ SHAKE = 0.4
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds between the shakes for a tab that does not come; then it is left to its resume window."""
 
-LAPS = 3
-"""How often one shake answers the polls of one tab: by then every poll that the browser held back has had its turn."""
+LAPS = 12
+"""How often one shake answers the polls of one tab at the most. Firefox lets some tabs go ahead again and again."""
 
 FEWEST_PARKED, MOST_PARKED = 5, 32
 """A browser that holds polls back has this many parked; with more it is no single browser, but a load test."""

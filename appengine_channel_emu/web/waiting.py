@@ -41,6 +41,12 @@ def _ended() -> Answer:
     raise RuntimeError("this request has ended")
 
 
+def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
+    """Give a whole answer to a WSGI server."""
+    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
+    return [answer.body]
+
+
 class Waiting:
     """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed.
 

@@ -9,6 +9,7 @@
   var me = {secret: recall(), number: null, mark: null};
   var socket = null;
   var pause = 0;
+  var timer = null;
   var state = null;
   var lines = {};
 
@@ -57,18 +58,18 @@
     request.send(body);
   }
 
-  function act(path, fields, done) {
+  function act(path, fields, isRetry) {
     notice('');
-    post(path, fields, done || function () {}, function (status, text) {
-      if (status === 410) {
-        join(function () { act(path, fields, done); });
+    post(path, fields, function () {}, function (status, text) {
+      if (status === 410 && socket && !isRetry) {
+        join(function () { act(path, fields, true); });
       } else {
         notice(text);
       }
     });
   }
 
-  // The app gives a token, and forgets its visitors when it is restarted: then a page joins again.
+  // An app that was restarted has forgotten its visitors: a page joins again, on the socket it has.
   function join(then) {
     post('/join', {}, function (text) {
       var answer = JSON.parse(text);
@@ -81,14 +82,19 @@
       }
     }, function (status, text) {
       notice(text);
-      later();
+      joinLater();
     });
+  }
+
+  function joinLater() {
+    clearTimeout(timer);
+    timer = setTimeout(function () { join(); }, pause);
+    pause = Math.min(pause * 2 + 250, LONGEST_PAUSE);
   }
 
   function open(token) {
     socket = new goog.appengine.Channel(token).open({
       onopen: function () {
-        pause = 0;
         connection('open', 'connected');
         opened();
       },
@@ -96,35 +102,28 @@
         receive(JSON.parse(message.data));
       },
       onerror: function () {
-        // onclose follows: it is where the page reconnects.
+        // onclose follows, and there the page reconnects: a token lives for two hours only.
       },
       onclose: function () {
         socket = null;
         connection('waiting', 'reconnecting\u2026');
-        later();
+        joinLater();
       }
     });
   }
 
+  // The answer holds what was sent while the page was still connecting.
   function opened(then) {
     post('/opened', {}, function (text) {
       var answer = JSON.parse(text);
+      pause = 0;
       notice('');
       show(answer.state);
       answer.chat.forEach(addLine);
       if (then) {
         then();
       }
-    }, function (status) {
-      if (status === 410) {
-        join(then);
-      }
-    });
-  }
-
-  function later() {
-    setTimeout(join, pause);
-    pause = Math.min(pause * 2 + 250, LONGEST_PAUSE);
+    }, joinLater);
   }
 
   function receive(message) {
@@ -148,10 +147,11 @@
 
   // Messages of two requests may overtake each other: the newest state counts.
   function show(next) {
-    if (state && next.version < state.version && next.started === state.started) {
+    var isSameGame = state && state.started === next.started;
+    if (isSameGame && next.version < state.version) {
       return;
     }
-    if (state && next.started !== state.started) {
+    if (!isSameGame) {
       lines = {};
       element('chat').textContent = '';
     }

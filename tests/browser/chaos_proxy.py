@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 
 CHUNK = 65536
-KINDS = ("request lost", "answer lost", "answer cut short", "answer late", "cut in the wait")
+KINDS = ("request lost", "request repeated", "answer lost", "answer cut short", "answer late", "cut in the wait")
 
 
 class ChaosProxy:
@@ -84,6 +84,9 @@ class ChaosProxy:
                 kind = self._choose(chance)
                 if kind == "request lost":
                     return self._count(kind)
+                if kind == "request repeated":
+                    self._count(kind)
+                    self._repeat(data)
                 server.sendall(data)
                 if kind == "cut in the wait":
                     select.select([client], [], [], chance.uniform(0.0, 0.01))
@@ -100,6 +103,14 @@ class ChaosProxy:
             client.sendall(data)
             kind = None
 
+    def _repeat(self, request: bytes) -> None:
+        """Asks once more, for nobody."""
+        with contextlib.suppress(OSError):
+            copy = socket.create_connection(("127.0.0.1", self._target), 5)
+            copy.sendall(request)
+            copy.shutdown(socket.SHUT_WR)
+            threading.Thread(target=_drain, args=(copy,), daemon=True).start()
+
     def _choose(self, chance: random.Random) -> str | None:
         kind = chance.choice(KINDS)
         return kind if chance.random() < self.trouble else None
@@ -107,6 +118,12 @@ class ChaosProxy:
     def _count(self, kind: str | None) -> None:
         if kind:
             self.met[kind] += 1
+
+
+def _drain(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError), sock:
+        while sock.recv(CHUNK):
+            pass
 
 
 def _reset(sock: socket.socket) -> None:

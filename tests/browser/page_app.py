@@ -12,6 +12,7 @@ POSTS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/", "/_ah/channel/
 WAIT_SECONDS = 15
 POLICIES = {
     "/strict": "connect-src 'self'",  # No other name of the emulator.
+    "/sandbox": "sandbox allow-scripts",  # No origin.
     "/framed": "connect-src 'none'",  # Nothing but an iframe.
 }
 

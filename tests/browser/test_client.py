@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
 import urllib3
+from playwright.sync_api import Error
 
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
@@ -199,6 +201,25 @@ def test_messages_that_look_like_something_else(tab, emulator):
         emulator.send("anna", text)
     tab.wait_for(1 + len(texts))
     assert tab.texts() == texts
+
+
+def test_a_frozen_tab_gets_everything_when_it_thaws(tab, emulator, context):
+    open_tab(tab, emulator)
+    session = context.new_cdp_session(tab.page)
+    session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    for number in range(5):
+        assert emulator.send("anna", str(number)) == 1
+    session.send("Page.setWebLifecycleState", {"state": "active"})
+    tab.wait(6)
+    assert tab.texts() == ["0", "1", "2", "3", "4"]
+
+
+def test_a_tab_that_crashes_is_noticed(tab, emulator):
+    open_tab(tab, emulator)
+    with tab.page.expect_event("crash"), contextlib.suppress(Error):  # Nobody is left to answer.
+        tab.page.goto("chrome://crash")
+    told = emulator.get_json("/told?at_least=2")
+    assert [post["path"] for post in told] == ["connected", "disconnected"]
 
 
 def test_advancing_the_clock_by_two_hours_times_out_an_open_pages_token(tab, emulator):

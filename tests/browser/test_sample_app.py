@@ -8,7 +8,14 @@ import pytest
 import urllib3
 from playwright.sync_api import Page, expect
 
+from appengine_channel_emu.host.instance import AppSpec
+from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
 from tests.support.emulator import RunningEmulator
+from tests.support.parts import ROOT
+
+TOKEN_SECONDS = 2 * 60 * 60
 
 
 @pytest.fixture
@@ -111,6 +118,80 @@ def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
         expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
         expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
         assert marks(page) == "." * 9
+
+
+def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, tmp_path):
+    log, state = tmp_path / "emulator.log", tmp_path / "state"
+    with RunningEmulator("sample_app", log=log, state_dir=state) as emulator:
+        page = browser.new_page()
+        page.goto(emulator.url)
+        expect(page.locator("#connection")).to_have_text("connected")
+        emulator.stop()
+        emulator.start()
+        # Tokens and sockets are kept: the page hears of the restart only when it does something.
+        play(page, 4)
+        expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
+        page.fill("#text", "Still here")
+        page.press("#text", "Enter")
+        expect(page.locator("#chat li")).to_have_text("Guest 1: Still here")
+        page.close()
+
+
+def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
+    def sample_app(address: str) -> InstanceBackend:
+        return InstanceBackend(AppSpec("main:app", ROOT / "sample_app", address), None)
+
+    service = Service(Settings(port=0, state_dir="none"), sample_app)
+    service.start()
+    page = browser.new_page()
+    page.goto(service.url)
+    expect(page.locator("#connection")).to_have_text("connected")
+    with page.expect_response("**/join"):
+        service.broker.clock.advance(TOKEN_SECONDS + 1)
+    expect(page.locator("#connection")).to_have_text("connected")
+    play(page, 4)
+    expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
+    page.close()
+    service.stop()
+
+
+def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
+    first, _ = players
+    first.fill("#text", "Welcome")
+    first.press("#text", "Enter")
+    expect(first.locator("#chat li")).to_have_count(1)
+    late = browser.new_page()
+    refused = []
+
+    def refuse_once(route):
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.fulfill(status=500, body="the app failed")
+
+    late.route("**/opened", refuse_once)
+    late.goto(first.url)
+    # What was said before comes with the answer to that request alone.
+    expect(late.locator("#chat li")).to_have_text("Guest 1: Welcome")
+    assert refused
+    late.close()
+
+
+def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_app):
+    page = browser.new_page()
+    moves = []
+
+    def forget(route):
+        moves.append(route.request.url)
+        route.fulfill(status=410, body="The app does not know this page.")
+
+    page.route("**/move", forget)
+    page.goto(sample_app.url)
+    play(page, 4)
+    expect(page.locator("#notice")).to_have_text("The app does not know this page.")
+    assert len(moves) == 2
+    page.close()
 
 
 def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_themselves(players, sample_app):

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-from pathlib import Path
 
 import pytest
-import urllib3
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing import ChannelClient
-from tests.support import parts
-
-APP = Path(__file__).with_name("go_app")
+from tests.support.go import GoApp, build
 
 # What a flexible environment's VM has; without a ticket, an id or these, the library panics (facts.md 2.3).
 PRODUCTION = {
@@ -31,19 +24,7 @@ PRODUCTION = {
 
 @pytest.fixture(scope="module")
 def binary(tmp_path_factory):
-    go, library = parts.need(parts.go_appengine)
-    folder = tmp_path_factory.mktemp("go")
-    environ = os.environ | {
-        "GO111MODULE": "off",
-        "GOPATH": str(library),
-        "GOFLAGS": "",
-        "CGO_ENABLED": "0",
-        "GOCACHE": str(parts.cache().absolute() / "go"),
-    }
-    command = [str(go), "build", "-o", str(folder / "app"), "."]
-    ended = subprocess.run(command, cwd=APP, env=environ, capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return folder / "app"
+    return build(tmp_path_factory.mktemp("go"))
 
 
 @pytest.fixture
@@ -54,29 +35,9 @@ def emulator():
     service.stop()
 
 
-class GoApp:
-    """The app's process."""
-
-    def __init__(self, binary, emulator, environ):
-        host, _, port = emulator.address.rpartition(":")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        environ = environ | {"API_HOST": host, "API_PORT": port, "PORT": str(self.port), "PATH": os.environ["PATH"]}
-        self.process = subprocess.Popen([str(binary)], env=environ, stderr=subprocess.PIPE)
-        self._http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05, backoff_max=0.2))
-
-    def ask(self, path, **fields):
-        answer = self._http.request("GET", f"http://127.0.0.1:{self.port}{path}", fields=fields, timeout=20.0)
-        return answer.status, answer.data.decode("utf-8")
-
-    def stop(self):
-        self.process.kill()
-        self.process.communicate()
-
-
 @pytest.fixture(params=[{"RUN_WITH_DEVAPPSERVER": "1"}, PRODUCTION], ids=["dev", "production"])
 def app(binary, emulator, request):
-    running = GoApp(binary, emulator, request.param)
+    running = GoApp(binary, emulator.address, request.param)
     yield running
     running.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.host.conftest import visit
-from tests.host.test_instance import eventually
+from tests.host.test_instance import eventually, foreign
+from tests.support import parts
 from tests.support.processes import left_after, marked
 
 DEADLINE = 1.0
@@ -243,6 +245,22 @@ def test_an_sdk_of_the_apps_own_provides_the_class(make_backend, write_app):
     write_app("class DeadlineExceededError(BaseException): sdk = 'its own'", "google/appengine/runtime/__init__.py")
     backend = make_backend(APP.replace('"caught: %s" % error', "error.sdk"), DEADLINE)
     assert visit(backend, "/catch").text == "its own"
+
+
+@pytest.mark.parametrize("minor", [minor for minor in range(9, 14) if minor != sys.version_info[1]])
+def test_it_holds_under_other_interpreters(minor, make_backend):
+    python = str(parts.need(lambda: foreign(minor)))
+    threads = make_backend(APP, DEADLINE, python=python)
+    main_thread = make_backend(APP, DEADLINE, python=python, threadsafe=False)
+    visits = [(threads, "/spin"), (threads, "/catch"), (threads, "/time_sleep"), (main_thread, "/wait_for_lock")]
+    pids = [visit(backend, "/pid").text for backend in (threads, main_thread)]
+    with ThreadPoolExecutor() as pool:
+        spin, catch, sleep, lock = pool.map(lambda pair: timed(*pair)[0], visits)
+    assert is_cut(spin)
+    assert is_cut(sleep)
+    assert is_cut(lock)
+    assert catch.text.startswith("caught: The overall deadline")
+    assert [visit(backend, "/pid").text for backend in (threads, main_thread)] == pids
 
 
 # One request at a time

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.host.conftest import visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
+from tests.support.processes import marked
 
 HELLO = """
     import os
@@ -108,6 +110,25 @@ def test_an_app_that_exits_at_import(make_backend):
 
 def test_sys_exit_at_import_is_a_failure_like_others(make_backend):
     assert "SystemExit: 3" in visit(make_backend("import sys; sys.exit(3)")).text
+
+
+def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_backend, monkeypatch):
+    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
+    backend = make_backend("import time; time.sleep(1)\n" + textwrap.dedent(HELLO))
+    page = visit(backend)
+    assert page.status == 503
+    assert "still being imported" in page.text
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+
+
+def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch, mark):
+    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
+    backend = make_backend("import threading; threading.Event().wait()")
+    assert visit(backend).status == 503
+    write_app(HELLO)
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+    # The supervisor and the app: what hung is gone.
+    eventually(lambda: marked(mark), lambda found: len(found) == 2)
 
 
 # While it serves
@@ -308,7 +329,7 @@ def test_what_the_app_prints_goes_to_standard_error(make_backend, capfd):
 @pytest.mark.parametrize("minor", range(9, 14))
 def test_another_interpreter_that_has_nothing_of_ours(minor, make_backend):
     # waitress must be ours there, and nothing else of ours in reach.
-    python = parts.need(lambda: _foreign(minor))
+    python = parts.need(lambda: foreign(minor))
     backend = make_backend(
         """
         import os, sys
@@ -325,7 +346,7 @@ def test_another_interpreter_that_has_nothing_of_ours(minor, make_backend):
     assert visit(backend).text == f"((3, {minor}), False, 32767)"
 
 
-def _foreign(minor):
+def foreign(minor):
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     for python in sorted(root.glob(f"versions/3.{minor}.*/bin/python3.{minor}")):
         return python
@@ -336,6 +357,13 @@ def test_an_interpreter_that_cannot_be_run(make_backend):
     page = visit(make_backend(HELLO, python="/no/such/python"))
     assert page.status == 500
     assert "exited with status 127" in page.text
+
+
+def test_a_temporary_folder_with_a_long_path(make_backend, tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 80)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    assert visit(make_backend(HELLO)).status == 200
 
 
 def test_no_process_can_be_started(make_backend, monkeypatch):

@@ -14,12 +14,13 @@ from appengine_channel_emu.testing import Emulator
 from tests.support import parts
 
 HERE = Path(__file__).parent
+MODULES = ("main", "games", "miniweb", "strategies")
 
 
 @pytest.mark.parametrize("find", [parts.python27, lambda: Path(sys.executable)], ids=["2.7", "3"])
-def test_the_rules(find):
+def test_rules_and_handlers(find):
     python = parts.need(find)
-    done = subprocess.run([str(python), str(HERE / "games_test.py")], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(python), str(HERE / "both_pythons.py")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "OK" in done.stderr
 
@@ -27,14 +28,14 @@ def test_the_rules(find):
 @pytest.fixture
 def emulator(monkeypatch):
     monkeypatch.syspath_prepend(str(HERE.parents[1] / "sample_app"))
-    for name in ("main", "games", "miniweb"):
+    for name in MODULES:
         monkeypatch.delitem(sys.modules, name, raising=False)
     holder = Emulator()  # makes google.appengine.api.channel importable
     import main
 
     holder = Emulator(main.app)
     yield holder
-    for name in ("main", "games", "miniweb"):
+    for name in MODULES:
         sys.modules.pop(name, None)
 
 

@@ -197,7 +197,10 @@ def test_a_mistake_in_app_yaml_is_told_with_its_line(serve, write, tmp_path):
 
 def test_modules_that_python3_will_not_find_are_named(serve, write, tmp_path):
     write()
-    (tmp_path / "old.py").write_text("\nfrom google.appengine.ext import db\nfrom google.appengine.api import users\n")
+    (tmp_path / "old.py").write_text(
+        "\nfrom google.appengine.ext import db\nfrom google.appengine.api import users\n"
+        "from google.appengine.runtime import DeadlineExceededError\n"
+    )
     with (tmp_path / "app.yaml").open("a") as file:
         file.write("libraries:\n- {name: no-such-library, version: '1'}\n- {name: ssl, version: latest}\n")
     process, _ = start(serve)
@@ -207,3 +210,4 @@ def test_modules_that_python3_will_not_find_are_named(serve, write, tmp_path):
     assert "old.py, line 2: google.appengine.ext.db is a part of Google's SDK" in log
     assert "ssl" not in log
     assert "users is a part" not in log
+    assert "DeadlineExceededError" not in log

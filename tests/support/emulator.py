@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,22 @@ STOP_SECONDS = 15
 class RunningEmulator:
     """One emulator. `arguments` are those of `channel-emu serve`; its port is chosen at the first start and kept.
 
-    Use it as a context manager. What it writes to standard error goes to the file `log`.
+    `extra` comes last; `environ` is added to ours. Use it as a context manager. What it writes to standard error goes
+    to the file `log`.
     """
 
-    def __init__(self, *arguments: str, log: Path, state_dir: Path | str = "none") -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        log: Path,
+        state_dir: Path | str = "none",
+        extra: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._arguments = [*arguments, "--state-dir", str(state_dir)]
-        self._log = log
+        self._extra = extra
+        self._environ = None if environ is None else os.environ | environ
+        self.log = log
         self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10))
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
@@ -42,12 +54,15 @@ class RunningEmulator:
     def start(self) -> None:
         """Returns when the ready line has come."""
         command = [sys.executable, "-m", "appengine_channel_emu", "serve", *self._arguments, "--port", str(self.port)]
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
+        command += self._extra
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env=self._environ
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         found = READY.fullmatch(line)
-        assert found, f"no ready line but {line!r}:\n{self._log.read_text()}"
+        assert found, f"no ready line but {line!r}:\n{self.log.read_text()}"
         self.url, self.port = found[1], int(found[2])
 
     def stop(self) -> int | None:
@@ -68,6 +83,13 @@ class RunningEmulator:
     def pid(self) -> int | None:
         """Its process id, while it runs."""
         return self._process.pid if self._process else None
+
+    def kill(self, number: signal.Signals) -> None:
+        """Ends it in another way."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.send_signal(number)
+        process.wait(STOP_SECONDS)
 
     def create_channel(self, client_id: str, minutes: int | None = None) -> str:
         """A token, as an app gets one."""

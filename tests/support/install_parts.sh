@@ -1,12 +1,14 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, Node.js and Go (with its App Engine library) when they are missing and we may,
-# and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
+# Installs Debian's Chromium, Firefox, Node.js, PHP and Go (with its App Engine library) when they are missing and we
+# may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
 set -u
 
 wanted=
 command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
 command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
 command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
+command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"
+command -v curl >/dev/null 2>&1 || wanted="$wanted curl"
 command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
 [ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"
 

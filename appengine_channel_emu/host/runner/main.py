@@ -42,6 +42,7 @@ def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> 
     deadlines.make_sleep_wake()
     apps = Apps()
     failure = import_app(apps, settings)
+    sources.at_once = False
     if failure is not None:
         sources.report(reached_folders(settings.folder))
         report.send(state="failed", **failure)
@@ -50,7 +51,6 @@ def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> 
     do = main_thread.do if settings.threads is None else _at_once
     server = create_server(waitress, RequestHandler(apps, settings, report, sources, deadlines, do), settings)
     threading.Thread(target=server.run, name="waitress", daemon=True).start()
-    sources.report()
     report.send(state="serving")
     main_thread.serve()
     return 0

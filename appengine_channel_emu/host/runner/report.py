@@ -31,12 +31,15 @@ class SourceLog:
 
     The import system asks for a file's modification time and size (`SourceFileLoader.path_stats`) before it reads it;
     that is when we look. So a change made while the app is being imported is not missed.
+
+    at_once: report each as it is read, so that an import that hangs can be mended; else when `report` is called.
     """
 
     def __init__(self, folder: str, report: Report) -> None:
         self._folder = os.path.join(os.path.realpath(folder), "")
         self._report = report
         self._new: dict[str, list[float]] = {}
+        self.at_once = True
         original = SourceFileLoader.path_stats
 
         def path_stats(loader: SourceFileLoader, path: str) -> Any:
@@ -44,6 +47,8 @@ class SourceLog:
             real = os.path.realpath(path)
             if real.startswith(self._folder) and "-packages" + os.sep not in real:
                 self._new[real] = [stats["mtime"], stats["size"]]
+                if self.at_once:
+                    self.report()
             return stats
 
         SourceFileLoader.path_stats = path_stats  # type: ignore[method-assign, assignment]

@@ -1,0 +1,43 @@
+"""The second door of ``channel-emu serve``: an unmodified legacy app, run by Google's SDK."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from appengine_channel_emu.host.backend import Backend
+from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
+from appengine_channel_emu.host.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, Python25Overlay
+from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
+from appengine_channel_emu.settings import Settings
+
+log = logging.getLogger("channel_emu.sdk")
+
+
+def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) -> Callable[[str], Backend]:
+    """What makes the backend of `app`, given the emulator's address. Raises `SdkMissing`."""
+    sdk = find_sdk(settings.sdk)
+    python = find_python27(settings.python)
+    state = settings.state_folder()
+    overlay = Python25Overlay(app) if app.runtime == PYTHON25 else None
+    if overlay is not None:
+        log.warning("%s is for Python 2.5. A copy of it, beside links to the app's files, is run with:", app.path)
+        for change in overlay.changes:
+            log.warning("  %s", change)
+
+    def make(address: str) -> Backend:
+        spec = DevServerSpec(
+            yaml=app.path,
+            sdk=sdk,
+            python=python,
+            address=address,
+            deadline=settings.request_deadline,
+            storage=state / "sdk" if state else None,
+            hosts=settings.allow_host if settings.host in ("localhost", "127.0.0.1", "::1") else None,
+            arguments=arguments,
+            overlay=overlay,
+        )
+        return DevAppserverBackend(spec, app)
+
+    return make

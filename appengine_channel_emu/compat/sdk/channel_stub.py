@@ -1,0 +1,144 @@
+"""The channel service of the SDK's runtime: its calls go to the emulator (Python 2.7).
+
+The SDK's own client library stays, with its checks and texts; only what it calls is replaced. The calls travel as
+`remote_api` messages, which is how the runtime talks to the SDK's own services.
+"""
+
+import httplib
+import json
+import os
+import sys
+import types
+
+ANSWER_SECONDS = 5
+CHANNEL_CALLS = ("CreateChannel", "SendChannelMessage")
+
+
+def prepare(address, compat):
+    """What is needed of the file system, before the sandbox closes; returns what `install` is given."""
+    return address, _client_library(compat, address)
+
+
+def install(prepared):
+    """Replace the services `channel` and, for the channel's two methods, `xmpp`. Called when the sandbox is closed."""
+    from google.appengine.api import apiproxy_stub_map
+
+    address, library = prepared
+    proxy = apiproxy_stub_map.apiproxy
+    channel = _channel_stub(address)
+    proxy.ReplaceStub("channel", channel)
+    proxy.ReplaceStub("xmpp", _XmppStub(channel, proxy.GetStub("xmpp")))
+    if library is not None:
+        library.install()
+
+
+def post(address, path, body, content_type):
+    """Status and body of the emulator's answer. Raises RPCFailedError when there is none."""
+    from google.appengine.runtime import apiproxy_errors
+
+    connection = httplib.HTTPConnection(address, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("POST", path, body, {"Content-Type": content_type})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (EnvironmentError, httplib.HTTPException) as error:
+        raise apiproxy_errors.RPCFailedError(
+            "the Channel API emulator does not answer at %s: %s" % (address, error or type(error).__name__)
+        )
+    finally:
+        connection.close()
+
+
+def _channel_stub(address):
+    from google.appengine.api import apiproxy_rpc
+    from google.appengine.ext.remote_api import remote_api_pb
+    from google.appengine.runtime import apiproxy_errors
+
+    class ChannelStub(object):
+        def CreateRPC(self):
+            return apiproxy_rpc.RPC(stub=self)
+
+        def MakeSyncCall(self, service, call, request, response, request_id=None):
+            envelope = remote_api_pb.Request()
+            envelope.set_service_name("channel")
+            envelope.set_method(call)
+            envelope.set_request(request.Encode())
+            status, data = post(address, "/rpc_http", envelope.Encode(), "application/octet-stream")
+            if status != 200:
+                raise apiproxy_errors.RPCFailedError(
+                    "the Channel API emulator answered %d: %s" % (status, data[:200])
+                )
+            answer = remote_api_pb.Response(data)
+            if answer.has_application_error():
+                error = answer.application_error()
+                raise apiproxy_errors.ApplicationError(error.code(), error.detail())
+            if answer.has_rpc_error():
+                raise apiproxy_errors.RPCFailedError(answer.rpc_error().detail())
+            response.ParseFromString(answer.response())
+
+    return ChannelStub()
+
+
+class _XmppStub(object):
+    """Production served channels under this name too (facts.md 1.0)."""
+
+    def __init__(self, channel, xmpp):
+        self._channel = channel
+        self._xmpp = xmpp
+
+    def CreateRPC(self):
+        from google.appengine.api import apiproxy_rpc
+
+        return apiproxy_rpc.RPC(stub=self)
+
+    def MakeSyncCall(self, service, call, request, response, *more):
+        stub = self._channel if call in CHANNEL_CALLS else self._xmpp
+        return stub.MakeSyncCall(service, call, request, response, *more)
+
+    def __getattr__(self, name):
+        return getattr(self._xmpp, name)
+
+
+class ClientLibrary(object):
+    """Our own `google.appengine.api.channel`, for an SDK that has dropped it. Read before the sandbox closes."""
+
+    def __init__(self, compat, address):
+        self._address = address
+        self._folder = os.path.join(compat, "google", "appengine", "api", "channel")
+        self._sources = {}
+        for name in ("channel.py", "__init__.py"):
+            with open(os.path.join(self._folder, name)) as source:
+                self._sources[name] = source.read()
+
+    def install(self):
+        """Make it importable; apps find it by the name that it had."""
+        import google.appengine.api
+
+        package = types.ModuleType("google.appengine.api.channel")
+        module = types.ModuleType("google.appengine.api.channel.channel")
+        package.__path__ = [self._folder] + _folders_of_the_package()
+        sys.modules[package.__name__] = google.appengine.api.channel = package
+        sys.modules[module.__name__] = package.channel = module
+        for each, name in ((module, "channel.py"), (package, "__init__.py")):
+            each.__file__ = os.path.join(self._folder, name)
+            exec(compile(self._sources[name], each.__file__, "exec"), each.__dict__)
+        # In the sandbox the library could open no connection of its own.
+        module.transport = self._transport
+
+    def _transport(self, path, request):
+        status, data = post(self._address, path, json.dumps(request), "application/json")
+        return status, json.loads(data) if data.startswith("{") else data
+
+
+def _client_library(compat, address):
+    """None where the SDK has its own."""
+    if any(os.path.isfile(os.path.join(folder, "channel.py")) for folder in _folders_of_the_package()):
+        return None
+    return ClientLibrary(compat, address)
+
+
+def _folders_of_the_package():
+    """Without the library, the SDK's other parts may still use the messages that lie beside it."""
+    import google.appengine.api
+
+    return [os.path.join(folder, "channel") for folder in google.appengine.api.__path__]

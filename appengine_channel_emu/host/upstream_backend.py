@@ -1,0 +1,81 @@
+"""The backend of the third door: an app in any language that is running already."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from appengine_channel_emu.host import proxy
+from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Upstream, tcp_connection
+from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+USER_IP_HEADER = "X-AppEngine-User-IP"
+"""In which App Engine told apps in processes of their own where a request came from."""
+
+log = logging.getLogger("channel_emu.upstream")
+
+
+class UpstreamBackend:
+    """Passes requests on to `url`, `http://host:port`.
+
+    address:  the emulator's `host:port`, where the app reaches it.
+    deadline: seconds for the whole of an exchange, None for no limit. The app itself goes on: it is not ours.
+
+    Raises `CannotStart` for a url that cannot be passed on to.
+    """
+
+    def __init__(self, url: str, address: str, deadline: float | None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise CannotStart(
+                f"--upstream {url}: give the app's own address on this machine, such as http://localhost:3000"
+            )
+        host, port = parts.hostname, parts.port or 80
+        if f"{host}:{port}" == address:
+            raise CannotStart(f"--upstream {url} is the emulator itself; give the address of the app.")
+        self._url = url
+        self._address = address
+        self._deadline = deadline
+        self._upstream = Upstream(lambda: tcp_connection(host, port), f"The app at {url}")
+
+    def start(self) -> None:
+        """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""
+        host, _, port = self._address.rpartition(":")
+        log.info(
+            "The app at %s reaches the emulator with CHANNEL_EMULATOR_HOST=%s API_HOST=%s API_PORT=%s in its environ",
+            self._url,
+            self._address,
+            host,
+            port,
+        )
+
+    def stop(self) -> None:
+        """See `Backend`."""
+        self._upstream.close()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """See `Backend`."""
+        visitor = environ.get("REMOTE_ADDR", "127.0.0.1")
+        environ["HTTP_X_APPENGINE_USER_IP"] = visitor
+        before = environ.get("HTTP_X_FORWARDED_FOR")
+        environ["HTTP_X_FORWARDED_FOR"] = f"{before}, {visitor}" if before else visitor
+        environ.setdefault("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
+        environ.setdefault("HTTP_X_FORWARDED_HOST", environ.get("HTTP_HOST", self._address))
+        return proxy.serve(self._upstream, environ, start_response, deadline=self._deadline)
+
+    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
+        """See `Backend`. The header says where the post comes from; the connection cannot."""
+        fields = {"Host": self._address, "Content-Type": content_type, USER_IP_HEADER: PRESENCE_ADDRESS}
+        try:
+            answer = self._upstream.exchange(Request("POST", path, fields, io.BytesIO(body), len(body)), timeout)
+        except ExchangeFailed as failure:
+            raise BackendUnavailable(str(failure)) from failure
+        answer.body.close()
+        return answer.status

@@ -1,0 +1,109 @@
+"""Unmodified legacy apps in Chromium, behind the emulator and behind the plain SDK: the same test passes on both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.tab import WAIT
+from tests.support.legacy import APPS, PlainSdk, Server, emulated
+
+DOORS = ["emulator", "plain SDK"]
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app and the door that the test is parametrized with."""
+    name, door = request.param
+    folder = tmp_path_factory.mktemp(name)
+    app = APPS / name
+    with emulated(app, folder / "log") if door == "emulator" else PlainSdk(app, folder) as running:
+        yield running
+
+
+def behind_both(*names: str) -> pytest.MarkDecorator:
+    """The test, for these apps behind each door."""
+    cases = [pytest.param((name, door), id=f"{name}, {door}") for name in names for door in DOORS]
+    return pytest.mark.parametrize("server", cases, indirect=True)
+
+
+@pytest.fixture
+def pages(browser: Browser) -> Iterator[list[Page]]:
+    """Two people at their own machines."""
+    contexts = [browser.new_context() for _ in range(2)]
+    for context in contexts:
+        context.set_default_timeout(WAIT)
+    yield [context.new_page() for context in contexts]
+    for context in contexts:
+        context.close()
+
+
+def visit(pages: list[Page], url: str) -> None:
+    for page in pages:
+        page.goto(url)
+        expect(page.locator("#state")).to_have_text("open", timeout=WAIT)
+
+
+def say(page: Page, text: str) -> None:
+    page.fill("#text", text)
+    page.click("#form button")
+
+
+def hears(page: Page, text: str) -> None:
+    """Once: twice would be one too many."""
+    expect(page.locator("#lines li").filter(has_text=text)).to_have_text([text], timeout=WAIT)
+
+
+with_ndb = behind_both("webapp2_ndb")
+
+
+@behind_both("python25_cgi", "django_board", "own_channel")
+def test_what_one_says_both_hear(server: Server, pages: list[Page]) -> None:
+    visit(pages, server.url)
+    say(pages[0], "hello")
+    for page in pages:
+        hears(page, "hello")
+    say(pages[1], "<b>שלום</b>")
+    for page in pages:
+        hears(page, "<b>שלום</b>")
+    expect(pages[0].locator("#lines li")).to_have_text(["hello", "<b>שלום</b>"])
+
+
+@with_ndb
+@pytest.mark.parametrize("how", ["now", "later", "transaction", "message"])
+def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: list[Page], how: str) -> None:
+    visit(pages, f"{server.url}/?{how}")
+    say(pages[0], f"sent {how}")
+    for page in pages:
+        hears(page, f"sent {how}")
+
+
+@with_ndb
+def test_who_is_here(server: Server, pages: list[Page]) -> None:
+    """Presence, behind `login: admin`, from the address that the real posts came from."""
+    first, second = pages
+    here = first.locator("#here")
+    first.goto(f"{server.url}/?as=ann@example.com/1")
+    expect(here).to_contain_text("ann@example.com/1", timeout=WAIT)
+    second.goto(f"{server.url}/?as=bob@example.com/2")
+    expect(here).to_contain_text("ann@example.com/1 bob@example.com/2", timeout=WAIT)
+    expect(here).to_contain_text("from 0.1.0.10")
+    second.goto("about:blank")
+    expect(here).not_to_contain_text("bob", timeout=WAIT)
+    expect(here).to_contain_text("ann@example.com/1")
+
+
+@with_ndb
+def test_signing_in(server: Server, pages: list[Page]) -> None:
+    page = pages[0]
+    page.goto(f"{server.url}/private")
+    page.fill("input[name=email]", "eve@example.com")
+    page.click("#submit-login")
+    expect(page.locator("body")).to_have_text("eve@example.com admin=False")
+    assert page.url == f"{server.url}/private"
+    page.goto(f"{server.url}/admin")
+    expect(page.locator("body")).to_contain_text("not authorized")
+    page.goto(server.url)
+    expect(page.locator("#who")).to_have_text("eve@example.com")

@@ -1,0 +1,208 @@
+"""Every transport of our client, chosen by the page or by itself, on pages of every origin; and pages that mean ill."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+TRANSPORTS = ["xhr", "iframe", "short"]
+TRY = """async ([url, options]) => {
+    try { const answer = await fetch(url, options); return `${answer.type} ${answer.status} ${await answer.text()}`; }
+    catch (error) { return 'refused'; }
+}"""
+
+
+@pytest.fixture
+def polls(tab):
+    """The polls so far: (host, wait, in a frame of its own?)."""
+    seen = []
+
+    def note(request):
+        url = urlsplit(request.url)
+        if url.path == "/_ah/channel/poll":
+            wait = float(parse_qs(url.query)["wait"][0])
+            seen.append((url.hostname, wait, request.frame.url.endswith("/_ah/channel/frame")))
+
+    tab.page.on("request", note)
+    return seen
+
+
+def receive(tab, emulator, count=3):
+    """Open a socket, and send it messages one after another."""
+    tab.open(emulator.create_channel("anna"))
+    for number in range(count):
+        tab.wait(1 + number)
+        assert emulator.send("anna", f"{number} <ü> 😀") == 1
+    assert [name for name, _ in tab.wait_for(1 + count)] == ["onopen"] + ["onmessage"] * count
+    assert tab.texts() == [f"{number} <ü> 😀" for number in range(count)]
+
+
+def is_used(transport, polls):
+    framed = {framed for _, _, framed in polls}
+    return {
+        "xhr": framed == {False} and any(wait > 0 for _, wait, _ in polls),
+        "iframe": framed == {True},
+        "short": framed == {False} and not any(wait > 0 for _, wait, _ in polls),
+    }[transport]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+class TestAsked:
+    def test_by_the_address_of_the_script(self, tab, emulator, polls, transport):
+        tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+
+    def test_by_the_page(self, tab, emulator, polls, transport):
+        tab.visit(emulator.url)
+        tab.page.evaluate("name => { goog.appengine.Socket.TRANSPORT = name; }", transport)
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+
+    def test_from_another_origin(self, tab, emulator, serve, polls, transport):
+        tab.visit(serve().url, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+
+    def test_from_a_page_without_an_origin(self, tab, emulator, polls, transport):
+        tab.visit(emulator.url, script=None)
+        with tab.page.expect_event("framenavigated", lambda frame: frame.url.startswith("data:")) as navigated:
+            tab.page.evaluate(
+                "document.body.appendChild(document.createElement('iframe')).src = 'data:text/html,<body></body>'"
+            )
+        frame = navigated.value
+        tab.page = frame
+        frame.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+        assert tab.page.evaluate("self.origin") == "null"
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+
+    def test_from_a_sandboxed_page(self, tab, emulator, polls, transport):
+        if transport == "iframe":
+            return  # Frames of such a page have no origin that a token could be posted to.
+        tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+
+    def test_the_emulator_restarts(self, tab, serve, tmp_path, transport):
+        emulator = serve(state_dir=tmp_path / "state")
+        tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")
+        receive(tab, emulator)
+        emulator.stop()
+        emulator.start()
+        emulator.send("anna", "after")
+        tab.wait(5)
+        assert tab.texts()[3:] == ["after"]
+
+    def test_refusals(self, tab, emulator, transport):
+        tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")
+        tab.open("no-such-token")
+        error = ["onerror", {"code": 401, "description": "Invalid+token."}]
+        assert tab.wait_for(2) == [error, ["onclose", {}]]
+        assert tab.page.evaluate("document.querySelectorAll('iframe').length") == 0
+
+    def test_closing_leaves_nothing_behind(self, tab, emulator, transport):
+        tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")
+        receive(tab, emulator)
+        tab.close()
+        tab.wait(5)
+        assert tab.page.evaluate("document.querySelectorAll('iframe').length") == 0
+        told = emulator.get_json("/told?at_least=2")
+        assert [post["path"] for post in told] == ["connected", "disconnected"]
+
+
+class TestByItself:
+    def test_an_iframe_where_the_page_may_not_ask(self, tab, emulator, polls):
+        tab.visit(f"{emulator.url}/framed")
+        receive(tab, emulator)
+        assert is_used("iframe", polls), polls
+
+    def test_short_polls_where_long_ones_are_cut(self, tab, emulator):
+        short = []
+
+        def cut_long_ones(route):
+            short.append("wait=0" in route.request.url)
+            if short[-1]:
+                route.continue_()
+            else:
+                route.abort()
+
+        tab.page.route("**/_ah/channel/poll?*", cut_long_ones)
+        tab.visit(emulator.url)
+        tab.page.evaluate("goog.appengine.Socket.POLLING_TIMEOUT_MS = 50")
+        tab.open(emulator.create_channel("anna"))
+        tab.wait(1)
+        for number in range(50):
+            emulator.send("anna", str(number))
+            tab.wait(2 + number)
+        assert tab.texts() == [str(number) for number in range(50)]
+        assert short[-20:].count(False) <= 2  # Tried now and then.
+
+
+class TestHostilePage:
+    """A page of another site that its user visits while the emulator runs, with a socket open in another tab."""
+
+    @pytest.fixture(params=["another port", "another host", "null"])
+    def hostile(self, request, context, tab, emulator, serve):
+        tab.visit(emulator.url)
+        tab.open(emulator.create_channel("anna"))
+        tab.wait(1)
+        page = context.new_page()
+        other = serve()
+        urls = {
+            "another port": other.url,
+            "another host": f"http://localhost:{other.port}",
+            "null": f"{other.url}/sandbox",
+        }
+        page.goto(urls[request.param])
+        return page
+
+    def test_it_can_neither_read_nor_act(self, tab, hostile, emulator):
+        message = '{"client_id": "anna", "message": "x"}'
+        for path, options in [
+            ("/_emu/health", {}),
+            ("/_emu/channels", {"body": '{"client_id": "anna"}'}),
+            ("/_emu/channels", {"body": '{"client_id": "anna"}', "headers": {"Content-Type": "application/json"}}),
+            ("/_emu/messages", {"body": message}),
+            ("/_emu/messages", {"body": message, "mode": "no-cors"}),
+            ("/_ah/channel/receive", {"body": "key=anna&msg=x", "mode": "no-cors"}),
+            ("/_ah/channel/connected/", {"body": "from=anna", "mode": "no-cors"}),
+            ("/rpc_http", {"body": "x", "mode": "no-cors"}),
+        ]:
+            method = {"method": "POST"} if options else {}
+            answer = hostile.evaluate(TRY, [emulator.url + path, {**options, **method}])
+            assert answer in ("refused", "opaque 0 "), path
+        emulator.send("anna", "the only one")
+        tab.wait(2)
+        assert tab.texts() == ["the only one"]
+        assert [post["path"] for post in emulator.get_json("/told?at_least=1")] == ["connected"]
+
+    def test_it_gets_no_socket_without_a_token_and_no_message_without_a_socket(self, hostile, emulator):
+        url = f"{emulator.url}/_ah/channel"
+        assert hostile.evaluate(TRY, [f"{url}/open?channel=anna", {}]) == "cors 401 Invalid+token."
+        assert hostile.evaluate(TRY, [f"{url}/poll?socket=anna&after=0", {}]) == "cors 410 Socket+gone."
+
+    def test_the_frame_reads_nothing_for_it(self, hostile, emulator):
+        script = """url => new Promise((resolve) => {
+            const frame = document.body.appendChild(document.createElement('iframe'));
+            const heard = [];
+            window.addEventListener('message', (event) => heard.push(event.data));
+            frame.onload = () => {
+                const channel = new MessageChannel();
+                channel.port1.onmessage = (event) => {
+                    heard.push(event.data);
+                    if (event.data[0] === 99) resolve(heard);
+                };
+                frame.contentWindow.postMessage('', '*', [channel.port2]);
+                for (const path of ['/_emu/health', '../../_emu/health', 'close?socket=x', '/told?at_least=0',
+                    'open?channel=x/../../../told', 'dev?command=connect&channel=x']) {
+                    channel.port1.postMessage([1, path]);
+                }
+                channel.port1.postMessage([99, 'open?channel=none']);
+            };
+            frame.src = url + '/_ah/channel/frame';
+        })"""
+        heard = hostile.evaluate(script, emulator.url)
+        assert [answer for answer in heard if answer[0] == 1] == []
+        assert heard[-1][1:3] == [401, "Invalid+token."]

@@ -1,0 +1,198 @@
+"""`--upstream URL`: an app that runs already, in whatever state it is."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+import urllib3
+
+from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+from tests.host.conftest import visit
+from tests.support.emulator import RunningEmulator
+from tests.support.parts import ROOT
+
+HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(20))
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Says what it was asked; keeps what was posted."""
+
+    posts: ClassVar[list[dict]] = []
+
+    def do_GET(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        seen = {
+            "method": self.command,
+            "target": self.path,
+            "headers": self.headers.items(),
+            "body": self.rfile.read(length).decode(),
+        }
+        if self.path.startswith("/_ah/"):
+            self.posts.append(seen)
+        body = json.dumps(seen).encode()
+        self.send_response(200)
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT = do_GET
+
+    def log_message(self, *unused):
+        pass
+
+
+@pytest.fixture
+def app():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Echo.posts.clear()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def emulator(app, tmp_path):
+    with RunningEmulator("--upstream", app, "--disconnect-after", "0.2", log=tmp_path / "log") as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def talks():
+    """Listens, and does with each connection what it is told; gives its url."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def start(do):
+        def serve():
+            while not stop.is_set():
+                try:
+                    connection = listener.accept()[0]
+                except OSError:
+                    return
+                threading.Thread(target=do, args=(connection, stop), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    stop.set()
+    listener.close()
+
+
+def test_a_request_arrives_as_it_was_sent(emulator):
+    answer = HTTP.request("PUT", f"{emulator.url}/a%2Fb/../c?x=%zz&y=1", body=b"abc", headers={"X-Mine": "1"})
+    seen = json.loads(answer.data)
+    headers = dict(seen["headers"])
+    assert (seen["method"], seen["body"], headers["X-Mine"]) == ("PUT", "abc", "1")
+    assert headers["Host"] == f"127.0.0.1:{emulator.port}"
+    assert headers["X-Forwarded-For"] == headers["X-Appengine-User-Ip"] == "127.0.0.1"
+    assert answer.headers.getlist("Set-Cookie") == ["a=1", "b=2"]
+
+
+def test_a_visitor_cannot_say_where_it_comes_from(emulator):
+    forged = {"X-AppEngine-User-IP": "0.1.0.10", "X-AppEngine-Fake-Is-Admin": "1"}
+    headers = dict(json.loads(HTTP.request("GET", emulator.url, headers=forged).data)["headers"])
+    assert headers["X-Appengine-User-Ip"] == "127.0.0.1"
+    assert not any("fake" in name.lower() for name in headers)
+
+
+def test_presence_is_posted_to_it(emulator):
+    token = emulator.create_channel("ann@example.com/1")
+    opened = HTTP.request("GET", f"{emulator.url}/_ah/channel/open?channel={token}").json()
+    give_up = time.monotonic() + 10
+    while not Echo.posts and time.monotonic() < give_up:
+        time.sleep(0.02)
+    HTTP.request("POST", f"{emulator.url}/_ah/channel/close?socket={opened['socket']}")
+    while len(Echo.posts) < 2 and time.monotonic() < give_up:
+        time.sleep(0.02)
+    assert [post["target"] for post in Echo.posts] == ["/_ah/channel/connected/", "/_ah/channel/disconnected/"]
+    for post in Echo.posts:
+        headers = {name.lower(): value for name, value in post["headers"]}
+        assert post["body"] == "from=ann%40example.com%2F1"
+        assert headers["x-appengine-user-ip"] == "0.1.0.10"
+        assert "cookie" not in headers
+        assert "origin" not in headers
+
+
+def test_how_the_app_reaches_the_emulator_is_said(emulator):
+    assert f"CHANNEL_EMULATOR_HOST=127.0.0.1:{emulator.port}" in emulator.log.read_text()
+
+
+def test_nobody_there():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    backend = UpstreamBackend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", 30.0)
+    backend.start()
+    seen = visit(backend)
+    assert seen.status == 502
+    assert f"http://127.0.0.1:{port}" in seen.text
+    assert "Is it running?" in seen.text
+    with pytest.raises(BackendUnavailable, match=str(port)):
+        backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 5)
+
+
+def silent(connection, stop):
+    """Reads, and says nothing."""
+    connection.recv(65536)
+    stop.wait(30)
+
+
+def trickles(connection, stop):
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+    try:
+        while not stop.wait(0.1):
+            connection.sendall(b"x")
+    except OSError:
+        pass
+
+
+def never_reads(connection, stop):
+    stop.wait(30)
+
+
+@pytest.mark.parametrize("do", [silent, trickles, never_reads])
+def test_the_deadline_holds(do, talks):
+    backend = UpstreamBackend(talks(do), "127.0.0.1:8080", 0.5)
+    started = time.monotonic()
+    seen = visit(backend, method="POST", body=b"x" * 20_000_000)
+    held = time.monotonic() - started
+    assert seen.status == 500
+    assert "within 0.5 seconds" in seen.text
+    assert seen.environ["channel_emu.cut"] is True
+    assert 0.5 <= held < 1.5
+
+
+def test_nonsense_is_a_bad_gateway(talks):
+    def nonsense(connection, stop):
+        connection.recv(65536)
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+        connection.close()
+
+    seen = visit(UpstreamBackend(talks(nonsense), "127.0.0.1:8080", 5.0))
+    assert seen.status == 502
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "http://127.0.0.1:8080"])
+def test_what_it_cannot_stand_before(url):
+    with pytest.raises(CannotStart, match="--upstream"):
+        UpstreamBackend(url, "127.0.0.1:8080", 5.0)
+
+
+def test_an_app_and_an_upstream_are_one_too_many():
+    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
+    done = subprocess.run([*command, "--port", "0"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "leave APP out" in done.stderr

@@ -1,0 +1,3 @@
+import django.core.handlers.wsgi
+
+application = django.core.handlers.wsgi.WSGIHandler()

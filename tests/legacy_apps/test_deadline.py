@@ -1,0 +1,83 @@
+"""The deadline inside the SDK's runtime, measured through the front door (behaviour.md 6)."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+DEADLINE = 1.0
+PAGE = "within 1 seconds"
+
+
+def timed(http, url, **more):
+    """Status, text and how long it took."""
+    started = time.monotonic()
+    answer = http.request("GET", url, **more)
+    return answer.status, answer.data.decode(), time.monotonic() - started
+
+
+def instance(http, notes):
+    return http.request("GET", f"{notes.url}/environ").json()["instance"]
+
+
+@pytest.mark.parametrize("how", ["sleep", "spin"])
+def test_a_handler_that_can_be_interrupted_is(how, notes, http):
+    """So its instance lives on."""
+    before = instance(http, notes)
+    status, text, held = timed(http, f"{notes.url}/slow/{how}")
+    assert status == 500
+    assert PAGE in text
+    assert DEADLINE <= held < DEADLINE + 1
+    assert instance(http, notes) == before
+
+
+@pytest.mark.parametrize("how", ["swallow", "lock", "regex"])
+def test_a_handler_that_goes_on_costs_its_instance(how, notes, http):
+    """The error is caught and forgotten; a lock does not notice; a regular expression holds the interpreter."""
+    before = instance(http, notes)
+    status, text, held = timed(http, f"{notes.url}/slow/{how}")
+    assert status == 500
+    assert PAGE in text
+    assert DEADLINE <= held < DEADLINE + 1
+    assert instance(http, notes) != before
+
+
+def test_a_handler_that_catches_the_error_answers(notes, http):
+    status, text, held = timed(http, f"{notes.url}/slow/catch")
+    assert (status, text) == (503, "caught: The overall deadline for responding to the HTTP request was exceeded.")
+    assert DEADLINE <= held < DEADLINE + 0.5
+
+
+def test_the_other_requests_of_a_replaced_instance_end_in_peace(notes, http):
+    """And the app is served meanwhile, by the new one."""
+    answers = []
+    stuck = threading.Thread(target=lambda: answers.append(timed(http, f"{notes.url}/slow/lock")[0]))
+    stuck.start()
+    time.sleep(DEADLINE)
+    neighbour = threading.Thread(
+        target=lambda: answers.append(timed(http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.9}")[:2])
+    )
+    neighbour.start()
+    stuck.join()
+    assert http.request("GET", f"{notes.url}/environ").status == 200
+    neighbour.join()
+    assert answers == [500, (200, "done")]
+
+
+def test_each_cut_is_in_the_log_with_path_time_and_cpu(notes, http):
+    timed(http, f"{notes.url}/slow/spin?for=ever")
+    lines = [line for line in notes.log.read_text().splitlines() if "was cut at its deadline" in line]
+    assert "/slow/spin was cut at its deadline, after 1." in lines[-1]
+    assert "s of CPU" in lines[-1]
+    assert "Channel API" in lines[-1]
+
+
+def test_a_task_has_ten_minutes(notes, http):
+    """It takes longer than a visitor's request may."""
+    assert http.request("POST", f"{notes.url}/add?how=slow_task", fields={"text": "from a slow task"}).status == 200
+    give_up = time.monotonic() + 20
+    while "from a slow task" not in http.request("GET", notes.url).data.decode() and time.monotonic() < give_up:
+        time.sleep(0.1)
+    assert "from a slow task" in http.request("GET", notes.url).data.decode()

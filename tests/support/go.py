@@ -1,0 +1,55 @@
+"""The Go app of go_app/, built and run."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import urllib3
+
+from tests.support import parts
+
+SOURCE = Path(__file__).with_name("go_app")
+
+
+def build(folder: Path) -> Path:
+    """The app as a program in `folder`; without Go the test is skipped, or fails on CI."""
+    go, library = parts.need(parts.go_appengine)
+    environ = {
+        "GO111MODULE": "off",
+        "GOPATH": str(library),
+        "GOFLAGS": "",
+        "CGO_ENABLED": "0",
+        "GOCACHE": str(parts.cache().absolute() / "go"),
+    }
+    command = [str(go), "build", "-o", str(folder / "app"), "."]
+    ended = subprocess.run(
+        command, cwd=SOURCE, env=os.environ | environ, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder / "app"
+
+
+class GoApp:
+    """Its process, led to the emulator at `address`, `host:port`, by the variables that Google's library reads."""
+
+    def __init__(self, program: Path, address: str, environ: Mapping[str, str]) -> None:
+        host, _, port = address.rpartition(":")
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        ours = {"API_HOST": host, "API_PORT": port, "PORT": str(self.port), "PATH": os.environ["PATH"]}
+        self._process = subprocess.Popen([str(program)], env={**environ, **ours}, stderr=subprocess.PIPE)
+        self._http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05, backoff_max=0.2))
+
+    def ask(self, path: str, **fields: str) -> tuple[int, str]:
+        """Status and body of its answer."""
+        answer = self._http.request("GET", f"http://127.0.0.1:{self.port}{path}", fields=fields, timeout=20.0)
+        return answer.status, answer.data.decode("utf-8")
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()

@@ -1,0 +1,101 @@
+"""Legacy apps, each behind the emulator and behind the plain SDK, so that a test can say that both do the same."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import yaml
+
+from appengine_channel_emu.host.dev_server_process import free_ports
+from appengine_channel_emu.host.legacy_app import Python25Overlay, read_legacy_app
+from tests.support import parts
+from tests.support.emulator import RunningEmulator
+
+APPS = parts.ROOT / "tests" / "legacy_apps" / "apps"
+START_SECONDS = 60
+STOP_SECONDS = 15
+
+
+class Server(Protocol):
+    """Something that serves an app at `url`; what it writes goes to the file `log`."""
+
+    url: str
+    log: Path
+
+
+def emulated(app: Path, log: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> RunningEmulator:
+    """The app behind the emulator, not yet started; `arguments` are those of `channel-emu serve`."""
+    options = ["--sdk", str(parts.need(parts.sdk)), "--python", str(parts.need(parts.python27))]
+    ours, mark, theirs = list(arguments), [], []
+    if "--" in ours:
+        at = ours.index("--")
+        ours, mark, theirs = ours[:at], ["--"], ours[at + 1 :]
+    return RunningEmulator(str(app), *options, *ours, log=log, extra=[*mark, *theirs], environ=environ)
+
+
+class PlainSdk:
+    """The app behind dev_appserver.py alone, with nothing of ours. A Python 2.5 app gets the same overlay."""
+
+    def __init__(self, app: Path, folder: Path, *arguments: str) -> None:
+        self._app = app
+        self._folder = folder
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "plain.log"
+        self.url = ""
+
+    def __enter__(self) -> PlainSdk:
+        port, admin_port, _ = free_ports()
+        self.url = f"http://localhost:{port}"
+        (self._folder / "storage").mkdir()
+        command = [
+            str(parts.need(parts.python27)),
+            str(parts.need(parts.sdk) / "dev_appserver.py"),
+            "--skip_sdk_update_check=yes",
+            "--require_indexes=no",
+            f"--port={port}",
+            f"--admin_port={admin_port}",
+            f"--storage_path={self._folder / 'storage'}",
+            *self._arguments,
+            str(self._copy() / "app.yaml"),
+        ]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        give_up = time.monotonic() + START_SECONDS
+        while time.monotonic() < give_up and self._process.poll() is None:
+            try:
+                socket.create_connection(("localhost", port), 1).close()
+                return self
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"dev_appserver.py does not answer:\n{self.log.read_text()}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_SECONDS)
+            finally:
+                self._process.kill()
+
+    def _copy(self) -> Path:
+        """The dev server writes into the app's folder, so it gets links to it."""
+        made = self._folder / "app"
+        made.mkdir()
+        app = read_legacy_app(self._app / "app.yaml")
+        assert app is not None
+        if app.runtime == "python":
+            Python25Overlay(app)(made)
+            return made
+        for entry in self._app.iterdir():
+            (made / entry.name).symlink_to(entry)
+        assert yaml.safe_load((made / "app.yaml").read_text())
+        return made
