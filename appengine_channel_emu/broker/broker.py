@@ -8,7 +8,7 @@ from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.control import Control
 from appengine_channel_emu.broker.delivery import Delivery, fitting
-from appengine_channel_emu.broker.errors import Replaced, SocketGone, refusal_on_request
+from appengine_channel_emu.broker.errors import Replaced, SocketGone, channel_service_error
 from appengine_channel_emu.broker.events import EventLog
 from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
@@ -25,7 +25,7 @@ from appengine_channel_emu.broker.state import Changes, State
 from appengine_channel_emu.broker.token import new_key, random_id
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
-from appengine_channel_emu.faults import CHANNEL_ERRORS, Faults
+from appengine_channel_emu.faults import Faults
 
 
 class Broker:
@@ -252,7 +252,7 @@ class Broker:
         actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
         fault = self.faults.pick(stage, lambda: client_id, actions)
         if fault is not None and fault.action == "error":
-            raise refusal_on_request(fault.error, CHANNEL_ERRORS[fault.error])
+            raise channel_service_error(fault.error, "A fault on request.")
         return fault.action if fault else None
 
     # Inside a turn

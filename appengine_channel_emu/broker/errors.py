@@ -2,9 +2,11 @@
 
 EmulatorError
 ├── ChannelServiceError             refused by the Channel API itself (facts.md 1.5)
+│   ├── InternalError               1
 │   ├── InvalidChannelKey           2
 │   ├── BadMessage                  3
-│   └── InvalidChannelTokenDuration 4
+│   ├── InvalidChannelTokenDuration 4
+│   └── AppIdAliasRequired          5
 ├── TokenError                      401: the texts are those of the real server (facts.md 3.1)
 │   ├── InvalidToken                Invalid+token.
 │   └── TokenTimedOut               Token+timed+out.
@@ -50,11 +52,23 @@ class InvalidChannelTokenDuration(ChannelServiceError):
     name = "INVALID_CHANNEL_TOKEN_DURATION"
 
 
-def refusal_on_request(name: str, code: int) -> ChannelServiceError:
-    """The Channel API's error of that name and code, for a fault."""
-    error = ChannelServiceError("A fault on request.")
-    error.code, error.name = code, name
-    return error
+class InternalError(ChannelServiceError):
+    """Never of our own accord: a fault can be this."""
+
+    code = 1
+    name = "INTERNAL_ERROR"
+
+
+class AppIdAliasRequired(ChannelServiceError):
+    """Never of our own accord: a fault can be this."""
+
+    code = 5
+    name = "APPID_ALIAS_REQUIRED"
+
+
+def channel_service_error(name: str, text: str) -> ChannelServiceError:
+    """The Channel API's error of that name; raises KeyError when there is none."""
+    return {each.name: each for each in ChannelServiceError.__subclasses__()}[name](text)
 
 
 class TokenError(EmulatorError):

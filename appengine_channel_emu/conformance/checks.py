@@ -229,20 +229,27 @@ def _push(server: Server) -> Result:
     opened = server.json("/_ah/channel/open", channel=server.token(name))
     if opened is None:
         return Result("failed", "there is no long poll: pages ask every 0.5 s")
+    # The best of three: the machine may be busy with other things.
+    took = min(_seconds_to_arrive(server, name, opened["socket"], number) for number in range(3))
+    return _that(took < PUSH_SECONDS, f"{took:.2f} s")
+
+
+def _seconds_to_arrive(server: Server, client_id: str, socket: str, after: int) -> float:
     arrived: list[float] = []
 
     def poll() -> None:
-        server.json("/_ah/channel/poll", socket=opened["socket"], after=0, wait=5)
+        server.json("/_ah/channel/poll", socket=socket, after=after, wait=5)
         arrived.append(time.monotonic())
 
     page = threading.Thread(target=poll, daemon=True)
     page.start()
     time.sleep(0.3)  # until the poll waits at the server
     sent = time.monotonic()
-    server.send(name, "x")
+    server.send(client_id, "x")
     page.join(6)
     took = arrived[0] - sent if arrived else float("inf")
-    return _that(0 <= took < PUSH_SECONDS, f"{took:.2f} s")
+    # An answer before there was a message is none.
+    return took if took >= 0 else float("inf")
 
 
 @check("push: a lost answer is given again")

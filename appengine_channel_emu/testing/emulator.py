@@ -12,6 +12,7 @@ from appengine_channel_emu.broker.results import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS, Encoding
 from appengine_channel_emu.testing.client import ChannelClient
+from appengine_channel_emu.testing.deadline import Limited
 from appengine_channel_emu.testing.server_api import follow, lead_server_api
 from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
@@ -27,7 +28,8 @@ class Emulator:
     """A WSGI app that is the emulator with `app` behind it: give it to `webtest.TestApp`.
 
     Durations are in seconds of `clock`, which stands still until `advance`. Presence reaches the app as real
-    requests, on the thread that caused them; `presence=False` turns it off. From its making on, the app's
+    requests, on the thread that caused them; `presence=False` turns it off. A handler's `time.sleep` moves a manual
+    clock, and `request_deadline` (None: none) cuts it. From its making on, the app's
     `google.appengine.api.channel` asks this emulator, and no other of the same process; as a context manager it gives
     that back in the end.
     """
@@ -42,9 +44,12 @@ class Emulator:
         disconnect_after: float = 2.0,
         presence: bool = True,
         presence_encoding: Encoding = "urlencoded",
+        request_deadline: float | None = 30.0,
         options: WebOptions | None = None,
     ) -> None:
         self.clock: Clock = clock or ManualClock()
+        if app is not None and request_deadline is not None and isinstance(self.clock, ManualClock):
+            app = Limited(app, self.clock, request_deadline)
         posts = PresencePosts(AppInProcess(app), presence_encoding, run=lambda post: post()) if app else None
         self.broker = Broker(
             self.clock,

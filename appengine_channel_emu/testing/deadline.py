@@ -1,0 +1,110 @@
+"""The request deadline in process: an app that sleeps moves the manual clock, and is cut without anybody waiting.
+
+While a handler runs, its `time.sleep` takes no time: it moves the emulator's clock on, and raises
+`DeadlineExceededError` when the request's time is up. `time.sleep` is replaced when this module is imported, so that
+an app that is imported later and writes `from time import sleep` gets the replacement too; outside a handler it sleeps
+as ever. What takes real time, such as a busy loop, is not noticed here; a running emulator cuts that too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.host.proxy import deadline_page
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+GRACE_SECONDS = 0.5
+"""After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
+
+_sleep = time.sleep
+_local = threading.local()
+
+
+class _Run:
+    """One run of a handler, until `at` on the emulator's clock; once `cut`, until the end of its grace."""
+
+    def __init__(self, clock: Clock, at: float) -> None:
+        self.clock = clock
+        self.at = at
+        self.cut = False
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass, or as much as the handler has left."""
+        left = self.at - self.clock.now()
+        if seconds < left:
+            self.clock.advance(seconds)
+            return
+        self.clock.advance(max(0.0, left))
+        if not self.cut:
+            self.cut, self.at = True, self.at + GRACE_SECONDS
+        raise _deadline_exceeded()
+
+
+class Limited:
+    """`app` with a deadline of `seconds` on `clock`; its answers are sent whole or not at all."""
+
+    def __init__(self, app: WSGIApplication, clock: Clock, seconds: float) -> None:
+        self._app = app
+        self._clock = clock
+        self._seconds = seconds
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request; when its time is up, the error page."""
+        outer = getattr(_local, "run", None)
+        run = _local.run = _Run(self._clock, self._clock.now() + self._seconds)
+        held: list[Any] = []
+
+        def start(*arguments: Any) -> Any:
+            held[:] = arguments
+            return lambda data: None
+
+        try:
+            chunks = self._whole(environ, start)
+        except BaseException as error:
+            if not (run.cut and isinstance(error, _deadline_class())):
+                raise
+            held.clear()
+        finally:
+            _local.run = outer
+        if not held or (run.cut and self._clock.now() >= run.at):
+            environ["channel_emu.cut"] = True
+            return deadline_page(start_response, self._seconds)
+        start_response(*held)
+        return chunks
+
+    def _whole(self, environ: WSGIEnvironment, start: Any) -> list[bytes]:
+        body = self._app(environ, start)
+        try:
+            return list(body)
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+
+def _deadline_class() -> type[BaseException]:
+    found: type[BaseException] = importlib.import_module("google.appengine.runtime").DeadlineExceededError
+    return found
+
+
+def _deadline_exceeded() -> BaseException:
+    return _deadline_class()()
+
+
+def _sleep_or_move(seconds: Any, /) -> None:
+    run = getattr(_local, "run", None)
+    if run is None or not isinstance(seconds, (int, float)) or not seconds > 0:
+        _sleep(seconds)
+    else:
+        run.sleep(seconds)
+
+
+_sleep_or_move.__doc__ = _sleep.__doc__
+time.sleep = _sleep_or_move

@@ -1,0 +1,115 @@
+"""The request deadline in process: sleeping moves the clock, and costs no time (behaviour.md 10)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+from webtest import TestApp
+
+from appengine_channel_emu.testing import Emulator
+
+
+def app_that(handler):
+    def app(environ, start_response):
+        text = handler()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [text.encode()]
+
+    return app
+
+
+def test_a_handler_that_sleeps_past_its_deadline_is_cut_at_once_and_at_the_right_time():
+    emulator = Emulator(app_that(lambda: time.sleep(3600) or "late"))
+    began, started = emulator.clock.now(), time.monotonic()
+    answer = TestApp(emulator).get("/slow", status=500)
+    assert "late" not in answer.text
+    assert emulator.clock.now() == began + 30
+    assert time.monotonic() - started < 5
+    (account,) = TestApp(emulator).get("/_emu/accounts").json["accounts"]
+    assert account["cut"] == 1
+    assert [event.kind for event in emulator.broker.events.after(0)] == ["request_cut"]
+
+
+def test_many_short_sleeps_add_up():
+    naps = []
+
+    def handler():
+        while len(naps) < 100:
+            time.sleep(1)
+            naps.append(1)
+        return "done"
+
+    TestApp(Emulator(app_that(handler))).get("/", status=500)
+    assert len(naps) == 29
+    naps.clear()
+    assert TestApp(Emulator(app_that(handler), request_deadline=200)).get("/").text == "done"
+
+
+def test_a_handler_that_catches_the_exception_answers_itself():
+    def handler():
+        from google.appengine.runtime import DeadlineExceededError
+
+        try:
+            time.sleep(31)
+        except DeadlineExceededError as error:
+            return str(error)
+
+    answer = TestApp(Emulator(app_that(handler))).get("/")
+    assert answer.text == "The overall deadline for responding to the HTTP request was exceeded."
+
+
+def test_one_that_goes_on_for_more_than_half_a_second_has_answered_in_vain():
+    def handler():
+        from google.appengine.runtime import DeadlineExceededError
+
+        for _ in range(2):
+            with contextlib.suppress(DeadlineExceededError):
+                time.sleep(31)
+        return "in vain"
+
+    assert "in vain" not in TestApp(Emulator(app_that(handler))).get("/", status=500).text
+
+
+def test_except_exception_does_not_catch_it():
+    def handler():
+        try:
+            time.sleep(31)
+        except Exception:
+            return "caught"
+
+    TestApp(Emulator(app_that(handler))).get("/", status=500)
+
+
+def test_an_answer_is_never_sent_in_part():
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"first"
+        time.sleep(31)
+        yield b"second"
+
+    assert "first" not in TestApp(Emulator(app)).get("/", status=500).text
+
+
+def test_a_held_request_sees_tokens_time_out_while_it_sleeps():
+    emulator = Emulator(app_that(lambda: time.sleep(20) or "done"), presence=False)
+    client = emulator.client(token=emulator.create_channel("anna", 1)).open()
+    for _ in range(3):
+        assert client.error is None
+        assert TestApp(emulator).get("/").text == "done"
+    assert client.error.description == "Token+timed+out."
+
+
+def test_the_apps_own_errors_stay_its_own():
+    def handler():
+        raise KeyError("of the app")
+
+    with pytest.raises(KeyError, match="of the app"):
+        TestApp(Emulator(app_that(handler))).get("/")
+
+
+def test_outside_a_handler_sleep_takes_its_time():
+    started = time.monotonic()
+    time.sleep(0.05)
+    assert time.monotonic() - started >= 0.05
