@@ -72,11 +72,14 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 def serve(tmp_path):
     """Start `channel-emu serve`; the process and the first line of its standard output."""
     processes = []
+    # Without an SDK, whether or not this machine has one: tests/legacy_apps are those with one.
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "APPENGINE_SDK"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
 
     def start(*arguments):
         command = [sys.executable, "-m", "appengine_channel_emu", "serve", *arguments]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
         )
         processes.append(process)
         return process, process.stdout.readline()
