@@ -16,7 +16,7 @@ from tests.support import parts
 from tests.support.processes import left_after, marked
 
 DEADLINE = 1.0
-WITHIN = 1.0
+WITHIN = 3.0  # The rule is one second; a busy machine gets more, and a request that is not cut gets far longer.
 """Seconds after the deadline by which the visitor has an answer."""
 
 APP = """

@@ -169,7 +169,7 @@ def test_python27_without_an_import_of_the_sdk_runs_under_python3(serve, write, 
     write("python27")
     process, url = start(serve)
     assert json.load(visitor.open(f"{url}/x"))["user"] is None
-    assert "needs nothing of its SDK: it runs under Python 3" in end(process)[2]
+    assert "the app needs nothing of it: it runs under Python 3" in end(process)[2]
 
 
 def test_python27_with_one_needs_the_sdk_or_a_word_that_it_does_not(serve, write, visitor, tmp_path):
