@@ -12,6 +12,8 @@ from tests.browser.conftest import launch_puppet
 TABS = 24
 REPEAT = 5
 SLOWEST = 100.0
+SLOWEST_SHAKEN_FIREFOX = 1000.0
+"""Its request queue is unfair: on a busy machine the shake needs some rounds there. Without it nothing comes at all."""
 """Milliseconds that the 95th percentile may take."""
 FRESH_PAGE_SECONDS = 1.0
 
@@ -54,6 +56,7 @@ def percentile(values, percent):
 
 def measured_to_be_soon(puppet, pages, emulator, way):
     """Whether one of three measurements says so: others may be at work on this machine."""
+    slowest = SLOWEST_SHAKEN_FIREFOX if "firefox" in puppet.version.lower() and way != "names" else SLOWEST
     for _ in range(3):
         for page in pages:
             page.evaluate("delays.length = 0")
@@ -64,7 +67,7 @@ def measured_to_be_soon(puppet, pages, emulator, way):
         delays = [delay for page in pages for delay in page.evaluate("delays")]
         assert len(delays) == REPEAT * TABS
         print(f"\n{puppet.version}, {way}: p50 {percentile(delays, 50):.0f} ms, p95 {percentile(delays, 95):.0f} ms")
-        if percentile(delays, 95) < SLOWEST:
+        if percentile(delays, 95) < slowest:
             return True
     return False
 

@@ -23,6 +23,14 @@ START = 20_000
 """Milliseconds: the real dev server starts a process of the app's with the first request."""
 
 
+@pytest.fixture(autouse=True)
+def _patience():
+    """The real dev server polls twice a second, and a busy machine is slower still."""
+    expect.set_options(timeout=START)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def sample_app(tmp_path):
     with RunningEmulator("--no-sdk", "sample_app", log=tmp_path / "emulator.log") as emulator:
