@@ -146,7 +146,9 @@ class InstanceBackend:
             except Overrun:
                 if environ is not None:
                     environ["channel_emu.cpu_seconds"] = instance.cpu_of_overrun(number)
-                self._instances.overrun(instance)
+                # Of a post given up before its handler's time is up, the handler goes on.
+                if deadline == self._deadline:
+                    self._instances.overrun(instance)
                 raise
 
     def _app_failed(

@@ -18,6 +18,9 @@ QUEUE_SECONDS = 60.0
 STEADY_SECONDS = 10.0
 """An instance that lived this long did not crash at its start."""
 
+RETRY_SECONDS = 5.0
+"""After an import that failed; what it lacked may be there by then, for instance a database."""
+
 LONGEST_PAUSE = 8.0
 """Seconds between two starts of an app that crashes again and again."""
 
@@ -119,15 +122,19 @@ class Instances:
         return instance
 
     def _look_after(self) -> None:
-        """Lets go of those that run old source, and of the dead."""
+        """Lets go of those that run old source, of the dead, and of those that failed a while ago."""
         if any(instance.stale for instance in self._serving):
             log.info("The app's source has changed: a new instance serves from here on.")
             self._crashes = 0
             for instance in list(self._serving):
                 self._replace(instance)
         for instance in list(self._serving):
-            if instance.ended_at is not None and instance.failure is None:
+            if instance.ended_at is None:
+                continue
+            if instance.failure is None:
                 self._crashed(instance)
+            elif time.monotonic() - instance.ended_at > RETRY_SECONDS:
+                self._replace(instance)
 
     def _replace(self, instance: Instance, start_another: bool = False) -> None:
         self._serving.remove(instance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +45,7 @@ class SupervisedProcess:
     ) -> None:
         self._lifeline, theirs = socket.socketpair()
         self._stopping = threading.Lock()
+        self._remove = remove
         fds = ",".join(map(str, inherited)) or "-"
         with theirs:
             self._supervisor = subprocess.Popen(
@@ -80,7 +82,7 @@ class SupervisedProcess:
                 self._supervisor.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._supervisor.kill()
-                self._supervisor.wait()
+            if self._supervisor.wait() < 0:
                 self._kill_orphans()
             self._lifeline.close()
 
@@ -89,8 +91,10 @@ class SupervisedProcess:
             self._lifeline.shutdown(socket.SHUT_WR)
 
     def _kill_orphans(self) -> None:
-        """Kills the process's group, which only the supervisor knew until now."""
+        """Kills the process's group, which only the supervisor knew until now, and removes what it would have."""
         with contextlib.suppress(OSError, ValueError):
             self._lifeline.setblocking(False)
             group = int(self._lifeline.recv(32))
             os.killpg(group, signal.SIGKILL)
+        if self._remove is not None:
+            shutil.rmtree(self._remove, ignore_errors=True)

@@ -135,11 +135,15 @@ def watch(lifeline: int, family: Family) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda number, _: asked.append(number))
+    # Not select.select: the lifeline has the number it had in the emulator, which may hold thousands of connections.
+    poll = select.poll()
+    poll.register(lifeline, select.POLLIN)
+    poll.register(woken, select.POLLIN)
     while True:
         family.reap()
         if asked or family.status is not None:
             return
-        readable, _, _ = select.select([lifeline, woken], [], [])
+        readable = {fd for fd, _ in poll.poll()}
         if woken in readable:
             os.read(woken, 4096)
         if lifeline in readable and emulator_is_gone(lifeline):
@@ -174,9 +178,11 @@ def main(arguments: list[str]) -> int:
         os.write(int(lifeline), b"%d\n" % family.child)
     except OSError:
         pass  # The emulator is gone already: the first read says so too.
-    become_subreaper()
-    watch(int(lifeline), family)
-    end(family)
+    try:
+        become_subreaper()
+        watch(int(lifeline), family)
+    finally:
+        end(family)
     if folder != "-":
         remove(folder)
     return family.status if family.status is not None else 1

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host import instances
+from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
 from tests.host.conftest import visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
@@ -99,6 +100,23 @@ def test_a_missing_module_is_noticed_when_it_is_written(make_backend, write_app)
     assert "No module named" in visit(backend).text
     write_app(HELLO, "helper.py")
     eventually(lambda: visit(backend), lambda page: page.status == 200)
+
+
+def test_what_failed_for_want_of_something_else_is_tried_again(make_backend, tmp_path, monkeypatch):
+    monkeypatch.setattr(instances, "RETRY_SECONDS", 0.2)
+    database = tmp_path / "database"
+    backend = make_backend(f"import os\nassert os.path.exists({str(database)!r})\n" + textwrap.dedent(HELLO))
+    assert "AssertionError" in visit(backend).text
+    database.touch()
+    eventually(lambda: visit(backend), lambda page: page.status == 200)
+
+
+def test_a_failed_import_is_not_tried_again_by_every_request(make_backend, tmp_path):
+    imports = tmp_path / "imports"
+    backend = make_backend(f"open({str(imports)!r}, 'a').write('x')\nraise ValueError")
+    for _ in range(5):
+        assert visit(backend).status == 500
+    assert imports.read_text() == "x"
 
 
 def test_an_app_that_exits_at_import(make_backend):
@@ -248,6 +266,7 @@ def test_a_handler_that_raises(make_backend, capfd):
         ("start_response('200 OK', []); return ['text']", "The body must be bytes, not str."),
         ("start_response('OK', []); return []", "is not a status such as"),
         ("start_response(200, []); return []", "is not a status such as"),
+        ("start_response('<html>\\u2026' * 20000, []); return []", "is not a status such as"),
         ("start_response('200 OK', [('a b', 'c')]); return []", "is not a header name"),
         ("start_response('200 OK', [('A', 1)]); return []", "The value of the header A is not a string"),
         ("start_response('200 OK', [('A', 'x\\r\\nB: y')]); return []", "The value of the header A is not a string"),
@@ -394,3 +413,31 @@ def test_the_app_finds_its_folder_and_its_own_environment(make_backend, tmp_path
     )
     folder = str(tmp_path / "app")
     assert visit(backend).text == f'["{folder}", "{folder}", "hello", "hello", "Development/2.0"]'
+
+
+# What the emulator itself posts
+
+
+def test_a_post_given_up_before_the_deadline_costs_no_instance(make_backend, tmp_path):
+    go_on, done = tmp_path / "go-on", tmp_path / "done"
+    backend = make_backend(
+        f"""
+        import os, pathlib, time
+
+        def app(environ, start_response):
+            if environ["REQUEST_METHOD"] == "POST":
+                while not os.path.exists({str(go_on)!r}):
+                    time.sleep(0.01)
+                pathlib.Path({str(done)!r}).touch()
+            start_response("200 OK", [])
+            return [b"%d" % os.getpid()]
+        """,
+        deadline=60,
+    )
+    before = visit(backend).text
+    with pytest.raises(BackendUnavailable):
+        backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 0.2)
+    assert visit(backend).text == before
+    go_on.touch()
+    eventually(done.exists, bool)
+    assert visit(backend).text == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import signal
 import subprocess
@@ -109,6 +110,45 @@ def test_the_death_of_the_supervisor_itself_leaves_nothing(supervised, mark):
     os.kill(supervisor, signal.SIGKILL)
     process.wait()
     assert not left_after(mark, 5)
+
+
+def test_a_stop_after_the_death_of_the_supervisor_leaves_nothing(supervised, mark, tmp_path):
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    process = supervised(READY + SAY + "time.sleep(60)", remove=str(folder))
+    supervisor = next(pid for pid, command in marked(mark).items() if "supervisor.py" in command)
+    os.kill(supervisor, signal.SIGKILL)
+    process.stop()
+    assert not left_after(mark, 5)
+    assert not folder.exists()
+
+
+def test_an_emulator_with_thousands_of_connections_has_large_file_numbers(supervised, mark, capfd):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 3000:
+        pytest.skip(f"the system allows {hard} open files, too few for this test")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), hard))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1500)]
+    try:
+        process = supervised(READY + SAY + "time.sleep(60)")
+        assert not left_after_supervisor(mark), "the supervisor stays with what it guards"
+        process.stop()
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not marked(mark)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def left_after_supervisor(mark, seconds=0.5):
+    """What runs without a supervisor, looked for until `seconds` are over."""
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        found = marked(mark)
+        if not any("supervisor.py" in command for command in found.values()):
+            return found
+    return {}
 
 
 def test_the_folder_it_is_given_is_removed(supervised, tmp_path):

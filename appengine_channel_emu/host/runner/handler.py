@@ -28,6 +28,9 @@ HOP_BY_HOP = frozenset(
      "upgrade"]
 )  # fmt: skip
 
+LONGEST_TEXT = 8000
+"""Characters of a failure's text that the front is told."""
+
 
 class MainThread:
     """Has the main thread do what other threads ask for, one thing after another."""
@@ -84,7 +87,7 @@ class RequestHandler:
             try:
                 self._run(environ, answer, request, result, cpu)
             except AppFailed as failure:
-                result["failure"] = {"kind": failure.kind, "text": str(failure)}
+                result["failure"] = {"kind": failure.kind, "text": _shortened(str(failure))}
             except BaseException as error:
                 # Ours, not the app's; whoever waits for this work waits for its end alone.
                 sys.stderr.write(traceback_of(error))
@@ -164,6 +167,11 @@ class RequestHandler:
         if lower == "content-length":
             return environ["REQUEST_METHOD"] == "HEAD" and not has_body
         return lower not in HOP_BY_HOP and not lower.startswith("channel-emu-")
+
+
+def _shortened(text: str) -> str:
+    """Both ends of it: the front reads headers of 64 KiB at most, and JSON may take six bytes for a character."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]} … {text[-LONGEST_TEXT // 2 :]}"
 
 
 class CpuClock:
