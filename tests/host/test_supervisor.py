@@ -13,6 +13,7 @@ import time
 import pytest
 
 from appengine_channel_emu.host.process import SupervisedProcess
+from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
 
@@ -126,7 +127,7 @@ def test_a_stop_after_the_death_of_the_supervisor_leaves_nothing(supervised, mar
 def test_an_emulator_with_thousands_of_connections_has_large_file_numbers(supervised, mark, capfd):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 3000:
-        pytest.skip(f"the system allows {hard} open files, too few for this test")
+        parts.lacking(f"the system allows {hard} open files, too few for this test")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), hard))
     files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1500)]
     try:

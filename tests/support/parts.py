@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pytest
 
@@ -39,9 +39,14 @@ def need(find: Callable[[], Found]) -> Found:
     try:
         return find()
     except PartMissing as missing:
-        if on_ci():
-            pytest.fail(f"{missing} (CI=true: a missing part is a failure)", pytrace=False)
-        pytest.skip(str(missing))
+        lacking(str(missing))
+
+
+def lacking(text: str) -> NoReturn:
+    """Skip the test because of a missing part that `text` names, or fail it where ``CI=true``."""
+    if on_ci():
+        pytest.fail(f"{text} (CI=true: a missing part is a failure)", pytrace=False)
+    pytest.skip(text)
 
 
 def on_ci() -> bool:

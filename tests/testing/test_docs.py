@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import pytest
 
 from appengine_channel_emu.testing import ChannelServer
+from tests.support import parts
 from tests.support.parts import ROOT
 
 TEXT = (ROOT / "docs" / "testing.md").read_text("utf-8")
@@ -55,7 +57,8 @@ def test_the_python_examples(examples):
 
 
 def test_the_fixtures_under_xdist(examples):
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    if importlib.util.find_spec("xdist") is None:
+        parts.lacking("pytest-xdist is not installed: pip install '.[test]'")
     said = run_pytest(examples, "-n", "2")
     tests = sum(code.count("def test_") for kind, code in BLOCKS if kind == "python")
     assert f"{tests} passed" in said, said
@@ -77,7 +80,7 @@ def test_the_first_example_takes_less_than_50_ms(examples):
 
 def test_the_commands():
     if not shutil.which("curl"):
-        pytest.skip("curl is not installed")
+        parts.lacking("curl is not installed")
     with ChannelServer() as server:
         for kind, code in BLOCKS:
             if kind == "sh":
