@@ -179,6 +179,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             waiting.close()
         self.changed()
 
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # Closing takes the lock that is held here, so the socket stays while it is used.
+        return bool(self.connected and super()._flush_some(do_close=do_close))
+
     def flush(self) -> None:
         """Send as much as the client takes."""
         with self.outbuf_lock:
