@@ -18,11 +18,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from appengine_channel_emu import faults
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web import query, waiting
+from appengine_channel_emu.web.app import Front
 from appengine_channel_emu.web.options import WebOptions
 
 HANG_SECONDS = 20
@@ -93,21 +96,19 @@ class Surface:
         # Nothing waits: what comes of a wait is the same when it is over at once.
         query.LONGEST_WAIT = 0.0
         faults.LONGEST_DELAY = 0.0
-        self._emulator = self._new_emulator()
         self._log = Log()
+        self._start()
 
-    @staticmethod
-    def _new_emulator() -> Emulator:
-        return Emulator(App(), options=WebOptions(longest_poll=0.0, longest_telling=0.0), request_deadline=None)
+    def _start(self) -> None:
+        self._broker = Broker(ManualClock(), BrokerOptions(), None)
+        self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
 
     def feed(self, data: bytes) -> list[int]:
         """Requests, separated by `NEXT_REQUEST`, each `METHOD TARGET`, headers and body; their statuses."""
-        broker = self._emulator.broker
-        if broker.control.travelled:
-            self._emulator = self._new_emulator()
-            broker = self._emulator.broker
-        broker.control.reset()
-        broker.faults.clear()
+        if self._broker.control.travelled:
+            self._start()  # Time does not go back.
+        self._front.reset()
+        broker = self._broker
         token = broker.create_channel(CLIENT_ID).token
         names = {b"TOKEN": token.encode(), b"SOCKET": broker.open(token).socket.encode()}
         broker.send_message(CLIENT_ID, "unread")
@@ -121,7 +122,7 @@ class Surface:
         statuses: list[str] = []
         bodies: list[bytes] = []
         try:
-            body = self._emulator(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type]
+            body = self._front(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type]
             try:
                 bodies += body
             finally:
