@@ -322,6 +322,8 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
         ),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+        (b"POST /rpc_http HTTP/1.1\r\nHost: localhost\r\nContent-Length: \xff 1\r\n\r\n", b"400"),
+        (b"POST /rpc_http HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", b"400"),
     ]:
         each = wire()
         each.sock.sendall(data)
