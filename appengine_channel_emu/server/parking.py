@@ -154,8 +154,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
                 self.loop.update(self)
 
     def _flush_outbufs_below_high_watermark(self) -> None:
-        # It may block until the loop has sent something.
-        self.changed()
+        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
+            # It may block until the loop has sent something.
+            self.changed()
         super()._flush_outbufs_below_high_watermark()
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
