@@ -14,7 +14,7 @@ import logging
 import re
 import socket
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from appengine_channel_emu import faults
@@ -52,6 +52,10 @@ class Log(logging.Handler):
         self.records: list[str] = []
         logging.getLogger().addHandler(self)
 
+    def detach(self) -> None:
+        """Hear no more."""
+        logging.getLogger().removeHandler(self)
+
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
         trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
@@ -62,6 +66,13 @@ class Log(logging.Handler):
         if self.records:
             text, self.records = "\n".join(self.records), []
             raise Defect(f"{data!r} was logged as an error: {text}")
+
+
+def end_waits(replace: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Let nothing wait for long, in this process: what comes of a wait is the same when it is over at once."""
+    replace(query, "LONGEST_WAIT", 0.0)
+    replace(faults, "LONGEST_DELAY", 0.0)
+    replace(service, "WebOptions", functools.partial(WebOptions, longest_poll=0.2))
 
 
 class App:
@@ -93,15 +104,16 @@ class Surface:
     """The front in this thread, as WSGI. Every input meets the same state: one socket, with one message unread."""
 
     def __init__(self) -> None:
-        # Nothing waits: what comes of a wait is the same when it is over at once.
-        query.LONGEST_WAIT = 0.0
-        faults.LONGEST_DELAY = 0.0
         self._log = Log()
         self._start()
 
     def _start(self) -> None:
         self._broker = Broker(ManualClock(), BrokerOptions(), None)
         self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
+
+    def stop(self) -> None:
+        """Leave nothing behind."""
+        self._log.detach()
 
     def feed(self, data: bytes) -> list[int]:
         """Requests, separated by `NEXT_REQUEST`, each `METHOD TARGET`, headers and body; their statuses."""
@@ -142,8 +154,6 @@ class Wire:
 
     def __init__(self, **settings: Any) -> None:
         app = App()
-        # Polls that a client leaves behind another request of its own are over soon.
-        service.WebOptions = functools.partial(WebOptions, longest_poll=0.2)  # type: ignore[assignment,misc]
         given = {"port": 0, "state_dir": "none", "presence": "always", "resume_window": 2.0, **settings}
         self.service = service.Service(Settings(**given), lambda address: app)
         self.service.start()
@@ -155,6 +165,7 @@ class Wire:
     def stop(self) -> None:
         """Stop the server."""
         self.service.stop()
+        self._log.detach()
 
     def feed(self, data: bytes) -> bytes:
         """Send `data`, in pieces where it says so, and hang up; what came back. Raises `Defect`."""
