@@ -258,7 +258,7 @@ class Pools:
         """What takes no time needs no thread: handing it over and back costs several times what the work does."""
         if channel.resumes:
             return True
-        if request is None or not (channel.ours_alone or self._is_brief(path)):
+        if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
             return False
         # With much unsent waitress waits for the loop to send it, which must not be the loop.
         return not channel.total_outbufs_len and int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
