@@ -8,7 +8,8 @@ from waitress.parser import HTTPRequestParser, ParsingError
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Joins repeated Cookie headers with "; " (RFC 6265, section 5.4; RFC 9113, 8.2.3), not with ", " as any other.
 
-    A Content-Length of thousands of digits is refused: Python converts none, and waitress would drop the connection.
+    What Python cannot convert is refused, where waitress would drop the connection: a Content-Length of thousands of
+    digits, an address with half an IPv6 literal.
     """
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -16,7 +17,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         try:
             super().parse_header(_with_one_cookie(header_plus))
         except ValueError as error:
-            raise ParsingError("Content-Length is too long.") from error
+            raise ParsingError("The address or Content-Length is malformed.") from error
 
 
 def _with_one_cookie(head: bytes) -> bytes:
