@@ -316,6 +316,7 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
+        (b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
             b"4",
