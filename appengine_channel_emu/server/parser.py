@@ -8,15 +8,19 @@ from waitress.parser import HTTPRequestParser, ParsingError
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Joins repeated Cookie headers with "; " (RFC 6265, section 5.4; RFC 9113, 8.2.3), not with ", " as any other.
 
-    Refuses what waitress stumbles over, such as a Content-Length of more digits than Python makes a number of.
+    What Python cannot convert is refused, where waitress would drop the connection: a Content-Length of thousands of
+    digits, an address with half an IPv6 literal.
     """
+
+    path = "/"
+    """Of a request too broken to have one; waitress names it in its log."""
 
     def parse_header(self, header_plus: bytes) -> None:
         """See waitress; `header_plus` is the request line and the headers."""
         try:
             super().parse_header(_with_one_cookie(header_plus))
-        except ValueError:
-            raise ParsingError("The request's head is invalid") from None
+        except ValueError as error:
+            raise ParsingError("The address or Content-Length is malformed.") from error
 
 
 def _with_one_cookie(head: bytes) -> bytes:

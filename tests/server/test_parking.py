@@ -190,6 +190,23 @@ def test_a_client_that_vanishes_just_before_its_answer_is_sent_is_no_error(make_
     assert not caplog.records
 
 
+def test_a_client_that_vanishes_before_its_broken_request_is_refused_is_no_error(make_service, slow_app, caplog):
+    service = make_service(slow_app, threads=1)
+    before, broken = Wire(service), Wire(service)
+    before.send("/slow")
+    assert slow_app.started.acquire(timeout=5)
+    broken.sock.sendall(b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n")
+    until(lambda: len(service._pools._app.queue) == 1)
+    broken.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    broken.close()
+    until(lambda: sum(len(server.active_channels) for server in service._servers) == 1)
+    slow_app.release.set()
+    assert before.answer()[0] == "HTTP/1.1 200 OK"
+    before.close()
+    service.stop()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_newer_poll_takes_over(service, wire):
     older, newer, socket_id = wire(), wire(), open_socket(service)
     older.send(poll_path(socket_id))
@@ -316,6 +333,7 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
+        (b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
             b"4",
