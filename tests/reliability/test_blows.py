@@ -16,9 +16,11 @@ from tests.reliability.pages import Crowd, Page
 from tests.support.emulator import RunningEmulator
 
 PAGES = 100
+AWAY = 30
+"""Of the pages, those that have lost their connection: what they are sent is nowhere but in the emulator."""
 RECEIVERS = 10
 SENDS_A_SECOND = 100
-LOAD_SECONDS = 1.5
+LOAD_SECONDS = 2.5
 KILLS = 3
 LOST_SECONDS = 1.0
 """Of the messages accepted before a SIGKILL, those of this long may be lost (behaviour.md 2)."""
@@ -104,6 +106,8 @@ def kill_later(emulator: RunningEmulator, seconds: float) -> list[float]:
 def test_sigkill_under_load_costs_the_last_second_at_most_and_an_event_says_so(emulator):
     load = Load(emulator, seed=21)
     for _ in range(KILLS):
+        for page in load.crowd.pages[:AWAY]:
+            load.crowd.disconnect(page)
         moments = kill_later(emulator, LOAD_SECONDS)
         with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
             load.run(60)
