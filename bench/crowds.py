@@ -26,6 +26,8 @@ ROUNDS = 3
 SLEEPERS = 40
 EXPIRY_SECONDS = 6.0
 NOTICED_SECONDS = 5.0
+TOLD_SECONDS = 15.0
+"""Until then the app has been told of everybody, even too late."""
 APP = ["main:app", "--app-dir", str(Path(__file__).parent / "crowd_app"), "--quiet"]
 """How the emulator runs the app of these rows."""
 
@@ -98,7 +100,7 @@ def vanish(report: Report, server: ServerProcess, pages: Pages) -> None:
     _until(lambda: server.descriptors() <= open_files - GONE)
     report.row("2,500 of 5,000 pages vanish: their polls released within", time.monotonic() - began, "s", 1)
     reached = fan_out_count(pages)
-    pages.rest(began + 10 - time.monotonic())
+    pages.rest(began + TOLD_SECONDS - time.monotonic())
     posts = json.load(urlopen(server.url + "/posts"))
     told = {client_id: moment - began for kind, client_id, moment in posts if kind == "disconnected"}
     times = Counter(client_id for kind, client_id, _ in posts if kind == "disconnected")
