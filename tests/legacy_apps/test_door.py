@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, PlainSdk, emulated
-from tests.support.processes import MARK, left_after, marked
+from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
 
 LIMITS = [
     True,
@@ -259,6 +259,18 @@ def test_nothing_survives_the_emulator(number, tmp_path, http, mark):
     assert not left_after(mark, 5)
     assert not list(temporary.glob("channel-emu-*"))
     stuck.join()
+
+
+def test_nothing_survives_the_emulator_and_its_supervisor(tmp_path, http, mark):
+    """Each killed by SIGKILL: the dev server notices by itself."""
+    temporary = Path(tmp_path / "tmp")
+    temporary.mkdir()
+    emulator = emulated(APPS / "own_channel", tmp_path / "log", environ={"TMPDIR": str(temporary), MARK: mark})
+    emulator.start()
+    assert http.request("GET", emulator.url).status == 200
+    kill_emulator_and_supervisors(emulator, mark)
+    assert not left_after(mark, 5)
+    assert not list(temporary.glob("channel-emu-*"))
 
 
 def ignoring_errors(http, url):
