@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import HTTPError
 
+from tests.legacy_apps.conftest import Watcher
 from tests.support import parts
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
@@ -184,9 +185,11 @@ def test_nothing_survives_the_emulator(number, tmp_path, http, mark):
     emulator = emulated(APPS / "webapp2_ndb", tmp_path / "log", environ={"TMPDIR": str(temporary), MARK: mark})
     emulator.start()
     assert http.request("GET", emulator.url).status == 200
-    stuck = threading.Thread(target=ignoring_errors, args=(http, f"{emulator.url}/slow/swallow"))
+    watcher = Watcher(emulator, http)
+    url = f"{emulator.url}/slow/swallow?watcher={watcher.client_id}"
+    stuck = threading.Thread(target=ignoring_errors, args=(http, url))
     stuck.start()
-    time.sleep(0.5)
+    watcher.wait_for("started")
     assert len(marked(mark)) >= 4
     emulator.kill(number)
     assert not left_after(mark, 5)

@@ -145,11 +145,13 @@ class Slow(webapp2.RequestHandler):
             import re
             re.match('(a+)+b', 'a' * 60)
         elif how == 'swallow':
+            watcher = self.request.get('watcher')
+            channel.send_message(watcher, 'started')
             while True:
                 try:
                     time.sleep(60)
                 except DeadlineExceededError:
-                    pass
+                    channel.send_message(watcher, 'struck')
         elif how == 'lock':
             import threading
             lock = threading.Lock()
