@@ -20,7 +20,7 @@ from tests.host.conftest import visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
-from tests.support.processes import marked
+from tests.support.processes import MARK, left_after, marked
 
 HELLO = """
     import os
@@ -148,6 +148,27 @@ def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch
     eventually(lambda: visit(backend), lambda page: page.status == 200)
     # The supervisor and the app: what hung is gone.
     eventually(lambda: marked(mark), lambda found: len(found) == 2)
+
+
+def test_the_command_can_be_stopped_while_an_import_hangs(tmp_path, mark):
+    (tmp_path / "main.py").write_text("import threading\nprint('importing', flush=True)\nthreading.Event().wait()\n")
+    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--app-dir", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--state-dir", "none"],
+        cwd=ROOT,
+        env=os.environ | {MARK: mark},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if "importing" in line:
+            break
+    process.terminate()
+    out, err = process.communicate(timeout=15)
+    assert (process.returncode, out) == (0, "")
+    assert "Traceback" not in err
+    assert not left_after(mark, 5)
 
 
 # While it serves
