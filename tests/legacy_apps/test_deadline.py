@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.host.test_instance import eventually
 from tests.legacy_apps.conftest import Watcher, page_at
 from tests.support.legacy import APPS, emulated
+from tests.support.waiting import eventually
 
 DEADLINE = 1.0
 PAGE = "within 1 seconds"

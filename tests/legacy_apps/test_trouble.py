@@ -18,13 +18,13 @@ from appengine_channel_emu.host.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.legacy_app import read_legacy_app
 from appengine_channel_emu.host.sdk_finder import Sdk
 from tests.host.conftest import visit
-from tests.host.test_instance import eventually
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, left_after, marked
+from tests.support.waiting import eventually
 
 APP = APPS / "own_channel"
 
