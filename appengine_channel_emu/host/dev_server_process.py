@@ -193,7 +193,9 @@ class DevServerProcess:
         self._has_ended.set()
 
     def _quoted(self) -> str:
-        return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines)
+        """Its last words, without the way through the SDK's own code that led there: the log has that."""
+        frames = ("Traceback (", '  File "', "    ")
+        return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines if not line.startswith(frames))
 
     def _clean_up(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

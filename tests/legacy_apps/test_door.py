@@ -156,7 +156,10 @@ def test_an_app_yaml_that_the_sdk_rejects(tmp_path, mark):
     (tmp_path / "app.yaml").write_text("runtime: python27\napi_version: 1\nthreadsafe: true\nhandlers: 7\n")
     with pytest.raises(AssertionError, match="exited with status 1 before it took a request") as failure:
         emulated(tmp_path, tmp_path / "log", environ={MARK: mark}).start()
-    assert "handlers" in str(failure.value)
+    _, _, said = str(failure.value).rpartition("channel-emu: ")
+    assert "handlers" in said
+    assert "app.yaml" in said
+    assert "  File " not in said
     assert not left_after(mark, 5)
 
 
