@@ -154,8 +154,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
                 self.loop.update(self)
 
     def _flush_outbufs_below_high_watermark(self) -> None:
-        # It may block until the loop has sent something.
-        self.changed()
+        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
+            # It may block until the loop has sent something.
+            self.changed()
         super()._flush_outbufs_below_high_watermark()
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
@@ -178,6 +179,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
         self.changed()
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # Closing takes the lock that is held here, so the socket stays while it is used.
+        return bool(self.connected and super()._flush_some(do_close=do_close))
 
     def flush(self) -> None:
         """Send as much as the client takes."""
@@ -253,7 +258,7 @@ class Pools:
         """What takes no time needs no thread: handing it over and back costs several times what the work does."""
         if channel.resumes:
             return True
-        if request is None or not (channel.ours_alone or self._is_brief(path)):
+        if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
             return False
         # With much unsent waitress waits for the loop to send it, which must not be the loop.
         return not channel.total_outbufs_len and int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY

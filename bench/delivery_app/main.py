@@ -26,10 +26,10 @@ new goog.appengine.Channel('%s').open({
 
 def app(environ, start_response):
     """`GET /` is the page; anything posted sends."""
-    if environ['REQUEST_METHOD'] == 'POST':
-        channel.send_message('page', repr(time.time()))
-        answer = 'sent'
+    if environ["REQUEST_METHOD"] == "POST":
+        channel.send_message("page", repr(time.time()))
+        answer = "sent"
     else:
-        answer = PAGE % channel.create_channel('page')
-    start_response('200 OK', [('Content-Type', 'text/html')])
-    return [answer.encode('ascii')]
+        answer = PAGE % channel.create_channel("page")
+    start_response("200 OK", [("Content-Type", "text/html")])
+    return [answer.encode("ascii")]
