@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -50,7 +51,9 @@ class Emulator:
         self.clock: Clock = clock or ManualClock()
         if app is not None and request_deadline is not None and isinstance(self.clock, ManualClock):
             app = Limited(app, self.clock, request_deadline)
-        posts = PresencePosts(AppInProcess(app), presence_encoding, run=lambda post: post()) if app else None
+        # A delay on request is one of the clock that the test moves, and takes no time itself.
+        pause = self.clock.advance if isinstance(self.clock, ManualClock) else time.sleep
+        posts = PresencePosts(AppInProcess(app), presence_encoding, lambda post: post(), pause) if app else None
         self.broker = Broker(
             self.clock,
             BrokerOptions(tabs=tabs, resume_window=resume_window, disconnect_after=disconnect_after),
@@ -60,7 +63,7 @@ class Emulator:
             posts.broker = self.broker
         self._transport = InProcess(self)
         self._former = lead_server_api(self._transport)
-        self._front = Front(self.broker, app or no_app, options or WebOptions())
+        self._front = Front(self.broker, app or no_app, options or WebOptions(), pause=pause)
 
     @property
     def faults(self) -> Faults:
