@@ -1,230 +1,273 @@
-"""Faults on request: each happens, and our client survives it; what makes no sense is refused."""
+"""How faults are asked for: by settings, JSON, fixture and header; by chance, count, client id and path; and nonsense.
+
+The console is another way: tests/browser/test_console.py.
+"""
 
 from __future__ import annotations
 
-import time
+import argparse
 
 import pytest
 from webtest import TestApp
 
-from appengine_channel_emu.faults import BadFault, Faults, parse_fault
-from appengine_channel_emu.testing import ChannelServer, Emulator
+from appengine_channel_emu.faults import ACTIONS, STAGES, BadFault, Fault, Faults, Target, parse_fault
+from appengine_channel_emu.settings import BadSetting, add_flags, load
+from appengine_channel_emu.testing import ChannelServer
+from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, Response, SendMessageRequest
 from appengine_channel_emu.web.waiting import ConnectionCut
 
-JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def running():
-    with ChannelServer() as server:
-        yield server
+NOBODY = Target()
 
 
 @pytest.fixture
-def server(running):
-    yield running
-    running.reset()
+def http(emulator):
+    return TestApp(emulator)
 
 
-@pytest.fixture
-def emulator():
-    with Emulator() as emulator:
-        yield emulator
+def rpc(http, client_id, message=None, **options):
+    kind, method = (CreateChannelRequest, b"CreateChannel")
+    fields = {"application_key": client_id.encode()}
+    if message is not None:
+        kind, method, fields = SendMessageRequest, b"SendChannelMessage", fields | {"message": message.encode()}
+    call = Request(service_name=b"channel", method=method, request=kind(**fields).SerializeToString())
+    headers = {"Content-Type": "application/octet-stream"} | options.pop("headers", {})
+    return http.post("/rpc_http", call.SerializeToString(), headers, **options)
 
 
-@pytest.fixture
-def told():
-    return []
+def settings_from(way, fault, folder):
+    """The settings of a run that was asked for a fault by a flag, a variable or a file."""
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    if way == "file":
+        (folder / "channel-emu.yaml").write_text(f"fault:\n  - {fault}\n")
+    flags = ["--fault", fault] if way == "flag" else []
+    environ = {"CHANNEL_EMU_FAULT": fault} if way == "variable" else {}
+    return load(vars(parser.parse_args(flags)), environ, folder)
 
 
-@pytest.fixture
-def with_app(told):
-    """An emulator in front of an app that notes its requests."""
-
-    def app(environ, start_response):
-        told.append(environ["PATH_INFO"])
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"app"]
-
-    with Emulator(app) as emulator:
-        yield emulator
+@pytest.mark.parametrize("way", ["flag", "variable", "file"])
+def test_settings(way, tmp_path):
+    settings = settings_from(way, "open error error=Invalid+token. count=1", tmp_path)
+    with ChannelServer(fault=settings.fault) as server:
+        assert server.client("anna").open().error.description == "Invalid+token."
+        assert server.client("anna").open().error is None
 
 
-def happened(emulator):
-    return [event.text for event in emulator.broker.events.after(0) if event.kind == "fault"]
+@pytest.mark.parametrize("way", ["flag", "variable", "file"])
+def test_nonsense_in_settings_is_an_error_at_the_start(way, tmp_path):
+    with pytest.raises(BadSetting, match="stage is one of create, send, open"):
+        settings_from(way, "pole cut", tmp_path)
 
 
-@pytest.mark.parametrize(
-    "fault", ["poll delay seconds=0.1", "poll drop count=2", "poll cut probability=0.5 seed=1", "poll duplicate"]
-)
-def test_our_client_survives_trouble_with_polls_losing_and_doubling_nothing(server, fault):
-    server.faults.add(fault)
-    client = server.client("anna").open()
-    sent = [str(number) for number in range(6)]
-    for text in sent:
-        assert server.send_message("anna", text).delivered_to == 1
-        assert client.receive(timeout=10) == text
-    assert client.messages == sent
-    kinds = [event.kind for event in server._running.broker.events.after(0)]
-    assert "fault" in kinds
-    client.close()
-
-
-@pytest.mark.parametrize("text", ["Token+timed+out.", "Invalid+token."])
-@pytest.mark.parametrize("stage", ["open", "poll"])
-def test_the_401s_reach_the_page_which_can_open_again(emulator, stage, text):
-    emulator.faults.add(f"{stage} error error={text} count=1")
-    client = emulator.client("anna").open()
-    assert (client.error.code, client.error.description) == (401, text)
-    assert client.open().error is None
-    emulator.send_message("anna", "x")
-    assert client.receive() == "x"
-    assert happened(emulator) == [f"A fault on request: {stage} error."]
-
-
-@pytest.mark.parametrize(
-    ("name", "error"), [("INTERNAL_ERROR", "ApplicationError"), ("BAD_MESSAGE", "InvalidMessageError")]
-)
-@pytest.mark.parametrize("stage", ["create", "send"])
-def test_the_apis_own_errors_are_raised_in_the_app(emulator, stage, name, error):
-    from google.appengine.api import channel
-
-    emulator.faults.add(f"{stage} error error={name} count=1")
-    call = channel.create_channel if stage == "create" else lambda client_id: channel.send_message(client_id, "x")
-    with pytest.raises(Exception, match="fault") as raised:
-        call("anna")
-    assert type(raised.value).__name__ == error
-    call("anna")
-
-
-def test_a_dropped_send_succeeds_and_the_message_is_lost(emulator):
-    client = emulator.client("anna").open()
-    emulator.faults.add("send drop count=1")
-    assert emulator.send_message("anna", "lost").reason == "A fault on request."
-    emulator.send_message("anna", "kept")
-    assert client.messages == ["kept"]
-
-
-def test_duplicates_arrive_twice(emulator):
-    emulator.faults.add("send duplicate count=1")
-    client = emulator.client("anna").open()
-    TestApp(emulator).post_json("/_emu/messages", {"client_id": "anna", "message": "x"})
-    assert client.messages == ["x", "x"]
-    emulator.faults.add("open duplicate count=1")
-    emulator.client("bert").open()
-    assert emulator.broker.snapshots.channel("bert").sockets == 2
-    emulator.faults.add("create duplicate count=1")
-    TestApp(emulator).post_json("/_emu/channels", {"client_id": "carl"})
-    assert emulator.broker.snapshots.channel("carl").tokens == 2
-
-
-@pytest.mark.parametrize(("action", "tokens"), [("drop", 0), ("cut", 1)])
-def test_a_lost_request_and_a_lost_answer(emulator, action, tokens):
-    emulator.faults.add(f"create {action} count=1")
-    http = TestApp(emulator)
-    with pytest.raises(ConnectionCut):
-        http.post_json("/_emu/channels", {"client_id": "anna"})
-    assert len(emulator.broker.snapshots.client_ids()) == tokens
-    http.post_json("/_emu/channels", {"client_id": "anna"})
-
-
-@pytest.mark.parametrize(
-    ("action", "posts", "status"), [("drop", 0, None), ("error", 0, 500), ("duplicate", 2, 200), ("cut", 1, None)]
-)
-def test_presence_goes_wrong_and_the_page_opens_all_the_same(with_app, told, action, posts, status):
-    with_app.faults.add(f"presence {action} count=1")
-    client = with_app.client("anna").open()
-    assert told == ["/_ah/channel/connected/"] * posts
-    (event,) = [event for event in with_app.broker.events.after(0) if event.kind.startswith("presence")]
-    assert event.detail["status"] == status
-    with_app.send_message("anna", "x")
-    assert client.receive() == "x"
-    client.close()
-    with_app.advance(2)
-    assert told[-1] == "/_ah/channel/disconnected/"
-
-
-def test_the_apps_requests_go_wrong(with_app, told):
-    http = TestApp(with_app)
-    with_app.faults.add("app error error=503 count=1")
-    assert http.get("/page", status=503).status == "503 A fault on request"
-    with_app.faults.add("app duplicate count=1")
-    assert http.post("/page", "body").text == "app"
-    assert told == ["/page"] * 2
-    for action in ("drop", "cut"):
-        with_app.faults.add(f"app {action} count=1")
-        with pytest.raises(ConnectionCut):
-            http.get("/page")
-    assert len(told) == 3
-    with_app.faults.add("app delay seconds=0.2 count=1")
-    started = time.monotonic()
-    assert http.get("/page").text == "app"
-    assert time.monotonic() - started >= 0.2
-
-
-def test_rpc_goes_wrong(emulator):
-    http = TestApp(emulator)
-    emulator.faults.add("rpc error error=502 count=1")
-    headers = {"Content-Type": "application/octet-stream"}
-    assert http.post("/rpc_http", b"", headers, status=502)
-    emulator.faults.add("rpc cut count=1")
-    with pytest.raises(ConnectionCut):
-        http.post("/rpc_http", b"", headers)
-    assert http.post("/rpc_http", b"", headers).status_int == 200
-
-
-def test_a_fault_can_be_meant_for_one_client_id(emulator):
-    emulator.faults.add("open error client_id=anna")
-    assert emulator.client("bert").open().error is None
-    assert emulator.client("anna").open().error.code == 401
-
-
-def test_a_seed_makes_the_same_trouble_again():
-    def run(seed):
-        faults = Faults()
-        faults.add(f"poll cut probability=0.5 seed={seed}")
-        return [faults.pick("poll", lambda: None) is not None for _ in range(50)]
-
-    assert run(1) == run(1) != run(2)
-    assert 10 < sum(run(1)) < 40
-
-
-def test_one_request_only_by_a_header(emulator):
-    http = TestApp(emulator)
-    token = emulator.create_channel("anna")
-    asked = {"X-Channel-Emu-Fault": "open error error=Invalid+token."}
-    assert http.get("/_ah/channel/open", {"channel": token}, asked, status=401).status == "401 Invalid+token."
-    assert http.get("/_ah/channel/open", {"channel": token}).status_int == 200
-
-
-@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
-def test_no_other_sites_page_can_ask_for_one(emulator, headers):
-    http = TestApp(emulator)
-    asked = headers | {"X-Channel-Emu-Fault": "open drop"}
-    token = emulator.create_channel("anna")
-    assert "own programs and pages" in http.get("/_ah/channel/open", {"channel": token}, asked, status=400).text
-    remote = TestApp(emulator, extra_environ={"REMOTE_ADDR": "192.0.2.7"})
-    asked = {"X-Channel-Emu-Fault": "open drop"}
-    assert "own programs" in remote.get("/_ah/channel/open", {"channel": token}, asked, status=400).text
-
-
-def test_listed_counted_and_removed(emulator):
-    http = TestApp(emulator)
+def test_json_lists_counts_and_removes(emulator, http):
     first = http.post_json("/_emu/faults", {"stage": "poll", "action": "cut", "count": 2}).json["number"]
     http.post_json("/_emu/faults", {"stage": "open", "action": "error", "client_id": "zoe"})
+    http.post_json("/_emu/faults", {"stage": "app", "action": "delay", "path": "/slow", "seconds": None})
     emulator.client("anna").open()
     listed = http.get("/_emu/faults").json["faults"]
-    assert [(each["stage"], each["count"], each["happened"]) for each in listed] == [("poll", 1, 1), ("open", None, 0)]
-    assert listed[1]["error"] == "Token+timed+out."
-    assert len(http.delete(f"/_emu/faults?number={first}").json["faults"]) == 1
+    assert [(each["stage"], each["count"], each["happened"]) for each in listed] == [
+        ("poll", 1, 1),
+        ("open", None, 0),
+        ("app", None, 0),
+    ]
+    assert [(each["error"], each["seconds"], each["path"]) for each in listed] == [
+        (None, None, None),
+        ("Token+timed+out.", None, None),
+        (None, 1, "/slow"),
+    ]
+    assert len(http.delete(f"/_emu/faults?number={first}").json["faults"]) == 2
     assert http.delete(f"/_emu/faults?number={first}", status=404)
     assert http.delete("/_emu/faults").json["faults"] == []
 
 
-def test_they_can_be_settings():
-    with ChannelServer(fault=("open error count=1",)) as server:
-        assert server.client("anna").open().error.code == 401
-        assert server.client("anna").open().error is None
+def test_a_fixture_adds_removes_and_clears(emulator):
+    number = emulator.faults.add(Fault("open", "error"))
+    emulator.faults.add("poll error")
+    assert [each["stage"] for each in emulator.faults.listed()] == ["open", "poll"]
+    assert emulator.faults.remove(number)
+    assert not emulator.faults.remove(number)
+    assert emulator.client("anna").open().error is not None
+    emulator.faults.clear()
+    assert emulator.client("anna").open().error is None
+
+
+def test_a_reset_takes_all_away(emulator, http):
+    emulator.faults.add("open error")
+    http.post_json("/_emu/reset", {})
+    assert emulator.client("anna").open().error is None
+
+
+def asked(text):
+    return {"X-Channel-Emu-Fault": text}
+
+
+def test_a_header_is_for_one_request(emulator, http):
+    token = {"channel": emulator.create_channel("anna")}
+    answer = http.get("/_ah/channel/open", token, asked("open error error=Invalid+token."), status=401)
+    assert answer.status == "401 Invalid+token."
+    assert http.get("/_ah/channel/open", token).status_int == 200
+
+
+def test_a_header_means_what_the_text_means_elsewhere(emulator, http, told):
+    page = emulator.client("anna").open()
+    told.clear()
+    body = {"client_id": "anna", "message": "x"}
+    answer = http.post_json("/_emu/messages", body, headers=asked("send drop"))
+    assert answer.json == {"delivered_to": 0, "reason": "A fault on request."}
+    assert http.post_json("/_emu/messages", body, headers=asked("send duplicate")).json == {"delivered_to": 1}
+    assert page.messages == ["x", "x"]
+    refused = rpc(http, "bert", headers=asked("create error error=BAD_MESSAGE"))
+    assert Response.FromString(refused.body).application_error.code == 3
+    rpc(http, "bert", headers=asked("rpc error error=502"), status=502)
+    assert http.get("/page", headers=asked("app error error=503"), status=503)
+    with pytest.raises(ConnectionCut):
+        http.get("/page", headers=asked("app cut"))
+    assert told == ["/page"]
+
+
+def test_requests_of_other_stages_take_no_notice_of_a_header(emulator, http, told):
+    headers = asked("poll cut")
+    token = http.post_json("/_emu/channels", {"client_id": "anna"}, headers=headers).json["token"]
+    socket = http.get("/_ah/channel/open", {"channel": token}, headers).json["socket"]
+    assert http.get("/page", headers=headers).text == "app"
+    with pytest.raises(ConnectionCut):
+        http.get("/_ah/channel/poll", {"socket": socket, "after": 0}, headers)
+
+
+def test_the_app_does_not_see_the_header():
+    seen = []
+
+    def app(environ, start_response):
+        seen.append(environ.get("HTTP_X_CHANNEL_EMU_FAULT"))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return []
+
+    from appengine_channel_emu.testing import Emulator
+
+    with Emulator(app) as emulator:
+        TestApp(emulator).get("/page", headers=asked("poll cut"))
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("open", "STAGE ACTION"),
+        ("open error count=1", "seconds= or error= and nothing else"),
+        ("open error probability=0.5", "seconds= or error= and nothing else"),
+        ("open error client_id=anna", "seconds= or error= and nothing else"),
+        ("presence drop", "the emulator's own"),
+    ],
+)
+def test_nonsense_in_a_header_is_refused(http, text, says):
+    answer = http.get("/page", headers=asked(text), status=400)
+    assert answer.text.startswith("X-Channel-Emu-Fault: ")
+    assert says in answer.text
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_no_other_sites_page_can_ask_by_header(emulator, http, headers):
+    token = {"channel": emulator.create_channel("anna")}
+    answer = http.get("/_ah/channel/open", token, headers | asked("open drop"), status=400)
+    assert "own programs and pages" in answer.text
+    remote = TestApp(emulator, extra_environ={"REMOTE_ADDR": "192.0.2.7"})
+    assert "own programs" in remote.get("/_ah/channel/open", token, asked("open drop"), status=400).text
+
+
+def meets(call):
+    """Whether a fault of the action cut, or an error, happens to the request."""
+    try:
+        return call().status_int >= 400
+    except ConnectionCut:
+        return True
+
+
+def requests_of(emulator, http, client_id):
+    """One request at each stage that belongs to `client_id`, in each way."""
+    token = emulator.create_channel(client_id)
+    socket = emulator.broker.open(token).socket
+    message = {"message": "x"}
+    return {
+        "create": [
+            lambda: http.post_json("/_emu/channels", {"client_id": client_id}),
+            lambda: rpc(http, client_id),
+        ],
+        "send": [
+            lambda: http.post_json("/_emu/messages", message | {"client_id": client_id}),
+            lambda: http.post_json("/_emu/messages", message | {"client_id": token}),
+            lambda: http.post_json("/_emu/messages", message | {"token": token}),
+            lambda: http.post_json("/_emu/messages", message | {"client_ids": ["zoe", client_id]}),
+            lambda: rpc(http, client_id, "x"),
+            lambda: rpc(http, token, "x"),
+        ],
+        "open": [
+            lambda: http.get("/_ah/channel/open", {"channel": token}),
+            lambda: http.get("/_ah/channel/dev", {"command": "connect", "channel": token}),
+        ],
+        "poll": [
+            lambda: http.get("/_ah/channel/poll", {"socket": socket, "after": 0, "wait": 0}),
+            lambda: http.get("/_ah/channel/dev", {"command": "poll", "channel": token}),
+        ],
+        "rpc": [lambda: rpc(http, client_id), lambda: rpc(http, client_id, "x"), lambda: rpc(http, token, "x")],
+    }
+
+
+@pytest.mark.parametrize("stage", ["create", "send", "open", "poll", "rpc"])
+def test_by_client_id(emulator, http, stage):
+    annas, berts = (requests_of(emulator, http, name)[stage] for name in ("anna", "bert"))
+    emulator.faults.add(f"{stage} cut client_id=anna")
+    assert [meets(request) for request in annas] == [True] * len(annas)
+    assert [meets(request) for request in berts] == [False] * len(berts)
+
+
+def test_presence_by_client_id(emulator, told):
+    emulator.faults.add("presence drop client_id=anna")
+    for name in ("anna", "bert"):
+        emulator.client(name).open()
+    assert told == ["/_ah/channel/connected/"]
+
+
+def test_an_rpc_that_names_no_client_id_meets_faults_for_nobody_only(emulator, http):
+    emulator.faults.add("rpc cut client_id=anna")
+    headers = {"Content-Type": "application/octet-stream"}
+    assert http.post("/rpc_http", b"nonsense", headers).status_int == 200
+    emulator.faults.add("rpc cut count=1")
+    assert meets(lambda: http.post("/rpc_http", b"nonsense", headers))
+
+
+def test_the_app_by_path(emulator, http, told):
+    emulator.faults.add("app error path=/slow")
+    emulator.faults.add("app error error=503 path=/api/*")
+    paths = ["/slow", "/slow/", "/slower", "/api/", "/api/x?y=1", "/api", "/"]
+    assert [http.get(path, expect_errors=True).status_int for path in paths] == [500, 200, 200, 503, 503, 200, 200]
+
+
+def test_by_count(emulator, http):
+    emulator.faults.add("app cut count=2")
+    assert [meets(lambda: http.get("/page")) for _ in range(4)] == [True, True, False, False]
+    assert emulator.faults.listed() == []
+
+
+def drawn(text, times=100):
+    faults = Faults()
+    faults.add(text)
+    return [faults.pick("poll", NOBODY) is not None for _ in range(times)]
+
+
+def test_by_probability_and_the_same_seed_makes_the_same_trouble():
+    first = drawn("poll cut probability=0.3 seed=1")
+    assert first == drawn("poll cut probability=0.3 seed=1") != drawn("poll cut probability=0.3 seed=2")
+    assert 15 < sum(first) < 45
+    assert sum(drawn("poll cut probability=0")) == 0
+    assert sum(drawn("poll cut probability=1")) == 100
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_action_is_for_every_stage(stage, action):
+    fault = parse_fault(f"{stage} {action}")
+    assert (fault.seconds is not None) == (action == "delay")
+    assert (fault.error is not None) == (action == "error")
 
 
 @pytest.mark.parametrize(
@@ -235,17 +278,38 @@ def test_they_can_be_settings():
         ("pol cut", "stage is one of create"),
         ("poll cutt", "action is one of delay"),
         ("poll delay seconds=-1", "0 to 60 seconds"),
+        ("poll delay seconds=61", "0 to 60 seconds"),
         ("poll delay seconds=nan", "0 to 60 seconds"),
+        ("poll cut seconds=1", "seconds= is for delay, not for cut"),
+        ("poll cut error=500", "error= is for error, not for cut"),
+        ("poll delay error=500", "error= is for error, not for delay"),
         ("poll cut probability=2", "from 0 to 1"),
         ("poll cut count=0", "1 or more"),
         ("poll cut count=x", "not a number"),
         ("poll cut cound=1", "'cound=1' is not known"),
-        ("poll error error=BAD_MESSAGE", "one of Token+timed+out."),
-        ("app cut client_id=anna", "no client id"),
+        ("poll error error=BAD_MESSAGE", "one of Token+timed+out., Invalid+token., a status from 400 to 599"),
+        ("poll error error=200", "a status from 400 to 599"),
+        ("app error error=Invalid+token.", "an error at app is a status from 400 to 599"),
+        ("create error error=500", "one of INTERNAL_ERROR"),
+        ("app cut client_id=anna", "belong to no client id; use path=/"),
+        ("poll cut path=/x", "path= is for app"),
+        ("app cut path=x", "begins with /"),
         ("poll 'cut", "cannot be read"),
     ],
 )
-def test_nonsense_is_refused(text, says):
+def test_nonsense_is_refused(http, text, says):
     with pytest.raises(BadFault) as raised:
         parse_fault(text)
     assert says in str(raised.value)
+
+
+def test_nonsense_is_refused_over_json_too(http):
+    body = {"stage": "app", "action": "cut", "client_id": "anna"}
+    assert "use path=/" in http.post_json("/_emu/faults", body, status=409).text
+
+
+def test_there_are_a_hundred_at_most(emulator):
+    for _ in range(100):
+        emulator.faults.add("poll cut")
+    with pytest.raises(BadFault, match="remove some"):
+        emulator.faults.add("poll cut")
