@@ -131,7 +131,7 @@ def test_requests_of_other_stages_take_no_notice_of_a_header(emulator, http, tol
     socket = http.get("/_ah/channel/open", {"channel": token}, headers).json["socket"]
     assert http.get("/page", headers=headers).text == "app"
     with pytest.raises(ConnectionCut):
-        http.get("/_ah/channel/poll", {"socket": socket, "after": 0}, headers)
+        http.get("/_ah/channel/poll", {"socket": socket, "after": 0, "wait": 0}, headers)
 
 
 def test_the_app_does_not_see_the_header():
