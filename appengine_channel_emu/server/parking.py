@@ -170,8 +170,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             self.patience.watch(self)
 
     def _flush_outbufs_below_high_watermark(self) -> None:
-        # It may block until the loop has sent something.
-        self.changed()
+        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
+            # It may block until the loop has sent something.
+            self.changed()
         super()._flush_outbufs_below_high_watermark()
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
@@ -194,6 +195,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
         self.changed()
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # Closing takes the lock that is held here, so the socket stays while it is used.
+        return bool(self.connected and super()._flush_some(do_close=do_close))
 
     def flush(self) -> None:
         """Send as much as the client takes."""
@@ -256,7 +261,8 @@ class Pools:
         path = getattr(request, "path", "/")
         if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
             return
-        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
+        refused = request is not None and request.error
+        pool = self._own if channel.ours_alone or refused or self._is_ours(path) else self._app
         pool.add_task(channel)
 
     def refuse_overdue(self) -> None:
@@ -272,7 +278,7 @@ class Pools:
             return False
         if channel.resumes:
             return True
-        if request is None or not (channel.ours_alone or self._is_brief(path)):
+        if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
             return False
         return int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 

@@ -19,7 +19,9 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Joins repeated Cookie headers with "; " (RFC 6265, section 5.4; RFC 9113, 8.2.3), not with ", " as any other.
 
     Refuses what another server in front of us, or behind, might delimit in another way: a length beside chunks, chunks
-    in HTTP/1.0, and versions that are neither 1.0 nor 1.1 (RFC 9112, section 6.1, on request smuggling).
+    in HTTP/1.0, and versions that are neither 1.0 nor 1.1 (RFC 9112, section 6.1, on request smuggling). What Python
+    cannot convert is refused too, where waitress would drop the connection: a Content-Length of thousands of digits, an
+    address with half an IPv6 literal.
     """
 
     body_rcv: Any
@@ -30,7 +32,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(b"GET / HTTP/1.0\r\n")
             self.error = RequestHeaderFieldsTooLarge(f"A request has at most {MOST_HEADERS} headers.")
             return
-        super().parse_header(_with_one_cookie(header_plus))
+        try:
+            super().parse_header(_with_one_cookie(header_plus))
+        except ValueError as error:
+            raise ParsingError("The address or Content-Length is malformed.") from error
         if self.version not in ("1.1", "1.0"):
             raise ParsingError("HTTP/1.0 and HTTP/1.1 are served.")
         if self.chunked:
