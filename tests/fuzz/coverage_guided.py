@@ -29,6 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     with atheris.instrument_imports(include=["appengine_channel_emu", "waitress"]):
         from tests.fuzz import target
+    target.end_waits()
     made = target.Surface() if options.target == "surface" else target.Wire()
 
     def feed(data: bytes) -> None:
@@ -36,7 +37,7 @@ def main() -> None:
 
     corpus = FOLDER / "corpus" / options.target
     with tempfile.TemporaryDirectory() as scratch:
-        flags = [f"-max_len=4096", f"-dict={FOLDER / 'words.dict'}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=1500"]
+        flags = ["-max_len=4096", f"-dict={FOLDER / 'words.dict'}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=1500"]
         if options.input:
             arguments = [str(options.input)]
         elif options.merge:
