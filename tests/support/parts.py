@@ -14,6 +14,7 @@ that nothing goes untested unnoticed.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -156,6 +157,13 @@ def package_index() -> None:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PartMissing(f"pip reaches no package index: {done.stderr.strip()[-200:]}")
+
+
+@functools.cache
+def atheris() -> None:
+    """Google's fuzzer for Python, which has wheels for Linux on x86_64."""
+    if importlib.util.find_spec("atheris") is None:
+        raise PartMissing("no atheris found: pip install '.[test]' on Linux, x86_64")
 
 
 @functools.cache
