@@ -138,6 +138,58 @@ class TestByItself:
         assert short[-20:].count(False) <= 2  # Tried now and then.
 
 
+class TestSendFromAnotherOrigin:
+    """`send()` acts on the app, so another origin needs leave."""
+
+    @pytest.mark.parametrize("allowed", [True, False])
+    def test_with_and_without_allow_origin(self, tab, serve, allowed):
+        other = serve()
+        emulator = serve(*(["--allow-origin", other.url] if allowed else []))
+        tab.visit(other.url, f"{emulator.url}/_ah/channel/jsapi")
+        tab.open(emulator.create_channel("anna"))
+        tab.wait(1)
+        # It "fails" for the page in any case, which may not read the app's answer, and does not ask.
+        with tab.page.expect_event("requestfailed", lambda request: request.url.endswith("/receive")):
+            assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
+        if allowed:
+            assert emulator.get_json("/told?at_least=2")[1] == {"path": "receive", "key": "anna", "msg": "hello"}
+        else:
+            assert len(emulator.get_json("/told?at_least=1")) == 1
+        emulator.send("anna", "the channel lives on")
+        tab.wait(2)
+
+
+class TestConsole:
+    """What production did not have is named once in the page's console."""
+
+    @pytest.mark.parametrize("arguments", [[], ["--quiet"]])
+    def test_notes_and_silence(self, tab, serve, arguments):
+        emulator = serve(*arguments)
+        lines = []
+        tab.page.on("console", lambda message: lines.append(message.text))
+        tab.visit(emulator.url)
+        tab.open(emulator.create_channel("anna"), "first")
+        tab.wait(1, "first")
+        assert lines == []
+        for name in ("second", "third"):
+            tab.open(emulator.create_channel(name), name)
+            tab.wait(1, name)
+            tab.page.evaluate("name => sockets[name].socket.send('x')", name)
+            tab.page.evaluate(
+                """token => {
+                    const handler = new goog.appengine.Socket.Handler();
+                    window.own = new goog.appengine.Channel(token).open(handler);
+                }""",
+                emulator.create_channel("own"),
+            )
+            tab.page.wait_for_function("own.readyState === 1")
+        expected = ["second socket in a page", "send()", "Socket.Handler"]
+        link = "See docs/browser-client.md#production"
+        assert lines == (
+            [] if arguments else [f"goog.appengine: production had no {each}. {link}" for each in expected]
+        )
+
+
 class TestHostilePage:
     """A page of another site that its user visits while the emulator runs, with a socket open in another tab."""
 
