@@ -45,15 +45,18 @@ class Broker:
     ) -> None:
         self.options = options or BrokerOptions()
         self.clock = clock
-        self.events = EventLog()
+        self.events = EventLog(self.options.event_log)
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
         self.faults = Faults(self.note)
         self._unsaved = Unsaved(keep_changes, self._turn)
         self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
         window = self.options.resume_window
-        self._sockets = Sockets(self._turn, self._presence, self._unsaved, window)
-        self._tokens = Tokens(self._turn, self._sockets, self._unsaved, state.key if state else new_key())
+        # With --tabs=single the older socket makes room itself.
+        most = self.options.max_sockets + (self.options.tabs == "single")
+        self._sockets = Sockets(self._turn, self._presence, self._unsaved, window, most)
+        key = state.key if state else new_key()
+        self._tokens = Tokens(self._turn, self._sockets, self._unsaved, key, self.options.max_tokens)
         self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
         self.snapshots = Snapshots(self._turn, self._sockets, self._tokens.by_client_id)
@@ -66,7 +69,7 @@ class Broker:
     # The server API
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
-        """A token for `client_id`. Raises `InvalidChannelKey` or `InvalidChannelTokenDuration`."""
+        """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
         twice = self._meets_fault("create", client_id) == "duplicate"
@@ -102,8 +105,8 @@ class Broker:
         """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
 
         A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
-        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`
-        or `TokenTimedOut`.
+        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`,
+        `TokenTimedOut` or `TooManySockets`.
         """
         with self._turn:
             record = self._tokens.valid(token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appengine_channel_emu.broker.channel import TokenRecord
-from appengine_channel_emu.broker.errors import InvalidToken, TokenError, TokenTimedOut
+from appengine_channel_emu.broker.errors import InvalidToken, TokenError, TokenTimedOut, TooManyTokens
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.token import TokenMint, written_expiry
@@ -13,8 +13,10 @@ from appengine_channel_emu.broker.turn import Turn
 class Tokens:
     """Every token that has not timed out; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, key: bytes) -> None:
+    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, key: bytes, most: int) -> None:
         self._turn = turn
+        self._most = most
+        self._full = False
         self._sockets = sockets
         self._unsaved = unsaved
         self._mint = TokenMint(key)
@@ -25,7 +27,10 @@ class Tokens:
         """How many valid tokens a client id has; only those that have any."""
 
     def create(self, client_id: str, minutes: int) -> TokenRecord:
-        """A new token."""
+        """A new token. Raises `TooManyTokens`."""
+        if len(self._records) >= self._most:
+            raise self._too_many()
+        self._full = False
         token, expires = self._mint.make(self._turn.now() + minutes * 60)
         record = self.add(token, client_id, expires)
         self._unsaved.token(record)
@@ -84,6 +89,16 @@ class Tokens:
     def _forget_early(self, record: TokenRecord) -> None:
         if self._timed_out_early.pop(record.token, None) is not None:
             self._unsaved.token_gone(record)
+
+    def _too_many(self) -> TooManyTokens:
+        text = (
+            f"There are {self._most} valid tokens, and --max-tokens allows no more: keep one for each page, "
+            "or ask for a shorter duration_minutes."
+        )
+        if not self._full:
+            self._full = True
+            self._turn.event("tokens_full", text)
+        return TooManyTokens(text)
 
     def _forget(self, record: TokenRecord) -> None:
         del self._records[record.token]

@@ -40,6 +40,8 @@ BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages"
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
 
+_PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
+
 access_log = logging.getLogger("channel_emu.access")
 
 
@@ -218,10 +220,9 @@ def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
         return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
-    return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
+    return send(Answer("404 Not Found", _PLAIN, text.encode()), start_response)
 
 
 def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
+    return send(Answer("503 Service Unavailable", _PLAIN, text.encode()), start_response)

@@ -13,6 +13,10 @@ import threading
 import time
 
 import pytest
+from waitress.channel import ClientDisconnected
+from waitress.task import ErrorTask
+
+from appengine_channel_emu.server.parking import ParkingChannel
 
 
 class Wire:
@@ -151,6 +155,57 @@ def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
     assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
 
 
+class LingeringApp:
+    """A backend whose answer has been written, and is not sent before the test lets it go."""
+
+    def __init__(self):
+        self.written = threading.Event()
+        self.release = threading.Event()
+
+    def start(self):
+        pass
+
+    def stop(self):
+        self.release.set()
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
+        return self
+
+    def __iter__(self):
+        return iter([b"app"])
+
+    def close(self):
+        self.written.set()
+        self.release.wait(10)
+
+
+def test_a_client_that_vanishes_just_before_its_answer_is_sent_is_no_error(make_service, caplog):
+    app = LingeringApp()
+    service = make_service(app)
+    each = Wire(service)
+    each.send("/")
+    assert app.written.wait(5)
+    each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    each.close()
+    until(lambda: not any(server.active_channels for server in service._servers))
+    app.release.set()
+    service.stop()
+    assert not caplog.records
+
+
+def test_a_client_that_vanishes_while_its_broken_request_is_refused_is_no_error(service, wire, caplog, monkeypatch):
+    class Vanished(ErrorTask):
+        def service(self):
+            raise ClientDisconnected
+
+    monkeypatch.setattr(ParkingChannel, "error_task_class", Vanished)
+    each = wire()
+    each.sock.sendall(b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n")
+    assert each.file.read() == b""
+    assert not caplog.records
+
+
 def test_a_newer_poll_takes_over(service, wire):
     older, newer, socket_id = wire(), wire(), open_socket(service)
     older.send(poll_path(socket_id))
@@ -277,12 +332,15 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", b"400"),
         (b"nonsense\r\n\r\n", b"400"),
+        (b"GET http://[::1/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"400"),
         (
             b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
             b"4",
         ),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+        (b"POST /rpc_http HTTP/1.1\r\nHost: localhost\r\nContent-Length: \xff 1\r\n\r\n", b"400"),
+        (b"POST /rpc_http HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", b"400"),
     ]:
         each = wire()
         each.sock.sendall(data)
