@@ -41,6 +41,7 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/start.py main:app sample_app
 	$(BIN)/python bench/rpc.py
 	$(BIN)/python bench/front.py
+	$(BIN)/python bench/plugin.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
