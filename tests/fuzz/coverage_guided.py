@@ -36,7 +36,7 @@ def main() -> None:
 
     corpus = FOLDER / "corpus" / options.target
     with tempfile.TemporaryDirectory() as scratch:
-        flags = [f"-max_len=4096", f"-dict={FOLDER / 'words.dict'}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=1500"]
+        flags = ["-max_len=4096", f"-dict={FOLDER / 'words.dict'}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=1500"]
         if options.input:
             arguments = [str(options.input)]
         elif options.merge:
