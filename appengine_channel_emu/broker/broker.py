@@ -25,7 +25,7 @@ from appengine_channel_emu.broker.state import Changes, State
 from appengine_channel_emu.broker.token import new_key, random_id
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
-from appengine_channel_emu.faults import Faults
+from appengine_channel_emu.faults import Faults, Target
 
 
 class Broker:
@@ -70,9 +70,9 @@ class Broker:
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
         """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`."""
-        twice = self._meets_fault("create", client_id) == "duplicate"
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
+        twice = self._meets_fault("create", client_id) == "duplicate"
         with self._turn:
             if twice:
                 self._tokens.create(client_id, minutes)
@@ -253,8 +253,8 @@ class Broker:
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
         actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
-        fault = self.faults.pick(stage, lambda: client_id, actions)
-        if fault is not None and fault.action == "error":
+        fault = self.faults.pick(stage, Target((client_id,)), actions)
+        if fault is not None and fault.error is not None:
             raise channel_service_error(fault.error, "A fault on request.")
         return fault.action if fault else None
 

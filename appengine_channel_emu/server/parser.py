@@ -25,6 +25,8 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """
 
     body_rcv: Any
+    path = "/"
+    """Of a request too broken to have one; waitress names it in its log."""
 
     def parse_header(self, header_plus: bytes) -> None:
         """See waitress; `header_plus` is the request line and the headers."""

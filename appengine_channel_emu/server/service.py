@@ -102,7 +102,7 @@ class Service:
         self._entrance = Entrance(limit, why, self._waitress_loop, self.broker.note)
         self._servers = self._make_servers(self._sockets, self.front)
         if self._api_sockets:
-            api = ApiPort(self.front.server_api, _web_options(self.settings))
+            api = ApiPort(self.front.server_api, _web_options(self.settings), self.front.fault_gate)
             self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()

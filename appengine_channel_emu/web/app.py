@@ -17,6 +17,7 @@ from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.fault_gate import FaultGate
+from appengine_channel_emu.web.fault_stages import Door
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
@@ -75,6 +76,7 @@ class Front:
         options: WebOptions,
         later: Later | None = None,
         about: About | None = None,
+        pause: Callable[[float], None] | None = None,
     ) -> None:
         self._broker = broker
         self.server_api = ServerApi(broker)
@@ -82,7 +84,7 @@ class Front:
         self._backend = Unclaimed(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
         self._rpc_http = RpcHttp(self.server_api)
         self._guard = Guard(options)
-        self._gate = FaultGate(broker, broker.faults)
+        self.fault_gate = FaultGate(broker, pause)
         self.accounts = Accounts()
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
@@ -109,7 +111,7 @@ class Front:
         self._broker.control.reset()
         self.accounts.clear()
         self.notes.clear()
-        self._broker.faults.clear()
+        self.fault_gate.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
@@ -130,7 +132,8 @@ class Front:
             self.notes.add("socket_send")
         ours = self.is_ours(path)
         answer = self._call_falcon if ours else self._call_backend
-        return self._gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, ours)
+        door: Door = "emulator" if ours else "app"
+        return self.fault_gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, door)
 
     def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []

@@ -10,7 +10,7 @@ import pytest
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.errors import InvalidToken
+from appengine_channel_emu.broker.errors import InvalidToken, TokenTimedOut
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 
 
@@ -68,6 +68,43 @@ def test_an_old_wire_queue_outlives_a_restart(folder):
     assert second.broker.poll_one(token).text == "one"
     assert second.broker.poll_one(token) is None
     second.stop()
+
+
+@pytest.mark.parametrize("travelled", [0, 600])
+def test_a_token_that_was_timed_out_by_hand_stays_so_over_restarts(folder, travelled):
+    clock = ManualClock()
+    start = clock.now()
+    first = Emulator(folder, clock)
+    token = first.broker.create_channel("bob").token
+    first.broker.open(token)
+    first.broker.control.travel(travelled)
+    first.broker.control.expire(first.broker.control.sockets_of("bob")[0])
+    first.stop()
+    for _ in range(2):
+        # A start's clock is the machine's, wherever the former had been moved to.
+        again = Emulator(folder, ManualClock(start))
+        for _ in range(2):
+            with pytest.raises(TokenTimedOut):
+                again.broker.open(token)
+            again.broker.run_due()
+        assert again.broker.send_message("bob", "x").delivered_to == 0
+        again.stop()
+    last = Emulator(folder, clock := ManualClock(start))
+    clock.advance(7200)
+    last.stop()
+    assert SqliteStore(folder).load().tokens == []
+
+
+def test_a_reset_forgets_such_tokens_too(folder):
+    first = Emulator(folder, ManualClock())
+    token = first.broker.create_channel("bob").token
+    first.broker.control.expire(first.broker.open(token).socket)
+    first.broker.control.reset()
+    first.stop()
+    again = Emulator(folder, ManualClock())
+    with pytest.raises(InvalidToken):
+        again.broker.open(token)
+    again.stop()
 
 
 def test_after_a_kill_an_event_says_so(folder):

@@ -29,6 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     with atheris.instrument_imports(include=["appengine_channel_emu", "waitress"]):
         from tests.fuzz import target
+    target.end_waits()
     made = target.Surface() if options.target == "surface" else target.Wire()
 
     def feed(data: bytes) -> None:

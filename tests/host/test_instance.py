@@ -15,6 +15,7 @@ import pytest
 
 from appengine_channel_emu.host import instances
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.instance import SourceWatch
 from tests.host.conftest import visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
@@ -85,21 +86,21 @@ def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_mended(make_b
     assert "<script>" not in page.text
     assert "wsgi_runner" not in page.text, "the traceback begins with the app's own code"
     write_app(HELLO)
-    assert eventually(lambda: visit(backend), lambda page: page.status == 200).text.startswith("hello")
+    assert visit(backend).text.startswith("hello")
 
 
 def test_a_syntax_error_too(make_backend, write_app):
     backend = make_backend("def app(")
     assert "SyntaxError" in visit(backend).text
     write_app(HELLO)
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
+    assert visit(backend).status == 200
 
 
 def test_a_missing_module_is_noticed_when_it_is_written(make_backend, write_app):
     backend = make_backend("from helper import app")
     assert "No module named" in visit(backend).text
     write_app(HELLO, "helper.py")
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
+    assert visit(backend).status == 200
 
 
 def test_what_failed_for_want_of_something_else_is_tried_again(make_backend, tmp_path, monkeypatch):
@@ -205,10 +206,36 @@ def test_edited_source_serves_the_next_request_while_older_ones_end(make_backend
     thread.start()
     with gate.open("w"):  # opens when the handler has
         write_app(older.replace('b"older"', 'b"the newer one"'))
-        eventually(lambda: visit(backend), lambda page: page.text == "the newer one")
+        assert visit(backend).text == "the newer one"
         assert not slow
     thread.join(WAIT_SECONDS)
     assert slow[0].text == "older"
+
+
+def test_every_edit_is_seen_by_the_very_next_request(make_backend, write_app):
+    source = """
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%s"]
+    """
+    backend = make_backend(source % "")
+    for number in range(1, 6):
+        write_app(source % ("x" * number))
+        assert visit(backend).text == "x" * number
+
+
+def test_of_very_many_files_not_every_request_looks_at_all(tmp_path, monkeypatch):
+    watch = SourceWatch()
+    path = tmp_path / "main.py"
+    path.write_text("1")
+    found = path.stat()
+    watch.add({str(path): [found.st_mtime, found.st_size]}, ())
+    monkeypatch.setattr(SourceWatch, "MOST_EACH_TIME", 0)
+    assert not watch.changed()
+    path.write_text("22")
+    assert not watch.changed()
+    monkeypatch.setattr(SourceWatch, "INTERVAL", 0.0)
+    assert watch.changed()
 
 
 def test_a_module_read_later_is_watched_too(make_backend, write_app):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from tests.legacy_apps.conftest import Watcher
 
 DEADLINE = 1.0
 PAGE = "within 1 seconds"
@@ -56,18 +58,16 @@ def test_a_handler_that_catches_the_error_answers(notes, http):
 
 def test_the_other_requests_of_a_replaced_instance_end_in_peace(notes, http):
     """And the app is served meanwhile, by the new one."""
-    answers = []
-    stuck = threading.Thread(target=lambda: answers.append(timed(http, f"{notes.url}/slow/lock")[0]))
-    stuck.start()
-    time.sleep(DEADLINE)
-    neighbour = threading.Thread(
-        target=lambda: answers.append(timed(http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.9}")[:2])
-    )
-    neighbour.start()
-    stuck.join()
-    assert http.request("GET", f"{notes.url}/environ").status == 200
-    neighbour.join()
-    assert answers == [500, (200, "done")]
+    watcher = Watcher(notes, http)
+    url = f"{notes.url}/slow/swallow?watcher={watcher.client_id}"
+    with ThreadPoolExecutor() as pool:
+        stuck = pool.submit(timed, http, url)
+        # Its deadline, and half a second before it is given up.
+        watcher.wait_for("struck")
+        neighbour = pool.submit(timed, http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.8}")
+        assert stuck.result()[0] == 500
+        assert http.request("GET", f"{notes.url}/environ").status == 200
+        assert neighbour.result()[:2] == (200, "done")
 
 
 def test_each_cut_is_in_the_log_with_path_time_and_cpu(notes, http):

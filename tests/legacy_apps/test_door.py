@@ -15,76 +15,10 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import HTTPError
 
+from tests.legacy_apps.conftest import Watcher
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
-from tests.support.legacy import APPS, PlainSdk, emulated
-from tests.support.processes import MARK, left_after, marked
-
-LIMITS = [
-    True,
-    "InvalidChannelClientIdError: Client id length 257 is greater than max length 256",
-    "InvalidChannelClientIdError",
-    'InvalidChannelClientIdError: "7" is not a string.',
-    "InvalidChannelTokenDurationError: Argument duration_minutes must not be less than 1",
-    "InvalidChannelTokenDurationError: Argument duration_minutes must be less than 1441",
-    "InvalidChannelTokenDurationError: Argument duration_minutes must be integral",
-    "InvalidMessageError",
-    "None",
-    "InvalidMessageError: Message must be no longer than 32767 chars",
-    "None",
-    "InvalidMessageError: Message must be no longer than 32767 chars",
-    "None",
-    "None",
-    "None",
-]
-"""The SDK's own channel tests of limits and errors, in the order of the app's `/errors`."""
-
-
-def check_limits(found):
-    assert len(found) == len(LIMITS)
-    for each, expected in zip(found, LIMITS, strict=True):
-        if isinstance(expected, bool):
-            assert each is expected
-        elif expected == "None":
-            assert each == expected
-        else:
-            assert each.startswith(f"google.appengine.api.channel.channel.{expected}")
-
-
-def test_limits_and_errors(notes, http):
-    check_limits(http.request("GET", f"{notes.url}/errors").json())
-
-
-def test_limits_and_errors_of_the_plain_sdk(tmp_path, http):
-    with PlainSdk(APPS / "webapp2_ndb", tmp_path) as plain:
-        check_limits(http.request("GET", f"{plain.url}/errors").json())
-
-
-def test_an_sdk_that_has_dropped_the_module_gets_ours(tmp_path, http):
-    """A folder of links to the SDK, without `google.appengine.api.channel.channel`."""
-    sdk, pruned = parts.need(parts.sdk), tmp_path / "sdk"
-    links_but(sdk, pruned, ["google", "appengine", "api", "channel", "channel.py"])
-    (pruned / "google" / "appengine" / "api" / "channel" / "__init__.py").write_text("")
-    app = APPS / "webapp2_ndb"
-    python = str(parts.need(parts.python27))
-    with RunningEmulator(str(app), "--sdk", str(pruned), "--python", python, log=tmp_path / "log") as emulator:
-        check_limits(http.request("GET", f"{emulator.url}/errors").json())
-        assert "goog.appengine.Channel('" in http.request("GET", emulator.url).data.decode()
-
-
-def links_but(folder, made, path):
-    """`made` looks like `folder`, but that what is at `path` in it is missing."""
-    made.mkdir()
-    for entry in folder.iterdir():
-        if entry.name == path[0] and len(path) > 1:
-            links_but(entry, made / entry.name, path[1:])
-        elif entry.name == path[0] or entry.suffix == ".pyc":
-            continue
-        elif entry.suffix == ".py":
-            # A link would lead the SDK's own search for its folder back to the whole one.
-            shutil.copyfile(entry, made / entry.name)
-        else:
-            (made / entry.name).symlink_to(entry)
+from tests.support.legacy import APPS, emulated
+from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
 
 
 def test_the_app_sees_one_origin(notes, http):
@@ -251,14 +185,28 @@ def test_nothing_survives_the_emulator(number, tmp_path, http, mark):
     emulator = emulated(APPS / "webapp2_ndb", tmp_path / "log", environ={"TMPDIR": str(temporary), MARK: mark})
     emulator.start()
     assert http.request("GET", emulator.url).status == 200
-    stuck = threading.Thread(target=ignoring_errors, args=(http, f"{emulator.url}/slow/swallow"))
+    watcher = Watcher(emulator, http)
+    url = f"{emulator.url}/slow/swallow?watcher={watcher.client_id}"
+    stuck = threading.Thread(target=ignoring_errors, args=(http, url))
     stuck.start()
-    time.sleep(0.5)
+    watcher.wait_for("started")
     assert len(marked(mark)) >= 4
     emulator.kill(number)
     assert not left_after(mark, 5)
     assert not list(temporary.glob("channel-emu-*"))
     stuck.join()
+
+
+def test_nothing_survives_the_emulator_and_its_supervisor(tmp_path, http, mark):
+    """Each killed by SIGKILL: the dev server notices by itself."""
+    temporary = Path(tmp_path / "tmp")
+    temporary.mkdir()
+    emulator = emulated(APPS / "own_channel", tmp_path / "log", environ={"TMPDIR": str(temporary), MARK: mark})
+    emulator.start()
+    assert http.request("GET", emulator.url).status == 200
+    kill_emulator_and_supervisors(emulator, mark)
+    assert not left_after(mark, 5)
+    assert not list(temporary.glob("channel-emu-*"))
 
 
 def ignoring_errors(http, url):

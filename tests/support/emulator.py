@@ -113,6 +113,14 @@ class RunningEmulator:
         """What the app answers."""
         return self._http.request("GET", self.url + path).json()
 
+    def reset(self) -> None:
+        """Forget every token, socket and message."""
+        self._post("/_emu/reset", {})
+
+    def post(self, path: str, **fields: str) -> int:
+        """The status of what the app answers to a form."""
+        return self._http.request("POST", self.url + path, fields=fields, encode_multipart=False).status
+
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         answer = self._http.request("POST", self.url + path, json=body)
         assert answer.status == 200, (answer.status, answer.data)

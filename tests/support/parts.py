@@ -14,6 +14,7 @@ that nothing goes untested unnoticed.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -143,6 +144,13 @@ def sdk() -> Path:
     if done.returncode:
         raise PartMissing(f"the SDK cannot be unpacked: {done.stderr}")
     return Path(done.stdout.strip())
+
+
+@functools.cache
+def atheris() -> None:
+    """Google's fuzzer for Python, which has wheels for Linux on x86_64."""
+    if importlib.util.find_spec("atheris") is None:
+        raise PartMissing("no atheris found: pip install '.[test]' on Linux, x86_64")
 
 
 @functools.cache
