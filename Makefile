@@ -42,6 +42,8 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/rpc.py
 	$(BIN)/python bench/front.py
 	$(BIN)/python bench/plugin.py
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/dev_server.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
