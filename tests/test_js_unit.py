@@ -57,9 +57,9 @@ def test_its_types_hold_and_are_those_that_pages_were_written_against():
 
 def test_every_test_that_the_document_names_exists():
     text = DOCUMENT.read_text("utf-8")
-    sources = [*UNIT_TESTS.glob("*.test.js"), *(parts.ROOT / "tests" / "browser").glob("test_*.py")]
+    sources = [*UNIT_TESTS.glob("*.test.js"), *(parts.ROOT / "tests" / "browser").rglob("test_*.py")]
     tests = "".join(path.read_text("utf-8") for path in sources).replace("\\'", "'")
-    named = re.findall(r"`(test_\w+)`|: \*([^*]+)\* \|", text)
+    named = re.findall(r"`(test_\w+)`|: \*([^*]+)\*", text)
     assert len(named) > 20
     missing = [name for pair in named for name in pair if name and name not in tests]
     assert not missing

@@ -5,7 +5,7 @@ import time
 from google.appengine.api import channel
 
 PAGE = """<!DOCTYPE html><title>delivery</title><body><script src="/_ah/channel/jsapi"></script><script>
-var delays = [], opened = false, check = function () {};
+var usableAt = performance.now(), openedAt = 0, delays = [], opened = false, check = function () {};
 function arrived(count) {
   return new Promise(function (resolve) {
     check = function () { if (delays.length >= count) { resolve(); } };
@@ -13,7 +13,7 @@ function arrived(count) {
   });
 }
 new goog.appengine.Channel('%s').open({
-  onopen: function () { opened = true; },
+  onopen: function () { openedAt = performance.now(); opened = true; },
   onmessage: function (message) {
     delays.push(performance.timeOrigin + performance.now() - 1000 * message.data);
     check();

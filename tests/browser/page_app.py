@@ -21,7 +21,7 @@ changed = threading.Condition()
 
 
 def app(environ, start_response):
-    """`/told?at_least=N` waits for N posts and lists them; any other GET is the page."""
+    """`/told?at_least=N` waits for N posts and lists them, `POST /forget` forgets them; any other GET is the page."""
     path = environ["PATH_INFO"]
     if environ["REQUEST_METHOD"] == "POST":
         body, kind = _hear(environ, path), "text/plain"
@@ -42,6 +42,8 @@ def _hear(environ, path):
         with changed:
             told.append({name: values[0] for name, values in fields.items()} | {"path": path.strip("/").split("/")[-1]})
             changed.notify_all()
+    elif path == "/forget":
+        told.clear()
     return b"ok"
 
 

@@ -1,0 +1,38 @@
+"""What the tests do with a page, whichever script it has. `log` in the page has what its handlers were called with."""
+
+from __future__ import annotations
+
+
+def poll_often(page):
+    # As apps did: Google's script asks for one message every 500 ms.
+    page.evaluate("goog.appengine.Socket.POLLING_TIMEOUT_MS = 10")
+
+
+def opened(page, emulator, client_id="anna", name="socket"):
+    """Opens a socket whose calls go to `log`, and waits for its onopen."""
+    page.evaluate(
+        "([token, name]) => { window[name] = new goog.appengine.Channel(token).open(handlers(name)); }",
+        [emulator.create_channel(client_id), name],
+    )
+    wait_for(page, f"{name} onopen 1")
+
+
+def wait_for(page, *lines):
+    """Returns the log of the page once all of `lines` are in it."""
+    page.wait_for_function("lines => lines.every((line) => log.includes(line))", arg=list(lines))
+    return page.evaluate("log")
+
+
+def told(emulator, count):
+    return [(post["path"], post.get("from")) for post in emulator.get_json(f"/told?at_least={count}")]
+
+
+def settled(page):
+    """The log once the page's requests of before, and what follows from them, have come to an end."""
+    page.evaluate("""async () => {
+        for (let turn = 0; turn < 5; turn++) {
+            await fetch('/told?at_least=0');
+            await new Promise((resolve) => setTimeout(resolve, 30));
+        }
+    }""")
+    return page.evaluate("log")
