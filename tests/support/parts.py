@@ -175,6 +175,14 @@ def node() -> Path:
 
 
 @functools.cache
+def openssl() -> Path:
+    """The command that makes a certificate."""
+    for path in _on_path(["openssl"]):
+        return path
+    raise PartMissing("no openssl found: on Debian, apt install openssl")
+
+
+@functools.cache
 def go_appengine() -> tuple[Path, Path]:
     """The Go compiler, and the GOPATH where Debian has google.golang.org/appengine."""
     library = Path("/usr/share/gocode")
