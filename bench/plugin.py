@@ -1,7 +1,8 @@
 """What the pytest plugin costs, in pairs of sessions that take turns, so that a busy machine is unfair to neither.
 
-200 tests that each run a channel from connect to expiry, against 200 empty ones without the plugin (bound: 2 s more);
-A session that does not use the plugin pays for its import, which is measured in fresh interpreters (bound: 20 ms).
+200 tests that each run a channel from connect to expiry, against 200 empty ones without the plugin (bound: 2 s more
+of CPU time, which is what the clock shows where nothing else runs). A session that does not use the plugin pays for its
+import, which is measured in fresh interpreters (bound: 20 ms).
 
 python bench/plugin.py [number of tests [rounds]]
 """
