@@ -112,8 +112,6 @@ class _NewerSchema(Exception):
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Made first, so that it is never readable by others, not even for a moment.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    # Before SQLite makes it, with the rights that are usual: it holds the key, in a folder that may not be ours alone.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
     path.chmod(0o600)
     database = sqlite3.connect(path, check_same_thread=False)

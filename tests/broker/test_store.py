@@ -126,6 +126,30 @@ def test_what_it_keeps_is_private(folder):
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o775])
+def test_its_files_are_private_in_a_folder_that_was_there(folder, mode):
+    folder.mkdir(mode=mode)
+    (folder / "state.sqlite3").touch(0o644)
+    Emulator(folder, ManualClock()).stop()
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="--state-dir"):
+        SqliteStore(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_the_state_is_not_followed(folder, tmp_path):
+    folder.mkdir(mode=0o700)
+    (folder / "state.sqlite3").symlink_to(tmp_path / "somewhere else")
+    with pytest.raises(OSError, match="symbolic links"):
+        SqliteStore(folder)
+    assert not (tmp_path / "somewhere else").exists()
+
+
 def test_two_emulators_do_not_share_a_folder(folder):
     first = Emulator(folder, ManualClock())
     with pytest.raises(StoreInUse):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import quote
 
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.testing import ChannelServer
@@ -370,6 +372,20 @@ def test_no_page_can_frame_it_and_no_foreign_script_runs_in_it(console, server, 
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-frame-options"] == "DENY"
+
+
+def test_what_others_write_is_text(console, server):
+    """Client ids, messages and paths come from apps and visitors; the console shows them to the developer."""
+    hostile = "<img src=x onerror=document.title='taken'>"
+    server.client(hostile).open()
+    server.send_message(hostile, f"<script>document.title='taken'</script>{hostile}")
+    server.send_message(f"{hostile}\"'>", hostile)
+    urllib3.request("GET", f"{server.url}/{quote(hostile)}?{quote(hostile)}", retries=False)
+    expect(rows(console, "channel").locator("th")).to_have_text(hostile)
+    console.reload()
+    expect(rows(console, "channel").locator("th")).to_have_text(hostile)
+    assert console.locator("img[src=x]").count() == 0
+    expect(console).to_have_title("channel-emu console")
 
 
 def test_without_an_app_the_front_door_leads_to_it(context):
