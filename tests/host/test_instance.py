@@ -34,6 +34,27 @@ def test_a_crash_costs_one_request(end, make_backend):
     assert after != before
 
 
+def test_a_process_that_takes_its_time_to_die_gets_no_further_request(make_backend):
+    """It has closed the connection, and would still take others."""
+    backend = make_backend(
+        """
+        import gc, os, socket, threading
+
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/dying":
+                for each in gc.get_objects():
+                    if isinstance(each, socket.socket) and not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        each.shutdown(socket.SHUT_RDWR)
+                threading.Event().wait()
+            start_response("200 OK", [])
+            return [b"%d" % os.getpid()]
+        """
+    )
+    before = visit(backend).text
+    assert visit(backend, "/dying").status == 502
+    assert visit(backend).text != before
+
+
 def test_ten_instances_that_crash_in_a_row_are_followed_by_one_that_serves(make_backend, tmp_path, monkeypatch):
     monkeypatch.setattr(instances, "LONGEST_PAUSE", 0.02)
     starts = tmp_path / "starts"
