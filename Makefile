@@ -41,6 +41,13 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/start.py main:app sample_app
 	$(BIN)/python bench/rpc.py
 	$(BIN)/python bench/front.py
+	$(BIN)/python bench/sdk_start.py
+	$(BIN)/python bench/delivery.py
+	$(BIN)/python bench/page.py
+	$(BIN)/python bench/deadline.py
+	$(BIN)/python bench/plugin.py
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/dev_server.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

@@ -2,10 +2,12 @@
  * The page in the hidden iframe of goog_appengine_channel.js. Apache-2.0.
  *
  * It opens and polls for the page around it, which may be of any origin, and which needs the token or the socket id
- * for that as it would without us. Answers go to the port that came from there, which nobody else can listen to.
+ * for that as it would without us. Answers go through a port that the page gets, which nobody else can listen to.
  */
 (function () {
   'use strict';
+
+  var channel = new MessageChannel(), port = channel.port1;
 
   // Nothing else of this origin is for other pages to read.
   var allowed = /^(open|poll)\?[\w.~!*'()%=&-]*$/;
@@ -25,17 +27,15 @@
     xhr.send();
   }
 
-  window.addEventListener('message', function (event) {
-    var port = event.ports && event.ports[0];
-    if (event.source !== window.parent || !port) return;
-    port.onmessage = function (event) {
-      var number = event.data[0], path = String(event.data[1]);
-      if (!allowed.test(path)) return;
-      // Polls by connections of their own, beside the app's.
-      (window.fetch && /^poll.*&wait=[1-9]/.test(path) ? byFetch : byXhr)(path, function (status, body, reason) {
-        port.postMessage([number, status, body, reason]);
-      });
-    };
-    port.postMessage([0]); // Here we are.
-  }, false);
+  port.onmessage = function (event) {
+    var number = event.data[0], path = String(event.data[1]);
+    if (!allowed.test(path)) return;
+    // Polls by connections of their own, beside the app's.
+    (window.fetch && /^poll.*&wait=[1-9]/.test(path) ? byFetch : byXhr)(path, function (status, body, reason) {
+      port.postMessage([number, status, body, reason]);
+    });
+  };
+  // The page knows by the name, which it made up, that the port comes from here: frames of a sandboxed page have no
+  // origin to go by, and who has that page in a frame may put another page in our place.
+  window.parent.postMessage(location.hash.slice(1), '*', [channel.port2]);
 }());

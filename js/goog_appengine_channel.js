@@ -2,7 +2,7 @@
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
  * A transport asks for a URL. A link polls through it, hides losses of the connection, and hands on each message once
- * and in order. A Socket is what the page holds. docs/browser-client.md says why each of it is so.
+ * and in order. A Socket is what the page holds. Reasons: docs/browser-client.md.
  */
 (function () {
 'use strict';
@@ -12,9 +12,9 @@ var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 /** @type {any} */
 var api = root.appengine = root.appengine || {};
 var given = api.Socket || {}; // What the page set before.
-var OPEN = 1, CLOSED = 3; // Values of readyState.
+var OPEN = 1, CLOSED = 3; // readyState.
 var PATIENCE = 10; // Seconds that open() tries, and that an answer may take beyond its wait.
-var sockets = []; // Those that are not closed.
+var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
 var encode = encodeURIComponent;
@@ -67,25 +67,24 @@ function byXhr(url, done, body, sync) {
   return function () { xhr.abort(); };
 }
 
-/** Through frame.js in a hidden iframe, by a port that nobody else can listen to. */
+/** Through frame.js in a hidden iframe, whose name for its port nobody else can know. */
 function byFrame(base) {
-  var frame, port, current, request, count = 0;
+  var frame, name, port, current, request, count = 0;
   function drop() {
     remove(frame);
+    window.removeEventListener('message', hear, false);
     port = current = null;
   }
-  function load() {
-    var channel = new MessageChannel(), mine = channel.port1;
-    mine.onmessage = function (event) {
+  function hear(event) {
+    if (event.data !== name) return;
+    port = event.ports[0];
+    port.onmessage = function (event) {
       var answer = event.data, done = current;
-      port = mine;
       if (!done || answer[0] !== count) return;
       current = null;
-      done(answer[1], answer[2], answer[3]);
+      done.apply(null, answer.slice(1));
     };
-    mine.postMessage(request);
-    frame.contentWindow.postMessage('', /^\w+:\/\/[^\/]*/.exec(frame.src)[0], [channel.port2]);
-    setTimeout(function () { if (!port && current) current(0); }, 1000); // An error page.
+    port.postMessage(request);
   }
   function ask(url, done) {
     request = [++count, url.slice(base.length)];
@@ -93,9 +92,13 @@ function byFrame(base) {
     if (port) {
       port.postMessage(request);
     } else {
+      name = String(Math.random());
+      window.addEventListener('message', hear, false);
       frame = hidden(document.documentElement);
-      frame.onload = load;
-      frame.src = base + 'frame';
+      frame.onload = function () {
+        setTimeout(function () { if (!port && current) current(0); }, 1000); // An error page.
+      };
+      frame.src = base + 'frame#' + name;
     }
     return function () { if (current) drop(); };
   }
@@ -106,7 +109,7 @@ function byFrame(base) {
 /** Opens a socket of the emulator and polls it until it is closed or lost. */
 function connect(socket, base, token) {
   var forced = Socket.TRANSPORT, inFrame = byFrame(base), framed, usual; // In a frame? Did that work?
-  var attempt = Math.random() + '-' + Math.random(); // Names this open() in retries.
+  var attempt = Math.random(); // Of this open() in retries.
   var id, over, wait, held, began; // Seconds that a poll may be held, and that this one may; its start.
   var after = 0; // The number of the last message that arrived.
   var since = now(), patience = PATIENCE; // Since when it does not work, or 0; for how long to try.

@@ -122,24 +122,24 @@ class Pages:
 
         Their first polls are of all lengths, so that from then on as many end in any second as in any other.
         """
-        for number, page in enumerate(self.prepare(count, tell)):
-            page.poll(POLL_SECONDS * (number + 1) / count)
-
-    def prepare(self, count: int, tell: Callable[[float], None] = lambda share: None) -> list[Page]:
-        """The same before their first polls."""
-        made = []
         for number in range(count):
-            client_id = f"{self._prefix}-{self._opened}"
-            self._opened += 1
-            token = self.api.post("/_emu/channels", {"client_id": client_id})["token"]
-            opened = self.api.get(f"/_ah/channel/open?channel={token}")
-            page = Page(client_id, str(opened["socket"]), connect(self.api.address))
-            page.sock.settimeout(None)  # It is read when there is something, and a timeout costs a system call.
-            self._selector.register(page.sock, selectors.EVENT_READ, page)
-            self.by_client[client_id] = page
-            made.append(page)
+            self._make().poll(POLL_SECONDS * (number + 1) / count)
             tell((number + 1) / count)
-        return made
+
+    def prepare(self, count: int) -> list[Page]:
+        """The same before their first polls."""
+        return [self._make() for _ in range(count)]
+
+    def _make(self) -> Page:
+        client_id = f"{self._prefix}-{self._opened}"
+        self._opened += 1
+        token = self.api.post("/_emu/channels", {"client_id": client_id})["token"]
+        opened = self.api.get(f"/_ah/channel/open?channel={token}")
+        page = Page(client_id, str(opened["socket"]), connect(self.api.address))
+        page.sock.settimeout(None)  # It is read when there is something, and a timeout costs a system call.
+        self._selector.register(page.sock, selectors.EVENT_READ, page)
+        self.by_client[client_id] = page
+        return page
 
     def turn(self, seconds: float) -> list[tuple[Page, list[str]]]:
         """Take what arrives within `seconds`, and poll again at once, as pages do."""
@@ -152,6 +152,12 @@ class Pages:
                 if messages:
                     arrived.append((page, messages))
         return arrived
+
+    def gather(self, count: int) -> None:
+        """Take `count` answers, of polls that will be answered all, and poll no more."""
+        while count:
+            for key, _ in self._selector.select():
+                count -= key.data.answer() is not None
 
     def rest(self, seconds: float, tell: Callable[[float], None] = lambda share: None) -> None:
         """Only keep polling, for so long."""

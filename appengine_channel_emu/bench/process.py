@@ -67,6 +67,10 @@ class ServerProcess:
         """How many there are."""
         return len(list(Path(f"/proc/{self.process_id}/task").iterdir()))
 
+    def descriptors(self) -> int:
+        """Open files and connections."""
+        return len(os.listdir(f"/proc/{self.process_id}/fd"))
+
     def _proc(self, name: str) -> str:
         return Path(f"/proc/{self.process_id}/{name}").read_text()
 

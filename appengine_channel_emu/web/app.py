@@ -16,6 +16,7 @@ from appengine_channel_emu.web.admin_routes import About, admin_resources
 from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
+from appengine_channel_emu.web.exact_router import ExactRouter
 from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.fault_stages import Door
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
@@ -100,7 +101,8 @@ class Front:
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
         self._resources |= console_resources()
-        self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
+        router: Any = ExactRouter()
+        self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()], router=router)
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():

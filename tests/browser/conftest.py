@@ -28,14 +28,15 @@ FLAGS = [
 Serve = Callable[..., RunningEmulator]
 
 
-def _chromium() -> str:
+def chromium_path() -> str:
+    """Chromium; `$CHROMIUM` names another."""
     return os.environ.get("CHROMIUM") or str(parts.need(parts.chromium))
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium; `$CHROMIUM` names another. Without one the test is skipped, or fails on CI."""
-    chromium = _chromium()
+    chromium = chromium_path()
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
@@ -47,7 +48,7 @@ def launch_puppet(name: str) -> Puppet:
     """`chrome` or `firefox`, whose hidden tabs are hidden."""
     if name == "firefox":
         return Puppet(name, parts.need(parts.firefox), [])
-    return Puppet(name, Path(_chromium()), [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS)
+    return Puppet(name, Path(chromium_path()), [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def tab(firefox):
 
 @pytest.mark.parametrize(
     ("path", "transport"),
-    [("/", "xhr"), ("/", "iframe"), ("/", "short"), ("/sandbox", "xhr"), ("/sandbox", "short")],
+    [("/", "xhr"), ("/", "iframe"), ("/", "short"), ("/sandbox", "xhr"), ("/sandbox", "iframe"), ("/sandbox", "short")],
 )
 def test_messages_arrive_on_every_transport_with_and_without_an_origin(tab, emulator, transport, path):
     tab.visit(emulator.url + path, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")

@@ -22,7 +22,7 @@ def polls(tab):
         url = urlsplit(request.url)
         if url.path == "/_ah/channel/poll":
             wait = float(parse_qs(url.query)["wait"][0])
-            seen.append((url.hostname, wait, request.frame.url.endswith("/_ah/channel/frame")))
+            seen.append((url.hostname, wait, "/_ah/channel/frame#" in request.frame.url))
 
     tab.page.on("request", note)
     return seen
@@ -65,22 +65,20 @@ class TestAsked:
         receive(tab, emulator)
         assert is_used(transport, polls), polls
 
-    def test_from_a_page_without_an_origin(self, tab, emulator, polls, transport):
+    @pytest.mark.parametrize(
+        "attributes", ['src="data:text/html,<body></body>"', 'sandbox="allow-scripts" srcdoc="<p>"']
+    )
+    def test_from_a_page_without_an_origin(self, tab, emulator, polls, transport, attributes):
+        # As in a web view that was given its page as a text.
         tab.visit(emulator.url, script=None)
-        with tab.page.expect_event("framenavigated", lambda frame: frame.url.startswith("data:")) as navigated:
-            tab.page.evaluate(
-                "document.body.appendChild(document.createElement('iframe')).src = 'data:text/html,<body></body>'"
-            )
-        frame = navigated.value
-        tab.page = frame
-        frame.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+        tab.page.set_content(f"<iframe {attributes}></iframe>")
+        tab.page = tab.page.frames[1]
+        tab.page.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         assert tab.page.evaluate("self.origin") == "null"
         receive(tab, emulator)
         assert is_used(transport, polls), polls
 
     def test_from_a_sandboxed_page(self, tab, emulator, polls, transport):
-        if transport == "iframe":
-            return  # Frames of such a page have no origin that a token could be posted to.
         tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)
         assert is_used(transport, polls), polls
@@ -140,6 +138,58 @@ class TestByItself:
         assert short[-20:].count(False) <= 2  # Tried now and then.
 
 
+class TestSendFromAnotherOrigin:
+    """`send()` acts on the app, so another origin needs leave."""
+
+    @pytest.mark.parametrize("allowed", [True, False])
+    def test_with_and_without_allow_origin(self, tab, serve, allowed):
+        other = serve()
+        emulator = serve(*(["--allow-origin", other.url] if allowed else []))
+        tab.visit(other.url, f"{emulator.url}/_ah/channel/jsapi")
+        tab.open(emulator.create_channel("anna"))
+        tab.wait(1)
+        # It "fails" for the page in any case, which may not read the app's answer, and does not ask.
+        with tab.page.expect_event("requestfailed", lambda request: request.url.endswith("/receive")):
+            assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
+        if allowed:
+            assert emulator.get_json("/told?at_least=2")[1] == {"path": "receive", "key": "anna", "msg": "hello"}
+        else:
+            assert len(emulator.get_json("/told?at_least=1")) == 1
+        emulator.send("anna", "the channel lives on")
+        tab.wait(2)
+
+
+class TestConsole:
+    """What production did not have is named once in the page's console."""
+
+    @pytest.mark.parametrize("arguments", [[], ["--quiet"]])
+    def test_notes_and_silence(self, tab, serve, arguments):
+        emulator = serve(*arguments)
+        lines = []
+        tab.page.on("console", lambda message: lines.append(message.text))
+        tab.visit(emulator.url)
+        tab.open(emulator.create_channel("anna"), "first")
+        tab.wait(1, "first")
+        assert lines == []
+        for name in ("second", "third"):
+            tab.open(emulator.create_channel(name), name)
+            tab.wait(1, name)
+            tab.page.evaluate("name => sockets[name].socket.send('x')", name)
+            tab.page.evaluate(
+                """token => {
+                    const handler = new goog.appengine.Socket.Handler();
+                    window.own = new goog.appengine.Channel(token).open(handler);
+                }""",
+                emulator.create_channel("own"),
+            )
+            tab.page.wait_for_function("own.readyState === 1")
+        expected = ["second socket in a page", "send()", "Socket.Handler"]
+        link = "See docs/browser-client.md#production"
+        assert lines == (
+            [] if arguments else [f"goog.appengine: production had no {each}. {link}" for each in expected]
+        )
+
+
 class TestHostilePage:
     """A page of another site that its user visits while the emulator runs, with a socket open in another tab."""
 
@@ -187,22 +237,63 @@ class TestHostilePage:
         script = """url => new Promise((resolve) => {
             const frame = document.body.appendChild(document.createElement('iframe'));
             const heard = [];
-            window.addEventListener('message', (event) => heard.push(event.data));
-            frame.onload = () => {
-                const channel = new MessageChannel();
-                channel.port1.onmessage = (event) => {
+            window.addEventListener('message', (event) => {
+                const [port] = event.ports;
+                port.onmessage = (event) => {
                     heard.push(event.data);
                     if (event.data[0] === 99) resolve(heard);
                 };
-                frame.contentWindow.postMessage('', '*', [channel.port2]);
                 for (const path of ['/_emu/health', '../../_emu/health', 'close?socket=x', '/told?at_least=0',
                     'open?channel=x/../../../told', 'dev?command=connect&channel=x']) {
-                    channel.port1.postMessage([1, path]);
+                    port.postMessage([1, path]);
                 }
-                channel.port1.postMessage([99, 'open?channel=none']);
-            };
-            frame.src = url + '/_ah/channel/frame';
+                port.postMessage([99, 'open?channel=none']);
+            });
+            frame.src = url + '/_ah/channel/frame#mine';
         })"""
         heard = hostile.evaluate(script, emulator.url)
         assert [answer for answer in heard if answer[0] == 1] == []
         assert heard[-1][1:3] == [401, "Invalid+token."]
+
+    def test_it_cannot_put_itself_in_the_place_of_the_frame(self, hostile, emulator):
+        """A page that has the app's page in a frame may navigate the frames in that."""
+        token = emulator.create_channel("bert")
+        hostile.evaluate(
+            """url => {
+                const frame = document.body.appendChild(document.createElement('iframe'));
+                frame.sandbox = 'allow-scripts';
+                frame.src = url + '/inner';
+                return new Promise((resolve) => { frame.onload = resolve; });
+            }""",
+            emulator.url,
+        )
+        inner = hostile.frames[1]
+        inner.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport=iframe")
+        # The emulator's frame never loads in time; another page stands there.
+        hostile.route("**/_ah/channel/frame", lambda route: None)
+        inner.evaluate("token => { window.socket = new goog.appengine.Channel(token).open(); }", token)
+        page = """<script>
+            for (const name of ['', '0.5', location.hash, document.referrer, window.name, null, undefined, {}]) {
+                const channel = new MessageChannel();
+                channel.port1.onmessage = (event) => { top.postMessage({stolen: event.data}, '*'); };
+                parent.postMessage(name, '*', [channel.port2]);
+            }
+            top.postMessage('in place', '*');
+        </script>"""
+        heard = hostile.evaluate(
+            """async (page) => {
+                const heard = [];
+                const placed = new Promise((resolve) => {
+                    window.addEventListener('message', (event) => {
+                        heard.push(event.data);
+                        // What is stolen comes by then.
+                        if (event.data === 'in place') setTimeout(() => resolve(heard), 200);
+                    });
+                });
+                while (frames[0].length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+                frames[0][frames[0].length - 1].location.replace('data:text/html,' + encodeURIComponent(page));
+                return placed;
+            }""",
+            page,
+        )
+        assert heard == ["in place"]

@@ -165,12 +165,6 @@ class Node {
     Object.assign(this, { document, tagName: name.toUpperCase(), id: '', style: {}, parentNode: null, children: [], src: '' });
   }
 
-  /** Of an iframe; the messages that the page posts to it, and where they may go. */
-  get contentWindow() {
-    this.posted = this.posted || [];
-    return { postMessage: (data, origin, ports) => this.posted.push({ data, origin, ports }) };
-  }
-
   appendChild(child) {
     child.parentNode = this;
     this.children.push(child);
@@ -282,6 +276,7 @@ class Page {
       setTimeout: (task, delay) => this.clock.set(task, delay),
       clearTimeout: (id) => this.clock.clear(id),
       addEventListener: (type, listener) => { (this.listeners[type] = this.listeners[type] || []).push(listener); },
+      removeEventListener: (type, listener) => { this.listeners[type] = (this.listeners[type] || []).filter((each) => each !== listener); },
       fetch: fakeFetch(this),
       XMLHttpRequest: fakeXhr(this),
       AbortController: FakeAbortController,
@@ -308,23 +303,23 @@ class Page {
 
   /** Loads the emulator's page into the iframe that waits for it; `works`: it is no error page. */
   async loadFrame(works = true) {
-    const frame = this.document.documentElement.all().find((node) => /\/frame$/.test(node.src) && !node.posted);
-    const base = frame.src.replace(/frame$/, '');
+    const frame = this.document.documentElement.all().find((node) => /\/frame#/.test(node.src) && !node.loaded);
+    const [base, name] = frame.src.split('frame#');
     const inside = Object.create(this, {
       ask: { value: (kind, method, url, body) => this.ask(`frame ${kind}`, method, base + url, body) },
     });
-    const listeners = [];
-    const window = { parent: this.window, fetch: fakeFetch(inside), XMLHttpRequest: fakeXhr(inside), addEventListener: (type, listener) => listeners.push(listener) };
+    const posted = [];
+    const parent = { postMessage: (data, origin, ports) => posted.push({ data, ports }) };
+    const window = { parent, location: { hash: '#' + name }, fetch: fakeFetch(inside), XMLHttpRequest: fakeXhr(inside), MessageChannel: FakeMessageChannel };
     window.window = window;
     if (works) vm.runInContext(FRAME_SOURCE, vm.createContext(window));
-    if (frame.src[0] === '/') frame.src = this.origin + frame.src; // As a browser's property says it.
+    frame.loaded = true;
     frame.onload();
-    const [message] = frame.posted;
-    listeners.forEach((listener) => listener({ source: this.window, data: message.data, ports: message.ports }));
+    for (const message of posted) await this.fire('window', 'message', message);
     await settle();
     await settle();
     await settle();
-    return { message, listeners };
+    return posted[0];
   }
 
   get appengine() {

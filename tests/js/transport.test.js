@@ -51,14 +51,23 @@ test('iframe: a refusal keeps its text', async () => {
   assert.equal(page.document.documentElement.children.length, 1);
 });
 
-test('iframe: what the page posts goes to the emulator\'s origin alone', async () => {
-  for (const [origin, src] of [[ORIGIN, JSAPI], ['http://front:1', JSAPI], ['null', JSAPI], ['https://page', JSAPI]]) {
-    const page = pageWith(null, { src: `${src}?transport=iframe`, origin: origin === 'null' ? 'about://' : origin });
-    page.open();
-    const { message } = await page.loadFrame();
-    assert.equal(message.origin, ORIGIN);
-    assert.equal(message.data, ''); // The token goes through the port.
+test('iframe: a port that does not come with the name which the page made up is not used', async () => {
+  const page = pageWith('iframe');
+  const socket = page.open();
+  const foreign = new FakeMessageChannel();
+  let heard = 0;
+  foreign.port1.onmessage = () => heard++;
+  for (const data of ['', '#', undefined, null, {}, ['x'], '0.5']) {
+    await page.fire('window', 'message', { data, ports: [foreign.port2], source: {} });
   }
+  await settle();
+  assert.equal(heard, 0);
+  const { data } = await page.loadFrame();
+  assert.match(data, /^0\.\d{6,}|\de-\d+$/);
+  await answer(page, 200, OPENED);
+  assert.deepEqual(calls(socket), ['onopen']);
+  socket.close();
+  assert.deepEqual(page.listeners.message, []);
 });
 
 test('iframe: an answer lost, a frame that does not load, and one that falls silent', async () => {
@@ -87,19 +96,17 @@ test('iframe without MessageChannel: XMLHttpRequest serves', async () => {
   assert.equal(page.request.kind, 'xhr');
 });
 
-test('the frame asks for nothing but open and poll, and only for the page around it', async () => {
+test('the frame asks for nothing but open and poll', async () => {
   const page = pageWith('iframe');
   page.open();
-  const { message: { ports: [port] }, listeners: [listen] } = await page.loadFrame();
+  const { ports: [port] } = await page.loadFrame();
   for (const path of ['/_emu/events', '../../_emu/events', 'close?socket=S1', 'open', 'poll?socket=S1#x', 'open?x=/../..', 'http://c1.localhost/poll?',
     'poll?socket=S1\n', '//evil/poll?socket=S1', 'receive?key=x']) {
-    port.onmessage({ data: [9, path] });
+    port.postMessage([9, path]);
+    await settle();
+    await settle();
   }
   assert.deepEqual(page.waiting.map((request) => request.path), ['open']);
-  let heard = false;
-  listen({ source: {}, data: '', ports: [{ postMessage() { heard = true; } }] }); // Another window.
-  listen({ source: page.window, data: '', ports: [] });
-  assert.equal(heard, false);
 });
 
 test('by itself: an iframe where the page may not ask, and it stays', async () => {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import urllib3
+from urllib3.exceptions import HTTPError
 
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
@@ -26,6 +27,14 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]
     log = tmp_path_factory.mktemp("notes") / "log"
     with emulated(APPS / "webapp2_ndb", log, "--request-deadline", "1") as emulator:
         yield emulator
+
+
+def page_at(http: urllib3.PoolManager, url: str) -> str:
+    """Of a server that may not listen yet."""
+    try:
+        return http.request("GET", url).data.decode()
+    except HTTPError:
+        return ""
 
 
 class Watcher:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.legacy_apps.conftest import Watcher
+from tests.legacy_apps.conftest import Watcher, page_at
+from tests.support.legacy import APPS, emulated
+from tests.support.waiting import eventually
 
 DEADLINE = 1.0
 PAGE = "within 1 seconds"
@@ -85,3 +89,20 @@ def test_a_task_has_ten_minutes(notes, http):
     while "from a slow task" not in http.request("GET", notes.url).data.decode() and time.monotonic() < give_up:
         time.sleep(0.1)
     assert "from a slow task" in http.request("GET", notes.url).data.decode()
+
+
+def test_cron_has_ten_minutes_too(tmp_path, http):
+    """Run by hand, on the page of the SDK's admin server."""
+    app = tmp_path / "app"
+    shutil.copytree(APPS / "webapp2_ndb", app)
+    job = "/slow/some?seconds=2"
+    (app / "cron.yaml").write_text(f"cron:\n- description: slow\n  url: {job}\n  schedule: every 24 hours\n")
+    with emulated(app, tmp_path / "log", "--request-deadline", "1") as emulator:
+        assert http.request("GET", emulator.url + job).status == 500
+        admin = re.search(r"admin server .*: (http://\S+)", emulator.log.read_text())[1]
+        eventually(lambda: page_at(http, f"{admin}/cron"), lambda page: job in page)
+        # The pages share a token; this one has it in a form.
+        token = re.search(r'name="xsrf_token" value="(\w+)"', page_at(http, f"{admin}/memcache"))[1]
+        answer = http.request("POST", f"{admin}/cron", fields={"url": job, "target": "", "xsrf_token": token})
+        assert answer.status == 200
+        assert emulator.log.read_text().count("was cut at its deadline") == 1

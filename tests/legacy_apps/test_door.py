@@ -46,6 +46,20 @@ def test_forged_headers_gain_nothing(notes, http):
     assert http.request("POST", f"{notes.url}/_ah/channel/connected/", fields={"from": "a"}).status == 403
 
 
+def test_secure_always_is_served_over_http(tmp_path, http):
+    """Which is all there is here; presence posts come over http too."""
+    app = tmp_path / "app"
+    shutil.copytree(APPS / "webapp2_ndb", app)
+    text = (app / "app.yaml").read_text()
+    (app / "app.yaml").write_text(text.replace("  script: main.app\n", "  script: main.app\n  secure: always\n"))
+    with emulated(app, tmp_path / "log") as emulator:
+        seen = http.request("GET", f"{emulator.url}/environ")
+        assert (seen.status, seen.json()["wsgi.url_scheme"]) == (200, "http")
+        assert http.request("GET", f"{emulator.url}/admin").status == 302
+        watcher = Watcher(emulator, http)
+        watcher.wait_for('{"from": "0.1.0.10", "here": ["watcher"]}')
+
+
 def test_static_files_and_what_no_handler_takes(notes, http):
     style = http.request("GET", f"{notes.url}/static/style.css")
     assert (style.status, style.headers["Content-Type"]) == (200, "text/css")
@@ -142,7 +156,10 @@ def test_an_app_yaml_that_the_sdk_rejects(tmp_path, mark):
     (tmp_path / "app.yaml").write_text("runtime: python27\napi_version: 1\nthreadsafe: true\nhandlers: 7\n")
     with pytest.raises(AssertionError, match="exited with status 1 before it took a request") as failure:
         emulated(tmp_path, tmp_path / "log", environ={MARK: mark}).start()
-    assert "handlers" in str(failure.value)
+    _, _, said = str(failure.value).rpartition("channel-emu: ")
+    assert "handlers" in said
+    assert "app.yaml" in said
+    assert "  File " not in said
     assert not left_after(mark, 5)
 
 

@@ -19,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -147,6 +148,18 @@ def sdk() -> Path:
 
 
 @functools.cache
+def package_index() -> None:
+    """That pip reaches one."""
+    with tempfile.TemporaryDirectory() as folder:
+        # One that has no dependencies and is small: the SDK itself is what the test downloads.
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "iniconfig"]
+        environ = os.environ | {"PIP_RETRIES": "0", "PIP_TIMEOUT": "10", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PartMissing(f"pip reaches no package index: {done.stderr.strip()[-200:]}")
+
+
+@functools.cache
 def atheris() -> None:
     """Google's fuzzer for Python, which has wheels for Linux on x86_64."""
     if importlib.util.find_spec("atheris") is None:
@@ -159,6 +172,14 @@ def node() -> Path:
     for path in _on_path(["node", "nodejs"]):
         return path
     raise PartMissing("no Node.js found: on Debian, apt install nodejs")
+
+
+@functools.cache
+def openssl() -> Path:
+    """The command that makes a certificate."""
+    for path in _on_path(["openssl"]):
+        return path
+    raise PartMissing("no openssl found: on Debian, apt install openssl")
 
 
 @functools.cache

@@ -1,0 +1,73 @@
+"""Pages that their user leaves and comes back to, with Chromium's back-forward cache, which Playwright turns off."""
+
+from __future__ import annotations
+
+import pytest
+import urllib3
+
+from tests.browser.conftest import FLAGS, chromium_path
+from tests.browser.tab import WAIT, Tab
+
+NOTE_RETURN = "addEventListener('pageshow', (event) => { window.restored = event.persisted; })"
+CACHE_OFF = "--disable-back-forward-cache"
+
+
+@pytest.fixture
+def tab(browser):
+    with_cache = browser.browser_type.launch(
+        executable_path=chromium_path(), args=[*FLAGS, "--no-sandbox"], ignore_default_args=[CACHE_OFF]
+    )
+    context = with_cache.new_context()
+    context.set_default_timeout(WAIT)
+    yield Tab(context.new_page())
+    with_cache.close()
+
+
+def leave(tab, emulator):
+    """The page opens a socket, and its user goes to another page of the app."""
+    tab.visit(emulator.url)
+    tab.open(emulator.create_channel("anna"))
+    tab.wait(1)
+    tab.page.evaluate(NOTE_RETURN)
+    tab.page.goto(f"{emulator.url}/elsewhere")
+
+
+def come_back(tab):
+    tab.page.go_back(wait_until="commit")
+    tab.page.wait_for_function("window.restored")  # The very page that was left.
+
+
+def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator):
+    leave(tab, emulator)
+    assert emulator.send("anna", "while away") == 1
+    come_back(tab)
+    tab.wait(2)
+    emulator.send("anna", "back again")
+    assert [name for name, _ in tab.wait_for(3)] == ["onopen", "onmessage", "onmessage"]
+    assert tab.texts() == ["while away", "back again"]
+    assert tab.ready_state() == 1
+
+
+def test_a_page_restored_after_the_resume_window_knows_that_it_is_closed(tab, emulator):
+    leave(tab, emulator)
+    assert emulator.get_json("/told?at_least=2")[1]["path"] == "disconnected"
+    urllib3.request("POST", f"{emulator.url}/_emu/clock", json={"advance": 120})
+    assert emulator.send("anna", "to nobody") == 0
+    come_back(tab)
+    error = ["onerror", {"code": 410, "description": "Socket+gone."}]
+    assert tab.wait_for(3) == [["onopen", {}], error, ["onclose", {}]]
+    assert tab.ready_state() == 3
+
+
+def test_a_page_that_leaves_while_it_connects_is_connected_when_it_is_back(tab, emulator):
+    tab.visit(emulator.url)
+    tab.page.evaluate(NOTE_RETURN)
+    tab.page.route("**/_ah/channel/open?*", lambda route: None)
+    tab.open(emulator.create_channel("anna"))
+    tab.page.unroute("**/_ah/channel/open?*")
+    tab.page.goto(f"{emulator.url}/elsewhere")
+    come_back(tab)
+    tab.wait(1)
+    emulator.send("anna", "hello")
+    tab.wait(2)
+    assert tab.texts() == ["hello"]

@@ -1,0 +1,62 @@
+"""Pages on https: behind a TLS proxy, and with the emulator at http on this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.tab import WAIT, Tab
+from tests.browser.tls_proxy import TlsProxy
+
+TRANSPORTS = ["xhr", "iframe", "short"]
+
+
+@pytest.fixture
+def tab(browser):
+    """One that takes the proxy's certificate."""
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT)
+    yield Tab(context.new_page())
+    context.close()
+
+
+@pytest.fixture
+def emulator(serve):
+    return serve("--trusted-proxy", "127.0.0.1", "--disconnect-after", "0.3")
+
+
+@pytest.fixture
+def proxy(emulator, tmp_path):
+    with TlsProxy(emulator.port, tmp_path) as proxy:
+        yield proxy
+
+
+def receive(tab, emulator):
+    asked = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.open(emulator.create_channel("anna"))
+    for number in range(3):
+        tab.wait(1 + number)
+        assert emulator.send("anna", str(number)) == 1
+    tab.wait(4)
+    assert tab.texts() == ["0", "1", "2"]
+    return [url for url in asked if "/_ah/channel/poll?" in url]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_behind_a_tls_proxy_all_stays_on_the_pages_origin(tab, emulator, proxy, transport):
+    tab.visit(proxy.url, f"/_ah/channel/jsapi?transport={transport}")
+    polls = receive(tab, emulator)
+    assert polls
+    assert all(url.startswith(proxy.url) for url in polls), polls
+    assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
+    assert emulator.get_json("/told?at_least=2")[1]["msg"] == "hello"
+    tab.close()
+    assert emulator.get_json("/told?at_least=3")[2]["path"] == "disconnected"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_from_a_page_on_https_the_emulator_of_this_machine_may_be_asked_over_http(tab, emulator, proxy, transport):
+    tab.visit(proxy.url, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+    polls = receive(tab, emulator)
+    assert polls
+    assert all(url.startswith("http://") for url in polls), polls
