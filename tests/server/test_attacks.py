@@ -137,7 +137,9 @@ class TestHeaderFlood:
         emulator, _ = attacked()
         before = memory(emulator)
         head = b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-        assert _stream(emulator, head + line, b"x" * MIB, GIB) < 32 * MIB
+        answer: list[bytes] = []
+        assert _stream(emulator, head + line, b"x" * MIB, GIB, answer) < 32 * MIB
+        assert answer[0][9:12] in (b"431", b"")
         assert memory(emulator) - before < 50
 
     def test_the_size_is_a_setting(self, attacked):
@@ -178,6 +180,27 @@ class TestBodies:
         assert max(peak, memory(emulator)) - before < 250
         for each in senders:
             each.close()
+
+    def test_all_that_is_under_way_together(self, attacked):
+        emulator, bystander = attacked("--max-buffered", "32MiB")
+        head = b"POST / HTTP/1.1\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n" % (HEAD, 8 * MIB)
+        senders = [connect(emulator) for _ in range(10)]
+        for each in senders:
+            with contextlib.suppress(ConnectionError):
+                each.sendall(head + b"x" * (6 * MIB))
+        give_up = time.monotonic() + PATIENCE
+        while len(emulator.events("client_too_slow")) < 5:
+            assert time.monotonic() < give_up, "nobody was refused"
+            bystander.still_receives()
+        # The others lose nothing by it.
+        answers = []
+        for each in senders:
+            with contextlib.suppress(ConnectionError):
+                each.sendall(b"x" * (2 * MIB))
+            answers.append(rest(each))
+            each.close()
+        assert sum(answer.startswith(b"HTTP/1.1 404 ") for answer in answers) >= 4
+        assert any(b"--max-buffered" in answer for answer in answers)
 
 
 class TestFloods:
