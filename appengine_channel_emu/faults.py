@@ -1,7 +1,7 @@
 """Faults on request: what goes wrong, at which stage, how often (behaviour.md 10). Knows nothing of broker or wire.
 
 Written as text, for a header, a setting or a command line: `STAGE ACTION [name=value …]`, for example
-`poll cut probability=0.2` or `create error error=INTERNAL_ERROR count=1 client_id=anna`.
+`poll cut probability=0.2`, `create error error=INTERNAL_ERROR count=1 client_id=anna` or `app delay path=/updates`.
 
 | action | what happens |
 | --- | --- |
@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import random
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any
@@ -37,7 +39,7 @@ TOKEN_ERRORS = ("Token+timed+out.", "Invalid+token.")
 """The 401s, for open and poll."""
 
 STATUSES = tuple(str(status) for status in range(400, 600))
-"""HTTP statuses, for presence, rpc and app."""
+"""HTTP statuses, for all stages but create and send."""
 
 LONGEST_DELAY = 60.0
 LARGEST_NUMBER = 100
@@ -48,35 +50,66 @@ class BadFault(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is about: client ids, and the path where it is the app's."""
+
+    client_ids: Collection[str] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One kind of trouble. Raises `BadFault` where its parts do not go together.
 
-    `seconds` is for delay, `error` for error (the stage's usual one if it is empty); `probability` from 0 to 1;
-    `count` is how often it may still happen (None: always); `client_id` limits it to one client.
+    `seconds` is for delay (1 if not given), `error` for error (the stage's usual one if not given); `probability`
+    from 0 to 1; `count` is how often it may still happen (None: always). `client_id` limits it to one client; `path`,
+    at the stage app, to one path, or with a `*` at its end to those that begin so.
     """
 
     stage: str
     action: str
-    seconds: float = 1.0
-    error: str = ""
+    seconds: float | None = None
+    error: str | None = None
     probability: float = 1.0
     count: int | None = None
     client_id: str | None = None
+    path: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         _require(self.stage in STAGES, f"a fault's stage is one of {', '.join(STAGES)}")
         _require(self.action in ACTIONS, f"a fault's action is one of {', '.join(ACTIONS)}")
-        _require(0 <= self.seconds <= LONGEST_DELAY, f"a delay has 0 to {LONGEST_DELAY:g} seconds")
+        self._check_seconds()
+        self._check_error()
         _require(0 <= self.probability <= 1, "a probability is a number from 0 to 1")
         _require(self.count is None or 1 <= self.count <= 10**9, "a count is 1 or more")
-        known = _errors(self.stage)
-        if self.action == "error" and not self.error:
-            object.__setattr__(self, "error", "500" if known is STATUSES else known[0])
-        listed = "a status from 400 to 599" if known is STATUSES else f"one of {', '.join(known)}"
-        _require(not self.error or self.error in known, f"an error at {self.stage} is {listed}")
-        by_id = self.client_id is None or self.stage not in ("rpc", "app")
-        _require(by_id, f"requests at {self.stage} belong to no client id")
+        app = self.stage == "app"
+        _require(self.client_id is None or not app, "requests at app belong to no client id; use path=/…")
+        _require(self.path is None or app, f"path= is for app; requests at {self.stage} can be told by client_id=")
+        _require(self.path is None or self.path.startswith("/"), "a path begins with /")
+
+    def _check_seconds(self) -> None:
+        _require(self.seconds is None or self.action == "delay", f"seconds= is for delay, not for {self.action}")
+        if self.action == "delay" and self.seconds is None:
+            object.__setattr__(self, "seconds", 1.0)
+        _require(
+            self.seconds is None or 0 <= self.seconds <= LONGEST_DELAY, f"a delay has 0 to {LONGEST_DELAY:g} seconds"
+        )
+
+    def _check_error(self) -> None:
+        _require(self.error is None or self.action == "error", f"error= is for error, not for {self.action}")
+        named, by_status = _errors(self.stage)
+        if self.action == "error" and self.error is None:
+            object.__setattr__(self, "error", (*named, "500")[0])
+        there_are = [*named, "a status from 400 to 599"] if by_status else [*named]
+        known = self.error is None or self.error in named or (by_status and self.error in STATUSES)
+        _require(known, f"an error at {self.stage} is {'one of ' if named else ''}{', '.join(there_are)}")
+
+    def concerns(self, target: Target) -> bool:
+        """Whether it is meant for requests about `target`."""
+        if self.path is not None and self.path.endswith("*"):
+            return target.path.startswith(self.path[:-1])
+        return self.client_id in (None, *target.client_ids) and self.path in (None, target.path)
 
 
 FIELDS: dict[str, Callable[[str], Any]] = {
@@ -85,6 +118,7 @@ FIELDS: dict[str, Callable[[str], Any]] = {
     "probability": float,
     "count": int,
     "client_id": str,
+    "path": str,
     "seed": int,
 }
 
@@ -109,6 +143,15 @@ def parse_fault(text: str) -> Fault:
     return Fault(words[0], words[1], **values)
 
 
+def parse_fault_of_one_request(text: str) -> Fault:
+    """The fault that `text` asks for, for the request that carries it; raises `BadFault`."""
+    fault = parse_fault(text)
+    plain = Fault(fault.stage, fault.action, fault.seconds, fault.error)
+    _require(fault.stage != "presence", "a presence post is the emulator's own: no request can ask for it to go wrong")
+    _require(fault == plain, "a fault of one request takes seconds= or error= and nothing else")
+    return fault
+
+
 class Faults:
     """The faults in force. `note(kind, text, client_id)` is told of each that happens; any thread may call."""
 
@@ -117,9 +160,19 @@ class Faults:
         self._lock = Lock()
         self._number = 0
         self._active: dict[int, _Active] = {}
+        self._asked: ContextVar[Fault | None] = ContextVar("asked", default=None)
 
     def __bool__(self) -> bool:
-        return bool(self._active)
+        return bool(self._active) or self._asked.get() is not None
+
+    @contextmanager
+    def asked(self, fault: Fault) -> Iterator[None]:
+        """While it lasts, the request that this thread serves meets `fault`, once."""
+        before = self._asked.set(fault)
+        try:
+            yield
+        finally:
+            self._asked.reset(before)
 
     def add(self, fault: Fault | str) -> int:
         """Put a fault, or its text, in force; returns its number. Raises `BadFault`."""
@@ -146,26 +199,30 @@ class Faults:
         with self._lock:
             return [{"number": number} | each.described() for number, each in self._active.items()]
 
-    def pick(self, stage: str, client_id: Callable[[], str | None], actions: tuple[str, ...] = ACTIONS) -> Fault | None:
+    def pick(self, stage: str, target: Target, actions: Collection[str] = ACTIONS) -> Fault | None:
         """The fault that happens to this request, if one does."""
-        if not self._active:
-            return None
-        who = client_id()
-        with self._lock:
-            for number, active in list(self._active.items()):
-                fault = active.fault
-                if fault.stage == stage and fault.action in actions and active.happens(who):
-                    if active.left == 0:
-                        del self._active[number]
-                    break
-            else:
-                return None
-        self.happened(fault, who)
+        fault = self._of_this_request(stage, actions) or self._drawn(stage, target, actions)
+        if fault is not None:
+            client_id = fault.client_id or next(iter(target.client_ids), None)
+            self._note("fault", f"A fault on request: {fault.stage} {fault.action}.", client_id and client_id[:256])
         return fault
 
-    def happened(self, fault: Fault, client_id: str | None) -> None:
-        """Let the event log know of it."""
-        self._note("fault", f"A fault on request: {fault.stage} {fault.action}.", client_id)
+    def _of_this_request(self, stage: str, actions: Collection[str]) -> Fault | None:
+        fault = self._asked.get()
+        if fault is None or fault.stage != stage or fault.action not in actions:
+            return None
+        self._asked.set(None)
+        return fault
+
+    def _drawn(self, stage: str, target: Target, actions: Collection[str]) -> Fault | None:
+        with self._lock:
+            for number, active in self._active.items():
+                fault = active.fault
+                if fault.stage == stage and fault.action in actions and active.happens(target):
+                    if active.left == 0:
+                        del self._active[number]
+                    return fault
+        return None
 
 
 class _Active:
@@ -176,9 +233,9 @@ class _Active:
         # Seeded by its user: the same requests meet the same trouble again.
         self._random = random.Random(fault.seed)  # noqa: S311
 
-    def happens(self, client_id: str | None) -> bool:
+    def happens(self, target: Target) -> bool:
         """Whether it does to this request; counts it."""
-        if self.fault.client_id not in (None, client_id) or self._random.random() >= self.fault.probability:
+        if not self.fault.concerns(target) or self._random.random() >= self.fault.probability:
             return False
         self._happened += 1
         if self.left is not None:
@@ -189,10 +246,11 @@ class _Active:
         return asdict(self.fault) | {"count": self.left, "happened": self._happened}
 
 
-def _errors(stage: str) -> tuple[str, ...]:
+def _errors(stage: str) -> tuple[tuple[str, ...], bool]:
+    """The names of a stage's errors, the usual one first, and whether an HTTP status is one too."""
     if stage in ("create", "send"):
-        return tuple(CHANNEL_ERRORS)
-    return TOKEN_ERRORS if stage in ("open", "poll") else STATUSES
+        return tuple(CHANNEL_ERRORS), False
+    return (TOKEN_ERRORS if stage in ("open", "poll") else ()), True
 
 
 def _require(holds: bool, text: str) -> None:

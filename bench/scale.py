@@ -2,88 +2,30 @@
 
     python bench/scale.py [--quick]
 
-Ratios come from one run on one machine; the raw server of `raw_server.py` is measured in between, in the same way.
+Ratios come from one run on one machine; the raw server of `raw_server.py` is measured first, in the same way.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import resource
 import statistics
-import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-from pages import Api, Pages
+from crowds import measure_crowds
+from report import Report
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from appengine_channel_emu.bench.measure import deliver, fan_out, percentile
+from appengine_channel_emu.bench.pages import Api, Pages
+from appengine_channel_emu.bench.process import ServerProcess, allow_connections, emulator
 
 QUICK = "--quick" in sys.argv
 IDLE_SECONDS = 10 if QUICK else 60
+SLEEP_SECONDS = 8 if QUICK else 20
 SENDS = 300 if QUICK else 1_000
-HERE = Path(__file__).parent
-EMULATOR = [sys.executable, "-m", "appengine_channel_emu", "serve", "--port", "0", "--state-dir", "none"]
-RAW = [sys.executable, str(HERE / "raw_server.py")]
-
-
-class Server:
-    """A server process, and what it has used."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().split()[-1].decode()
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def cpu(self) -> float:
-        """Seconds of CPU so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory(self) -> float:
-        """Resident KiB."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        return float(next(line for line in lines if line.startswith("VmRSS")).split()[1])
-
-    def threads(self) -> int:
-        """How many there are."""
-        return len(list(Path(f"/proc/{self._process.pid}/task").iterdir()))
-
-
-def deliver(pages: Pages, sends: int) -> list[float]:
-    """Milliseconds from the send call to the message's arrival, sorted; one message at a time, to random pages."""
-    chance = random.Random(1)
-    names = list(pages.by_client)
-    times = []
-    for number in range(sends):
-        name = chance.choice(names)
-        began = time.perf_counter()
-        pages.api.post("/_emu/messages", {"client_id": name, "message": str(number)})
-        while not any(page.client_id == name for page, _ in pages.turn(5)):
-            pass
-        times.append((time.perf_counter() - began) * 1000)
-    return sorted(times)
-
-
-def fan_out(pages: Pages) -> float:
-    """Messages per second when each page gets one of the same call."""
-    wanted = len(pages.by_client)
-    began = time.perf_counter()
-    sender = threading.Thread(
-        target=Api(pages.url).post, args=("/_emu/messages", {"client_ids": list(pages.by_client), "message": "all"})
-    )
-    sender.start()
-    while wanted > 0:
-        wanted -= sum(len(messages) for _, messages in pages.turn(10))
-    sender.join()
-    return len(pages.by_client) / (time.perf_counter() - began)
+RAW = [sys.executable, str(Path(__file__).with_name("raw_server.py"))]
 
 
 def health_rate(pages: Pages, seconds: float = 2) -> float:
@@ -96,28 +38,9 @@ def health_rate(pages: Pages, seconds: float = 2) -> float:
     return count / seconds
 
 
-def percentile(times: list[float], share: float) -> float:
-    return times[int(len(times) * share)]
-
-
-class Report:
-    """Rows of figure, bar and verdict."""
-
-    def __init__(self) -> None:
-        self.missed = 0
-
-    def row(self, what: str, figure: float, unit: str, bar: float, at_most: bool = True) -> None:
-        """Print one figure beside its bar."""
-        good = figure <= bar if at_most else figure >= bar
-        self.missed += not good
-        print(
-            f"{'ok  ' if good else 'MISS'} {what:62} {figure:9.3f} {unit:6} (bar {'<=' if at_most else '>='} {bar:g})"
-        )
-
-
 def raw_figures() -> tuple[float, float]:
     """The raw server's delivery p50 in milliseconds and fan-out rate with 5,000 idle pages."""
-    with Server(RAW) as raw:
+    with ServerProcess(RAW) as raw:
         pages = Pages(raw.url)
         pages.open(5_000)
         pages.rest(1)
@@ -127,7 +50,7 @@ def raw_figures() -> tuple[float, float]:
 def grow(report: Report) -> None:
     """From 100 pages to 10,000 in one process."""
     raw_p50, raw_rate = raw_figures()
-    with Server(EMULATOR) as server:
+    with emulator("--quiet") as server:
         pages = Pages(server.url)
         pages.open(100)
         empty, threads = server.memory(), server.threads()
@@ -159,7 +82,7 @@ def grow(report: Report) -> None:
         report.row("CPU of 9,900 idle pages, as of 10,000", cpu * 10_000 / 9_900, "%", 8)
 
 
-def cpu_per_message(server: Server, pages: Pages) -> float:
+def cpu_per_message(server: ServerProcess, pages: Pages) -> float:
     """Seconds of the server's CPU for one delivered message."""
     began = server.cpu()
     deliver(pages, SENDS)
@@ -168,10 +91,11 @@ def cpu_per_message(server: Server, pages: Pages) -> float:
 
 def main() -> int:
     """Print the table; 1 when a bar is missed."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if not allow_connections(15_000):
+        sys.exit("too few open files are allowed: ulimit -n 16000")
     report = Report()
     grow(report)
+    measure_crowds(report, SLEEP_SECONDS, SENDS)
     return int(report.missed > 0)
 
 

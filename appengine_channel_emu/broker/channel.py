@@ -23,13 +23,28 @@ OLD_WIRE_STRETCH = 3
 """A slow poller of the old wire is attached for this many of its intervals."""
 
 
+MESSAGE_OVERHEAD = 256
+"""Bytes that a message takes beside its text, about."""
+
+
+class Unread:
+    """The bytes of all messages that some socket has not acknowledged; one that several wait for counts once."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class Message:
     """A text on its way; one object serves every socket that it goes to."""
 
-    __slots__ = ("_json", "size", "text")
+    __slots__ = ("_holders", "_json", "_unread", "size", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, unread: Unread) -> None:
         self.text = text
+        self._unread = unread
+        self._holders = 0
         self.size = len(text.encode("utf-8"))
         self._json: bytes | None = None
 
@@ -39,6 +54,18 @@ class Message:
         if self._json is None:
             self._json = json.dumps(self.text, ensure_ascii=False).encode("utf-8")
         return self._json
+
+    def hold(self) -> None:
+        """A socket queued it."""
+        if not self._holders:
+            self._unread.bytes += self.size + MESSAGE_OVERHEAD
+        self._holders += 1
+
+    def drop(self) -> None:
+        """A socket needs it no more."""
+        self._holders -= 1
+        if not self._holders:
+            self._unread.bytes -= self.size + MESSAGE_OVERHEAD
 
 
 class TokenRecord:
@@ -133,14 +160,24 @@ class Socket:
 
     def append(self, message: Message) -> None:
         """Queue `message` under the next number."""
+        message.hold()
         self.queue.append(message)
         self.queued_bytes += message.size
 
     def acknowledge(self, number: int) -> None:
         """Forget the messages up to and including `number`."""
         while self.acknowledged < number and self.queue:
-            self.queued_bytes -= self.queue.popleft().size
+            message = self.queue.popleft()
+            message.drop()
+            self.queued_bytes -= message.size
             self.acknowledged += 1
+
+    def forget_messages(self) -> None:
+        """It has ended: nobody will ask for them."""
+        for message in self.queue:
+            message.drop()
+        self.queue.clear()
+        self.queued_bytes = 0
 
     def settle(self, after: int) -> None:
         """After an unclean stop, take the page's word for what it has.

@@ -17,6 +17,7 @@ ANSWER_MESSAGES = 1_000
 ANSWER_BYTES = 512 * 1024
 """The most one poll answer carries; the rest comes with the next poll."""
 
+_ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
 _OVERFLOW = "A socket had more unread messages than the backlog allows."
 
 
@@ -39,7 +40,9 @@ class Delivery:
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
             return self._drop(client_id, text, _why_nobody(client_id, created))
-        message = Message(text)
+        message = Message(text, self._sockets.unread)
+        if self._sockets.unread.bytes + message.size > self._options.backlog_total:
+            self._make_room(message.size)
         sockets = list(channel.sockets.values())
         if self._options.tabs == "split":
             sockets = [_next_in_turn(channel, sockets)]
@@ -70,6 +73,21 @@ class Delivery:
         elif self.on_unpolled is not None and not socket.old_wire:
             self._turn.then(functools.partial(self.on_unpolled, socket.id))
         return True
+
+    def _make_room(self, size: int) -> None:
+        """All sockets together have too much unread: those that have the most are closed, and nobody else."""
+        closed = 0
+        while self._sockets.unread.bytes + size > self._options.backlog_total:
+            socket = self._sockets.fullest()
+            if socket is None:
+                break
+            self._sockets.end(socket, BacklogExceeded, _ALL_FULL)
+            closed += 1
+        self._turn.event(
+            "backlog_full",
+            f"The unread messages of all sockets have reached {self._options.backlog_total} bytes; sockets closed, "
+            f"those with the most unread: {closed}. Pages that do not poll are the cause; --backlog-total allows more.",
+        )
 
     def _drop(self, client_id: str, text: str, reason: str) -> Sent:
         # A foreign string in the place of a client id may be of any length.

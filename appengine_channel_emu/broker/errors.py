@@ -3,6 +3,7 @@
 EmulatorError
 ├── ChannelServiceError             refused by the Channel API itself (facts.md 1.5)
 │   ├── InternalError               1
+│   │   └── TooManyTokens           1, 429: more than `--max-tokens`
 │   ├── InvalidChannelKey           2
 │   ├── BadMessage                  3
 │   ├── InvalidChannelTokenDuration 4
@@ -10,6 +11,7 @@ EmulatorError
 ├── TokenError                      401: the texts are those of the real server (facts.md 3.1)
 │   ├── InvalidToken                Invalid+token.
 │   └── TokenTimedOut               Token+timed+out.
+├── TooManySockets                  429: more than `--max-sockets` for one client id
 └── SocketError                     410: this socket will answer no more polls
     ├── SocketGone                  Socket+gone.
     ├── BacklogExceeded             Backlog+exceeded.
@@ -59,6 +61,10 @@ class InternalError(ChannelServiceError):
     name = "INTERNAL_ERROR"
 
 
+class TooManyTokens(InternalError):
+    """There are as many valid tokens as the settings allow."""
+
+
 class AppIdAliasRequired(ChannelServiceError):
     """Never of our own accord: a fault can be this."""
 
@@ -90,6 +96,15 @@ class TokenTimedOut(TokenError):
     """A token whose time is up."""
 
     text = "Token+timed+out."
+
+
+class TooManySockets(EmulatorError):
+    """A client id has as many sockets as the settings allow."""
+
+    text = "Too+many+sockets."
+
+    def __init__(self) -> None:
+        super().__init__(self.text)
 
 
 class SocketError(EmulatorError):

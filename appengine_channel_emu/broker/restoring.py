@@ -43,6 +43,6 @@ def _socket(saved: SavedSocket, record: TokenRecord, sockets: Sockets, now: floa
     socket.acknowledged = saved.acknowledged
     socket.unsettled = saved.unsettled
     for text in saved.messages:
-        socket.append(Message(text))
+        socket.append(Message(text, sockets.unread))
     socket.stored = socket.last_number
     return socket

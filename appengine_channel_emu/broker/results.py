@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH
 from appengine_channel_emu.broker.signal import Signal
 
 
@@ -17,6 +18,10 @@ class BrokerOptions:
     disconnect_after: float = 2.0
     backlog_messages: int = 1_000
     backlog_bytes: int = 8 * 1024 * 1024
+    backlog_total: int = 256 * 1024 * 1024
+    max_sockets: int = 1_000
+    max_tokens: int = 200_000
+    event_log: int = EVENT_LOG_LENGTH
 
 
 @dataclass(frozen=True, slots=True)

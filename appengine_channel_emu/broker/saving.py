@@ -46,8 +46,9 @@ class Unsaved:
             self._hurry()
 
     def token_gone(self, record: TokenRecord) -> None:
-        """A token that timed out."""
-        if self._keep and self._tokens.pop(record.token, None) is None:
+        """A token that timed out. The store may know it, also where a change of it was not handed over."""
+        if self._keep:
+            self._tokens.pop(record.token, None)
             self._tokens_gone.add(record.token)
 
     def socket(self, socket: Socket) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
-from appengine_channel_emu.broker.errors import EmulatorError, SocketGone
+from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord, Unread
+from appengine_channel_emu.broker.errors import EmulatorError, SocketGone, TooManySockets
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.turn import Turn
@@ -12,11 +12,15 @@ from appengine_channel_emu.broker.turn import Turn
 class Sockets:
     """Every channel and socket there is; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, presence: Presence, unsaved: Unsaved, resume_window: float) -> None:
+    def __init__(
+        self, turn: Turn, presence: Presence, unsaved: Unsaved, resume_window: float, most_of_a_client_id: int
+    ) -> None:
         self._turn = turn
         self._presence = presence
         self._unsaved = unsaved
         self._resume_window = resume_window
+        self._most = most_of_a_client_id
+        self.unread = Unread()
         self._sockets: dict[str, Socket] = {}
         self._ended: dict[str, type[EmulatorError]] = {}
         self.channels: dict[str, Channel] = {}
@@ -46,8 +50,16 @@ class Sockets:
         return channel
 
     def open(self, id: str, token: TokenRecord, old_wire: bool) -> Socket:
-        """A new socket, attached."""
-        socket = Socket(id, self.channel(token.client_id), token, old_wire, self._turn.now())
+        """A new socket, attached. Raises `TooManySockets`."""
+        channel = self.channel(token.client_id)
+        if len(channel.sockets) >= self._most:
+            self._turn.event(
+                "socket_refused",
+                f"This client id has {self._most} sockets, and --max-sockets allows no more.",
+                client_id=token.client_id,
+            )
+            raise TooManySockets
+        socket = Socket(id, channel, token, old_wire, self._turn.now())
         self.add(socket)
         self.attach(socket)
         self.rest(socket)
@@ -102,6 +114,7 @@ class Sockets:
         self._remember(socket.id, error)
         self._unsaved.socket_ended(socket)
         unread = len(socket.queue)
+        socket.forget_messages()
         self._turn.event(
             "socket_closed",
             text,
@@ -115,6 +128,11 @@ class Sockets:
             socket.attached = False
         else:
             self._detach(socket)
+
+    def fullest(self) -> Socket | None:
+        """The socket with the most unread bytes, if any has some. Looks at every one."""
+        socket = max(self._sockets.values(), key=lambda socket: socket.queued_bytes, default=None)
+        return socket if socket is not None and socket.queue else None
 
     def hold_attached(self, target: float | None) -> None:
         """Until the clock has been moved to `target` time does not count against attached sockets; None ends that.

@@ -8,7 +8,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SavedToken:
-    """A token; `expires` in seconds since the epoch."""
+    """A token; `expires` in seconds since the epoch, 0 once it has been timed out by hand."""
 
     token: str
     client_id: str

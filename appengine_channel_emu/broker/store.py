@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 
@@ -40,6 +41,7 @@ class SqliteStore:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _check_owner(folder)
         self._lock = _lock_folder(folder)
         self._path = folder / "state.sqlite3"
         self._database = self._open()
@@ -110,7 +112,8 @@ class _NewerSchema(Exception):
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Made first, so that it is never readable by others, not even for a moment.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    path.chmod(0o600)
     database = sqlite3.connect(path, check_same_thread=False)
     try:
         # A crash of this process loses nothing that was written; only one of the machine can.
@@ -128,6 +131,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _check_owner(folder: Path) -> None:
+    """Another user could put links in the place of our files; raises PermissionError."""
+    state = folder.stat()
+    if state.st_uid != os.geteuid() or state.st_mode & stat.S_IWOTH:
+        raise PermissionError(f"other users of this machine can change {folder}; choose another --state-dir")
 
 
 def _lock_folder(folder: Path) -> int:

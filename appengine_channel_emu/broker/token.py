@@ -38,6 +38,15 @@ def random_id() -> str:
             return name
 
 
+def written_expiry(token: str) -> float:
+    """When a token of ours times out by what is written in it, in seconds of the clock."""
+    return _expiry(base64.b64decode(token, altchars=b"-_"))
+
+
+def _expiry(body: bytes) -> float:
+    return int.from_bytes(body[_NAME_BYTES : _NAME_BYTES + _EXPIRY_BYTES], "big") / 1000
+
+
 class TokenMint:
     """Makes tokens with a key, and knows its own again."""
 
@@ -64,7 +73,7 @@ class TokenMint:
         body, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
         if not hmac.compare_digest(digest, self._digest(body)):
             raise InvalidToken
-        if int.from_bytes(body[_NAME_BYTES:], "big") / 1000 <= now:
+        if _expiry(body) <= now:
             raise TokenTimedOut
 
     def _digest(self, body: bytes) -> bytes:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from appengine_channel_emu.broker.channel import TokenRecord
-from appengine_channel_emu.broker.errors import InvalidToken, TokenError, TokenTimedOut
+from appengine_channel_emu.broker.errors import InvalidToken, TokenError, TokenTimedOut, TooManyTokens
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.token import TokenMint
+from appengine_channel_emu.broker.token import TokenMint, written_expiry
 from appengine_channel_emu.broker.turn import Turn
 
 
 class Tokens:
     """Every token that has not timed out; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, key: bytes) -> None:
+    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, key: bytes, most: int) -> None:
         self._turn = turn
+        self._most = most
+        self._full = False
         self._sockets = sockets
         self._unsaved = unsaved
         self._mint = TokenMint(key)
         self._records: dict[str, TokenRecord] = {}
-        # Timed out by hand, before the time that is written in them.
-        self._timed_out_early: set[str] = set()
+        # Timed out by hand, before the time that is written in them. They are kept, and saved, until then.
+        self._timed_out_early: dict[str, TokenRecord] = {}
         self.by_client_id: dict[str, int] = {}
         """How many valid tokens a client id has; only those that have any."""
 
     def create(self, client_id: str, minutes: int) -> TokenRecord:
-        """A new token."""
+        """A new token. Raises `TooManyTokens`."""
+        if len(self._records) >= self._most:
+            raise self._too_many()
+        self._full = False
         token, expires = self._mint.make(self._turn.now() + minutes * 60)
         record = self.add(token, client_id, expires)
         self._unsaved.token(record)
@@ -36,7 +41,7 @@ class Tokens:
         record = TokenRecord(token, client_id, expires)
         self._records[token] = record
         self.by_client_id[client_id] = self.by_client_id.get(client_id, 0) + 1
-        self._turn.timers.set(expires, lambda: self._due(record))
+        self._turn.timers.set(expires, lambda: self.expire(record))
         return record
 
     def valid(self, token: str) -> TokenRecord:
@@ -45,6 +50,8 @@ class Tokens:
         record = self._records.get(token)
         if record is None:
             raise TokenTimedOut if token in self._timed_out_early else InvalidToken
+        if record.expires <= self._turn.now():
+            raise TokenTimedOut
         return record
 
     def client_id_of(self, target: str) -> str:
@@ -59,8 +66,15 @@ class Tokens:
         if self._records.get(record.token) is not record:
             return
         self._forget(record)
-        if record.expires > self._turn.now():
-            self._timed_out_early.add(record.token)
+        written = written_expiry(record.token)
+        if written > self._turn.now():
+            # No moment of this clock: after a restart it may be earlier, if it was advanced.
+            record.expires = 0.0
+            self._timed_out_early[record.token] = record
+            self._unsaved.token(record)
+            self._turn.timers.set(written, lambda: self._forget_early(record))
+        else:
+            self._unsaved.token_gone(record)
         for socket in list(record.sockets.values()):
             self._sockets.end(socket, TokenTimedOut, "The token of an open socket timed out.")
 
@@ -68,15 +82,26 @@ class Tokens:
         """No token is valid any more."""
         for record in list(self._records.values()):
             self._forget(record)
-        self._timed_out_early.clear()
+            self._unsaved.token_gone(record)
+        for record in list(self._timed_out_early.values()):
+            self._forget_early(record)
 
-    def _due(self, record: TokenRecord) -> None:
-        self.expire(record)
-        self._timed_out_early.discard(record.token)
+    def _forget_early(self, record: TokenRecord) -> None:
+        if self._timed_out_early.pop(record.token, None) is not None:
+            self._unsaved.token_gone(record)
+
+    def _too_many(self) -> TooManyTokens:
+        text = (
+            f"There are {self._most} valid tokens, and --max-tokens allows no more: keep one for each page, "
+            "or ask for a shorter duration_minutes."
+        )
+        if not self._full:
+            self._full = True
+            self._turn.event("tokens_full", text)
+        return TooManyTokens(text)
 
     def _forget(self, record: TokenRecord) -> None:
         del self._records[record.token]
         self.by_client_id[record.client_id] -= 1
         if not self.by_client_id[record.client_id]:
             del self.by_client_id[record.client_id]
-        self._unsaved.token_gone(record)

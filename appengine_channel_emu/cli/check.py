@@ -25,8 +25,8 @@ def run(argv: Sequence[str]) -> int:
         prog="channel-emu check",
         description="Check a server of the Channel API, this emulator or another: tokens, limits, the dev wire, "
         "delivery, expiry. It takes a little over a minute, the length of the shortest token, and moves no clock. "
-        f"Presence is checked when the probe app runs at URL; it is in {PROBE_APP}. Exits with 0 unless something "
-        "failed: deliberate differences are no failures.",
+        f"Presence and the deadline are checked when the probe app runs at URL; it is in {PROBE_APP}. "
+        "Exits with 0 unless something failed: deliberate differences are no failures.",
     )
     parser.add_argument("url", metavar="URL", help="where pages reach the server, such as http://localhost:8080")
     parser.add_argument(

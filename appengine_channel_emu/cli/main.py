@@ -20,6 +20,7 @@ VERBS = {
     "send": "send a message to a client id",
     "tail": "print a channel's messages as they come",
     "wait": "wait until an emulator is ready",
+    "bench": "measure what the emulator can do on this machine",
     "check": "check any server of the Channel API for conformance",
 }
 

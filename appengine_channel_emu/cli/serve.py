@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appengine_channel_emu.cli.log_format import LineFormatter
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
 from appengine_channel_emu.host.backend import CannotStart
@@ -138,4 +139,6 @@ def _backend(target: Target, settings: Settings, address: str) -> Backend | None
 def log_to_stderr(settings: Settings) -> None:
     """Everything but the ready line goes there (behaviour.md 12)."""
     level = settings.log_level.upper()
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.emulator import EmulatorError, add_emulator_option, address_of, ask
+from appengine_channel_emu.cli.log_format import no_control
 from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
 
 if TYPE_CHECKING:
@@ -69,8 +70,13 @@ def _tail(address: str, token: str, as_json: bool, count: int | None) -> int:
                     return _ended(client)
                 continue
             seen += 1
-            print(json.dumps(message) if as_json else message, flush=True)
+            print(json.dumps(message) if as_json else _shown(message), flush=True)
     return CLEAN_STOP
+
+
+def _shown(message: str) -> str:
+    """A terminal shall take no orders from a message; a file gets it as it is."""
+    return no_control(message) if sys.stdout.isatty() else message
 
 
 def _ended(client: ChannelClient) -> int:

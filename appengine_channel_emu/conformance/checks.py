@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,9 @@ State = Literal["passed", "failed", "different", "not checked"]
 PUSH_SECONDS = 0.1
 EXPIRY_SLACK = 5.0
 PRESENCE_SECONDS = 6.0
+DEADLINE = 30.0
+DEADLINE_SLACK = 2.0
+NO_PROBE = "run the probe app at this URL: its folder is in --help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +33,35 @@ class Result:
 
 
 CHECKS: list[tuple[str, Callable[[Server], Result]]] = []
-"""Every check but that of expiry, with its title."""
+"""Every check that is quick, with its title."""
+
+SLOW: list[tuple[str, Callable[[Server], Result]]] = []
+"""Those that take most of a minute each; they run beside the others, and each other."""
 
 
-def check(title: str) -> Callable[[Callable[[Server], Result]], Callable[[Server], Result]]:
-    """Add a function to `CHECKS`."""
+def check(
+    title: str, checks: list[tuple[str, Callable[[Server], Result]]] = CHECKS
+) -> Callable[[Callable[[Server], Result]], Callable[[Server], Result]]:
+    """Add a function to `checks`."""
 
     def add(function: Callable[[Server], Result]) -> Callable[[Server], Result]:
-        CHECKS.append((title, function))
+        checks.append((title, function))
         return function
 
     return add
 
 
 def run(server: Server, told: Callable[[str, Result], None]) -> list[tuple[str, Result]]:
-    """Every check, in order; `told` hears of each as it ends. The minute of the expiry runs beside the others."""
+    """Every check, in order; `told` hears of each as it ends."""
     results = []
-    expiry: list[Result] = []
-    waiting = threading.Thread(target=lambda: expiry.append(_run(_expiry, server)), daemon=True)
-    waiting.start()
-    for title, function in CHECKS:
-        result = _run(function, server)
-        results.append((title, result))
-        told(title, result)
-    waiting.join()
-    title = "expiry: a token of one minute ends an open page with 401 Token+timed+out."
-    results.append((title, expiry[0]))
-    told(title, expiry[0])
+    with ThreadPoolExecutor(len(SLOW)) as beside:
+        slow = [(title, beside.submit(_run, function, server)) for title, function in SLOW]
+        for title, function in CHECKS:
+            results.append((title, _run(function, server)))
+            told(*results[-1])
+        for title, outcome in slow:
+            results.append((title, outcome.result()))
+            told(*results[-1])
     return results
 
 
@@ -283,7 +289,7 @@ def _presence_encoding(server: Server) -> Result:
 
 def _tells(server: Server, name: str) -> Result:
     if server.json("/channel-probe") is None:
-        return Result("not checked", "run the probe app at this URL: its folder is in --help")
+        return Result("not checked", NO_PROBE)
     token = server.token(name)
     server.dev("connect", token)
     server.dev("disconnect", token)
@@ -295,6 +301,18 @@ def _tells(server: Server, name: str) -> Result:
     return _that(posts == ["connected", "disconnected"], f"the app was told {posts or 'nothing'} of {name!r}")
 
 
+@check("deadline: the app's request is ended after 30 s", SLOW)
+def _deadline(server: Server) -> Result:
+    if server.json("/channel-probe") is None:
+        return Result("not checked", NO_PROBE)
+    started = time.monotonic()
+    answer = server.hold("/channel-probe/hold", DEADLINE + 30)
+    took = time.monotonic() - started
+    ended = answer.status == 500 and abs(took - DEADLINE) < DEADLINE_SLACK
+    return _that(ended, f"it was held for {took:.0f} s and answered {answer.status}")
+
+
+@check("expiry: a token of one minute ends an open page with 401 Token+timed+out.", SLOW)
 def _expiry(server: Server) -> Result:
     token = server.token(_name(), 1)
     give_up = time.monotonic() + 60 + EXPIRY_SLACK

@@ -40,7 +40,7 @@ class Server:
     def __init__(self, url: str, api: str | None) -> None:
         self.url = url.rstrip("/")
         self._api = api or f"{self.url}/rpc_http"
-        self._http = urllib3.PoolManager(retries=False, timeout=ANSWER_SECONDS)
+        self._http = urllib3.PoolManager(retries=False, timeout=ANSWER_SECONDS, maxsize=4)
 
     def create(self, client_id: str, minutes: int | None = None) -> Outcome:
         """CreateChannel."""
@@ -67,6 +67,10 @@ class Server:
     def get(self, path: str, **query: object) -> urllib3.BaseHTTPResponse:
         """GET a path of the wire."""
         return self._request("GET", self.url + path, fields={name: str(value) for name, value in query.items()})
+
+    def hold(self, path: str, seconds: float) -> urllib3.BaseHTTPResponse:
+        """GET a path of the probe app that is not answered soon, but within `seconds`."""
+        return self._request("GET", self.url + path, timeout=seconds)
 
     def dev(self, command: str, token: str) -> urllib3.BaseHTTPResponse:
         """A request of the dev server's wire."""

@@ -165,6 +165,7 @@
     if (fault.action === 'error') words.push(fault.error);
     if (fault.probability < 1) words.push(`with probability ${fault.probability}`);
     if (fault.client_id !== null) words.push(`for ${fault.client_id}`);
+    if (fault.path !== null) words.push(`at ${fault.path}`);
     return words.join(' ');
   }
 
@@ -187,6 +188,22 @@
     if (list.childElementCount === notes.length * 3) return;
     list.replaceChildren(...notes.flatMap((note) => [['dt', note.text], ['dd', note.cure], ['dd', `Source: ${note.source}`]]
       .map(([kind, text]) => Object.assign(document.createElement(kind), {textContent: text}))));
+  }
+
+  // A field that a fault of this stage and action cannot have is not there to be filled in.
+  function showFaultForm() {
+    const action = by('fault-action').value;
+    const atApp = by('fault-stage').value === 'app';
+    const has = {seconds: action === 'delay', error: action === 'error', client: !atApp, path: atApp};
+    for (const [name, wanted] of Object.entries(has)) {
+      by(`fault-${name}`).disabled = !wanted;
+      by(`fault-${name}`).parentElement.hidden = !wanted;
+    }
+  }
+
+  function given(name) {
+    const field = by(`fault-${name}`);
+    return (!field.disabled && field.value) || null;
   }
 
   async function refreshChannels() {
@@ -275,14 +292,18 @@
     const fault = {
       stage: by('fault-stage').value,
       action: by('fault-action').value,
-      seconds: Number(by('fault-seconds').value),
-      error: by('fault-error').value,
+      seconds: given('seconds') && Number(given('seconds')),
+      error: given('error'),
       probability: Number(by('fault-probability').value),
-      count: by('fault-count').value ? Number(by('fault-count').value) : null,
-      client_id: by('fault-client').value || null,
+      count: given('count') && Number(given('count')),
+      client_id: given('client'),
+      path: given('path'),
+      seed: Number(by('fault-seed').value),
     };
     return ask('faults', 'POST', fault);
   }));
+  showFaultForm();
+  for (const name of ['stage', 'action']) by(`fault-${name}`).addEventListener('change', showFaultForm);
   by('search').addEventListener('input', () => { refreshChannels().catch(() => {}); });
   by('event-filter').addEventListener('change', showEvents);
   setInterval(() => {

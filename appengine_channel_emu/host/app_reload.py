@@ -18,6 +18,9 @@ from appengine_channel_emu.host.pages import error_page
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+RETRY_SECONDS = 0.5
+"""Between two readings of an app.yaml that cannot be served and has not changed: what it names may be there by then."""
+
 log = logging.getLogger("channel_emu.app")
 
 
@@ -77,7 +80,7 @@ class ReloadingBackend:
     def _take(self) -> AppBackend:
         """The backend for a request that comes now. Raises `BackendUnavailable` with what is wrong with app.yaml."""
         with self._lock:
-            if (self._trouble is not None or self._watch.changed()) and not self._stopped:
+            if (self._watch.changed() or self._retry_is_due()) and not self._stopped:
                 self._reload()
             if self._trouble is not None:
                 raise BackendUnavailable(self._trouble)
@@ -92,11 +95,11 @@ class ReloadingBackend:
                 del self._active[backend]
                 self._idle.notify_all()
 
+    def _retry_is_due(self) -> bool:
+        return self._trouble is not None and time.monotonic() - self._reloaded_at >= RETRY_SECONDS
+
     def _reload(self) -> None:
-        now = time.monotonic()
-        if now - self._reloaded_at < SourceWatch.INTERVAL:
-            return
-        self._reloaded_at = now
+        self._reloaded_at = time.monotonic()
         # Looked at before they are read, so that no change in between is missed.
         self._watch = _watch(self._config.files)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -35,6 +36,8 @@ LOG_PREFIX = "dev_appserver | "
 _LAST_LINES = 15
 _MODULE_PORTS = 8
 _PORT_TRIES = 50
+# Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
+_PORTS = range(20_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,16 @@ class DevServerProcess:
     """One run of dev_appserver.py, on ports of its own: `port` for the app, `admin_port` for the SDK's admin server."""
 
     def __init__(self, spec: DevServerSpec) -> None:
+        _check_arguments(spec.arguments)
         self.port, self.admin_port, api_port = free_ports()
+        self.admin_port = _chosen_admin_port(spec.arguments) or self.admin_port
         self.secret = secrets.token_urlsafe(24)
         self.started_at = time.monotonic()
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-"))
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-"))
+        except OSError as error:
+            raise CannotStart(f"There is no room for dev_appserver.py's temporary files: {error}") from error
         self._ended: str | None = None
         self._has_ended = threading.Event()
         try:
@@ -88,7 +96,10 @@ class DevServerProcess:
                 return
             except OSError:
                 if time.monotonic() > give_up:
-                    raise CannotStart(f"dev_appserver.py took no request within {START_SECONDS:g} s.") from None
+                    raise CannotStart(
+                        f"dev_appserver.py took no request within {START_SECONDS:g} seconds, and was ended."
+                        f"{self._quoted()}"
+                    ) from None
         raise CannotStart(f"dev_appserver.py {self.ended} before it took a request.{self._quoted()}")
 
     @property
@@ -182,10 +193,42 @@ class DevServerProcess:
         self._has_ended.set()
 
     def _quoted(self) -> str:
-        return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines)
+        """Its last words, without the way through the SDK's own code that led there: the log has that."""
+        frames = ("Traceback (", '  File "', "    ")
+        return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines if not line.startswith(frames))
 
     def _clean_up(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raises `CannotStart` for an address of the user's own: the emulator has to know where the dev server is."""
+    for name in ("--host", "--port"):
+        if _argument(name, arguments) is not None:
+            raise CannotStart(
+                f"{name} behind --: dev_appserver.py has an address of its own, and visitors come to the emulator's. "
+                f"Give {name} in front of the --."
+            )
+
+
+def _chosen_admin_port(arguments: Sequence[str]) -> int | None:
+    """The user's own. Raises `CannotStart` where it is taken, of which the dev server would die after a while."""
+    chosen = _argument("--admin_port", arguments) or ""
+    if not chosen.isdecimal() or not int(chosen):
+        return None
+    if not _is_free(int(chosen)):
+        raise CannotStart(f"--admin_port {chosen}: something else listens there. Without it a free port is taken.")
+    return int(chosen)
+
+
+def _argument(name: str, arguments: Sequence[str]) -> str | None:
+    """What the user gave as `--name value` or `--name=value`."""
+    for at, word in enumerate(arguments):
+        if word == name:
+            return "".join(arguments[at + 1 : at + 2])
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
 
 
 def free_ports() -> tuple[int, int, int]:
@@ -207,15 +250,19 @@ def _two_beside(taken: Iterable[int]) -> tuple[int, int]:
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
+    for _ in range(_PORT_TRIES):
+        port = random.choice(_PORTS)  # noqa: S311 - no secret
+        if _is_free(port):
+            return port
+    raise CannotStart("No free ports were found for dev_appserver.py.")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as sock:
+        # As servers do: connections that have just ended there are no hindrance.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((LOOPBACK, port))
-        except OSError:
+        except (OSError, OverflowError):
             return False
     return True

@@ -27,6 +27,9 @@ _NOT_FORWARDED = _HOP_BY_HOP | {"content-length", "expect"}
 # The front sets Date and Server (facts.md 9.3); the length is that of the buffered body.
 _NOT_RETURNED = _HOP_BY_HOP | {"content-length", "date", "server"}
 
+# What the front itself says of the visitor, and where to: no visitor may have it left out.
+_NEVER_NAMED = ("host", "content-type", "cookie", "x-forwarded-", "x-appengine-", "x-google-")
+
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -50,7 +53,8 @@ def returned(headers: Iterable[tuple[str, str]]) -> Headers:
 
 
 def _named_in(connection: str) -> frozenset[str]:
-    return frozenset(option.strip().lower() for option in connection.split(","))
+    options = (option.strip().lower() for option in connection.split(","))
+    return frozenset(option for option in options if not option.startswith(_NEVER_NAMED))
 
 
 def _crosses(name: str, value: str, dropped: frozenset[str]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host import proxy
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun, Request, Unreachable
+from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, NoAnswer, Overrun, Request, Unreachable
 from appengine_channel_emu.host.headers import REQUEST_HEADER, RESULT_HEADER
 from appengine_channel_emu.host.instance import AppSpec, ImportFailure, Instance
 from appengine_channel_emu.host.instances import Instances
@@ -140,7 +140,8 @@ class InstanceBackend:
                 raise NotImported(instance.failure)
             try:
                 return instance.upstream.exchange(request, None if deadline is None else deadline + GRACE_SECONDS)
-            except Unreachable:
+            except (NoAnswer, Unreachable):
+                # A process that is dying closes this connection before it stops taking others.
                 self._instances.lost(instance)
                 raise
             except Overrun:

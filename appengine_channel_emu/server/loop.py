@@ -23,6 +23,7 @@ TURN_SECONDS = 0.25
 
 HOUSEKEEPING_SECONDS = 1.0
 TASKS_A_TURN = 50
+PAUSE_SECONDS = 0.05
 
 log = logging.getLogger("channel_emu")
 
@@ -39,8 +40,11 @@ class Loop(Protocol):
     def soon(self, task: Any) -> bool:
         """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done."""
 
-    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None]) -> None:
+    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
         """Serve until `stopping()`."""
+
+    def pause(self, server: Any) -> None:
+        """Take no connections of `server` for a moment, on the loop's own thread."""
 
     def wake(self) -> None:
         """End the turn under way, from any thread."""
@@ -87,7 +91,11 @@ class EpollLoop:
         if self._servers:
             self._servers[0].trigger.pull_trigger()
 
-    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None]) -> None:
+    def pause(self, server: Any) -> None:
+        """See `Loop`; the next housekeeping ends it."""
+        self._epoll.modify(server._fileno, 0)
+
+    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
         """See `Loop`."""
         self._thread = get_ident()
         for descriptor, thing in self._map.items():
@@ -104,6 +112,7 @@ class EpollLoop:
             if time.monotonic() >= next_housekeeping:
                 next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
                 self._keep_house()
+                each_second()
 
     def _serve_descriptors(self) -> None:
         # In this order: a task that is added in between wakes a loop that is about to sleep.
@@ -155,11 +164,22 @@ class StockLoop:
         """See `Loop`."""
         next(iter(self._map.values())).pull_trigger()
 
-    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None]) -> None:
+    def pause(self, server: Any) -> None:
         """See `Loop`."""
+        time.sleep(PAUSE_SECONDS)
+
+    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
+        """See `Loop`."""
+        next_housekeeping = 0.0
         while not stopping():
             wasyncore.poll2(TURN_SECONDS, self._map)
             each_turn()
+            if time.monotonic() >= next_housekeeping:
+                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+                for channel in list(self._map.values()):
+                    if hasattr(channel, "changed"):
+                        channel.changed()
+                each_second()
 
 
 def make_loop(socket_map: dict[int, Any]) -> Loop:

@@ -18,9 +18,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
-from waitress.task import ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.server.patience import Patience
 from appengine_channel_emu.server.queueing import AppPool
 from appengine_channel_emu.web.app import OVERDUE
 from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
@@ -110,11 +111,24 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
         self.channel.flush()
 
 
+class RefusalTask(ErrorTask):  # type: ignore[misc]
+    """The answer to what is not served at all."""
+
+    def execute(self) -> None:
+        """See waitress; some of what was sent may be in it."""
+        self.response_headers.append(("X-Content-Type-Options", "nosniff"))
+        super().execute()
+
+
 class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked."""
 
+    error_task_class = RefusalTask
     lot: Lot
     loop: Loop
+    patience: Patience
+    spare = False
+    """Whether it is one too many, see `server.entrance`."""
     ours_alone = False
     """Whether its port serves nothing of the app's."""
     overdue = False
@@ -152,6 +166,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         with self.loop_lock:
             if self._fileno is not None:
                 self.loop.update(self)
+        if self.request is not None or self.total_outbufs_len:
+            self.patience.watch(self)
 
     def _flush_outbufs_below_high_watermark(self) -> None:
         if self.total_outbufs_len > self.adj.outbuf_high_watermark:
@@ -245,7 +261,8 @@ class Pools:
         path = getattr(request, "path", "/")
         if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
             return
-        pool = self._own if channel.ours_alone or self._is_ours(path) else self._app
+        refused = request is not None and request.error
+        pool = self._own if channel.ours_alone or refused or self._is_ours(path) else self._app
         pool.add_task(channel)
 
     def refuse_overdue(self) -> None:
@@ -256,12 +273,14 @@ class Pools:
 
     def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
         """What takes no time needs no thread: handing it over and back costs several times what the work does."""
+        # With much unsent waitress waits for the loop to send it, which must not be the loop.
+        if channel.total_outbufs_len:
+            return False
         if channel.resumes:
             return True
         if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
             return False
-        # With much unsent waitress waits for the loop to send it, which must not be the loop.
-        return not channel.total_outbufs_len and int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
+        return int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
         """End the threads."""

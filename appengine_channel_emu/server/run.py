@@ -28,17 +28,25 @@ REPORTED_PATHS = 20
 log = logging.getLogger("channel_emu")
 
 
+class StoppedAtStart(BaseException):
+    """A signal came while the app was being started, which may take a minute when it hangs."""
+
+
 def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> int:
     """Serve `settings` until SIGTERM or SIGINT; returns the exit code.
 
     `make_backend` is given the emulator's `host:port` and makes the app behind it, or None.
     """
     stop = threading.Event()
+    starting = False
     if settings.quiet:
         access_log.setLevel(logging.WARNING)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        already = stop.is_set()
         stop.set()
+        if starting and not already:
+            raise StoppedAtStart
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
@@ -47,12 +55,15 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
     except CannotListen as error:
         return _could_not_start(error)
     try:
-        service.start()
-        _suit_the_interpreter()
+        starting = True
         if not stop.is_set():
-            _announce(service)
-        stop.wait()
+            service.start()
+        starting = False
+        _serve_until(stop, service)
+    except StoppedAtStart:
+        log.info("Stopped before the app could be served.")
     except CannotStart as error:
+        starting = False
         return _could_not_start(error)
     finally:
         service.stop()
@@ -60,6 +71,13 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
         _report(service.front.accounts.all())
         _tell_notes(service.front.notes.all())
     return STOPPED
+
+
+def _serve_until(stop: threading.Event, service: Service) -> None:
+    _suit_the_interpreter()
+    if not stop.is_set():
+        _announce(service)
+    stop.wait()
 
 
 def _suit_the_interpreter() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import resource
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,15 @@ from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
+from appengine_channel_emu.server.entrance import Entrance, SpareChannel, connection_limit
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
 from appengine_channel_emu.server.parser import RequestParser
+from appengine_channel_emu.server.patience import Limits, Patience
+from appengine_channel_emu.server.proxied import PeerKept, proxy_options
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
@@ -39,13 +41,24 @@ OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
 
 SEND_BYTES = 64 * 1024
-LARGEST_HEADERS = 64 * 1024
-CONNECTION_LIMIT = 20_000
+UNSENT_BYTES = 64 * 1024 * 1024
+"""Of one connection: a thread with more to send waits for the client. No whole answer of an app's has as much, nor what
+one read's worth of pipelined polls is answered."""
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
 
-_WARNINGS = ("presence_failed", "request_cut", "unclean_start", "store_failed", "message_mended")
+_WARNINGS = (
+    "presence_failed",
+    "request_cut",
+    "unclean_start",
+    "store_failed",
+    "message_mended",
+    "connections_refused",
+    "connections_accepted",
+    "tokens_full",
+    "backlog_full",
+)
 
 
 class Service:
@@ -72,6 +85,7 @@ class Service:
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
         self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
+        self._patience = Patience(_limits(settings), self.broker.note)
         self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
@@ -84,10 +98,11 @@ class Service:
 
     def start(self) -> None:
         """Serve, and return once the app can be served too. Raises `CannotStart`."""
-        _raise_file_limit()
+        limit, why = connection_limit(self.settings.max_connections)
+        self._entrance = Entrance(limit, why, self._waitress_loop, self.broker.note)
         self._servers = self._make_servers(self._sockets, self.front)
         if self._api_sockets:
-            api = ApiPort(self.front.server_api, _web_options(self.settings))
+            api = ApiPort(self.front.server_api, _web_options(self.settings), self.front.fault_gate)
             self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
@@ -112,6 +127,7 @@ class Service:
             self._loop.join()
             self._pools.shutdown()
             wasyncore.close_all(self._map, ignore_all=True)
+            self._entrance.close()
         self._later.stop()
         self._ticker.stop()
         if self._saver:
@@ -131,6 +147,10 @@ class Service:
             disconnect_after=settings.disconnect_after,
             backlog_messages=settings.backlog,
             backlog_bytes=settings.backlog_bytes,
+            backlog_total=settings.backlog_total,
+            max_sockets=settings.max_sockets,
+            max_tokens=settings.max_tokens,
+            event_log=settings.event_log,
         )
         state = self._store.load() if self._store else None
         broker = Broker(SystemClock(), options, posts, state, keep_changes=self._store is not None)
@@ -175,25 +195,31 @@ class Service:
             sockets=sockets,
             server_name=self.settings.host,
             ident="channel-emu",
-            connection_limit=CONNECTION_LIMIT,
+            # `Entrance` counts them.
+            connection_limit=sys.maxsize,
             channel_request_lookahead=1,
             max_request_body_size=self.settings.max_request_size + 1,
-            max_request_header_size=LARGEST_HEADERS,
+            max_request_header_size=self.settings.max_header_size,
+            outbuf_high_watermark=UNSENT_BYTES,
             asyncore_use_poll=True,
             log_socket_errors=False,
-            **_proxy_options(self.settings.trusted_proxy),
+            **proxy_options(self.settings.trusted_proxy),
         )
         made = [self._map[number] for number in self._map.keys() - others]
         servers = [server for server in made if hasattr(server, "channel_class")]
         parts = {
             "lot": self._lot,
             "loop": self._waitress_loop,
+            "patience": self._patience,
             "parser_class": RequestParser,
             "ours_alone": ours_alone,
         }
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
+        spare_class = type("SpareChannel", (SpareChannel,), {**parts, "ours_alone": True})
         for server in servers:
-            server.channel_class = channel_class
+            if self.settings.trusted_proxy is not None:
+                server.application = PeerKept(server.application)
+            self._entrance.guard(server, channel_class, spare_class)
             # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
             # where waitress warns that it will go.
             server.adj.send_bytes = SEND_BYTES
@@ -204,7 +230,11 @@ class Service:
             self._lot.expire_due()
             self._pools.refuse_overdue()
 
-        self._waitress_loop.run(lambda: self._stopping, each_turn)
+        def each_second() -> None:
+            self._patience.look()
+            self._entrance.look()
+
+        self._waitress_loop.run(lambda: self._stopping, each_turn, each_second)
 
 
 def _log_event(event: Event) -> None:
@@ -245,15 +275,10 @@ def _web_options(settings: Settings) -> WebOptions:
     )
 
 
-def _proxy_options(proxy: str | None) -> dict[str, Any]:
-    """Without a trusted proxy in front, X-Forwarded headers are the app's affair."""
-    if proxy is None:
-        return {"clear_untrusted_proxy_headers": False}
-    return {
-        "trusted_proxy": proxy,
-        "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
-        "clear_untrusted_proxy_headers": True,
-    }
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.header_timeout, settings.body_timeout, settings.answer_timeout, buffered=settings.max_buffered
+    )
 
 
 def _address(host: str, sock: socket.socket) -> str:
@@ -262,12 +287,3 @@ def _address(host: str, sock: socket.socket) -> str:
     if address in ("0.0.0.0", "::"):
         address = "127.0.0.1" if address == "0.0.0.0" else "::1"
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _raise_file_limit() -> None:
-    """As many connections as the system lets us have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTION_LIMIT + 1_000 if hard == resource.RLIM_INFINITY else min(hard, CONNECTION_LIMIT + 1_000)
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from appengine_channel_emu.settings import kinds
-from appengine_channel_emu.settings.kinds import MIB, Kind
+from appengine_channel_emu.settings.kinds import KIB, MIB, Kind
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ THE_APP = "the app"
 CHANNELS = "channels"
 PRESENCE = "presence"
 SAFETY = "who may call"
+BOUNDS = "bounds"
 TROUBLE = "trouble on request"
 OUTPUT = "output"
 
@@ -211,6 +212,47 @@ class Settings:
         False,
         SAFETY,
         "pass on X-AppEngine-* and X-Google-* headers that a visitor sends, for tests by hand",
+    )
+
+    max_connections: int = setting(
+        kinds.whole("N", 1), 20_000, BOUNDS,
+        "connections at a time; those beyond are answered 503 and closed, except that /_emu/health still answers",
+    )
+    max_tokens: int = setting(
+        kinds.whole("N", 1), 200_000, BOUNDS,
+        "valid tokens at a time, and with them channels; about 1 KiB each",
+    )
+    max_sockets: int = setting(
+        kinds.whole("N", 1), 1_000, BOUNDS,
+        "sockets of one client id; a page beyond gets onerror 429",
+    )
+    backlog_total: int = setting(
+        kinds.size(32767), 256 * MIB, BOUNDS,
+        "unread bytes of all sockets together; beyond, the socket with the most is closed",
+    )
+    max_header_size: int = setting(
+        kinds.size(1024), 64 * KIB, BOUNDS,
+        "bytes of a request's first line and headers",
+    )
+    max_buffered: int = setting(
+        kinds.size(MIB), 256 * MIB, BOUNDS,
+        "bytes of unfinished requests and of unread answers, all connections together; beyond, the largest are closed",
+    )
+    header_timeout: float = setting(
+        kinds.seconds(above_zero=True), 20.0, BOUNDS,
+        "seconds that the headers of a request may take from their first byte on",
+    )
+    body_timeout: float = setting(
+        kinds.seconds(above_zero=True), 60.0, BOUNDS,
+        "seconds that the body of a request may take",
+    )
+    answer_timeout: float = setting(
+        kinds.seconds(above_zero=True), 60.0, BOUNDS,
+        "seconds after which a client that reads less than 1 KiB a second of its answer is cut off",
+    )
+    event_log: int = setting(
+        kinds.whole("N", 100, 1_000_000), 10_000, BOUNDS,
+        "events that are kept in memory",
     )
 
     fault: tuple[str, ...] = setting(

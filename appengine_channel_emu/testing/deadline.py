@@ -3,11 +3,12 @@
 While a handler runs, its `time.sleep` takes no time: it moves the emulator's clock on, and raises
 `DeadlineExceededError` when the request's time is up. `time.sleep` is replaced when this module is imported, so that
 an app that is imported later and writes `from time import sleep` gets the replacement too; outside a handler it sleeps
-as ever. What takes real time, such as a busy loop, is not noticed here; a running emulator cuts that too.
+as ever. A busy loop moves no clock: it is cut by real time, as in an instance (host/runner/deadline.py).
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import threading
 import time
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.host.proxy import deadline_page
+from appengine_channel_emu.host.runner.deadline import Deadlines
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,6 +36,16 @@ class _Run:
         self.clock = clock
         self.at = at
         self.cut = False
+        self._grace_ends = float("inf")
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether it has gone on for longer than its grace."""
+        return self.cut and (self.clock.now() >= self.at or time.monotonic() >= self._grace_ends)
+
+    def busy_for_too_long(self) -> None:
+        """Its real time is up."""
+        self.cut, self._grace_ends = True, time.monotonic() + GRACE_SECONDS
 
     def sleep(self, seconds: float) -> None:
         """Let `seconds` pass, or as much as the handler has left."""
@@ -48,32 +60,38 @@ class _Run:
 
 
 class Limited:
-    """`app` with a deadline of `seconds` on `clock`; its answers are sent whole or not at all."""
+    """`app` with a deadline of `seconds` on `clock`; its answers are sent whole or not at all.
 
-    def __init__(self, app: WSGIApplication, clock: Clock, seconds: float) -> None:
+    `busy_seconds` is what a handler may take of real time, None for any.
+    """
+
+    def __init__(self, app: WSGIApplication, clock: Clock, seconds: float, busy_seconds: float | None) -> None:
         self._app = app
         self._clock = clock
         self._seconds = seconds
+        self._busy = _busy_deadlines(busy_seconds)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request; when its time is up, the error page."""
         outer = getattr(_local, "run", None)
         run = _local.run = _Run(self._clock, self._clock.now() + self._seconds)
         held: list[Any] = []
+        chunks: list[bytes] = []
 
         def start(*arguments: Any) -> Any:
             held[:] = arguments
             return lambda data: None
 
         try:
-            chunks = self._whole(environ, start)
+            self._busy.error = _deadline_class()
+            self._busy.run(lambda: chunks.extend(self._whole(environ, start)), run.busy_for_too_long)
         except BaseException as error:
             if not (run.cut and isinstance(error, _deadline_class())):
                 raise
             held.clear()
         finally:
             _local.run = outer
-        if not held or (run.cut and self._clock.now() >= run.at):
+        if not held or run.in_vain:
             environ["channel_emu.cut"] = True
             return deadline_page(start_response, self._seconds)
         start_response(*held)
@@ -87,6 +105,12 @@ class Limited:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
+
+
+@functools.cache
+def _busy_deadlines(seconds: float | None) -> Deadlines:
+    """One for all emulators, because each has a thread that watches."""
+    return Deadlines(seconds)
 
 
 def _deadline_class() -> type[BaseException]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +30,8 @@ class Emulator:
 
     Durations are in seconds of `clock`, which stands still until `advance`. Presence reaches the app as real
     requests, on the thread that caused them; `presence=False` turns it off. A handler's `time.sleep` moves a manual
-    clock, and `request_deadline` (None: none) cuts it. From its making on, the app's
+    clock, and `request_deadline` (None: none) cuts it; one that is busy and moves no clock is cut after
+    `busy_deadline` seconds of real time (None: never). From its making on, the app's
     `google.appengine.api.channel` asks this emulator, and no other of the same process; as a context manager it gives
     that back in the end.
     """
@@ -45,12 +47,15 @@ class Emulator:
         presence: bool = True,
         presence_encoding: Encoding = "urlencoded",
         request_deadline: float | None = 30.0,
+        busy_deadline: float | None = 30.0,
         options: WebOptions | None = None,
     ) -> None:
         self.clock: Clock = clock or ManualClock()
         if app is not None and request_deadline is not None and isinstance(self.clock, ManualClock):
-            app = Limited(app, self.clock, request_deadline)
-        posts = PresencePosts(AppInProcess(app), presence_encoding, run=lambda post: post()) if app else None
+            app = Limited(app, self.clock, request_deadline, busy_deadline)
+        # A delay on request is one of the clock that the test moves, and takes no time itself.
+        pause = self.clock.advance if isinstance(self.clock, ManualClock) else time.sleep
+        posts = PresencePosts(AppInProcess(app), presence_encoding, lambda post: post(), pause) if app else None
         self.broker = Broker(
             self.clock,
             BrokerOptions(tabs=tabs, resume_window=resume_window, disconnect_after=disconnect_after),
@@ -60,7 +65,7 @@ class Emulator:
             posts.broker = self.broker
         self._transport = InProcess(self)
         self._former = lead_server_api(self._transport)
-        self._front = Front(self.broker, app or no_app, options or WebOptions())
+        self._front = Front(self.broker, app or no_app, options or WebOptions(), pause=pause)
 
     @property
     def faults(self) -> Faults:

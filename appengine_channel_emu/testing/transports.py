@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -103,8 +104,10 @@ class _PendingCall:
         if self._cut is not None:
             raise EmulatorAway(IN_PROCESS, self._cut)
         body = self._body
-        if isinstance(body, Waiting) and not body.ready and not body.wait(timeout):
-            return None
+        if isinstance(body, Waiting) and not body.ready:
+            left = max(0.0, body.deadline - time.monotonic())
+            if not body.wait(min(timeout, left)) and timeout < left:
+                return None
         try:
             data = b"".join(body)
         except ConnectionCut as cut:

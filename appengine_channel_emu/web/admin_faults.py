@@ -12,11 +12,12 @@ from appengine_channel_emu.web.query import Query
 _FIELDS = {
     "stage": str,
     "action": str,
-    "seconds": (int, float),
-    "error": str,
+    "seconds": (int, float, type(None)),
+    "error": (str, type(None)),
     "probability": (int, float),
     "count": (int, type(None)),
     "client_id": (str, type(None)),
+    "path": (str, type(None)),
     "seed": int,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.guard import Guard
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RpcHttp, ServerApi
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 class ApiPort:
     """`RpcHttp` at every path, guarded as `/rpc_http` is."""
 
-    def __init__(self, api: ServerApi, options: WebOptions) -> None:
+    def __init__(self, api: ServerApi, options: WebOptions, faults: FaultGate) -> None:
         self._guard = Guard(options, admin_everywhere=True)
         self._rpc_http = RpcHttp(api)
+        self._faults = faults
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
-        return self._rpc_http(environ, start_response)
+        return self._faults.call(self._rpc_http, environ, start_response, "api port")

@@ -16,7 +16,9 @@ from appengine_channel_emu.web.admin_routes import About, admin_resources
 from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
+from appengine_channel_emu.web.exact_router import ExactRouter
 from appengine_channel_emu.web.fault_gate import FaultGate
+from appengine_channel_emu.web.fault_stages import Door
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
@@ -38,6 +40,8 @@ BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages"
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
+
+_PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
 access_log = logging.getLogger("channel_emu.access")
 
@@ -73,6 +77,7 @@ class Front:
         options: WebOptions,
         later: Later | None = None,
         about: About | None = None,
+        pause: Callable[[float], None] | None = None,
     ) -> None:
         self._broker = broker
         self.server_api = ServerApi(broker)
@@ -80,7 +85,7 @@ class Front:
         self._backend = Unclaimed(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
         self._rpc_http = RpcHttp(self.server_api)
         self._guard = Guard(options)
-        self._gate = FaultGate(broker, broker.faults)
+        self.fault_gate = FaultGate(broker, pause)
         self.accounts = Accounts()
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
@@ -96,7 +101,8 @@ class Front:
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
         self._resources |= console_resources()
-        self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()])
+        router: Any = ExactRouter()
+        self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()], router=router)
         self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
         add_error_handlers(self._falcon)
         for path, resource in self._resources.items():
@@ -107,7 +113,7 @@ class Front:
         self._broker.control.reset()
         self.accounts.clear()
         self.notes.clear()
-        self._broker.faults.clear()
+        self.fault_gate.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
@@ -128,7 +134,8 @@ class Front:
             self.notes.add("socket_send")
         ours = self.is_ours(path)
         answer = self._call_falcon if ours else self._call_backend
-        return self._gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, ours)
+        door: Door = "emulator" if ours else "app"
+        return self.fault_gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, door)
 
     def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         held: list[Any] = []
@@ -215,10 +222,9 @@ def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
         return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
-    return send(Answer("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")], text.encode()), start_response)
+    return send(Answer("404 Not Found", _PLAIN, text.encode()), start_response)
 
 
 def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
-    headers = [("Content-Type", "text/plain; charset=utf-8")]
-    return send(Answer("503 Service Unavailable", headers, text.encode()), start_response)
+    return send(Answer("503 Service Unavailable", _PLAIN, text.encode()), start_response)

@@ -7,7 +7,14 @@ from typing import Any
 
 import falcon
 
-from appengine_channel_emu.broker.errors import ChannelServiceError, EmulatorError, SocketError, TokenError
+from appengine_channel_emu.broker.errors import (
+    ChannelServiceError,
+    EmulatorError,
+    SocketError,
+    TokenError,
+    TooManySockets,
+    TooManyTokens,
+)
 
 PLAIN = "text/plain; charset=utf-8"
 
@@ -26,13 +33,17 @@ def status_of(error: EmulatorError) -> str:
         return f"401 {error.text}"
     if isinstance(error, SocketError):
         return f"410 {error.text}"
+    if isinstance(error, TooManySockets):
+        return f"429 {error.text}"
+    if isinstance(error, TooManyTokens):
+        return "429 Too Many Requests"
     return "400 Bad Request"
 
 
 def add_error_handlers(app: falcon.App[Any, Any]) -> None:
     """Let `app` answer every error of ours."""
     app.add_error_handler(ChannelServiceError, _refused)
-    app.add_error_handler((TokenError, SocketError), _gone)
+    app.add_error_handler((TokenError, SocketError, TooManySockets), _gone)
     app.add_error_handler(BadRequest, _bad)
     app.add_error_handler(falcon.HTTPError, _http)
 

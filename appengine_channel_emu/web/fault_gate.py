@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.signal import Signal
-from appengine_channel_emu.faults import ACTIONS, CHANNEL_ERRORS, TOKEN_ERRORS, BadFault, Fault, Faults, parse_fault
+from appengine_channel_emu.faults import (
+    ACTIONS,
+    TOKEN_ERRORS,
+    BadFault,
+    Fault,
+    parse_fault_of_one_request,
+)
 from appengine_channel_emu.web.errors import PLAIN
+from appengine_channel_emu.web.fault_stages import Door, Staged, query, read_again, stage_request
 from appengine_channel_emu.web.guard import is_loopback, is_same_site
 from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
 
@@ -22,117 +27,116 @@ if TYPE_CHECKING:
 HEADER = "HTTP_X_CHANNEL_EMU_FAULT"
 """`X-Channel-Emu-Fault: STAGE ACTION …`, for this one request."""
 
-LARGEST_BODY = 1024 * 1024
-"""Bytes of a request that can be done twice, or whose client id is looked for."""
+LARGEST_NUMBER_OF_REPEATS = 1000
+"""Answers to polls that are kept to be given twice."""
 
-_STAGES = {
-    ("POST", "/_emu/channels"): "create",
-    ("POST", "/_emu/messages"): "send",
-    ("GET", "/_ah/channel/open"): "open",
-    ("GET", "/_ah/channel/poll"): "poll",
-    ("POST", "/rpc_http"): "rpc",
-    ("POST", "/_ah/remote_api"): "rpc",
-}
-
+# What the Channel API itself refuses or loses is the broker's part, whoever asks it.
 _HERE = {"create": ("delay", "drop", "cut"), "send": ("delay", "cut")}
 
 
 class FaultGate:
-    """Decides for each request whether a fault happens to it, and makes it happen."""
+    """Decides for each request whether a fault happens to it, and makes it happen.
 
-    def __init__(self, broker: Broker, faults: Faults) -> None:
+    `pause` is how a delay lasts its seconds, where they are not those of the machine's own time.
+    """
+
+    def __init__(self, broker: Broker, pause: Callable[[float], None] | None = None) -> None:
         self._broker = broker
-        self._faults = faults
+        self._faults = broker.faults
+        self._pause = pause
         self._repeated: dict[str, Answer] = {}
 
+    def clear(self) -> None:
+        """Forget every fault."""
+        self._faults.clear()
+        self._repeated.clear()
+
     def call(
-        self, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, ours: bool
+        self, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, door: Door
     ) -> Iterable[bytes]:
-        """Call `app`, which is the emulator itself (`ours`) or the app behind it, well or badly."""
-        if not self._faults and not self._repeated and HEADER not in environ:
-            return app(environ, start_response)
-        stage = _stage(environ) if ours else "app"
-        if stage is None:
-            return app(environ, start_response)
-        answer = self._repeated.pop(_query(environ, "socket"), None) if stage == "poll" else None
-        if answer is not None:
-            return _whole(answer, start_response)
+        """Call `app`, well or badly."""
         try:
-            fault = self._of_header(environ, stage) or self._picked(environ, stage)
+            asked = _of_header(environ) if HEADER in environ else None
         except BadFault as error:
             return _whole(Answer("400 Bad Request", [("Content-Type", PLAIN)], f"{error}\n".encode()), start_response)
-        return self._do(fault, app, environ, start_response) if fault else app(environ, start_response)
+        if asked is None and not self._faults and not self._repeated:
+            return app(environ, start_response)
+        request = stage_request(environ, door, self._broker)
+        # A request of another stage takes no notice: a browser can be told to send the header with all of a page's.
+        if asked is None or asked.stage not in request.stages:
+            return self._call(app, environ, start_response, door, request)
+        with self._faults.asked(asked):
+            return self._call(app, environ, start_response, door, request)
 
-    def _of_header(self, environ: WSGIEnvironment, stage: str) -> Fault | None:
-        text = environ.pop(HEADER, None)
-        if text is None:
-            return None
-        if not (is_loopback(environ.get("REMOTE_ADDR", "127.0.0.1")) and is_same_site(environ)):
-            raise BadFault("X-Channel-Emu-Fault: only this machine's own programs and pages may ask for a fault.")
-        fault = parse_fault(str(text))
-        if fault.stage != stage:
-            return None
-        self._faults.happened(fault, self._client_id(environ, stage))
-        return fault
-
-    def _picked(self, environ: WSGIEnvironment, stage: str) -> Fault | None:
-        # What the Channel API itself refuses or loses is the broker's part, whoever asks it.
-        actions = _HERE.get(stage, ACTIONS)
-        return self._faults.pick(stage, lambda: self._client_id(environ, stage), actions)
-
-    def _client_id(self, environ: WSGIEnvironment, stage: str) -> str | None:
-        if stage == "open":
-            return self._broker.client_id_of(_query(environ, "channel"))
-        if stage == "poll":
-            return self._broker.client_id_of_socket(_query(environ, "socket"))
-        if stage in ("create", "send"):
-            try:
-                return str(json.loads(_body(environ)).get("client_id"))
-            except (ValueError, AttributeError):
-                return None
-        return None
+    def _call(
+        self,
+        app: WSGIApplication,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        door: Door,
+        request: Staged,
+    ) -> Iterable[bytes]:
+        answer = self._repeated.pop(_poller(environ), None) if "poll" in request.stages else None
+        if answer is not None:
+            return _whole(answer, start_response)
+        for stage in request.stages:
+            fault = self._faults.pick(stage, request.target, _HERE.get(stage, ACTIONS))
+            if fault is not None:
+                return self._do(fault, app, environ, start_response, door)
+        return app(environ, start_response)
 
     def _do(
-        self, fault: Fault, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+        self, fault: Fault, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, door: Door
     ) -> Iterable[bytes]:
-        if fault.action == "delay":
-            return _delayed(fault, app, environ, start_response)
-        if fault.action == "error":
-            return _whole(_refusal(fault), start_response)
+        if fault.seconds is not None:
+            return self._delayed(fault.seconds, app, environ, start_response, door)
+        if fault.error is not None:
+            return _whole(_refusal(fault.error), start_response)
         if fault.action == "drop":
             raise ConnectionCut
         if fault.action == "cut":
-            return _changed(app(environ, start_response), _cut)
+            return _changed(app, environ, start_response, _cut)
         if fault.stage == "poll":
-            socket = _query(environ, "socket")
-            return _changed(app(environ, start_response), lambda answer: self._repeat(socket, answer))
+            poller = _poller(environ)
+            return _changed(app, environ, start_response, lambda answer: self._repeat(poller, answer))
         return _twice(app, environ, start_response)
 
-    def _repeat(self, socket: str, answer: Answer) -> Answer:
-        self._repeated.clear()
-        self._repeated[socket] = answer
+    def _delayed(
+        self,
+        seconds: float,
+        app: WSGIApplication,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        door: Door,
+    ) -> Iterable[bytes]:
+        if self._pause is not None or door == "app":
+            # For the app on one of its own threads, which is what a slow app would hold too.
+            (self._pause or time.sleep)(seconds)
+            return app(environ, start_response)
+        waiting = Waiting(Signal(), seconds, lambda: _answer_at_once(app, environ))
+        waiting.begin(start_response, [])
+        return waiting
+
+    def _repeat(self, poller: str, answer: Answer) -> Answer:
+        while len(self._repeated) >= LARGEST_NUMBER_OF_REPEATS:
+            self._repeated.pop(next(iter(self._repeated)))
+        self._repeated[poller] = answer
         return answer
 
 
-def _stage(environ: WSGIEnvironment) -> str | None:
-    path = environ.get("PATH_INFO", "")
-    if path == "/_ah/channel/dev":
-        return {"connect": "open", "poll": "poll"}.get(_query(environ, "command"))
-    return _STAGES.get((environ.get("REQUEST_METHOD", ""), path))
+def _of_header(environ: WSGIEnvironment) -> Fault:
+    text = environ.pop(HEADER)
+    if not (is_loopback(environ.get("REMOTE_ADDR", "127.0.0.1")) and is_same_site(environ)):
+        raise BadFault("X-Channel-Emu-Fault: only this machine's own programs and pages may ask for a fault.")
+    try:
+        return parse_fault_of_one_request(str(text))
+    except BadFault as error:
+        raise BadFault(f"X-Channel-Emu-Fault: {error}.") from None
 
 
-def _query(environ: WSGIEnvironment, name: str) -> str:
-    return str(parse_qs(environ.get("QUERY_STRING", "")).get(name, [""])[0])
-
-
-def _body(environ: WSGIEnvironment) -> bytes:
-    """The request's body, which can be read again afterwards."""
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    if length > LARGEST_BODY:
-        raise BadFault(f"A request of more than {LARGEST_BODY} bytes cannot be done twice.")
-    body: bytes = environ["wsgi.input"].read(length)
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
+def _poller(environ: WSGIEnvironment) -> str:
+    """Whose poll it is: a socket, or a token on the old wire."""
+    return query(environ, "socket") or query(environ, "channel")
 
 
 def _whole(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
@@ -140,42 +144,36 @@ def _whole(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
     return [answer.body]
 
 
-def _refusal(fault: Fault) -> Answer:
-    if fault.error in TOKEN_ERRORS:
+def _refusal(error: str) -> Answer:
+    if error in TOKEN_ERRORS:
         headers = [("Content-Type", PLAIN), ("Access-Control-Allow-Origin", "*")]
-        return Answer(f"401 {fault.error}", headers, fault.error.encode())
-    if fault.error in CHANNEL_ERRORS:
-        error = {"code": CHANNEL_ERRORS[fault.error], "name": fault.error, "text": "A fault on request."}
-        return Answer("400 Bad Request", [("Content-Type", "application/json")], json.dumps({"error": error}).encode())
-    return Answer(f"{fault.error} A fault on request", [("Content-Type", PLAIN)], b"A fault on request.\n")
+        return Answer(f"401 {error}", headers, error.encode())
+    return Answer(f"{error} A fault on request", [("Content-Type", PLAIN)], b"A fault on request.\n")
 
 
 def _cut(answer: Answer) -> Answer:
     raise ConnectionCut
 
 
-def _changed(body: Iterable[bytes], change: Callable[[Answer], Answer]) -> Iterable[bytes]:
-    """`body` with its answer changed, once there is one."""
+def _changed(
+    app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, change: Callable[[Answer], Answer]
+) -> Iterable[bytes]:
+    """What `app` answers, changed once it is there."""
+    held: list[Any] = []
+    waits = False
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+        if waits:
+            return start_response(status, headers)
+        held[:] = [status, headers]
+        return lambda data: None
+
+    body = app(environ, start)
     if isinstance(body, Waiting):
+        waits = True
         body.change(change)
         return body
-    for _ in body:
-        pass
-    _close(body)
-    change(Answer("200 OK", []))
-    return body
-
-
-def _delayed(
-    fault: Fault, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    if fault.stage == "app":
-        # On one of the app's own threads, which is what a slow app would hold too.
-        time.sleep(fault.seconds)
-        return app(environ, start_response)
-    waiting = Waiting(Signal(), fault.seconds, lambda: _answer_at_once(app, environ))
-    waiting.begin(start_response, [])
-    return waiting
+    return _whole(change(_read(body, held)), start_response)
 
 
 def _answer_at_once(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
@@ -188,6 +186,10 @@ def _answer_at_once(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     body = app(environ, start)
     if isinstance(body, Waiting):
         body.expire()
+    return _read(body, started)
+
+
+def _read(body: Iterable[bytes], started: list[Any]) -> Answer:
     try:
         data = b"".join(body)
     finally:
@@ -198,7 +200,7 @@ def _answer_at_once(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 def _twice(app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """As when something in between sends a request again; the second answer counts."""
-    body = _body(environ)
+    body = read_again(environ)
     _answer_at_once(app, environ | {"wsgi.input": io.BytesIO(body)})
     return app(environ | {"wsgi.input": io.BytesIO(body)}, start_response)
 

@@ -31,12 +31,21 @@ REMEMBERED = 256
 ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 """Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
 
+PEER = "channel_emu.peer"
+"""In the environ where a proxy says who the visitor is: the address that the connection itself comes from."""
+
+_PARAMETERS = re.compile(r";[^/\\]*")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
 _RESERVED_HEADERS = ("HTTP_X_APPENGINE_", "HTTP_X_GOOGLE_")
 
 
 def clean_path(path: str) -> str:
-    """`path` without empty and dot segments or a last slash: what an app behind us may take it for."""
+    """`path` without empty and dot segments or a last slash: what an app behind us may take it for.
+
+    Java's servers leave out what follows a semicolon in a segment, and some take a backslash for a slash.
+    """
+    if ";" in path or "\\" in path:
+        path = _PARAMETERS.sub("", path).replace("\\", "/")
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
@@ -66,7 +75,7 @@ class Guard:
         self._strip_reserved_headers(environ)
         path = clean_path(environ.get("PATH_INFO", ""))
         return (
-            self._check_host(environ, path)
+            self._check_host(environ)
             or self._check_peer(environ, path)
             or self._check_site(environ, path)
             or self._check_presence(path)
@@ -78,7 +87,7 @@ class Guard:
             for name in [name for name in environ if name.startswith(_RESERVED_HEADERS)]:
                 del environ[name]
 
-    def _check_host(self, environ: WSGIEnvironment, path: str) -> Answer | None:
+    def _check_host(self, environ: WSGIEnvironment) -> Answer | None:
         """DNS rebinding: a name of the attacker's that leads here is no name of ours."""
         header = environ.get("HTTP_HOST")
         if header is None:
@@ -86,7 +95,8 @@ class Guard:
             return None if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else _text("400 Bad Request", "No Host header.")
         name, _ = split_host(header)
         if name in ALIASES:
-            if path == POLL_PATH:
+            # As it was sent: what only looks like it once it is cleaned would be routed to the app.
+            if environ.get("PATH_INFO") == POLL_PATH:
                 return None
             return _text("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
         if name and (_is_literal(name) or _is_localhost(name) or name in self._options.hosts):
@@ -105,7 +115,10 @@ class Guard:
         if self._options.allow_remote_admin or not self._is_admin(path):
             return None
         # A request that came over no network, as in a test in process, has no address.
-        if "REMOTE_ADDR" not in environ or is_loopback(environ["REMOTE_ADDR"]):
+        if "REMOTE_ADDR" not in environ:
+            return None
+        # Whoever is this machine to a proxy on another one is not on ours.
+        if is_loopback(environ["REMOTE_ADDR"]) and is_loopback(environ.get(PEER, "127.0.0.1")):
             return None
         return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.faults import Fault
+from appengine_channel_emu.faults import Fault, Target
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.presence import Encoding, encode_presence
 
@@ -46,15 +46,20 @@ class PostsToApp(Protocol):
 
 
 class PresencePosts:
-    """Given to a broker as its `post_presence`; `run` decides on which thread a post is made."""
+    """Given to a broker as its `post_presence`.
+
+    `run` decides on which thread a post is made, `pause` how a delay on request lasts its seconds.
+    """
 
     def __init__(
         self,
         backend: PostsToApp,
         encoding: Encoding = "urlencoded",
         run: Callable[[Callable[[], None]], object] | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._backend = backend
+        self._pause = pause
         self._encoding = encoding
         self._run = run or ThreadPoolExecutor(PARALLEL_POSTS, "presence").submit
         self.broker: Broker | None = None
@@ -68,9 +73,9 @@ class PresencePosts:
         path = f"/_ah/channel/{'connected' if connected else 'disconnected'}/"
         body, content_type = encode_presence(client_id, self._encoding)
         status, trouble = None, ""
-        fault = self.broker.faults.pick("presence", lambda: client_id)
-        if fault is not None and fault.action == "delay":
-            time.sleep(fault.seconds)
+        fault = self.broker.faults.pick("presence", Target((client_id,)))
+        if fault is not None and fault.seconds is not None:
+            self._pause(fault.seconds)
         if fault is not None and fault.action in ("error", "drop"):
             status, trouble = _not_told(fault)
         else:
@@ -86,6 +91,6 @@ class PresencePosts:
 
 def _not_told(fault: Fault) -> tuple[int | None, str]:
     """The outcome of a post that was not made."""
-    if fault.action == "error":
+    if fault.error is not None:
         return int(fault.error), ""
     return None, "A fault on request: the app was not told."

@@ -36,6 +36,9 @@ HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-cache"),
 LARGEST_REQUEST = 1024 * 1024
 """Bytes of one call's own request: the SDK's limit (facts.md 2.5)."""
 
+LARGEST_CALL = 4 * LARGEST_REQUEST
+"""Bytes of an encoded call, the envelope included: what is larger is not even read."""
+
 APPLICATION_ID = "dev~channel-emu"
 
 CHANNEL_SERVICES = (b"channel", b"xmpp")
@@ -159,8 +162,12 @@ class RpcHttp:
         # Another site's page cannot send this type without asking first (behaviour.md 11).
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != OCTETS:
             return _text("415 Unsupported Media Type", f"Send this as {OCTETS}.\n")
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        return Answer("200 OK", [("Content-Type", OCTETS), *HEADERS], self._api.answer(body))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > LARGEST_CALL:
+            answer = _failed(REQUEST_TOO_LARGE, f"A call has at most {LARGEST_CALL} bytes.")
+        else:
+            answer = self._api.answer(environ["wsgi.input"].read(length))
+        return Answer("200 OK", [("Content-Type", OCTETS), *HEADERS], answer)
 
     def _identify(self, environ: WSGIEnvironment) -> Answer:
         """What a client asks first: flow style YAML, for it looks at the first character (facts.md 2.4)."""

@@ -6,6 +6,8 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from appengine_channel_emu.web.rpc import LARGEST_CALL
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -25,7 +27,11 @@ class Unclaimed:
         """Answer one request; one to `path` is kept, so that it can be asked twice."""
         if environ.get("PATH_INFO") != self._path:
             return self._app(environ, start_response)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length > LARGEST_CALL:
+            # Ours would not take it; the app may.
+            return self._app(environ, start_response)
+        body = environ["wsgi.input"].read(length)
         answer: list[Any] = []
 
         def hold(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:

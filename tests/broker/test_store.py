@@ -10,7 +10,7 @@ import pytest
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.errors import InvalidToken
+from appengine_channel_emu.broker.errors import InvalidToken, TokenTimedOut
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 
 
@@ -70,6 +70,43 @@ def test_an_old_wire_queue_outlives_a_restart(folder):
     second.stop()
 
 
+@pytest.mark.parametrize("travelled", [0, 600])
+def test_a_token_that_was_timed_out_by_hand_stays_so_over_restarts(folder, travelled):
+    clock = ManualClock()
+    start = clock.now()
+    first = Emulator(folder, clock)
+    token = first.broker.create_channel("bob").token
+    first.broker.open(token)
+    first.broker.control.travel(travelled)
+    first.broker.control.expire(first.broker.control.sockets_of("bob")[0])
+    first.stop()
+    for _ in range(2):
+        # A start's clock is the machine's, wherever the former had been moved to.
+        again = Emulator(folder, ManualClock(start))
+        for _ in range(2):
+            with pytest.raises(TokenTimedOut):
+                again.broker.open(token)
+            again.broker.run_due()
+        assert again.broker.send_message("bob", "x").delivered_to == 0
+        again.stop()
+    last = Emulator(folder, clock := ManualClock(start))
+    clock.advance(7200)
+    last.stop()
+    assert SqliteStore(folder).load().tokens == []
+
+
+def test_a_reset_forgets_such_tokens_too(folder):
+    first = Emulator(folder, ManualClock())
+    token = first.broker.create_channel("bob").token
+    first.broker.control.expire(first.broker.open(token).socket)
+    first.broker.control.reset()
+    first.stop()
+    again = Emulator(folder, ManualClock())
+    with pytest.raises(InvalidToken):
+        again.broker.open(token)
+    again.stop()
+
+
 def test_after_a_kill_an_event_says_so(folder):
     first = Emulator(folder, ManualClock())
     first.save()
@@ -87,6 +124,30 @@ def test_what_it_keeps_is_private(folder):
     Emulator(folder, ManualClock()).stop()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o775])
+def test_its_files_are_private_in_a_folder_that_was_there(folder, mode):
+    folder.mkdir(mode=mode)
+    (folder / "state.sqlite3").touch(0o644)
+    Emulator(folder, ManualClock()).stop()
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="--state-dir"):
+        SqliteStore(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_the_state_is_not_followed(folder, tmp_path):
+    folder.mkdir(mode=0o700)
+    (folder / "state.sqlite3").symlink_to(tmp_path / "somewhere else")
+    with pytest.raises(OSError, match="symbolic links"):
+        SqliteStore(folder)
+    assert not (tmp_path / "somewhere else").exists()
 
 
 def test_two_emulators_do_not_share_a_folder(folder):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import quote
 
 import pytest
+import urllib3
 from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.testing import ChannelServer
@@ -47,6 +49,45 @@ def console(server, context):
 
 def rows(page: Page, name: str):
     return page.locator(f"#{name}-rows tr")
+
+
+CONTROLS = {
+    *("Skip to the channels", "Channels", "Send", "Clock", "Events", "Presence", "Requests", "Faults", "Production"),
+    *("Search client ids", "Close a socket of anna", "Cut a socket of anna", "Expire a socket of anna"),
+    *("Client id", "Message"),
+    *("Advance by seconds", "Advance", "Advance two hours", "Freeze", "Reset everything"),
+    "Show",
+    *("Stage", "Action", "Seconds", "Error", "Probability", "Times", "Path", "Seed", "Add", "Remove fault poll cut"),
+}
+"""By their accessible names: links, channels, send box, clock, events, faults. The tests below drive each of them."""
+
+
+def test_the_controls_are_those_that_are_tested(console, server):
+    server.client("anna").open()
+    server.faults.add("poll cut")
+    expect(rows(console, "channel")).to_have_count(1)
+    expect(rows(console, "fault")).to_have_count(1)
+    names = console.evaluate(
+        """() => [...document.querySelectorAll('a, button, input, select, textarea, [onclick]')].map((control) =>
+            control.getAttribute('aria-label') || (control.labels && control.labels.length
+                ? control.labels[0].textContent : control.textContent.trim()))"""
+    )
+    assert set(names) == CONTROLS
+
+
+def test_links_lead_to_their_sections(console, server):
+    names = ["Channels", "Send", "Clock", "Events", "Presence", "Requests", "Faults", "Production"]
+    for name in names:
+        link = console.get_by_role("navigation").get_by_role("link", name=name)
+        link.click()
+        target = console.locator(link.get_attribute("href"))
+        expect(target).to_be_in_viewport()
+        assert name.lower() in target.get_by_role("heading").inner_text().lower() or name in ("Production",)
+    console.goto(f"{server.url}/_emu/")
+    console.keyboard.press("Tab")
+    expect(console.get_by_role("link", name="Skip to the channels")).to_be_focused()
+    console.keyboard.press("Enter")
+    expect(console.locator("#channels")).to_be_in_viewport()
 
 
 def test_it_is_live(console, server):
@@ -127,6 +168,33 @@ def test_faults(console, server):
     expect(console.locator("#fault-result")).to_contain_text("An error at open is one of")
 
 
+FAULTS = [
+    ("poll", "delay", {"Seconds": "0.5", "Client id": "anna"}, {"seconds": 0.5, "client_id": "anna"}),
+    ("send", "error", {"Error": "BAD_MESSAGE"}, {"error": "BAD_MESSAGE"}),
+    ("app", "cut", {"Path": "/updates*", "Probability": "0.25", "Seed": "7"}, {"path": "/updates*", "seed": 7}),
+    ("rpc", "duplicate", {"Times": "3"}, {"count": 3}),
+    ("presence", "drop", {}, {"client_id": None, "count": None}),
+    ("create", "drop", {"Client id": "<b>"}, {"client_id": "<b>"}),
+]
+
+
+@pytest.mark.parametrize(("stage", "action", "fields", "listed"), FAULTS)
+def test_every_field_of_a_fault(console, server, stage, action, fields, listed):
+    form = console.locator("#fault-form")
+    form.get_by_label("Stage").select_option(stage)
+    form.get_by_label("Action").select_option(action)
+    for label, wanted in {"Seconds": "delay", "Error": "error"}.items():
+        expect(form.get_by_label(label)).to_be_visible(visible=action == wanted)
+    expect(form.get_by_label("Path")).to_be_visible(visible=stage == "app")
+    expect(form.get_by_label("Client id")).to_be_visible(visible=stage != "app")
+    for label, value in fields.items():
+        form.get_by_label(label).fill(value)
+    form.get_by_role("button", name="Add").click()
+    expect(rows(console, "fault")).to_contain_text(f"{stage} {action}")
+    (fault,) = server.faults.listed()
+    assert fault | listed == fault
+
+
 def test_search_filter_requests_notes_and_reset(console, server):
     first = server.client("anna").open()
     server.client("bert").open()
@@ -139,12 +207,24 @@ def test_search_filter_requests_notes_and_reset(console, server):
     console.get_by_label("Search client ids").fill("BER")
     expect(rows(console, "channel")).to_have_count(1)
     expect(console.locator("#found")).to_have_text("1 found")
-    console.get_by_label("Show").select_option("message")
-    expect(rows(console, "event")).to_have_count(1)
+    for kind, count in (("socket", 3), ("presence", 2), ("fault", 0), ("message", 1)):
+        console.get_by_label("Show").select_option(kind)
+        expect(rows(console, "event")).to_have_count(count)
     console.once("dialog", lambda dialog: dialog.accept())
     console.get_by_role("button", name="Reset everything").click()
     expect(rows(console, "channel")).to_have_count(0)
     assert first.closed
+
+
+def seen(page: Page) -> dict[str, str]:
+    """What a console shows, less what tells the seconds."""
+    tables = {name: rows(page, name).all_inner_texts() for name in ("event", "presence", "fault")}
+    return tables | {
+        "clients": page.locator("#channel-rows th").all_inner_texts(),
+        "summary": page.locator("#summary").inner_text(),
+        "unreal": page.locator("#unreal").inner_text(),
+        "frozen": page.locator("#freeze").get_attribute("aria-pressed"),
+    }
 
 
 def test_two_consoles_agree(console, server, context):
@@ -152,9 +232,67 @@ def test_two_consoles_agree(console, server, context):
     other.goto(f"{server.url}/_emu/")
     server.client("anna").open()
     server.send_message("anna", "x")
+    console.get_by_role("button", name="Advance two hours").click()
+    other.get_by_role("button", name="Freeze").click()
+    other.get_by_role("button", name="Add").click()
+    console.locator("#send-client").fill("bert")
+    console.locator("#send-text").fill("x")
+    console.get_by_role("button", name="Send", exact=True).click()
     for page in (console, other):
-        expect(rows(page, "event").first).to_contain_text("message sent")
-    assert console.locator("#event-rows").inner_text() == other.locator("#event-rows").inner_text()
+        expect(rows(page, "event").first).to_contain_text("bert")
+        expect(rows(page, "fault")).to_have_count(1)
+        expect(page.locator("#freeze")).to_have_attribute("aria-pressed", "true")
+        expect(page.locator("#unreal")).to_contain_text("it was advanced by")
+    assert seen(console) == seen(other)
+    other.get_by_role("button", name="Freeze").click()
+
+
+def test_the_time_held_is_a_chart(console, server):
+    for path, times in (("/often", 40), ("/once", 1)):
+        for _ in range(times):
+            console.request.get(server.url + path)
+    server.send_message("nobody", "x")
+    expect(rows(console, "request")).to_have_count(2)
+    shares = (
+        rows(console, "request")
+        .locator("td.bar")
+        .evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.getPropertyValue('--share')))")
+    )
+    assert rows(console, "request").locator("th").all_inner_texts() == ["/often", "/once"]
+    assert shares[0] == 100
+    assert 0 < shares[1] < 100
+
+
+def test_left_open_for_a_day_it_does_not_grow(console, server):
+    """Thousands of events, channels and paths go by; what the page holds stays what it was after the first of them."""
+    devtools = console.context.new_cdp_session(console)
+
+    def size():
+        devtools.send("HeapProfiler.collectGarbage")
+        counted = devtools.send("Memory.getDOMCounters")
+        return counted["nodes"], counted["jsEventListeners"], devtools.send("Runtime.getHeapUsage")["usedSize"]
+
+    def busy_hour(number):
+        for each in range(1000):
+            server.send_message(f"client-{number}-{each}", "x")
+        for each in range(120):
+            server.client(f"client-{number}-{each}").open().close()
+            console.request.get(f"{server.url}/{number}/{each}")
+        server.send_message(f"end-{number}", "x")
+        expect(rows(console, "event").filter(has_text=f"end-{number}")).to_have_count(1)
+
+    sizes = []
+    for number in range(6):
+        busy_hour(number)
+        sizes.append(size())
+    assert rows(console, "event").count() <= 200
+    assert rows(console, "presence").count() <= 200
+    assert rows(console, "channel").count() <= 100
+    assert rows(console, "request").count() <= 100
+    (nodes, listeners, heap), last = sizes[1], sizes[-1]
+    assert last[0] <= nodes * 1.2, sizes
+    assert last[1] <= listeners * 1.2, sizes
+    assert last[2] <= heap * 1.2 + 500_000, sizes
 
 
 def test_the_keyboard_keeps_its_place_while_things_change(console, server):
@@ -234,6 +372,20 @@ def test_no_page_can_frame_it_and_no_foreign_script_runs_in_it(console, server, 
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-frame-options"] == "DENY"
+
+
+def test_what_others_write_is_text(console, server):
+    """Client ids, messages and paths come from apps and visitors; the console shows them to the developer."""
+    hostile = "<img src=x onerror=document.title='taken'>"
+    server.client(hostile).open()
+    server.send_message(hostile, f"<script>document.title='taken'</script>{hostile}")
+    server.send_message(f"{hostile}\"'>", hostile)
+    urllib3.request("GET", f"{server.url}/{quote(hostile)}?{quote(hostile)}", retries=False)
+    expect(rows(console, "channel").locator("th")).to_have_text(hostile)
+    console.reload()
+    expect(rows(console, "channel").locator("th")).to_have_text(hostile)
+    assert console.locator("img[src=x]").count() == 0
+    expect(console).to_have_title("channel-emu console")
 
 
 def test_without_an_app_the_front_door_leads_to_it(context):

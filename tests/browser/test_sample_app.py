@@ -224,25 +224,37 @@ def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_
     page.close()
 
 
+NOTE_CALLS = """() => {
+    window.seen = [];
+    const open = goog.appengine.Channel.prototype.open;
+    goog.appengine.Channel.prototype.open = function (handlers) {
+        seen.push(['open']);
+        for (const name of ['onerror', 'onclose']) {
+            const own = handlers[name];
+            handlers[name] = function (event) {
+                seen.push([name, event]);
+                own.call(this, event);
+            };
+        }
+        return open.call(this, handlers);
+    };
+}"""
+
+
 def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_themselves(players, sample_app):
     first, second = players
     play(first, 4)
     for page in players:
-        page.evaluate(
-            """() => {
-                window.seen = [];
-                const open = goog.appengine.Channel.prototype.open;
-                goog.appengine.Channel.prototype.open = function (...args) {
-                    seen.push('open');
-                    return open.apply(this, args);
-                };
-            }"""
-        )
-    answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": 7200})
-    assert answer.status == 200
-    for page in players:
-        page.wait_for_function("() => seen.includes('open')", timeout=15_000)
-        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
+        page.evaluate(NOTE_CALLS)
+    # The sockets that the first journey has the pages open are those whose handlers are noted in the second.
+    timed_out = [["onerror", {"code": 401, "description": "Token+timed+out."}], ["onclose", {}], ["open"]]
+    for wanted in ([["open"]], timed_out):
+        answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": TOKEN_SECONDS})
+        assert answer.status == 200
+        for page in players:
+            page.wait_for_function("count => seen.length >= count", arg=len(wanted), timeout=START)
+            expect(page.locator("#connection")).to_have_text("connected", timeout=START)
+            assert page.evaluate("() => seen.splice(0)") == wanted
     play(second, 0)
     expect(first.locator("#status")).to_have_text("You are X. Your turn.")
     assert marks(first) == marks(second) == "O...X...."

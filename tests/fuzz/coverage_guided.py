@@ -1,7 +1,7 @@
 """Fuzzing guided by coverage, with atheris: `python -m tests.fuzz.coverage_guided surface|wire [--seconds 1800]`.
 
 `surface` gives requests to the front, `wire` gives bytes to a running server's connections. What is found is written
-to a file, which `--input FILE` tries again. `--merge` reduces the corpus to what adds coverage.
+to a file, which `--input FILE` tries again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=8)
     parser.add_argument("--found", type=Path, help="where inputs that add coverage are kept (default: nowhere)")
     parser.add_argument("--input", type=Path, help="try only this file")
-    parser.add_argument("--merge", type=Path, metavar="FOLDER", help="add to the corpus what is new in this folder")
     options = parser.parse_args()
     with atheris.instrument_imports(include=["appengine_channel_emu", "waitress"]):
         from tests.fuzz import target
+    target.end_waits()
     made = target.Surface() if options.target == "surface" else target.Wire()
 
     def feed(data: bytes) -> None:
@@ -36,11 +36,9 @@ def main() -> None:
 
     corpus = FOLDER / "corpus" / options.target
     with tempfile.TemporaryDirectory() as scratch:
-        flags = [f"-max_len=4096", f"-dict={FOLDER / 'words.dict'}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=1500"]
+        flags = ["-max_len=4096", f"-dict={FOLDER / 'words.dict'}", f"-timeout={HANG_SECONDS}", "-rss_limit_mb=1500"]
         if options.input:
             arguments = [str(options.input)]
-        elif options.merge:
-            arguments = ["-merge=1", str(corpus), str(options.merge)]
         else:
             found = options.found or Path(scratch)
             found.mkdir(exist_ok=True)

@@ -14,15 +14,18 @@ import logging
 import re
 import socket
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from appengine_channel_emu import faults
+from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web import query, waiting
+from appengine_channel_emu.web.app import Front
 from appengine_channel_emu.web.options import WebOptions
 
 HANG_SECONDS = 20
@@ -49,6 +52,10 @@ class Log(logging.Handler):
         self.records: list[str] = []
         logging.getLogger().addHandler(self)
 
+    def detach(self) -> None:
+        """Hear no more."""
+        logging.getLogger().removeHandler(self)
+
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
         trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
@@ -59,6 +66,13 @@ class Log(logging.Handler):
         if self.records:
             text, self.records = "\n".join(self.records), []
             raise Defect(f"{data!r} was logged as an error: {text}")
+
+
+def end_waits(replace: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Let nothing wait for long, in this process: what comes of a wait is the same when it is over at once."""
+    replace(query, "LONGEST_WAIT", 0.0)
+    replace(faults, "LONGEST_DELAY", 0.0)
+    replace(service, "WebOptions", functools.partial(WebOptions, longest_poll=0.2))
 
 
 class App:
@@ -90,24 +104,23 @@ class Surface:
     """The front in this thread, as WSGI. Every input meets the same state: one socket, with one message unread."""
 
     def __init__(self) -> None:
-        # Nothing waits: what comes of a wait is the same when it is over at once.
-        query.LONGEST_WAIT = 0.0
-        faults.LONGEST_DELAY = 0.0
-        self._emulator = self._new_emulator()
         self._log = Log()
+        self._start()
 
-    @staticmethod
-    def _new_emulator() -> Emulator:
-        return Emulator(App(), options=WebOptions(longest_poll=0.0, longest_telling=0.0), request_deadline=None)
+    def _start(self) -> None:
+        self._broker = Broker(ManualClock(), BrokerOptions(), None)
+        self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
+
+    def stop(self) -> None:
+        """Leave nothing behind."""
+        self._log.detach()
 
     def feed(self, data: bytes) -> list[int]:
         """Requests, separated by `NEXT_REQUEST`, each `METHOD TARGET`, headers and body; their statuses."""
-        broker = self._emulator.broker
-        if broker.control.travelled:
-            self._emulator = self._new_emulator()
-            broker = self._emulator.broker
-        broker.control.reset()
-        broker.faults.clear()
+        if self._broker.control.travelled:
+            self._start()  # Time does not go back.
+        self._front.reset()
+        broker = self._broker
         token = broker.create_channel(CLIENT_ID).token
         names = {b"TOKEN": token.encode(), b"SOCKET": broker.open(token).socket.encode()}
         broker.send_message(CLIENT_ID, "unread")
@@ -121,7 +134,7 @@ class Surface:
         statuses: list[str] = []
         bodies: list[bytes] = []
         try:
-            body = self._emulator(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type]
+            body = self._front(environ, lambda status, headers, exc_info=None: statuses.append(status))  # type: ignore[arg-type]
             try:
                 bodies += body
             finally:
@@ -141,8 +154,6 @@ class Wire:
 
     def __init__(self, **settings: Any) -> None:
         app = App()
-        # Polls that a client leaves behind another request of its own are over soon.
-        service.WebOptions = functools.partial(WebOptions, longest_poll=0.2)  # type: ignore[assignment,misc]
         given = {"port": 0, "state_dir": "none", "presence": "always", "resume_window": 2.0, **settings}
         self.service = service.Service(Settings(**given), lambda address: app)
         self.service.start()
@@ -154,6 +165,7 @@ class Wire:
     def stop(self) -> None:
         """Stop the server."""
         self.service.stop()
+        self._log.detach()
 
     def feed(self, data: bytes) -> bytes:
         """Send `data`, in pieces where it says so, and hang up; what came back. Raises `Defect`."""

@@ -14,6 +14,14 @@ from appengine_channel_emu.host.instance import AppSpec
 from appengine_channel_emu.host.instance_backend import InstanceBackend
 from tests.support.processes import MARK
 
+HELLO = """
+    import os
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello from %d" % os.getpid()]
+"""
+
 
 @dataclass
 class Visit:

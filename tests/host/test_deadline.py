@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.host.conftest import visit
-from tests.host.test_instance import eventually, foreign
+from tests.host.test_instance import foreign
 from tests.support import parts
 from tests.support.processes import left_after, marked
+from tests.support.waiting import eventually
 
 DEADLINE = 1.0
 WITHIN = 3.0  # The rule is one second; a busy machine gets more, and a request that is not cut gets far longer.

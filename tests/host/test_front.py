@@ -15,7 +15,7 @@ from appengine_channel_emu.host.instance import AppSpec
 from appengine_channel_emu.host.instance_backend import InstanceBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
-from tests.host.test_instance import eventually
+from tests.support.waiting import eventually
 
 WAIT_SECONDS = 10
 

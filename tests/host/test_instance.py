@@ -1,12 +1,9 @@
-"""The app in its instance: imported, broken, mended, crashed, replaced."""
+"""The app in its instance: broken, crashed, changed, replaced."""
 
 from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from pathlib import Path
@@ -14,147 +11,20 @@ from pathlib import Path
 import pytest
 
 from appengine_channel_emu.host import instances
-from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from tests.host.conftest import visit
+from appengine_channel_emu.host.backend import BackendUnavailable
+from appengine_channel_emu.host.instance import SourceWatch
+from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
-from tests.support.parts import ROOT
-from tests.support.processes import marked
-
-HELLO = """
-    import os
-
-    def app(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"hello from %d" % os.getpid()]
-"""
-
-WAIT_SECONDS = 15
-
-
-def eventually(ask, wanted, seconds=WAIT_SECONDS):
-    """The first answer for which `wanted` holds."""
-    give_up = time.monotonic() + seconds
-    while not wanted(answer := ask()):
-        assert time.monotonic() < give_up, answer
-        time.sleep(0.02)
-    return answer
-
-
-# What is there at the start
-
-
-@pytest.mark.parametrize(
-    ("target", "text"),
-    [
-        ("nowhere:app", "There is no module 'nowhere'."),
-        ("main.inner:app", "There is no module 'main.inner'."),
-        ("main:nothing", "The module 'main' has no 'nothing'."),
-        ("main:number", "'number' of the module 'main' is not a WSGI application."),
-    ],
-)
-def test_a_target_that_is_not_there(target, text, make_backend):
-    with pytest.raises(CannotStart) as raised:
-        make_backend("number = 1", target=target)
-    assert str(raised.value).startswith(text)
-    assert repr(target) in str(raised.value)
-
-
-def test_the_command_ends_with_status_1_for_it(tmp_path):
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "nowhere:app", "--port", "0"]
-    arguments = ["--app-dir", str(tmp_path), "--state-dir", "none"]
-    ended = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "channel-emu: There is no module 'nowhere'." in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def test_a_module_missing_inside_the_app_is_its_own_failure(make_backend):
-    backend = make_backend("import not_installed")
-    page = visit(backend)
-    assert page.status == 500
-    assert "ModuleNotFoundError: No module named &#x27;not_installed&#x27;" in page.text
-
-
-def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_mended(make_backend, write_app):
-    backend = make_backend("raise ValueError('<script>alert(1)</script>')")
-    page = visit(backend)
-    assert page.status == 500
-    assert "could not be imported" in page.text
-    assert "ValueError: &lt;script&gt;" in page.text
-    assert "<script>" not in page.text
-    assert "wsgi_runner" not in page.text, "the traceback begins with the app's own code"
-    write_app(HELLO)
-    assert eventually(lambda: visit(backend), lambda page: page.status == 200).text.startswith("hello")
-
-
-def test_a_syntax_error_too(make_backend, write_app):
-    backend = make_backend("def app(")
-    assert "SyntaxError" in visit(backend).text
-    write_app(HELLO)
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
-
-
-def test_a_missing_module_is_noticed_when_it_is_written(make_backend, write_app):
-    backend = make_backend("from helper import app")
-    assert "No module named" in visit(backend).text
-    write_app(HELLO, "helper.py")
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
-
-
-def test_what_failed_for_want_of_something_else_is_tried_again(make_backend, tmp_path, monkeypatch):
-    monkeypatch.setattr(instances, "RETRY_SECONDS", 0.2)
-    database = tmp_path / "database"
-    backend = make_backend(f"import os\nassert os.path.exists({str(database)!r})\n" + textwrap.dedent(HELLO))
-    assert "AssertionError" in visit(backend).text
-    database.touch()
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
-
-
-def test_a_failed_import_is_not_tried_again_by_every_request(make_backend, tmp_path):
-    imports = tmp_path / "imports"
-    backend = make_backend(f"open({str(imports)!r}, 'a').write('x')\nraise ValueError")
-    for _ in range(5):
-        assert visit(backend).status == 500
-    assert imports.read_text() == "x"
-
-
-def test_an_app_that_exits_at_import(make_backend):
-    backend = make_backend("import os; os._exit(7)")
-    page = visit(backend)
-    assert page.status == 500
-    assert "exited with status 7 while it was being imported" in page.text
-
-
-def test_sys_exit_at_import_is_a_failure_like_others(make_backend):
-    assert "SystemExit: 3" in visit(make_backend("import sys; sys.exit(3)")).text
-
-
-def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_backend, monkeypatch):
-    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
-    backend = make_backend("import time; time.sleep(1)\n" + textwrap.dedent(HELLO))
-    page = visit(backend)
-    assert page.status == 503
-    assert "still being imported" in page.text
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
-
-
-def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch, mark):
-    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
-    backend = make_backend("import threading; threading.Event().wait()")
-    assert visit(backend).status == 503
-    write_app(HELLO)
-    eventually(lambda: visit(backend), lambda page: page.status == 200)
-    # The supervisor and the app: what hung is gone.
-    eventually(lambda: marked(mark), lambda found: len(found) == 2)
-
+from tests.support.waiting import WAIT_SECONDS, eventually
 
 # While it serves
 
 
-def test_a_crash_costs_one_request(make_backend):
+@pytest.mark.parametrize("end", ["os._exit(1)", "os.kill(os.getpid(), 9)", "os.abort()"])
+def test_a_crash_costs_one_request(end, make_backend):
     backend = make_backend(
-        HELLO.replace("start_response(", "environ['PATH_INFO'] == '/die' and os._exit(1)\n        start_response(", 1)
+        HELLO.replace("start_response(", f"environ['PATH_INFO'] == '/die' and {end}\n        start_response(", 1)
     )
     before = visit(backend).text
     died = visit(backend, "/die")
@@ -162,6 +32,49 @@ def test_a_crash_costs_one_request(make_backend):
     assert "closed the connection without an answer" in died.text
     after = eventually(lambda: visit(backend), lambda page: page.status == 200).text
     assert after != before
+
+
+def test_a_process_that_takes_its_time_to_die_gets_no_further_request(make_backend):
+    """It has closed the connection, and would still take others."""
+    backend = make_backend(
+        """
+        import gc, os, socket, threading
+
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/dying":
+                for each in gc.get_objects():
+                    if isinstance(each, socket.socket) and not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        each.shutdown(socket.SHUT_RDWR)
+                threading.Event().wait()
+            start_response("200 OK", [])
+            return [b"%d" % os.getpid()]
+        """
+    )
+    before = visit(backend).text
+    assert visit(backend, "/dying").status == 502
+    assert visit(backend).text != before
+
+
+def test_ten_instances_that_crash_in_a_row_are_followed_by_one_that_serves(make_backend, tmp_path, monkeypatch):
+    monkeypatch.setattr(instances, "LONGEST_PAUSE", 0.02)
+    starts = tmp_path / "starts"
+    backend = make_backend(
+        f"""
+        import os
+        with open({str(starts)!r}, "a+") as file:
+            file.write("x")
+            file.seek(0)
+            number = len(file.read())
+
+        def app(environ, start_response):
+            if number <= 10:
+                os._exit(1)
+            start_response("200 OK", [])
+            return [b"at last"]
+        """
+    )
+    page = eventually(lambda: visit(backend), lambda page: page.status not in (502, 503))
+    assert (page.text, len(starts.read_text())) == ("at last", 11)
 
 
 def test_an_app_that_crashes_again_and_again_is_not_started_in_a_hot_loop(make_backend, tmp_path):
@@ -205,10 +118,36 @@ def test_edited_source_serves_the_next_request_while_older_ones_end(make_backend
     thread.start()
     with gate.open("w"):  # opens when the handler has
         write_app(older.replace('b"older"', 'b"the newer one"'))
-        eventually(lambda: visit(backend), lambda page: page.text == "the newer one")
+        assert visit(backend).text == "the newer one"
         assert not slow
     thread.join(WAIT_SECONDS)
     assert slow[0].text == "older"
+
+
+def test_every_edit_is_seen_by_the_very_next_request(make_backend, write_app):
+    source = """
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%s"]
+    """
+    backend = make_backend(source % "")
+    for number in range(1, 6):
+        write_app(source % ("x" * number))
+        assert visit(backend).text == "x" * number
+
+
+def test_of_very_many_files_not_every_request_looks_at_all(tmp_path, monkeypatch):
+    watch = SourceWatch()
+    path = tmp_path / "main.py"
+    path.write_text("1")
+    found = path.stat()
+    watch.add({str(path): [found.st_mtime, found.st_size]}, ())
+    monkeypatch.setattr(SourceWatch, "MOST_EACH_TIME", 0)
+    assert not watch.changed()
+    path.write_text("22")
+    assert not watch.changed()
+    monkeypatch.setattr(SourceWatch, "INTERVAL", 0.0)
+    assert watch.changed()
 
 
 def test_a_module_read_later_is_watched_too(make_backend, write_app):
@@ -441,3 +380,15 @@ def test_a_post_given_up_before_the_deadline_costs_no_instance(make_backend, tmp
     go_on.touch()
     eventually(done.exists, bool)
     assert visit(backend).text == before
+
+
+def test_a_script_that_is_not_there_is_named_and_harms_no_other(make_backend, write_app):
+    """As a handler of app.yaml names it; the module of another has been imported at the start."""
+    backend = make_backend(HELLO)
+    for target, text in (("nowhere:app", "There is no module 'nowhere'."), ("main:nothing", "has no 'nothing'.")):
+        page = visit(backend, **{"channel_emu.target": target})
+        assert page.status == 500
+        assert text in page.text.replace("&#x27;", "'")
+    assert visit(backend).text.startswith("hello")
+    write_app(HELLO, "nowhere.py")
+    assert visit(backend, **{"channel_emu.target": "nowhere:app"}).text.startswith("hello")

@@ -131,6 +131,12 @@ def test_a_cookie_that_was_tampered_with_is_nobodys(sign_in):
     assert who(SignIn(b"another"), real) is None
 
 
+def test_no_script_and_no_other_sites_form_gets_the_cookie(sign_in):
+    (set_cookie,) = post(sign_in).header("Set-Cookie")
+    assert {"HttpOnly", "SameSite=Lax"} <= {part.strip() for part in set_cookie.split(";")}
+    assert "Domain" not in set_cookie
+
+
 def test_emulators_on_other_ports_keep_their_own_visitors(sign_in):
     real = cookie(post(sign_in))
     assert "_8080=" in real

@@ -14,8 +14,9 @@ import pytest
 
 from appengine_channel_emu.host.process import SupervisedProcess
 from tests.support import parts
+from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
-from tests.support.processes import MARK, left_after, marked
+from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
 
 FAMILY = """
 import os, signal, subprocess, sys, time
@@ -158,6 +159,29 @@ def test_the_folder_it_is_given_is_removed(supervised, tmp_path):
     (folder / "app").touch()
     supervised(READY + SAY + "time.sleep(60)", remove=str(folder)).stop()
     assert not folder.exists()
+
+
+def test_the_end_of_emulator_and_supervisor_is_the_end_of_the_app(tmp_path, mark):
+    """Each killed by SIGKILL: nobody is left to end it, but it notices."""
+    (tmp_path / "main.py").write_text(
+        """
+import subprocess
+
+subprocess.Popen(["sleep", "60"])
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+"""
+    )
+    (tmp_path / "tmp").mkdir()
+    environ = {MARK: mark, "TMPDIR": str(tmp_path / "tmp")}
+    emulator = RunningEmulator("main:app", "--app-dir", str(tmp_path), log=tmp_path / "log", environ=environ)
+    emulator.start()
+    assert len(marked(mark)) == 4
+    kill_emulator_and_supervisors(emulator, mark)
+    assert not left_after(mark, 5)
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has child subreapers")

@@ -72,6 +72,57 @@ def test_one_that_goes_on_for_more_than_half_a_second_has_answered_in_vain():
     assert "in vain" not in TestApp(Emulator(app_that(handler))).get("/", status=500).text
 
 
+def busy_for_ever():
+    while True:
+        pass
+
+
+def test_a_busy_loop_moves_no_clock_and_is_cut_by_real_time():
+    emulator = Emulator(app_that(busy_for_ever), busy_deadline=0.2)
+    began = emulator.clock.now()
+    for _ in range(2):
+        TestApp(emulator).get("/busy", status=500)
+    assert emulator.clock.now() == began
+    assert [event.kind for event in emulator.broker.events.after(0)] == ["request_cut"] * 2
+
+
+def test_a_busy_handler_that_catches_the_exception_answers_itself_if_it_is_quick():
+    from google.appengine.runtime import DeadlineExceededError
+
+    def handler(seconds):
+        try:
+            busy_for_ever()
+        except DeadlineExceededError:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                pass
+            return "sorry"
+
+    assert TestApp(Emulator(app_that(lambda: handler(0)), busy_deadline=0.2)).get("/").text == "sorry"
+    late = TestApp(Emulator(app_that(lambda: handler(0.6)), busy_deadline=0.2)).get("/", status=500)
+    assert "sorry" not in late.text
+
+
+def test_the_exception_never_strikes_after_the_handler():
+    """Handlers that end about when their time is up, in a test that goes on."""
+    emulator = TestApp(Emulator(app_that(lambda: _busy_for(0.02)), busy_deadline=0.02))
+    for _ in range(50):
+        assert emulator.get("/", expect_errors=True).status_int in (200, 500)
+        _busy_for(0.002)
+
+
+def _busy_for(seconds):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    return "done"
+
+
+def test_a_busy_handler_without_a_busy_deadline_ends_by_itself():
+    emulator = Emulator(app_that(lambda: _busy_for(0.3)), busy_deadline=None)
+    assert TestApp(emulator).get("/").text == "done"
+
+
 def test_except_exception_does_not_catch_it():
     def handler():
         try:
@@ -109,7 +160,11 @@ def test_the_apps_own_errors_stay_its_own():
         TestApp(Emulator(app_that(handler))).get("/")
 
 
-def test_outside_a_handler_sleep_takes_its_time():
-    started = time.monotonic()
-    time.sleep(0.05)
-    assert time.monotonic() - started >= 0.05
+def test_outside_a_handler_sleep_takes_its_time(monkeypatch):
+    emulator = Emulator(app_that(lambda: "done"))
+    began, slept = emulator.clock.now(), []
+    monkeypatch.setattr("appengine_channel_emu.testing.deadline._sleep", slept.append)
+    TestApp(emulator).get("/")
+    time.sleep(31)
+    assert slept == [31]
+    assert emulator.clock.now() == began

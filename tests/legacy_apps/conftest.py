@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import urllib3
+from urllib3.exceptions import HTTPError
 
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
@@ -26,6 +27,36 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]
     log = tmp_path_factory.mktemp("notes") / "log"
     with emulated(APPS / "webapp2_ndb", log, "--request-deadline", "1") as emulator:
         yield emulator
+
+
+def page_at(http: urllib3.PoolManager, url: str) -> str:
+    """Of a server that may not listen yet."""
+    try:
+        return http.request("GET", url).data.decode()
+    except HTTPError:
+        return ""
+
+
+class Watcher:
+    """Hears what an app's handler says of itself, on a channel of its own."""
+
+    client_id = "watcher"
+
+    def __init__(self, emulator: RunningEmulator, http: urllib3.PoolManager) -> None:
+        self._http = http
+        self._url = f"{emulator.url}/_ah/channel"
+        token = emulator.create_channel(self.client_id)
+        self._socket = http.request("GET", f"{self._url}/open?channel={token}").json()["socket"]
+        self._after = 0
+
+    def wait_for(self, message: str) -> None:
+        """Returns once it has come; whatever else comes first is passed over."""
+        messages: list[str] = []
+        while message not in messages:
+            poll = f"{self._url}/poll?socket={self._socket}&after={self._after}&wait=20"
+            answer = self._http.request("GET", poll).json()
+            messages, self._after = answer["messages"], answer["next"]
+            assert messages, f"nobody said {message!r}"
 
 
 @pytest.fixture

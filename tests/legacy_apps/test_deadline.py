@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+import re
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from tests.legacy_apps.conftest import Watcher, page_at
+from tests.support.legacy import APPS, emulated
+from tests.support.waiting import eventually
 
 DEADLINE = 1.0
 PAGE = "within 1 seconds"
@@ -56,18 +62,16 @@ def test_a_handler_that_catches_the_error_answers(notes, http):
 
 def test_the_other_requests_of_a_replaced_instance_end_in_peace(notes, http):
     """And the app is served meanwhile, by the new one."""
-    answers = []
-    stuck = threading.Thread(target=lambda: answers.append(timed(http, f"{notes.url}/slow/lock")[0]))
-    stuck.start()
-    time.sleep(DEADLINE)
-    neighbour = threading.Thread(
-        target=lambda: answers.append(timed(http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.9}")[:2])
-    )
-    neighbour.start()
-    stuck.join()
-    assert http.request("GET", f"{notes.url}/environ").status == 200
-    neighbour.join()
-    assert answers == [500, (200, "done")]
+    watcher = Watcher(notes, http)
+    url = f"{notes.url}/slow/swallow?watcher={watcher.client_id}"
+    with ThreadPoolExecutor() as pool:
+        stuck = pool.submit(timed, http, url)
+        # Its deadline, and half a second before it is given up.
+        watcher.wait_for("struck")
+        neighbour = pool.submit(timed, http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.8}")
+        assert stuck.result()[0] == 500
+        assert http.request("GET", f"{notes.url}/environ").status == 200
+        assert neighbour.result()[:2] == (200, "done")
 
 
 def test_each_cut_is_in_the_log_with_path_time_and_cpu(notes, http):
@@ -85,3 +89,20 @@ def test_a_task_has_ten_minutes(notes, http):
     while "from a slow task" not in http.request("GET", notes.url).data.decode() and time.monotonic() < give_up:
         time.sleep(0.1)
     assert "from a slow task" in http.request("GET", notes.url).data.decode()
+
+
+def test_cron_has_ten_minutes_too(tmp_path, http):
+    """Run by hand, on the page of the SDK's admin server."""
+    app = tmp_path / "app"
+    shutil.copytree(APPS / "webapp2_ndb", app)
+    job = "/slow/some?seconds=2"
+    (app / "cron.yaml").write_text(f"cron:\n- description: slow\n  url: {job}\n  schedule: every 24 hours\n")
+    with emulated(app, tmp_path / "log", "--request-deadline", "1") as emulator:
+        assert http.request("GET", emulator.url + job).status == 500
+        admin = re.search(r"admin server .*: (http://\S+)", emulator.log.read_text())[1]
+        eventually(lambda: page_at(http, f"{admin}/cron"), lambda page: job in page)
+        # The pages share a token; this one has it in a form.
+        token = re.search(r'name="xsrf_token" value="(\w+)"', page_at(http, f"{admin}/memcache"))[1]
+        answer = http.request("POST", f"{admin}/cron", fields={"url": job, "target": "", "xsrf_token": token})
+        assert answer.status == 200
+        assert emulator.log.read_text().count("was cut at its deadline") == 1

@@ -29,3 +29,15 @@ def test_the_webapp2_app_of_the_docs(tmp_path, http):
             if messages:
                 break
         assert messages[0] == '{"text": "hello"}'
+
+
+def test_the_django_app_of_the_docs(tmp_path, http):
+    text = (ROOT / "docs" / "legacy-apps.md").read_text().partition("## A Django app")[2].partition("\n## ")[0]
+    app = tmp_path / "app"
+    app.mkdir()
+    yaml, main, settings, urls = re.findall(r"```(?:yaml|python)\n(.*?)```", text, re.DOTALL)
+    for name, source in (("app.yaml", yaml), ("main.py", main), ("settings.py", settings), ("urls.py", urls)):
+        (app / name).write_text(source)
+    with emulated(app, tmp_path / "log") as emulator:
+        token = http.request("GET", f"{emulator.url}/token?as=ann").data.decode()
+        assert http.request("GET", f"{emulator.url}/_ah/channel/open?channel={token}").json()["client"] == "ann"

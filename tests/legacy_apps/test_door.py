@@ -15,76 +15,10 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import HTTPError
 
+from tests.legacy_apps.conftest import Watcher
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
-from tests.support.legacy import APPS, PlainSdk, emulated
-from tests.support.processes import MARK, left_after, marked
-
-LIMITS = [
-    True,
-    "InvalidChannelClientIdError: Client id length 257 is greater than max length 256",
-    "InvalidChannelClientIdError",
-    'InvalidChannelClientIdError: "7" is not a string.',
-    "InvalidChannelTokenDurationError: Argument duration_minutes must not be less than 1",
-    "InvalidChannelTokenDurationError: Argument duration_minutes must be less than 1441",
-    "InvalidChannelTokenDurationError: Argument duration_minutes must be integral",
-    "InvalidMessageError",
-    "None",
-    "InvalidMessageError: Message must be no longer than 32767 chars",
-    "None",
-    "InvalidMessageError: Message must be no longer than 32767 chars",
-    "None",
-    "None",
-    "None",
-]
-"""The SDK's own channel tests of limits and errors, in the order of the app's `/errors`."""
-
-
-def check_limits(found):
-    assert len(found) == len(LIMITS)
-    for each, expected in zip(found, LIMITS, strict=True):
-        if isinstance(expected, bool):
-            assert each is expected
-        elif expected == "None":
-            assert each == expected
-        else:
-            assert each.startswith(f"google.appengine.api.channel.channel.{expected}")
-
-
-def test_limits_and_errors(notes, http):
-    check_limits(http.request("GET", f"{notes.url}/errors").json())
-
-
-def test_limits_and_errors_of_the_plain_sdk(tmp_path, http):
-    with PlainSdk(APPS / "webapp2_ndb", tmp_path) as plain:
-        check_limits(http.request("GET", f"{plain.url}/errors").json())
-
-
-def test_an_sdk_that_has_dropped_the_module_gets_ours(tmp_path, http):
-    """A folder of links to the SDK, without `google.appengine.api.channel.channel`."""
-    sdk, pruned = parts.need(parts.sdk), tmp_path / "sdk"
-    links_but(sdk, pruned, ["google", "appengine", "api", "channel", "channel.py"])
-    (pruned / "google" / "appengine" / "api" / "channel" / "__init__.py").write_text("")
-    app = APPS / "webapp2_ndb"
-    python = str(parts.need(parts.python27))
-    with RunningEmulator(str(app), "--sdk", str(pruned), "--python", python, log=tmp_path / "log") as emulator:
-        check_limits(http.request("GET", f"{emulator.url}/errors").json())
-        assert "goog.appengine.Channel('" in http.request("GET", emulator.url).data.decode()
-
-
-def links_but(folder, made, path):
-    """`made` looks like `folder`, but that what is at `path` in it is missing."""
-    made.mkdir()
-    for entry in folder.iterdir():
-        if entry.name == path[0] and len(path) > 1:
-            links_but(entry, made / entry.name, path[1:])
-        elif entry.name == path[0] or entry.suffix == ".pyc":
-            continue
-        elif entry.suffix == ".py":
-            # A link would lead the SDK's own search for its folder back to the whole one.
-            shutil.copyfile(entry, made / entry.name)
-        else:
-            (made / entry.name).symlink_to(entry)
+from tests.support.legacy import APPS, emulated
+from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
 
 
 def test_the_app_sees_one_origin(notes, http):
@@ -110,6 +44,20 @@ def test_forged_headers_gain_nothing(notes, http):
     assert answer.status == 302
     assert answer.headers["Location"].startswith(f"http://127.0.0.1:{notes.port}/_ah/login?continue=")
     assert http.request("POST", f"{notes.url}/_ah/channel/connected/", fields={"from": "a"}).status == 403
+
+
+def test_secure_always_is_served_over_http(tmp_path, http):
+    """Which is all there is here; presence posts come over http too."""
+    app = tmp_path / "app"
+    shutil.copytree(APPS / "webapp2_ndb", app)
+    text = (app / "app.yaml").read_text()
+    (app / "app.yaml").write_text(text.replace("  script: main.app\n", "  script: main.app\n  secure: always\n"))
+    with emulated(app, tmp_path / "log") as emulator:
+        seen = http.request("GET", f"{emulator.url}/environ")
+        assert (seen.status, seen.json()["wsgi.url_scheme"]) == (200, "http")
+        assert http.request("GET", f"{emulator.url}/admin").status == 302
+        watcher = Watcher(emulator, http)
+        watcher.wait_for('{"from": "0.1.0.10", "here": ["watcher"]}')
 
 
 def test_static_files_and_what_no_handler_takes(notes, http):
@@ -208,7 +156,10 @@ def test_an_app_yaml_that_the_sdk_rejects(tmp_path, mark):
     (tmp_path / "app.yaml").write_text("runtime: python27\napi_version: 1\nthreadsafe: true\nhandlers: 7\n")
     with pytest.raises(AssertionError, match="exited with status 1 before it took a request") as failure:
         emulated(tmp_path, tmp_path / "log", environ={MARK: mark}).start()
-    assert "handlers" in str(failure.value)
+    _, _, said = str(failure.value).rpartition("channel-emu: ")
+    assert "handlers" in said
+    assert "app.yaml" in said
+    assert "  File " not in said
     assert not left_after(mark, 5)
 
 
@@ -251,14 +202,28 @@ def test_nothing_survives_the_emulator(number, tmp_path, http, mark):
     emulator = emulated(APPS / "webapp2_ndb", tmp_path / "log", environ={"TMPDIR": str(temporary), MARK: mark})
     emulator.start()
     assert http.request("GET", emulator.url).status == 200
-    stuck = threading.Thread(target=ignoring_errors, args=(http, f"{emulator.url}/slow/swallow"))
+    watcher = Watcher(emulator, http)
+    url = f"{emulator.url}/slow/swallow?watcher={watcher.client_id}"
+    stuck = threading.Thread(target=ignoring_errors, args=(http, url))
     stuck.start()
-    time.sleep(0.5)
+    watcher.wait_for("started")
     assert len(marked(mark)) >= 4
     emulator.kill(number)
     assert not left_after(mark, 5)
     assert not list(temporary.glob("channel-emu-*"))
     stuck.join()
+
+
+def test_nothing_survives_the_emulator_and_its_supervisor(tmp_path, http, mark):
+    """Each killed by SIGKILL: the dev server notices by itself."""
+    temporary = Path(tmp_path / "tmp")
+    temporary.mkdir()
+    emulator = emulated(APPS / "own_channel", tmp_path / "log", environ={"TMPDIR": str(temporary), MARK: mark})
+    emulator.start()
+    assert http.request("GET", emulator.url).status == 200
+    kill_emulator_and_supervisors(emulator, mark)
+    assert not left_after(mark, 5)
+    assert not list(temporary.glob("channel-emu-*"))
 
 
 def ignoring_errors(http, url):

@@ -13,6 +13,10 @@ import threading
 import time
 
 import pytest
+from waitress.channel import ClientDisconnected
+from waitress.task import ErrorTask
+
+from appengine_channel_emu.server.parking import ParkingChannel
 
 
 class Wire:
@@ -187,6 +191,18 @@ def test_a_client_that_vanishes_just_before_its_answer_is_sent_is_no_error(make_
     until(lambda: not any(server.active_channels for server in service._servers))
     app.release.set()
     service.stop()
+    assert not caplog.records
+
+
+def test_a_client_that_vanishes_while_its_broken_request_is_refused_is_no_error(service, wire, caplog, monkeypatch):
+    class Vanished(ErrorTask):
+        def service(self):
+            raise ClientDisconnected
+
+    monkeypatch.setattr(ParkingChannel, "error_task_class", Vanished)
+    each = wire()
+    each.sock.sendall(b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n")
+    assert each.file.read() == b""
     assert not caplog.records
 
 

@@ -101,6 +101,14 @@ class RunningEmulator:
         count: int = self._post("/_emu/messages", {"client_id": client_id, "message": message})["delivered_to"]
         return count
 
+    def advance(self, seconds: float) -> None:
+        """Move the broker's clock."""
+        self._post("/_emu/clock", {"advance": seconds})
+
+    def events(self, kind: str) -> list[Any]:
+        """The kept events of one kind."""
+        return [event for event in self.get_json("/_emu/events")["events"] if event["kind"] == kind]
+
     def get_json(self, path: str) -> Any:
         """What the app answers."""
         return self._http.request("GET", self.url + path).json()

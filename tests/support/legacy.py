@@ -28,6 +28,10 @@ class Server(Protocol):
     url: str
     log: Path
 
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server itself."""
+
 
 def emulated(app: Path, log: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> RunningEmulator:
     """The app behind the emulator, not yet started; `arguments` are those of `channel-emu serve`."""
@@ -85,6 +89,11 @@ class PlainSdk:
                 self._process.wait(STOP_SECONDS)
             finally:
                 self._process.kill()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process else None
 
     def _copy(self) -> Path:
         """The dev server writes into the app's folder, so it gets links to it."""

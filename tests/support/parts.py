@@ -14,10 +14,12 @@ that nothing goes untested unnoticed.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -143,6 +145,25 @@ def sdk() -> Path:
     if done.returncode:
         raise PartMissing(f"the SDK cannot be unpacked: {done.stderr}")
     return Path(done.stdout.strip())
+
+
+@functools.cache
+def package_index() -> None:
+    """That pip reaches one."""
+    with tempfile.TemporaryDirectory() as folder:
+        # One that has no dependencies and is small: the SDK itself is what the test downloads.
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "iniconfig"]
+        environ = os.environ | {"PIP_RETRIES": "0", "PIP_TIMEOUT": "10", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PartMissing(f"pip reaches no package index: {done.stderr.strip()[-200:]}")
+
+
+@functools.cache
+def atheris() -> None:
+    """Google's fuzzer for Python, which has wheels for Linux on x86_64."""
+    if importlib.util.find_spec("atheris") is None:
+        raise PartMissing("no atheris found: pip install '.[test]' on Linux, x86_64")
 
 
 @functools.cache

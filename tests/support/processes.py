@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import time
+
+from tests.support.emulator import RunningEmulator
 
 MARK = "TEST_PROCESS_MARK"
 
 
 def marked(mark: str) -> dict[int, str]:
     """Process id and command line of everything that was started with `MARK=mark` in its environment."""
-    listing = subprocess.run(["ps", "axeww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True)
+    # Twice: only the second listing says where a command line ends and its environment begins.
+    with_environment, alone = _listing("axeww", "args="), _listing("axww", "stat=,args=")
     found = {}
-    for line in listing.stdout.splitlines():
-        pid, state, command = line.split(None, 2)
-        if f"{MARK}={mark}" in command.split() and not state.startswith("Z"):
-            found[int(pid)] = command.split(f"{MARK}=")[0]
+    for pid, line in with_environment.items():
+        state, _, command = alone.get(pid, "Z").partition(" ")
+        if f"{MARK}={mark}" in line.split() and not state.startswith("Z"):
+            found[pid] = command.strip()
     return found
+
+
+def _listing(which: str, columns: str) -> dict[int, str]:
+    listing = subprocess.run(["ps", which, "-o", f"pid=,{columns}"], capture_output=True, text=True, check=True)
+    lines = [line.split(None, 1) for line in listing.stdout.splitlines()]
+    return {int(line[0]): line[1] for line in lines if len(line) == 2}
 
 
 def left_after(mark: str, seconds: float) -> dict[int, str]:
@@ -25,3 +37,17 @@ def left_after(mark: str, seconds: float) -> dict[int, str]:
     while (found := marked(mark)) and time.monotonic() < give_up:
         time.sleep(0.05)
     return found
+
+
+def kill_emulator_and_supervisors(emulator: RunningEmulator, mark: str) -> None:
+    """At one blow: none of them can do anything about the others' end."""
+    guards = [pid for pid, command in marked(mark).items() if "supervisor.py" in command]
+    assert guards
+    assert emulator.pid
+    everyone = [emulator.pid, *guards]
+    for pid in everyone:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in everyone:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    emulator.kill(signal.SIGKILL)

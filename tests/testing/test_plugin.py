@@ -21,10 +21,10 @@ assert not [name for name in sys.modules if name.startswith(("falcon", "waitress
 
 
 def test_unused_it_costs_under_20_ms():
-    """The best of three: the machine may be busy."""
+    """The best of ten: the machine may be busy."""
     command = [sys.executable, "-c", COST]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    runs = [subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout for _ in range(3)]
+    runs = [subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout for _ in range(10)]
     assert min(map(float, runs)) < LARGEST_COST
 
 

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import pytest
+import urllib3
+from waitress.proxy_headers import proxy_headers_middleware
 from webtest import TestApp
 
+from appengine_channel_emu.server.proxied import PeerKept, proxy_options
+from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
+from tests.support.visitor import OURS, THEIRS, EchoApp, status, visitor
 
-OURS = "http://localhost"
-THEIRS = "https://evil.example"
 PROTECTED = ["/_emu/health", "/rpc_http", "/_ah/remote_api", "/_ah/channel/receive", "/_ah/channel/connected/"]
-
-
-class EchoApp:
-    """An app that answers everything and remembers what reached it."""
-
-    def __init__(self):
-        self.requests = []
-
-    def __call__(self, environ, start_response):
-        self.requests.append(dict(environ))
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
-        return [b"app"]
 
 
 @pytest.fixture
 def app():
     return EchoApp()
-
-
-def visitor(app, options=None, **environ):
-    """A browser on the network: it has an address, and a Host header."""
-    extra = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"} | environ
-    return TestApp(Emulator(app, options=options), extra_environ=extra, lint=False)
-
-
-def status(client, path, method="GET", **headers):
-    return getattr(client, method.lower())(path, headers=headers, expect_errors=True).status_int
 
 
 class TestHost:
@@ -89,7 +71,15 @@ class TestHost:
     def test_the_alias_names_serve_polls_alone(self, app):
         client = visitor(app, HTTP_HOST="c31.localhost:8080")
         assert status(client, "/_ah/channel/poll?socket=x&after=0") == 410
-        for path in ("/", "/_ah/channel/open?channel=x", "/_emu/health", "/_ah/channel/jsapi"):
+        for path in (
+            "/",
+            "/_ah/channel/open?channel=x",
+            "/_emu/health",
+            "/_ah/channel/jsapi",
+            "/_ah/channel/poll/",
+            "/x/../_ah/channel/poll",
+            "/_ah/channel/poll;x",
+        ):
             assert status(client, path) == 404, path
         assert app.requests == []
 
@@ -118,6 +108,31 @@ class TestPeer:
         client = visitor(app, REMOTE_ADDR="192.168.1.9")
         assert status(client, "/") == 200
         assert status(client, "/_ah/channel/jsapi") == 200
+
+    @pytest.mark.parametrize("proxy", ["*", "192.168.1.9"])
+    @pytest.mark.parametrize("said", ["127.0.0.1", "::1", "10.0.0.1, 127.0.0.1"])
+    def test_a_proxy_on_another_machine_makes_nobody_local(self, app, proxy, said):
+        options = proxy_options(proxy)
+        options["clear_untrusted"] = options.pop("clear_untrusted_proxy_headers")
+        server = PeerKept(proxy_headers_middleware(Emulator(app), **options))
+        environ = {"REMOTE_ADDR": "192.168.1.9", "HTTP_HOST": "localhost", "HTTP_X_FORWARDED_FOR": said}
+        client = TestApp(server, extra_environ=environ, lint=False)
+        assert status(client, "/_emu/health") == 403
+        assert status(client, "/") == 200
+        assert app.requests[0]["REMOTE_ADDR"] == said.rpartition(" ")[2]
+
+    def test_a_server_with_a_trusted_proxy_keeps_the_peer(self):
+        service = Service(Settings(port=0, state_dir="none", trusted_proxy="*"), lambda address: None)
+        service.start()
+        try:
+            for said, expected in (("127.0.0.1", 200), ("192.168.1.9", 403)):
+                headers = {"X-Forwarded-For": said}
+                answer = urllib3.request("GET", f"{service.url}/_emu/health", headers=headers, retries=False)
+                assert answer.status == expected
+            (application,) = {type(server.application) for server in service._servers}
+            assert application is PeerKept
+        finally:
+            service.stop()
 
     def test_the_user_can_allow_it(self, app):
         options = WebOptions(allow_remote_admin=True)
@@ -236,6 +251,10 @@ class TestPresencePaths:
             "/_ah/channel/x/../{}/",
             "/_ah/channel/{}//",
             "/_ah/channel/{}/.",
+            "/_ah/channel/{};jsessionid=1/",
+            "/_ah;a=b/channel;/{}/;x",
+            "/x;/..;/_ah/channel/{}",
+            "/_ah\\channel\\{}\\",
         ],
     )
     @pytest.mark.parametrize("method", ["POST", "GET", "PUT"])

@@ -3,15 +3,37 @@
 ``python2.7 launcher.py FOLDER SDK/dev_appserver.py ARGUMENTS...``
 
 The dev server keeps index.yaml of the app up to date with the queries it has seen. Here it does so in FOLDER, with the
-app's own index.yaml to start from; nothing else about it is changed.
+app's own index.yaml to start from; nothing else about it is changed. FOLDER lies in the dev server's own temporary one.
 """
 
 import os
+import select
 import shutil
+import signal
 import sys
+import thread
+import time
+
+LOOK_SECONDS = 0.2
+
+
+def end_when_orphaned(output, folder, supervisor):
+    """Kills the process group and removes `folder` once both the emulator and the supervisor are gone.
+
+    While one of them lives it ends the dev server itself; two SIGKILLs leave nobody. The emulator alone reads the other
+    end of the pipe `output`; the supervisor is the parent.
+    """
+    poll = select.poll()
+    poll.register(output, 0)  # Errors alone: that nobody reads any more is one.
+    poll.poll()
+    while os.getppid() == supervisor:
+        time.sleep(LOOK_SECONDS)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def main(folder, script):
+    thread.start_new_thread(end_when_orphaned, (sys.stdout.fileno(), os.path.dirname(folder), os.getppid()))
     sys.argv[:] = sys.argv[2:]
     sys.path[0] = os.path.dirname(script)
     import dev_appserver

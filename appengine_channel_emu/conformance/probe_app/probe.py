@@ -1,6 +1,7 @@
-"""Notes the presence posts it gets and lists them at /channel-probe. Python 2.7 and 3."""
+"""Lists the presence posts it got at /channel-probe, and holds requests at /channel-probe/hold. Python 2.7 and 3."""
 
 import json
+import time
 
 try:
     from urllib.parse import parse_qs
@@ -8,6 +9,7 @@ except ImportError:  # Python 2
     from urlparse import parse_qs
 
 KEPT = 1000
+HOLD_SECONDS = 40
 
 posts = []
 
@@ -21,6 +23,9 @@ def app(environ, start_response):
         status, text = "200 OK", ""
     elif path == "/channel-probe":
         status, text = "200 OK", json.dumps(posts)
+    elif path == "/channel-probe/hold":
+        time.sleep(HOLD_SECONDS)
+        status, text = "200 OK", ""
     else:
         status, text = "404 Not Found", ""
     start_response(status, [("Content-Type", "application/json")])

@@ -15,6 +15,7 @@ from typing import Any
 from .deadline import Deadlines, MainThreadDeadlines
 from .handler import MainThread, RequestHandler
 from .loading import Apps, TargetMissing, reached_folders, traceback_of
+from .orphan import end_when_orphaned
 from .report import Report, SourceLog
 from .settings import Settings
 
@@ -30,6 +31,7 @@ def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> 
     settings = Settings(**json.loads(settings_json))
     main_thread = MainThread()
     end_on_sigterm(main_thread)
+    end_when_orphaned(settings.report, os.path.dirname(settings.socket))
     report = Report(settings.report)
     sources = SourceLog(settings.folder, report)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -145,11 +145,13 @@ class Slow(webapp2.RequestHandler):
             import re
             re.match('(a+)+b', 'a' * 60)
         elif how == 'swallow':
+            watcher = self.request.get('watcher')
+            channel.send_message(watcher, 'started')
             while True:
                 try:
                     time.sleep(60)
                 except DeadlineExceededError:
-                    pass
+                    channel.send_message(watcher, 'struck')
         elif how == 'lock':
             import threading
             lock = threading.Lock()
@@ -166,36 +168,6 @@ class Slow(webapp2.RequestHandler):
             self.response.write('done')
 
 
-class Errors(webapp2.RequestHandler):
-    """What the channel library raises, and the service behind it."""
-
-    def get(self):
-        def outcome(call, *args):
-            try:
-                return repr(call(*args))[:20]
-            except Exception as error:
-                return '%s.%s: %s' % (type(error).__module__, type(error).__name__, error)
-
-        self.response.content_type = 'application/json'
-        self.response.write(json.dumps([
-            outcome(channel.create_channel, 'x' * 256) != '',
-            outcome(channel.create_channel, 'x' * 257),
-            outcome(channel.create_channel, ''),
-            outcome(channel.create_channel, 7),
-            outcome(channel.create_channel, 'a', 0),
-            outcome(channel.create_channel, 'a', 1441),
-            outcome(channel.create_channel, 'a', 'b'),
-            outcome(channel.send_message, 'a', ''),
-            outcome(channel.send_message, 'a', 'x' * 32767),
-            outcome(channel.send_message, 'a', 'x' * 32768),
-            outcome(channel.send_message, 'a', u'\u20ac' * 10922),
-            outcome(channel.send_message, 'a', u'\u20ac' * 10923),
-            outcome(channel.send_message, 'a', '\xff\xfe'),
-            outcome(channel.send_message, 'nobody', 'dropped'),
-            outcome(channel.send_message, '', 'dropped'),
-        ]))
-
-
 app = webapp2.WSGIApplication([
     ('/', Main),
     ('/add', Add),
@@ -204,5 +176,4 @@ app = webapp2.WSGIApplication([
     ('/admin', Private),
     ('/environ', Environ),
     ('/slow/(.*)', Slow),
-    ('/errors', Errors),
 ], debug=True)

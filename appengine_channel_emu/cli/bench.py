@@ -1,0 +1,99 @@
+"""``channel-emu bench``: what this machine can do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
+
+from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.bench.figures import Figures, Plan
+
+FAILED = 1
+INTERRUPTED = 130
+MOST_PAGES = 15_000
+
+
+def run(argv: Sequence[str]) -> int:
+    """Measure, and print a table; 1 when that could not be done."""
+    parser = _parser()
+    options = parser.parse(argv)
+    if options.url and not (urlsplit(options.url).scheme == "http" and urlsplit(options.url).hostname):
+        parser.error(f"--url: {options.url!r} is no http:// address")
+    pages = _whole(parser, "--pages", options.pages, MOST_PAGES)
+    sends = _whole(parser, "--sends", options.sends, 1_000_000)
+    seconds = _whole(parser, "--seconds", options.seconds, 3600)
+    # Imported here so that --help and mistakes in the command answer at once.
+    from appengine_channel_emu.bench.chart import draw
+    from appengine_channel_emu.bench.figures import Plan, machine
+    from appengine_channel_emu.bench.measure import Lost
+    from appengine_channel_emu.bench.pages import Refused
+    from appengine_channel_emu.bench.process import CannotStart
+
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        figures = _measure(options.url, Plan(pages, sends, seconds))
+        if options.chart:
+            Path(options.chart).write_text(draw(figures), "utf-8")
+    except (Refused, Lost, CannotStart, OSError) as error:
+        print(f"channel-emu bench: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if options.json:
+        print(json.dumps(figures.described(), indent=2))
+        return CLEAN_STOP
+    print(f"{pages:,} pages; {machine()}")
+    for what, figure in figures.rows():
+        print(f"{what:<44}{figure:>22}")
+    return CLEAN_STOP
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="channel-emu bench",
+        description="Measure the emulator on this machine with many pages open: how soon a message arrives, how fast "
+        "one message reaches all of them, how many a second go through, and what idle pages cost. It starts an "
+        "emulator of its own, or measures a running one. Server and pages share the machine, so more than the "
+        "figures say is in it.",
+    )
+    parser.add_argument("--url", metavar="URL", help="a running emulator; what its idle pages cost is not measured")
+    parser.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
+    parser.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
+    parser.add_argument("--seconds", metavar="N", default="10", help="of idling, and of throughput (default: 10)")
+    parser.add_argument("--chart", metavar="FILE.svg", help="draw a chart, too")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table, with every latency")
+    return parser
+
+
+def _whole(parser: Parser, name: str, text: str, most: int) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most:
+        return int(text)
+    parser.error(f"{name}: {text!r} is not a whole number from 1 to {most}")
+
+
+def _measure(url: str | None, plan: Plan) -> Figures:
+    from appengine_channel_emu.bench.figures import measure
+    from appengine_channel_emu.bench.process import allow_connections, can_be_watched, emulator
+    from appengine_channel_emu.bench.progress import Progress
+
+    if not allow_connections(plan.pages):
+        raise OSError(f"this system allows too few open files for {plan.pages} pages: ulimit -n {plan.pages + 200}")
+    with contextlib.ExitStack() as stack:
+        own = None if url else stack.enter_context(emulator("--quiet"))
+        process = own if can_be_watched() else None
+        target = url or (own.url if own else "")
+        return measure(target, plan, Progress(plan.parts(process is not None)), process)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    # As an exception, so that our own emulator ends with us.
+    sys.exit(128 + number)

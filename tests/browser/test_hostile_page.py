@@ -1,0 +1,160 @@
+"""Another site's page in the developer's browser, and what it gets from a running emulator: nothing."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from tests.browser.conftest import FLAGS, Serve, _chromium
+from tests.browser.tab import WAIT
+
+EVIL = "evil.example"
+
+# Each is a way in which a page can send without asking first, or take in what another site answers.
+ATTACKS = """async (target) => {
+    const body = '{"client_id": "victim", "message": "forged"}';
+    const got = {};
+    const attempt = async (name, action) => {
+        try { got[name] = await action(); } catch (error) { got[name] = 'refused'; }
+    };
+    const simple = (path, type) => fetch(target + path, {
+        method: 'POST', mode: 'no-cors', credentials: 'include', headers: {'Content-Type': type}, body,
+    }).then((answer) => answer.type);
+    for (const path of ['/_emu/messages', '/_emu/channels', '/_emu/reset', '/_emu/clock', '/_emu/faults'])
+        for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data'])
+            await attempt(`simple ${type} ${path}`, () => simple(path, type));
+    await attempt('preflight', () => fetch(target + '/_emu/messages', {
+        method: 'POST', headers: {'Content-Type': 'application/json'}, body,
+    }).then((answer) => answer.text()));
+    await attempt('delete', () => fetch(target + '/_emu/faults', {method: 'DELETE'}).then((answer) => answer.text()));
+    await attempt('rpc', () => fetch(target + '/rpc_http', {
+        method: 'POST', headers: {'Content-Type': 'application/octet-stream'}, body,
+    }).then((answer) => answer.text()));
+    await attempt('read', () => fetch(target + '/_emu/events').then((answer) => answer.text()));
+    await attempt('settings', () => fetch(target + '/_emu/settings').then((answer) => answer.text()));
+    await attempt('presence', () => fetch(target + '/_ah/channel/disconnected/', {
+        method: 'POST', mode: 'no-cors', body: new URLSearchParams({from: 'victim'}),
+    }).then((answer) => answer.type));
+    await attempt('receive', () => fetch(target + '/_ah/channel/receive', {
+        method: 'POST', mode: 'no-cors', body: new URLSearchParams({key: 'victim', msg: 'forged'}),
+    }).then((answer) => answer.type));
+    await attempt('websocket', () => new Promise((resolve, reject) => {
+        const socket = new WebSocket(target.replace('http', 'ws') + '/_emu/events');
+        socket.onopen = () => resolve('open');
+        socket.onerror = reject;
+    }));
+    await attempt('script', () => new Promise((resolve, reject) => {
+        const script = document.createElement('script');
+        script.src = target + '/_emu/events';
+        script.onload = () => resolve('loaded');
+        script.onerror = reject;
+        document.head.append(script);
+    }));
+    await attempt('frame', () => new Promise((resolve) => {
+        const frame = document.createElement('iframe');
+        frame.src = target + '/_emu/';
+        frame.onload = () => resolve('refused');  // Where it led to, only the browser can tell.
+        document.body.append(frame);
+    }));
+    return got;
+}"""
+
+
+class _Blank(http.server.BaseHTTPRequestHandler):
+    """The other site: a page without anything."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>another site</title><body>")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def other_port() -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Blank)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+def attack(page: Page, origin: str, target: str) -> dict[str, str]:
+    page.goto(origin)
+    got: dict[str, str] = page.evaluate(ATTACKS, target)
+    return got
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_page_of_another_origin_changes_and_learns_nothing(
+    serve: Serve, page: Page, other_port: int, name: str
+) -> None:
+    """`localhost` on another port is the same site to a browser, and has the same cookies; 127.0.0.1 is another."""
+    emulator = serve()
+    token = emulator.create_channel("victim")
+    emulator.get_json(f"/_ah/channel/open?channel={token}")
+    before = len(emulator.get_json("/_emu/events")["events"])
+    target = f"http://localhost:{emulator.port}"
+    got = attack(page, f"http://{name}:{other_port}/", target)
+    # An opaque answer is one that the page cannot look into.
+    assert {way: answer for way, answer in got.items() if answer not in ("refused", "opaque")} == {}
+    assert got["simple text/plain /_emu/reset"] == "opaque", "it was not even asked"
+    assert len(page.frames) == 2
+    assert "channel-emu console" not in [frame.title() for frame in page.frames]
+    assert emulator.get_json("/told?at_least=1") == [{"from": "victim", "path": "connected"}]
+    new = emulator.get_json("/_emu/events")["events"][before:]
+    assert {event["kind"] for event in new} <= {"presence_sent"}
+    assert emulator.get_json("/_emu/channels")["channels"][0]["sockets"] == 1
+    assert emulator.get_json("/_emu/faults")["faults"] == []
+
+
+def test_a_page_with_a_token_may_use_its_channel_and_nothing_else(serve: Serve, page: Page, other_port: int) -> None:
+    emulator = serve()
+    token = emulator.create_channel("guest")
+    page.goto(f"http://127.0.0.1:{other_port}/")
+    status = page.evaluate(
+        "(url) => fetch(url).then((answer) => answer.status)",
+        f"http://localhost:{emulator.port}/_ah/channel/open?channel={token}",
+    )
+    assert status == 200
+    with pytest.raises(Exception, match="Failed to fetch"):
+        page.evaluate(
+            "(url) => fetch(url, {credentials: 'include'}).then((answer) => answer.status)",
+            f"http://localhost:{emulator.port}/_ah/channel/open?channel={token}",
+        )
+
+
+def _rebinding(port: int, seen: dict[str, object]) -> None:
+    flags = [*FLAGS, "--no-sandbox", f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_chromium(), args=flags)
+        page = browser.new_page()
+        page.set_default_timeout(WAIT)
+        for path in ("/", "/_emu/", "/_emu/events", "/_ah/channel/jsapi", "/_ah/login"):
+            answer = page.goto(f"http://{EVIL}:{port}{path}")
+            assert answer is not None
+            seen[path] = answer.status
+        browser.close()
+
+
+def test_dns_rebinding_leads_nowhere(serve: Serve) -> None:
+    """The attacker's own name, led to this machine: to the browser the emulator is then the attacker's own site."""
+    emulator = serve()
+    seen: dict[str, object] = {}
+    # On a thread of its own: one thread drives one browser.
+    thread = threading.Thread(target=_rebinding, args=(emulator.port, seen))
+    thread.start()
+    thread.join()
+    assert seen == dict.fromkeys(["/", "/_emu/", "/_emu/events", "/_ah/channel/jsapi", "/_ah/login"], 421)

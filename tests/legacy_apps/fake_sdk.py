@@ -1,0 +1,69 @@
+"""An SDK in name, whose dev_appserver.py does what a test wants (Python 2.7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NEEDED = (
+    "_python_runtime.py",
+    "wrapper_util.py",
+    "google/__init__.py",
+    "google/appengine/__init__.py",
+    "google/appengine/datastore/__init__.py",
+    "google/appengine/tools/devappserver2/devappserver2.py",
+    "google/appengine/tools/devappserver2/python/runtime/sandbox.py",
+)
+DEV_APPSERVER = """
+import os, signal, socket, subprocess, sys, time
+
+def fix_sys_path():
+    sys.path.insert(0, os.path.dirname(__file__))
+
+def listen():
+    port = [word for word in sys.argv if word.startswith("--port=")][-1].partition("=")[2]
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", int(port)))
+    listener.listen(5)
+    return listener
+
+def stubborn():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    subprocess.Popen(["sleep", "60"])
+
+def _run_file(script, run):
+{}
+"""
+
+HANGS_AT_START = """
+    stubborn()
+    print("waiting for nothing")
+    time.sleep(600)
+"""
+HANGS_AT_STOP = """
+    stubborn()
+    listener = listen()
+    while True:
+        visitor = listener.accept()[0]
+        visitor.recv(65536)
+        visitor.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 4\\r\\nConnection: close\\r\\n\\r\\nfake")
+        visitor.close()
+"""
+ANSWERS_NOTHING = """
+    listener = listen()
+    time.sleep(600)
+"""
+LISTENS = """
+    listen()
+    time.sleep(600)
+"""
+
+
+def fake_sdk(folder: Path, behaviour: str) -> Path:
+    """An SDK in `folder` whose dev server does `behaviour`, the body of a function."""
+    for name in NEEDED:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (folder / "google/appengine/datastore/datastore_stub_index.py").write_text("class IndexYamlUpdater: pass\n")
+    (folder / "dev_appserver.py").write_text(DEV_APPSERVER.format(behaviour))
+    return folder

@@ -1,0 +1,20 @@
+"""Waiting for what another process or thread does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+WAIT_SECONDS = 15
+
+Answer = TypeVar("Answer")
+
+
+def eventually(ask: Callable[[], Answer], wanted: Callable[[Answer], object], seconds: float = WAIT_SECONDS) -> Answer:
+    """The first answer for which `wanted` holds."""
+    give_up = time.monotonic() + seconds
+    while not wanted(answer := ask()):
+        assert time.monotonic() < give_up, answer
+        time.sleep(0.02)
+    return answer
