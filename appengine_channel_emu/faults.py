@@ -160,19 +160,18 @@ class Faults:
         self._lock = Lock()
         self._number = 0
         self._active: dict[int, _Active] = {}
-        self._asked: ContextVar[Fault | None] = ContextVar("asked", default=None)
 
     def __bool__(self) -> bool:
-        return bool(self._active) or self._asked.get() is not None
+        return bool(self._active) or self._asked() is not None
 
     @contextmanager
     def asked(self, fault: Fault) -> Iterator[None]:
         """While it lasts, the request that this thread serves meets `fault`, once."""
-        before = self._asked.set(fault)
+        before = _of_this_request.set((self, fault))
         try:
             yield
         finally:
-            self._asked.reset(before)
+            _of_this_request.reset(before)
 
     def add(self, fault: Fault | str) -> int:
         """Put a fault, or its text, in force; returns its number. Raises `BadFault`."""
@@ -201,17 +200,23 @@ class Faults:
 
     def pick(self, stage: str, target: Target, actions: Collection[str] = ACTIONS) -> Fault | None:
         """The fault that happens to this request, if one does."""
-        fault = self._of_this_request(stage, actions) or self._drawn(stage, target, actions)
+        if not self:
+            return None
+        fault = self._taken(stage, actions) or self._drawn(stage, target, actions)
         if fault is not None:
             client_id = fault.client_id or next(iter(target.client_ids), None)
             self._note("fault", f"A fault on request: {fault.stage} {fault.action}.", client_id and client_id[:256])
         return fault
 
-    def _of_this_request(self, stage: str, actions: Collection[str]) -> Fault | None:
-        fault = self._asked.get()
+    def _asked(self) -> Fault | None:
+        faults, fault = _of_this_request.get()
+        return fault if faults is self else None
+
+    def _taken(self, stage: str, actions: Collection[str]) -> Fault | None:
+        fault = self._asked()
         if fault is None or fault.stage != stage or fault.action not in actions:
             return None
-        self._asked.set(None)
+        _of_this_request.set((self, None))
         return fault
 
     def _drawn(self, stage: str, target: Target, actions: Collection[str]) -> Fault | None:
@@ -244,6 +249,9 @@ class _Active:
 
     def described(self) -> dict[str, Any]:
         return asdict(self.fault) | {"count": self.left, "happened": self._happened}
+
+
+_of_this_request: ContextVar[tuple[Faults | None, Fault | None]] = ContextVar("fault", default=(None, None))
 
 
 def _errors(stage: str) -> tuple[tuple[str, ...], bool]:
