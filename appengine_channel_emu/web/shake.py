@@ -16,11 +16,14 @@ from typing import Protocol
 GRACE = 0.004
 """Seconds that a tab between two polls is given before its browser is shaken."""
 
-SHAKE = 0.4
+SHAKE = 0.1
 """Seconds that one shake lasts at the most."""
 
-PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Seconds between the shakes for a tab that does not come; then it is left to its resume window."""
+PAUSES = (0.1, 0.2, 0.4, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds between the shakes for a tab that does not come; then it is left to its resume window.
+
+The first are short: Firefox lets tabs through in an order of its own, and one shake in some does not reach the last.
+"""
 
 LAPS = 12
 """How often one shake answers the polls of one tab at the most. Firefox lets some tabs go ahead again and again."""
@@ -122,8 +125,7 @@ class Shaker:
             self._hungry[socket_id] = times + 1
             parked = []
             if FEWEST_PARKED <= len(tabs.parked) <= MOST_PARKED:
-                if not tabs.wanted:
-                    tabs.answered.clear()
+                tabs.answered.clear()
                 tabs.wanted.add(socket_id)
                 parked = list(tabs.parked)
                 tabs.answered.update(tabs.parked.values())

@@ -103,3 +103,53 @@ def test_a_page_opens_while_the_emulator_restarts(tab, serve, tmp_path):
         pass
     emulator.start()
     assert tab.wait_for(1) == [["onopen", {}]]
+
+
+NONSENSE = {
+    "status 500": {"status": 500, "body": "broken"},
+    "HTML": {"body": "<!DOCTYPE html><title>Sign in</title>", "content_type": "text/html"},
+    "half a JSON": {"body": '{"messages":["wrong', "content_type": "application/json"},
+    "a redirect to a login page": {"status": 302, "headers": {"Location": "/login?continue=x"}},
+    "far too much": {"body": "x" * 2_000_000},
+}
+
+
+@pytest.mark.parametrize("path", ["open", "poll"])
+def test_a_server_that_answers_nonsense_for_a_while(tab, emulator, path):
+    answers = iter(NONSENSE.items())
+    given = []
+
+    def answer(route):
+        name, fields = next(answers, ("", None))
+        if fields is None:
+            route.continue_()
+        else:
+            given.append(name)
+            route.fulfill(**fields)
+
+    tab.visit(emulator.url)
+    tab.page.route(f"**/_ah/channel/{path}?*", answer)
+    tab.open(emulator.create_channel("anna"))
+    tab.wait(1)
+    for number in range(3):
+        assert emulator.send("anna", str(number)) == 1
+        tab.wait(2 + number)
+    assert [name for name, _ in tab.calls()] == ["onopen"] + ["onmessage"] * 3
+    assert tab.texts() == ["0", "1", "2"]
+    assert given == list(NONSENSE)
+    assert not tab.errors
+
+
+@pytest.mark.parametrize("token", ["undefined", "null", "42", "{}", "[]", "''"])
+def test_a_token_of_the_wrong_type(tab, emulator, token):
+    tab.visit(emulator.url)
+    tab.page.evaluate(f"() => {{ window.token = {token}; }}")
+    tab.page.evaluate("""() => {
+        window.calls = [];
+        new goog.appengine.Channel(token).open({
+            onerror: (error) => calls.push(`${error.code} ${error.description}`),
+            onclose: () => calls.push('closed'),
+        });
+    }""")
+    tab.page.wait_for_function("calls.length >= 2")
+    assert tab.page.evaluate("calls") == ["401 Invalid+token.", "closed"]

@@ -221,6 +221,16 @@ test('no document.body: the documented string is thrown before any request', () 
   assert.deepEqual(page.document.querySelectorAll('#wcs-iframe'), []);
 });
 
+test('a token of the wrong type is for the emulator to refuse', async () => {
+  for (const token of [undefined, null, 42, true, {}, [], '', 'ü&=#?/ \ud83d\ude00']) {
+    const page = new Page();
+    const socket = page.open(token);
+    if (token !== undefined) assert.equal(page.request.query.channel, String(token)); // undefined: the helper's own.
+    await page.request.answer(401, 'Invalid+token.');
+    assert.deepEqual(calls(socket), ['onerror 401 Invalid+token.', 'onclose']);
+  }
+});
+
 test('one channel can be opened again, and two sockets live side by side', async () => {
   const page = new Page();
   const channel = new page.appengine.Channel('token');

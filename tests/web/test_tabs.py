@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from webtest import TestApp
 
@@ -9,7 +11,7 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.shake import LAPS, Shaker
+from appengine_channel_emu.web.shake import LAPS, PAUSES, Shaker
 
 
 def alias(http, emulator, host, **environ):
@@ -172,14 +174,18 @@ class TestShake:
     def test_a_tab_that_does_not_come_is_given_up_and_tried_again_ever_more_rarely(self):
         tabs = Tabs()
         tabs.shaker.unpolled("s7")
-        moments = set()
+        moments = []
         for _ in range(1200):
             tabs.later.advance(0.1)
+            if tabs.shaken:
+                moments.append(tabs.later.now)
             for socket in tabs.shaken:
-                moments.add(int(tabs.later.now))
                 while tabs.poll(socket):
                     pass
-        assert sorted(moments) == [0, 1, 3, 7, 15, 31]
+        pauses = [round(later - sooner, 1) for sooner, later in itertools.pairwise(moments)]
+        assert len(moments) == len(PAUSES)
+        assert pauses == sorted(pauses)
+        assert pauses[-1] == 16
 
     def test_one_shake_answers_each_tab_a_few_times_at_most(self):
         tabs = Tabs()

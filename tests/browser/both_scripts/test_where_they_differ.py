@@ -87,7 +87,7 @@ def test_an_error_of_the_server_in_mid_connection(page, emulator, script):
     emulator.send("anna", "one")
     if script == "google":
         lines = wait_for(page, "socket onclose 3")
-        assert lines[1].startswith("socket onerror 500 ")
+        assert lines[-2].startswith("socket onerror 500 ")
     else:
         emulator.send("anna", "two")
         lines = wait_for(page, "socket onmessage two 1")
@@ -103,7 +103,7 @@ def test_the_emulator_restarts(tab, serve, tmp_path, script):
     emulator.stop()
     if script == "google":
         lines = wait_for(tab.page, "socket onclose 3")
-        assert lines[1].startswith("socket onerror ")
+        assert lines[-2].startswith("socket onerror ")
     emulator.start()
     if script == "ours":
         emulator.send("anna", "after")
