@@ -38,6 +38,8 @@ _WAITING = "channel_emu.waiting"
 class Parked(BaseException):
     """Not an error: unwinds a task whose answer is not ready."""
 
+    task: ParkingTask
+
     def __init__(self, waiting: Waiting) -> None:
         super().__init__()
         self.waiting = waiting
@@ -104,6 +106,9 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
             super().service()
         except ConnectionCut:
             raise ClientDisconnected from None
+        except Parked as parked:
+            parked.task = self
+            raise
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
@@ -135,7 +140,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """Whether its next request has waited for too long."""
     requests: list[Any]
     events = 0
-    _current: ParkingTask | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
@@ -177,12 +181,12 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""
-        task, self._kept = self._kept, None
-        self._current = task or ParkingTask(channel, request)
+        kept, self._kept = self._kept, None
+        task = kept or ParkingTask(channel, request)
         if self.overdue:
             self.overdue = False
-            self._current.get_environment()[OVERDUE] = True
-        return self._current
+            task.get_environment()[OVERDUE] = True
+        return task
 
     def service(self) -> None:
         """Run the task at the head, or go on with it; returns early when it is parked."""
@@ -190,7 +194,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         try:
             super().service()
         except Parked as parked:
-            self._park(parked.waiting)
+            self._park(parked.task, parked.waiting)
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
@@ -210,9 +214,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
         self._leave()
 
-    def _park(self, waiting: Waiting) -> None:
+    def _park(self, task: ParkingTask, waiting: Waiting) -> None:
         # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
-        self._kept, self._waiting, self._parked = self._current, waiting, True
+        self._kept, self._waiting, self._parked = task, waiting, True
         self.lot.add(waiting)
         if not self.connected:
             self._leave()

@@ -72,6 +72,11 @@ def parked(service):
     return sum(len(bucket) for bucket in list(service._lot._buckets.values()))
 
 
+def connected(service):
+    """How many connections are open."""
+    return sum(len(server.active_channels) for server in service._servers)
+
+
 def until(condition, seconds=5.0):
     """Wait for something that another thread is about to do."""
     give_up = time.monotonic() + seconds
@@ -188,7 +193,7 @@ def test_a_client_that_vanishes_just_before_its_answer_is_sent_is_no_error(make_
     assert app.written.wait(5)
     each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     each.close()
-    until(lambda: not any(server.active_channels for server in service._servers))
+    until(lambda: not connected(service))
     app.release.set()
     service.stop()
     assert not caplog.records
@@ -282,7 +287,7 @@ def test_random_opens_and_closes_leave_nothing_behind(service):
     for each in living.values():
         each.close()
     until(lambda: parked(service) == 0)
-    until(lambda: not any(server.active_channels for server in service._servers))
+    until(lambda: not connected(service))
     until(lambda: not any(s.poll for s in service.broker._sockets._sockets.values()))
 
 
@@ -350,7 +355,8 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
     assert each.answer()[0] == "HTTP/1.1 200 OK"
 
 
-def test_a_poll_leaves_nothing_to_the_garbage_collector(service):
+@pytest.mark.parametrize("connections", ["kept", "answered and closed", "closed in the wait"])
+def test_a_poll_leaves_nothing_to_the_garbage_collector(service, connections):
     """The collector is slowed down while thousands of polls are parked: cycles would pile up."""
     page, socket_id = Wire(service), open_socket(service)
 
@@ -359,6 +365,15 @@ def test_a_poll_leaves_nothing_to_the_garbage_collector(service):
         until(lambda: parked(service) == 1)
         service.broker.send_message("bob", str(number))
         assert page.poll() == [str(number)]
+        if connections != "kept":
+            other = Wire(service)
+            other.send(poll_path(socket_id, after=number + 1, wait=0 if connections == "answered and closed" else 20))
+            if connections == "answered and closed":
+                assert other.poll() == []
+            else:
+                until(lambda: parked(service) == 1)
+            other.close()
+            until(lambda: connected(service) == 1)
 
     exchange(0)
     gc.collect()
@@ -370,7 +385,7 @@ def test_a_poll_leaves_nothing_to_the_garbage_collector(service):
         gc.collect()
         # By name: what other tests left behind in this process is not looked at.
         left = {type(thing).__name__ for thing in gc.garbage}
-        assert not left & {"ParkingTask", "Waiting", "Poll", "Parked"}
+        assert not left & {"ParkingChannel", "ParkingTask", "RequestParser", "Waiting", "Poll", "Parked"}
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
