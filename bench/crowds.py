@@ -61,6 +61,7 @@ def arrive_and_expire(report: Report, pages: Pages) -> None:
         pages.gather(CROWD)
         expired.append(time.perf_counter() - last - EXPIRY_SECONDS)
         health.append(slowest.stop())
+    pages.vanish(CROWD)
     report.row("5,000 new polls parked within", statistics.median(parked), "s", 2)
     report.row("5,000 polls that expire together answered within", statistics.median(expired), "s", 2.5)
     report.row("slowest /_emu/health meanwhile", statistics.median(health) * 1000, "ms", 100)
@@ -111,6 +112,7 @@ def vanish(report: Report, server: ServerProcess, pages: Pages) -> None:
         "",
         0,
     )
+    pages.vanish(len(pages))
     report.row("  first disconnected/ after", min(told.values(), default=0.0), "s", 7, at_most=False)
     report.row("  last disconnected/ after", max(told.values(), default=60.0), "s", 8)
 

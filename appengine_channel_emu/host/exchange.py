@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import IO
+from typing import IO, Any
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
@@ -32,7 +32,7 @@ _SPOOL_BYTES = 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
 # Servers drop idle connections, some after 5 seconds: one that has rested for longer is not worth the risk.
 _IDLE_SECONDS = 4.0
-_IDLE_CONNECTIONS = 16
+_IDLE_CONNECTIONS = 32
 
 
 class ExchangeFailed(Exception):
@@ -89,7 +89,30 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
-class UnixConnection(HTTPConnection):
+class Connection(HTTPConnection):
+    """Sends the head and a small body in one piece, so that neither side is woken twice."""
+
+    _held: list[bytes] | None = None
+
+    def send(self, data: Any) -> None:
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
+
+    @contextlib.contextmanager
+    def in_one_piece(self) -> Iterator[None]:
+        """What is sent in this block goes out at its end."""
+        self._held = []
+        try:
+            yield
+            held, self._held = self._held, None
+            super().send(b"".join(held))
+        finally:
+            self._held = None
+
+
+class UnixConnection(Connection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: str) -> None:
@@ -107,8 +130,8 @@ class UnixConnection(HTTPConnection):
         self.sock = sock
 
 
-def tcp_connection(host: str, port: int) -> HTTPConnection:
-    return HTTPConnection(host, port, timeout=_CONNECT_SECONDS)
+def tcp_connection(host: str, port: int) -> Connection:
+    return Connection(host, port, timeout=_CONNECT_SECONDS)
 
 
 class Upstream:
@@ -116,14 +139,15 @@ class Upstream:
 
     connect: makes a connection object, not yet connected.
     name:    what error texts call the server.
-    resends: whether a GET or HEAD is sent again when an idle connection turned out to be dead.
+    steady:  whether an idle connection lives as long as the server does. It then serves any request, and its loss is
+             the server's. Elsewhere it serves a GET or HEAD, which is sent again when the connection proves dead.
     """
 
-    def __init__(self, connect: Callable[[], HTTPConnection], name: str, *, resends: bool = True) -> None:
+    def __init__(self, connect: Callable[[], Connection], name: str, *, steady: bool = False) -> None:
         self._connect = connect
         self._name = name
-        self._resends = resends
-        self._idle: list[tuple[float, HTTPConnection]] = []
+        self._steady = steady
+        self._idle: list[tuple[float, Connection]] = []
         self._watchdog = Watchdog()
         self._closed = False
 
@@ -133,12 +157,12 @@ class Upstream:
         `deadline` is in seconds and covers everything from connecting to the last byte. Raises an `ExchangeFailed`.
         """
         started = time.monotonic()
-        idle = self._take_idle() if request.repeatable else None
+        idle = self._take_idle() if self._steady or request.repeatable else None
         if idle is not None:
             try:
                 return self._exchange_on(idle, request, deadline)
             except NoAnswer:
-                if not self._resends:
+                if self._steady:
                     raise
                 if deadline is not None:
                     deadline = max(0.0, deadline - (time.monotonic() - started))
@@ -150,7 +174,7 @@ class Upstream:
         while (connection := self._take_idle()) is not None:
             connection.close()
 
-    def _exchange_on(self, connection: HTTPConnection, request: Request, deadline: float | None) -> Answer:
+    def _exchange_on(self, connection: Connection, request: Request, deadline: float | None) -> Answer:
         overrun = False
         sockets: list[socket.socket] = []
 
@@ -178,7 +202,7 @@ class Upstream:
         self._give_back(connection)
         return answer
 
-    def _open(self, connection: HTTPConnection) -> socket.socket:
+    def _open(self, connection: Connection) -> socket.socket:
         if connection.sock is None:
             try:
                 connection.connect()
@@ -189,7 +213,7 @@ class Upstream:
             connection.sock.settimeout(None)
         return connection.sock
 
-    def _talk(self, connection: HTTPConnection, request: Request) -> Answer:
+    def _talk(self, connection: Connection, request: Request) -> Answer:
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # An app may answer and close before it has read all; the answer can still be there.
@@ -222,7 +246,7 @@ class Upstream:
         headers = list(response.headers.iteritems())
         return Answer(response.status, response.reason or "", headers, body, length)
 
-    def _take_idle(self) -> HTTPConnection | None:
+    def _take_idle(self) -> Connection | None:
         while self._idle:
             try:
                 since, connection = self._idle.pop()
@@ -233,21 +257,23 @@ class Upstream:
             connection.close()
         return None
 
-    def _give_back(self, connection: HTTPConnection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         if connection.is_closed or self._closed or len(self._idle) >= _IDLE_CONNECTIONS:
             connection.close()
         else:
             self._idle.append((time.monotonic(), connection))
 
 
-def _send(connection: HTTPConnection, request: Request) -> None:
+def _send(connection: Connection, request: Request) -> None:
     headers = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER, **request.headers}
     body = None
     if request.length is not None:
         headers["Content-Length"] = str(request.length)
         if request.body is not None and request.length:
             body = _blocks(request.body, request.length)
-    connection.request(request.method, request.target, body, headers, preload_content=False, decode_content=False)
+    small = (request.length or 0) <= _BLOCK_BYTES
+    with connection.in_one_piece() if small else contextlib.nullcontext():
+        connection.request(request.method, request.target, body, headers, preload_content=False, decode_content=False)
 
 
 def _blocks(body: IO[bytes], length: int) -> Iterator[bytes]:

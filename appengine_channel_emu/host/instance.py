@@ -70,7 +70,7 @@ class Instance:
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
-        self.upstream = Upstream(lambda: UnixConnection(socket), "The app", resends=False)
+        self.upstream = Upstream(lambda: UnixConnection(socket), "The app", steady=True)
         self.active = 0
         """Requests that it has, counted by whoever sends them."""
         self.failure: ImportFailure | None = None

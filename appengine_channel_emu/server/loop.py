@@ -38,7 +38,10 @@ class Loop(Protocol):
         """What `channel` waits for may have changed; called under the channel's `loop_lock`."""
 
     def soon(self, task: Any) -> bool:
-        """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done."""
+        """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done.
+
+        `task.resumes` tells an answer that was waited for from a new request.
+        """
 
     def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
         """Serve until `stopping()`."""
@@ -60,7 +63,8 @@ class EpollLoop:
         self._map = socket_map
         self._epoll = select.epoll()
         self._servers: list[Any] = []
-        self._tasks: deque[Any] = deque()
+        self._calls: deque[Any] = deque()
+        self._answers: deque[Any] = deque()
         self._thread = 0
         self._asleep = False
 
@@ -80,7 +84,7 @@ class EpollLoop:
 
     def soon(self, task: Any) -> bool:
         """See `Loop`."""
-        self._tasks.append(task)
+        (self._answers if task.resumes else self._calls).append(task)
         if self._asleep and get_ident() != self._thread:
             self.wake()
         return True
@@ -117,7 +121,7 @@ class EpollLoop:
     def _serve_descriptors(self) -> None:
         # In this order: a task that is added in between wakes a loop that is about to sleep.
         self._asleep = True
-        ready = self._epoll.poll(0 if self._tasks else TURN_SECONDS)
+        ready = self._epoll.poll(0 if self._calls or self._answers else TURN_SECONDS)
         self._asleep = False
         for descriptor, flags in ready:
             thing = self._map.get(descriptor)
@@ -127,12 +131,13 @@ class EpollLoop:
                     thing.changed()
 
     def _serve_tasks(self) -> None:
-        # A few at a time, so that thousands of answers do not keep a new request waiting.
-        for _ in range(min(len(self._tasks), TASKS_A_TURN)):
-            try:
-                self._tasks.popleft().service()
-            except BaseException:
-                log.exception("A poll could not be served.")
+        # A few at a time, so that thousands of answers do not keep a new request waiting, nor the other way round.
+        for tasks in (self._calls, self._answers):
+            for _ in range(min(len(tasks), TASKS_A_TURN)):
+                try:
+                    tasks.popleft().service()
+                except BaseException:
+                    log.exception("A poll could not be served.")
 
     def _keep_house(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
