@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from tests.browser.conftest import FLAGS, Serve, _chromium
+from tests.browser.conftest import FLAGS, Serve, chromium_path
 from tests.browser.tab import WAIT
 
 EVIL = "evil.example"
@@ -139,7 +139,7 @@ def test_a_page_with_a_token_may_use_its_channel_and_nothing_else(serve: Serve, 
 def _rebinding(port: int, seen: dict[str, object]) -> None:
     flags = [*FLAGS, "--no-sandbox", f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
         page = browser.new_page()
         page.set_default_timeout(WAIT)
         for path in ("/", "/_emu/", "/_emu/events", "/_ah/channel/jsapi", "/_ah/login"):

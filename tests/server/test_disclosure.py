@@ -9,8 +9,10 @@ import re
 import select
 import socket
 import stat
+import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
@@ -36,11 +38,14 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERR
 
 
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "app").mkdir()
-    (tmp_path / "app" / "main.py").write_text(textwrap.dedent(APP))
-    (tmp_path / "tmp").mkdir()
-    return tmp_path
+def folder():
+    # A short path: an instance whose socket would have too long a one takes another folder.
+    with tempfile.TemporaryDirectory(prefix="disclosure-") as name:
+        folder = Path(name)
+        (folder / "app").mkdir()
+        (folder / "app" / "main.py").write_text(textwrap.dedent(APP))
+        (folder / "tmp").mkdir()
+        yield folder
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def board():
 
 def tell(data):
     for reader in Reader.query(ancestor=board()):
-        channel.send_message(reader.key.id(), json.dumps(data))
+        channel.send_message(reader.key.id(), json.dumps(data, sort_keys=True))
 
 
 def add(text):
