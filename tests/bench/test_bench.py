@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -22,6 +21,7 @@ from appengine_channel_emu.bench.progress import Progress
 from appengine_channel_emu.testing import ChannelServer
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
+from tests.support.waiting import eventually
 
 SHORT = ["--pages", "20", "--sends", "30", "--seconds", "1"]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -150,10 +150,7 @@ def test_progress_grows_with_its_parts():
 def test_its_emulator_ends_with_it(tmp_path):
     environ = os.environ | {"TMPDIR": str(tmp_path), MARK: str(tmp_path)}
     process = subprocess.Popen(command("--seconds", "600"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ)
-    give_up = time.monotonic() + 30
-    while not any(" serve " in line for line in marked(str(tmp_path)).values()):
-        assert time.monotonic() < give_up, "it started no emulator"
-        time.sleep(0.01)
+    eventually(lambda: marked(str(tmp_path)), lambda lines: any(" serve " in line for line in lines.values()), 30)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
