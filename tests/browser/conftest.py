@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.testing import ChannelServer
+from tests.browser.page_app import app
 from tests.browser.puppet import Puppet
 from tests.browser.tab import WAIT, Tab
 from tests.support import parts
@@ -88,6 +90,20 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def emulator(serve: Serve) -> RunningEmulator:
     """One emulator with the default settings, but that it tells the app soon of a page that has gone."""
     return serve("--disconnect-after", "0.3")
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[ChannelServer]:
+    """The emulator in this process, in front of the app of page_app.py."""
+    with ChannelServer(app) as server:
+        yield server
+
+
+@pytest.fixture
+def server(module_server: ChannelServer) -> Iterator[ChannelServer]:
+    """The same one for all tests of a module, which leave it as it was."""
+    yield module_server
+    module_server.reset()
 
 
 @pytest.fixture

@@ -18,23 +18,6 @@ AXE = """async () => {
 }"""
 
 
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"app"]
-
-
-@pytest.fixture(scope="module")
-def running():
-    with ChannelServer(app) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    yield running
-    running.reset()
-
-
 @pytest.fixture
 def console(server, context):
     page = context.new_page()

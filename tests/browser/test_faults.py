@@ -4,23 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appengine_channel_emu.testing import ChannelServer
-from tests.browser.page_app import app
-
 OPENED, CLOSED = ["onopen", {}], ["onclose", {}]
 MESSAGES = 6
-
-
-@pytest.fixture(scope="module")
-def running():
-    with ChannelServer(app) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running):
-    yield running
-    running.reset()
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.tab import WAIT
-from tests.support.legacy import APPS, PlainSdk, Server, emulated
+from tests.support.legacy import APPS, FORGETFUL, PlainSdk, Server, emulated
 
-DOORS = ["emulator", "plain SDK"]
+DOORS = {"emulator": (), "plain SDK": FORGETFUL}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def behind_both(*names: str) -> pytest.MarkDecorator:
     """The test, for these apps behind each door."""
-    cases = [pytest.param((name, door), id=f"{name}, {door}") for name in names for door in DOORS]
+    cases = [
+        pytest.param((name, door), id=f"{name}, {door}", marks=marks) for name in names for door, marks in DOORS.items()
+    ]
     return pytest.mark.parametrize("server", cases, indirect=True)
 
 

@@ -14,7 +14,7 @@ from appengine_channel_emu.host.instance_backend import InstanceBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support.emulator import RunningEmulator
-from tests.support.legacy import PlainSdk
+from tests.support.legacy import FORGETFUL, PlainSdk
 from tests.support.parts import ROOT
 
 TOKEN_SECONDS = 2 * 60 * 60
@@ -57,7 +57,7 @@ def players(browser, sample_app):
         yield both
 
 
-@pytest.fixture(params=["emulator", "plain SDK"])
+@pytest.fixture(params=["emulator", pytest.param("plain SDK", marks=FORGETFUL)])
 def players_anywhere(request, browser, tmp_path):
     """Here, and on the real dev server under Python 2.7: the app is the same, to the byte."""
     with contextlib.ExitStack() as stack:
