@@ -23,16 +23,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import urllib3
+from servers import REAL, AnyServer, beside_the_real_one
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser.conftest import FLAGS
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
-from tests.support.legacy import PlainSdk, Server, emulated
 
 APP = Path(__file__).parent / "delivery_app"
-REAL = "dev_appserver.py"
 LONGEST_PAUSE = 0.5
 """Seconds; the dev server's page polls once in this time."""
 LESS_AT_P50, LESS_AT_P99 = 100, 30
@@ -50,13 +48,9 @@ def main() -> int:
     sends = parser.parse_args().sends
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers: dict[str, Server] = {
-            "channel-emu, first door": RunningEmulator("--no-sdk", str(APP), log=folder / "first.log"),
-            "channel-emu, SDK door": emulated(APP, folder / "second.log"),
-            REAL: PlainSdk(APP, folder),
-        }
+        servers = beside_the_real_one(APP, folder)
         for name, server in servers.items():
-            stack.enter_context(server)  # type: ignore[arg-type]
+            stack.enter_context(server)
             stack.enter_context(chromium(server.url, folder / f"profile of {name}"))
             _until_told(server, "/opened")
         chance = random.Random(1)
@@ -79,7 +73,7 @@ def chromium(url: str, profile: Path) -> Iterator[None]:
         process.wait()
 
 
-def delays_of(server: Server, sends: int) -> list[float]:
+def delays_of(server: AnyServer, sends: int) -> list[float]:
     """The milliseconds that each message took, sorted, once the page has them all."""
     time.sleep(2)  # The real one's page fetches one message at a time.
     http.request("POST", f"{server.url}/ask")
@@ -88,7 +82,7 @@ def delays_of(server: Server, sends: int) -> list[float]:
     return sorted(delays)
 
 
-def _until_told(server: Server, path: str) -> str:
+def _until_told(server: AnyServer, path: str) -> str:
     give_up = time.monotonic() + WAIT
     while not (told := http.request("GET", server.url + path).data.decode()):
         assert time.monotonic() < give_up, f"the page does not tell {path}"

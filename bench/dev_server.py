@@ -34,14 +34,13 @@ from urllib.request import urlopen
 
 from polled import PolledPages
 from report import Report
+from servers import REAL, AnyServer, beside_the_real_one
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from appengine_channel_emu.bench.measure import percentile
 from appengine_channel_emu.bench.pages import Pages
 from appengine_channel_emu.bench.process import allow_connections
-from tests.support.emulator import RunningEmulator
-from tests.support.legacy import PlainSdk, Server, emulated
 
 QUICK = "--quick" in sys.argv
 ROUNDS = 1 if QUICK else 3
@@ -106,7 +105,7 @@ class PushedPages:
 class Measured:
     """What one server did: medians of the rounds, in seconds and percent of a core, and how many messages it lost."""
 
-    def __init__(self, server: Server, pages: AnyPages) -> None:
+    def __init__(self, server: AnyServer, pages: AnyPages) -> None:
         assert server.pid
         self._url, self._process_id, self._pages = server.url, server.pid, pages
         self._chance = random.Random(1)
@@ -206,7 +205,7 @@ def compare(report: Report, door: str, ours: Measured, real: Measured) -> None:
 
 def row(what: str, ours: str, real: str) -> str:
     """Columns."""
-    return f"{what:33} {ours:>12} {real:>14}"
+    return f"{what:33} {ours:>10} {real:>16}"
 
 
 def main() -> int:
@@ -214,24 +213,23 @@ def main() -> int:
     if not allow_connections(ALL_PAGES):
         sys.exit("too few open files are allowed: ulimit -n 1000")
     with tempfile.TemporaryDirectory() as folder:
-        first = measure("ours, first door", RunningEmulator("--no-sdk", str(APP), log=Path(folder, "first.log")))
-        second = measure("ours, SDK door", emulated(APP, Path(folder, "second.log")))
-        real = measure("dev_appserver", PlainSdk(APP, Path(folder)))
+        servers = beside_the_real_one(APP, Path(folder))
+        measured = {name: measure(name, server) for name, server in servers.items()}
+    real = measured.pop(REAL)
     report = Report()
-    print(f"     {row('', 'ours', 'dev_appserver')}")
-    compare(report, "first door", first, real)
-    compare(report, "SDK door", second, real)
+    print(f"     {row('', 'ours', REAL)}")
+    for name, ours in measured.items():
+        compare(report, name.removeprefix("channel-emu, "), ours, real)
     if real.fan_outs < ROUNDS:
         print(f"The dev server took so long that there were only {real.fan_outs} fan-outs.")
     return int(report.missed > 0)
 
 
-def measure(name: str, server: RunningEmulator | PlainSdk) -> Measured:
+def measure(name: str, server: AnyServer) -> Measured:
     """Start `server`, measure it, and stop it."""
     print(f"measuring {name} ...", file=sys.stderr, flush=True)
     with server:
-        plain = isinstance(server, PlainSdk)
-        return Measured(server, PolledPages(server.url, ALL_PAGES) if plain else PushedPages(server.url))
+        return Measured(server, PolledPages(server.url, ALL_PAGES) if name == REAL else PushedPages(server.url))
 
 
 if __name__ == "__main__":

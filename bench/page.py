@@ -19,16 +19,14 @@ from pathlib import Path
 
 import urllib3
 from playwright.sync_api import Browser, sync_playwright
+from servers import REAL, beside_the_real_one
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser.conftest import FLAGS
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
-from tests.support.legacy import PlainSdk, Server, emulated
 
 APP = Path(__file__).parent / "delivery_app"
-REAL = "dev_appserver.py"
 MOST_SCRIPT_MS = 5.0
 """Milliseconds that our script may keep a page busy."""
 WAIT = 30_000
@@ -55,13 +53,9 @@ def main() -> int:
     usable, opened, script = defaultdict(list), defaultdict(list), defaultdict(list)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        servers: dict[str, Server] = {
-            "channel-emu, first door": RunningEmulator("--no-sdk", str(APP), log=folder / "first.log"),
-            "channel-emu, SDK door": emulated(APP, folder / "second.log"),
-            REAL: PlainSdk(APP, folder),
-        }
+        servers = beside_the_real_one(APP, folder)
         for server in servers.values():
-            stack.enter_context(server)  # type: ignore[arg-type]
+            stack.enter_context(server)
         playwright = stack.enter_context(sync_playwright())
         flags = [*FLAGS, "--no-sandbox"]
         browser = playwright.chromium.launch(executable_path=parts.need(parts.chromium), args=flags)

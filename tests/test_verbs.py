@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing import ChannelClient, EmulatorAway
 from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
+from tests.support.service import running_service
 
 EXAMPLE = Path(__file__).with_name("example_project")
 EMU = [sys.executable, "-m", "appengine_channel_emu"]
@@ -42,10 +41,8 @@ def run(*arguments, stdin=None, **options):
 
 @pytest.fixture
 def emulator():
-    service = Service(Settings(port=0, state_dir="none"), lambda address: None)
-    service.start()
-    yield service
-    service.stop()
+    with running_service() as service:
+        yield service
 
 
 class TestExec:

@@ -10,13 +10,13 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing import ChannelServer
 from tests.browser.page_app import app
 from tests.browser.puppet import Puppet
 from tests.browser.tab import WAIT, Tab
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
+from tests.support.service import running_service
 
 FLAGS = [
     "--disable-gpu",
@@ -109,7 +109,5 @@ def server(module_server: ChannelServer) -> Iterator[ChannelServer]:
 @pytest.fixture
 def service() -> Iterator[Service]:
     """The server in this process, without an app: a test can move its clock."""
-    service = Service(Settings(port=0, state_dir="none"), lambda address: None)
-    service.start()
-    yield service
-    service.stop()
+    with running_service() as service:
+        yield service

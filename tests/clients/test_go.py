@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing import ChannelClient
 from tests.support.go import GoApp, build
+from tests.support.service import running_service
 
 # What a flexible environment's VM has; without a ticket, an id or these, the library panics (facts.md 2.3).
 PRODUCTION = {
@@ -29,10 +28,8 @@ def binary(tmp_path_factory):
 
 @pytest.fixture
 def emulator():
-    service = Service(Settings(port=0, state_dir="none"), lambda address: None)
-    service.start()
-    yield service
-    service.stop()
+    with running_service() as service:
+        yield service
 
 
 @pytest.fixture(params=[{"RUN_WITH_DEVAPPSERVER": "1"}, PRODUCTION], ids=["dev", "production"])

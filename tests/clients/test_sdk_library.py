@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from tests.support import parts
+from tests.support.service import running_service
 
 DRIVER = Path(__file__).with_name("sdk_library.py")
 CASES = Path(__file__).parents[1] / "compat"
@@ -27,10 +26,8 @@ def sdk(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service():
-    running = Service(Settings(port=0, api_port=0, state_dir="none"), lambda address: None)
-    running.start()
-    yield running
-    running.stop()
+    with running_service(api_port=0) as service:
+        yield service
 
 
 @pytest.mark.parametrize("software", ["Development/2.0", "Google App Engine/1.9.88"])

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import appengine_channel_emu
-from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from tests.support import parts
+from tests.support.service import running_service
 
 COMPAT = Path(appengine_channel_emu.__file__).parent / "compat" / "path"
 CASES = Path(__file__).with_name("library_cases.py")
@@ -22,10 +21,8 @@ MINORS = ["2.7", *(f"3.{minor}" for minor in range(6, 14))]
 
 @pytest.fixture(scope="module")
 def emulator():
-    service = Service(Settings(port=0, state_dir="none"), lambda address: None)
-    service.start()
-    yield service
-    service.stop()
+    with running_service() as service:
+        yield service
 
 
 def interpreter(version):

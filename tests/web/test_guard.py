@@ -8,10 +8,9 @@ from waitress.proxy_headers import proxy_headers_middleware
 from webtest import TestApp
 
 from appengine_channel_emu.server.proxied import PeerKept, proxy_options
-from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
+from tests.support.service import running_service
 from tests.support.visitor import OURS, THEIRS, EchoApp, status, visitor
 
 PROTECTED = ["/_emu/health", "/rpc_http", "/_ah/remote_api", "/_ah/channel/receive", "/_ah/channel/connected/"]
@@ -122,17 +121,13 @@ class TestPeer:
         assert app.requests[0]["REMOTE_ADDR"] == said.rpartition(" ")[2]
 
     def test_a_server_with_a_trusted_proxy_keeps_the_peer(self):
-        service = Service(Settings(port=0, state_dir="none", trusted_proxy="*"), lambda address: None)
-        service.start()
-        try:
+        with running_service(trusted_proxy="*") as service:
             for said, expected in (("127.0.0.1", 200), ("192.168.1.9", 403)):
                 headers = {"X-Forwarded-For": said}
                 answer = urllib3.request("GET", f"{service.url}/_emu/health", headers=headers, retries=False)
                 assert answer.status == expected
             (application,) = {type(server.application) for server in service._servers}
             assert application is PeerKept
-        finally:
-            service.stop()
 
     def test_the_user_can_allow_it(self, app):
         options = WebOptions(allow_remote_admin=True)
