@@ -1,29 +1,29 @@
 /**
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
- * A transport asks for a URL. A link polls through it, hides losses of the connection, and hands on each message once
- * and in order. A Socket is what the page holds. Reasons: docs/browser-client.md.
+ * A link polls by a transport, and hands on each message once and in order. A Socket is what the page holds. See
+ * docs/browser-client.md.
  */
 (function () {
 'use strict';
 
-// A page's own Closure library stays; a top-level `const goog` is no property of window.
+// A page's own stays; a top-level `const goog` is no property of window.
 var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 /** @type {any} */
 var api = root.appengine = root.appengine || {};
-var given = api.Socket || {}; // What the page set before.
+var given = api.Socket || {}; // By the page.
 var OPEN = 1, CLOSED = 3; // readyState.
-var PATIENCE = 10; // Seconds that open() tries, and that an answer may take beyond its wait.
+var PATIENCE = 10; // Seconds to try open(), and that an answer may be late.
 var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
 var encode = encodeURIComponent;
 
-if (api.Channel && api.Channel.emulated) return; // The script is on the page twice.
+if (api.Channel && api.Channel.emulated) return; // Loaded twice.
 
 function nothing() {}
 
-/** Milliseconds by a clock that nobody sets. */
+/** Milliseconds; nobody sets this clock. */
 function now() {
   return window.performance ? performance.now() : +new Date();
 }
@@ -61,18 +61,19 @@ function byXhr(url, done, body, sync) {
   xhr.open(post ? 'POST' : 'GET', url, !sync);
   if (post) xhr.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
   xhr.onreadystatechange = function () {
-    if (xhr.readyState === 4) done(xhr.status, xhr.responseText, xhr.statusText);
+    // A line feed ends an answer, and comes before the browser says so.
+    if (xhr.readyState > (/\n$/.test(xhr.response) ? 2 : 3)) done(xhr.status, xhr.responseText, xhr.statusText);
   };
   xhr.send(body);
   return function () { xhr.abort(); };
 }
 
-/** Through frame.js in a hidden iframe, whose name for its port nobody else can know. */
+/** Through frame.js in a hidden iframe, whose name for its port is a secret. */
 function byFrame(base) {
   var frame, name, port, current, request, count = 0;
   function drop() {
     remove(frame);
-    window.removeEventListener('message', hear, false);
+    removeEventListener('message', hear, false);
     port = current = null;
   }
   function hear(event) {
@@ -93,7 +94,7 @@ function byFrame(base) {
       port.postMessage(request);
     } else {
       name = String(Math.random());
-      window.addEventListener('message', hear, false);
+      addEventListener('message', hear, false);
       frame = hidden(document.documentElement);
       frame.onload = function () {
         setTimeout(function () { if (!port && current) current(0); }, 1000); // An error page.
@@ -106,20 +107,21 @@ function byFrame(base) {
   return ask;
 }
 
-/** Opens a socket and polls it until it is closed or lost. */
+/** Opens a socket, and polls. */
 function connect(socket, base, token) {
   var forced = Socket.TRANSPORT, inFrame = byFrame(base), framed, usual; // In a frame? Did that work?
   var attempt = Math.random(); // Of this open() in retries.
   var id, over, wait, held, began; // Seconds that a poll may be held, and that this one may; its start.
-  var after = 0; // The number of the last message that arrived.
+  var after = 0; // The last message that arrived.
   var since = now(), patience = PATIENCE; // Since when it does not work, or 0; for how long to try.
   var fails = 0, broken; // Failures since all was well; did the last request fail?
   var quick = 0, cuts = 0, brief; // Answers too soon, long polls that failed, in a row. Polling briefly?
   var host = base, alias, probing, probes = 0; // Where to poll; another name, which may not work.
   var turn = 0, timer, cancel; // Between requests there is no `cancel`.
+  var slow; // Were the handlers?
 
   function transport() {
-    // While it fails, the other way is tried now and then.
+    // While it fails, sometimes the other.
     framed = window.MessageChannel && (forced ? forced === 'iframe' : !usual === (fails % 4 === 3));
     return framed ? inFrame : window.fetch && held && cuts < 3 && host === base ? byFetch : byXhr;
   }
@@ -133,18 +135,19 @@ function connect(socket, base, token) {
     giveUp();
   }
 
-  /** `use` gets the JSON of an answer, and says whether it is of use. */
+  /** `use` gets an answer's JSON, and says whether it is of use. */
   function ask(url, seconds, use) {
     var mine = ++turn;
     function done(status, body, reason) {
-      var reply;
-      if (mine !== turn) return; // Given up.
+      var reply = {};
+      if (mine !== turn) return; // Given up, or told.
+      if (status) cancel = null;
       stop();
       body = (body || '').trim();
-      if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
-      try { reply = JSON.parse(body); } catch (error) { /* Half of it, or HTML. */ }
+      if (status !== 200) return fail(status, /^[^<]{1,299}$/.test(body) ? body : reason);
+      try { reply = JSON.parse(body) || reply; } catch (error) { /* Half of it, or HTML. */ }
       usual = framed;
-      if (!reply || !use(reply)) fail(0);
+      if (!use(reply)) fail(reply.error || 0, reply.reason);
     }
     function silent() { done(0); }
     began = now();
@@ -173,20 +176,20 @@ function connect(socket, base, token) {
     if (sockets[1]) note(socket, 'second socket in a page');
     socket.readyState = OPEN;
     works(true);
-    emit(socket, 'onopen', [{}]);
+    emit(socket, 'onopen');
     return true;
   }
 
   function poll() {
-    // Where long polls fail, they are tried now and then.
+    // Where they fail, long polls are rare.
     brief = forced === 'short' || !forced && cuts > 4 && ++probes % 20;
     held = broken || probing || brief ? 0 : wait;
-    ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held,
+    ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held + '&early=1',
         probing ? 1.5 : held + PATIENCE, polled);
   }
 
   function polled(reply) {
-    var messages = reply.messages, known; // How many of them the page has.
+    var messages = reply.messages, start = now(), well, known; // How many of them the page has.
     if (!isInPage(socket)) return true;
     known = messages instanceof Array ? after - reply.next + messages.length : -1;
     if (!(known >= 0)) return false;
@@ -195,8 +198,12 @@ function connect(socket, base, token) {
     host = probing || host;
     probing = broken && host !== alias && !framed && probes++ < 3 && alias;
     if (held) cuts = 0;
-    works(messages[0] || reply.shaken || now() - began > 1000);
+    well = messages[0] || reply.shaken || start - began > 1000;
+    // Handlers first: a poll takes long to send. But some show an alert.
+    if (slow) works(well);
     emit(socket, 'onmessage', messages.map(function (text) { return {data: text}; }));
+    if (!slow) works(well);
+    slow = now() - start > 50;
     return true;
   }
 
@@ -210,7 +217,8 @@ function connect(socket, base, token) {
     since = 0;
     quick = well ? 0 : quick + 1;
     if (well) fails = 0;
-    // By no timer, slow in hidden pages, and before the handlers, which may be slow.
+    if (over) return;
+    // By no timer, slow in hidden pages.
     if (!brief && quick <= 100) return poll();
     timer = setTimeout(poll, brief ? Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500) : 100);
   }
@@ -232,7 +240,7 @@ function connect(socket, base, token) {
       if (!/^(Replaced|Closed)\+by/.test(text)) {
         emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
       }
-      return emit(socket, 'onclose', [{}]);
+      return emit(socket, 'onclose');
     }
     broken = true;
     host = base;
@@ -242,7 +250,7 @@ function connect(socket, base, token) {
     timer = setTimeout(next, Math.min(2000, 25 << Math.min(fails, 9)) * (0.5 + Math.random() / 2));
   }
 
-  /** Tells the emulator of a closed socket, by a request that outlives the page. */
+  /** Tells the emulator, by a request that outlives the page. */
   function tell(leaving) {
     var url = base + 'close?socket=' + id;
     try {
@@ -276,7 +284,7 @@ function connect(socket, base, token) {
 }
 
 /**
- * An open channel. Pages may assign its handlers.
+ * Pages may assign its handlers.
  * @constructor
  * @param {string} token
  * @param {Object=} handler
@@ -305,11 +313,11 @@ function Socket(token, handler) {
 /** Closes the socket at once; onclose follows. */
 Socket.prototype.close = function () {
   var socket = this;
-  if (end(socket, true)) setTimeout(function () { emit(socket, 'onclose', [{}]); }, 0);
+  if (end(socket, true)) setTimeout(function () { emit(socket, 'onclose'); }, 0);
 };
 
 /**
- * Posts to the app's /_ah/channel/receive, as the SDK's script did.
+ * Posts to /_ah/channel/receive, as the SDK's script did.
  * @return {boolean} whether the socket is open
  */
 Socket.prototype.send = function (data) {
@@ -327,7 +335,7 @@ Socket.ReadyState = {CONNECTING: 0, OPEN: OPEN, CLOSING: 2, CLOSED: CLOSED};
 /** Calls a handler with each of `args`, one call at a time. */
 function emit(socket, name, args) {
   var events = socket.events_, event;
-  args.forEach(function (arg) { events.push([name, arg]); });
+  (args || [{}]).forEach(function (arg) { events.push([name, arg]); });
   if (socket.busy_) return;
   socket.busy_ = true;
   while ((event = events.shift())) {
@@ -352,7 +360,7 @@ function end(socket, byPage, leaving) {
   return true;
 }
 
-/** Pages open another socket in onerror, and in onclose: the last stays, as in production. */
+/** Pages reopen in onerror, and in onclose: the last stays, as in production. */
 function succeed(socket, key) {
   var place = lost[key];
   if (!place || now() - place.at > 10000) return;
@@ -361,7 +369,7 @@ function succeed(socket, key) {
   socket.tries_ = place.tries;
 }
 
-/** Pages remove production's hidden element to be rid of the socket. */
+/** Pages remove production's hidden element to close the socket. */
 function addFrame(socket) {
   var frame = hidden(document.body);
   frame.id = 'wcs-iframe';
@@ -376,7 +384,7 @@ function watch(socket, frame) {
   return true;
 }
 
-/** Closes the socket if its element is gone. */
+/** If not, closes the socket. */
 function isInPage(socket) {
   var copies = document.querySelectorAll('#wcs-iframe'), removed = now(), i;
   if (socket.readyState === CLOSED) return false;
@@ -386,9 +394,9 @@ function isInPage(socket) {
     if (!copies[i].taken_) return watch(socket, copies[i]);
   }
   end(socket, true);
-  // Unless the page opens another by then: it may do so in onclose, too, for ever.
+  // Unless another was opened by then: pages do so in onclose, too.
   setTimeout(function () {
-    if (newest === socket || newest.opened_ < removed - 50) emit(socket, 'onclose', [{}]);
+    if (newest === socket || newest.opened_ < removed - 50) emit(socket, 'onclose');
   }, 1000);
   return false;
 }
@@ -445,7 +453,7 @@ function baseUrl() {
 var folder = scriptBase();
 Socket.BASE_URL = given.BASE_URL || folder;
 Socket.TRANSPORT = given.TRANSPORT || Socket.TRANSPORT; // 'xhr', 'iframe', 'short', or none: what works.
-Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500; // Of short polls: long ones need none.
+Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500; // Of short polls.
 api.Socket = Socket;
 api.Channel = Channel;
 }());

@@ -11,6 +11,7 @@ gone the application still works on plain waitress, at a thread a poll.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -110,10 +111,20 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
             parked.task = self
             raise
 
+    def send_head(self) -> None:
+        """Send the head of an answer that is not there yet."""
+        self.write(b"")
+        self.channel.flush()
+
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
         super().finish()
         self.channel.flush()
+
+    def set_close_on_finish(self) -> None:
+        """See waitress, which would close the connection after chunks, though they say where they end."""
+        if not self.chunked_response:
+            super().set_close_on_finish()
 
 
 class RefusalTask(ErrorTask):  # type: ignore[misc]
@@ -217,6 +228,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     def _park(self, task: ParkingTask, waiting: Waiting) -> None:
         # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
         self._kept, self._waiting, self._parked = task, waiting, True
+        if task.version == "1.1" and waiting.send_head():
+            with contextlib.suppress(ClientDisconnected):
+                task.send_head()
         self.lot.add(waiting)
         if not self.connected:
             self._leave()

@@ -29,9 +29,9 @@ test('a message travels from the emulator to onmessage', async () => {
   assert.match(page.request.url, /^\/_ah\/channel\/open\?channel=to%2Bken%2F%3D&attempt=[\w.-]{1,64}$/);
   await page.request.answer(200, OPENED);
   assert.equal(socket.readyState, 1);
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25', early: '1' });
   await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '2', wait: '25' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '2', wait: '25', early: '1' });
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
   assert.deepEqual(socket.log.map(([, argument]) => Object.keys(argument)), [[], ['data'], ['data']]);
 });
@@ -123,13 +123,15 @@ test('messages that arrive while a handler is at a dialogue wait for their turn'
   const seen = [];
   await page.connected({}, {
     onmessage(event) {
+      if (event.data === 'slow') return page.clock.pass(100); // From here on polls leave before the handlers.
       seen.push(`${event.data} begins`);
       // Old browsers go on with the page's requests while alert() is open.
-      if (event.data === 'a') page.request.finish('answered', { status: 200, reason: '', body: '{"messages":["c"],"next":3}' });
+      if (event.data === 'a') page.request.finish('answered', { status: 200, reason: '', body: '{"messages":["c"],"next":4}' });
       seen.push(`${event.data} ends`);
     },
   });
-  await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
+  await page.request.answer(200, { messages: ['slow'], next: 1 });
+  await page.request.answer(200, { messages: ['a', 'b'], next: 3 });
   assert.deepEqual(seen, ['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
 });
 
