@@ -133,7 +133,8 @@ class Measured:
 
     def _deliver(self) -> list[float]:
         """Delays, sorted."""
-        sent, until = set(), time.monotonic() + SEND_SECONDS
+        sent: set[tuple[str, str]] = set()
+        until = time.monotonic() + SEND_SECONDS
         while len(sent) < SENDS and time.monotonic() < until:
             page, number = f"page-{self._chance.randrange(IDLE_PAGES)}", next(self._numbers)
             ask(f"{self._url}/send/{page}/{number}")
@@ -164,12 +165,15 @@ class Measured:
 
         While `request` is under way it sends more of them; if it still is at `until`, nothing is said of the rest.
         """
-        missing, times, heard = set(sent), [], time.monotonic()
+        missing, heard = set(sent), time.monotonic()
+        times: list[tuple[float, float]] = []
         while missing:
             sending, now = request is not None and request.is_alive(), time.monotonic()
             if sending and now > until:
                 return times
-            if not sending and now - heard > PATIENCE:
+            if sending:
+                heard = now
+            elif now - heard > PATIENCE:
                 break
             try:
                 client_id, message, arrived = self._pages.arrivals.get(timeout=1)
