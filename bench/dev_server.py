@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
 from urllib.request import urlopen
@@ -148,7 +149,7 @@ class Measured:
         until = time.monotonic() + FAN_OUT_SECONDS
         while len(times) < ROUNDS:
             number, began = next(self._numbers), time.time()
-            request = threading.Thread(target=ask, args=(f"{self._url}/all/{ALL_PAGES}/{number}",), daemon=True)
+            request = threading.Thread(target=try_to_ask, args=(f"{self._url}/all/{ALL_PAGES}/{number}",), daemon=True)
             request.start()
             sent = {(f"page-{page}", str(number)) for page in range(ALL_PAGES)}
             arrivals = self._take(sent, request, until)
@@ -210,6 +211,14 @@ def ask(url: str) -> None:
     """GET, without looking at the answer. Raises OSError when it is an error."""
     with urlopen(url, timeout=300) as answer:
         answer.read()
+
+
+def try_to_ask(url: str) -> None:
+    """The same, but that an error is only said: of a request that was given up, or whose messages count as lost."""
+    try:
+        ask(url)
+    except (OSError, HTTPException) as error:
+        print(f"{url}: {error}", file=sys.stderr)
 
 
 def compare(report: Report, door: str, ours: Measured, real: Measured) -> None:
