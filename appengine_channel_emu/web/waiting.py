@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from appengine_channel_emu.broker.signal import Signal
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
 
     status: str
@@ -48,7 +46,7 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
 
 
 class Waiting:
-    """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed.
+    """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed, which sets it.
 
     `answer` is called once, on the thread that iterates. `release` is called once, when the request has ended in
     whatever way.
@@ -61,7 +59,7 @@ class Waiting:
         answer: Callable[[], Answer],
         release: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ready = Signal()
+        self._ready = signal
         self._answer = answer
         self._release: Callable[[], None] | None = release
         self._start_response: StartResponse | None = None
@@ -69,9 +67,7 @@ class Waiting:
         self.deadline = time.monotonic() + seconds
         """When it must be expired, in seconds of `time.monotonic()`."""
         if seconds <= 0:
-            self._ready.set()
-        else:
-            signal.when_set(self._ready.set)
+            signal.set()
 
     @property
     def ready(self) -> bool:
