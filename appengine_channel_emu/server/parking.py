@@ -15,7 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
+
+HEADS = 64
+"""Heads of answers that are kept."""
 
 _WAITING = "channel_emu.waiting"
 
@@ -100,6 +103,9 @@ class Lot:
 class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
+    _parked = False
+    _heads: ClassVar[dict[object, bytes]] = {}
+
     def service(self) -> None:
         """See waitress; a connection that is to be cut ends as if its client had gone."""
         try:
@@ -108,7 +114,25 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
             raise ClientDisconnected from None
         except Parked as parked:
             parked.task = self
+            self._parked = True
             raise
+
+    def build_response_header(self) -> bytes:
+        """See waitress; of those parked, thousands have the same head within a second, which it makes once."""
+        if not self._parked:
+            return super().build_response_header()  # type: ignore[no-any-return]
+        connection = self.request.headers.get("CONNECTION")
+        kind = (self.version, self.status, connection, int(self.start_time), self.content_length)
+        key = (kind, *self.response_headers)
+        head = self._heads.get(key)
+        if head is None:
+            head = super().build_response_header()
+            # Otherwise it has decided more than the head.
+            if not (self.close_on_finish or self.chunked_response):
+                if len(self._heads) >= HEADS:
+                    self._heads.clear()
+                self._heads[key] = head
+        return head
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""

@@ -94,7 +94,7 @@ class Waiting:
         self._answer = lambda: change(make())
 
     def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
-        """Tell it where its answer goes, and which headers go with every answer."""
+        """Tell it where its answer goes, and which headers, named in lower case, go with every answer."""
         self._start_response = start_response
         self._extra_headers = headers
 
@@ -106,10 +106,10 @@ class Waiting:
             self.wait(max(0.0, self.deadline - time.monotonic()))
         answer = self._answer()
         assert self._start_response is not None
-        names = {name.lower() for name, _ in answer.headers}
-        headers = answer.headers + [(name, value) for name, value in self._extra_headers if name.lower() not in names]
-        headers.append(("Content-Length", str(len(answer.body))))
-        self._start_response(answer.status, headers)
+        headers = dict(self._extra_headers)
+        headers.update([(name.lower(), value) for name, value in answer.headers])
+        headers["content-length"] = str(len(answer.body))
+        self._start_response(answer.status, list(headers.items()))
         yield answer.body
 
     def close(self) -> None:
