@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nCache-Control: no-cache\r\n"
+    b"Content-Type: application/json\r\nServer: raw\r\nX-Content-Type-Options: nosniff\r\n"
+)
+"""As the emulator's, whose polls get it early, too."""
 
 
 class Channels:
@@ -33,10 +40,11 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._timer: asyncio.TimerHandle | None = None
         self._after = 0
+        self._head_sent = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
-        self._transport = transport
+        self._transport: Any = transport
 
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
@@ -82,6 +90,8 @@ class Connection(asyncio.Protocol):
             self.answer_poll(client_id)
             return
         self._channels.parked[client_id] = self
+        self._transport.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        self._head_sent = True
         self._timer = asyncio.get_running_loop().call_later(wait, self._expire, client_id)
 
     def _expire(self, client_id: str) -> None:
@@ -91,9 +101,11 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, body: object) -> None:
         data = json.dumps(body).encode()
-        self._transport.write(  # type: ignore[attr-defined]
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data)
-        )
+        if self._head_sent:
+            self._head_sent = False
+            self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        else:
+            self._transport.write(HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
 
 
 async def main() -> None:

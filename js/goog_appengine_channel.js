@@ -1,8 +1,8 @@
 /**
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
- * A transport asks for a URL. A link polls through it, hides losses of the connection, and hands on each message once
- * and in order. A Socket is what the page holds. Reasons: docs/browser-client.md.
+ * A link polls by a transport, and hands on each message once and in order. A Socket is what the page holds. Reasons:
+ * docs/browser-client.md.
  */
 (function () {
 'use strict';
@@ -11,9 +11,9 @@
 var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 /** @type {any} */
 var api = root.appengine = root.appengine || {};
-var given = api.Socket || {}; // What the page set before.
+var given = api.Socket || {}; // By the page.
 var OPEN = 1, CLOSED = 3; // readyState.
-var PATIENCE = 10; // Seconds that open() tries, and that an answer may take beyond its wait.
+var PATIENCE = 10; // Seconds that open() tries, and that an answer may be late.
 var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
@@ -61,18 +61,19 @@ function byXhr(url, done, body, sync) {
   xhr.open(post ? 'POST' : 'GET', url, !sync);
   if (post) xhr.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
   xhr.onreadystatechange = function () {
-    if (xhr.readyState === 4) done(xhr.status, xhr.responseText, xhr.statusText);
+    // A line feed ends an answer, and comes before the browser says so.
+    if (xhr.readyState > (/\n$/.test(xhr.response) ? 2 : 3)) done(xhr.status, xhr.responseText, xhr.statusText);
   };
   xhr.send(body);
   return function () { xhr.abort(); };
 }
 
-/** Through frame.js in a hidden iframe, whose name for its port nobody else can know. */
+/** Through frame.js in a hidden iframe, whose name for its port is a secret. */
 function byFrame(base) {
   var frame, name, port, current, request, count = 0;
   function drop() {
     remove(frame);
-    window.removeEventListener('message', hear, false);
+    removeEventListener('message', hear, false);
     port = current = null;
   }
   function hear(event) {
@@ -93,7 +94,7 @@ function byFrame(base) {
       port.postMessage(request);
     } else {
       name = String(Math.random());
-      window.addEventListener('message', hear, false);
+      addEventListener('message', hear, false);
       frame = hidden(document.documentElement);
       frame.onload = function () {
         setTimeout(function () { if (!port && current) current(0); }, 1000); // An error page.
@@ -111,7 +112,7 @@ function connect(socket, base, token) {
   var forced = Socket.TRANSPORT, inFrame = byFrame(base), framed, usual; // In a frame? Did that work?
   var attempt = Math.random(); // Of this open() in retries.
   var id, over, wait, held, began; // Seconds that a poll may be held, and that this one may; its start.
-  var after = 0; // The number of the last message that arrived.
+  var after = 0; // The last message that arrived.
   var since = now(), patience = PATIENCE; // Since when it does not work, or 0; for how long to try.
   var fails = 0, broken; // Failures since all was well; did the last request fail?
   var quick = 0, cuts = 0, brief; // Answers too soon, long polls that failed, in a row. Polling briefly?
@@ -133,18 +134,19 @@ function connect(socket, base, token) {
     giveUp();
   }
 
-  /** `use` gets the JSON of an answer, and says whether it is of use. */
+  /** `use` gets an answer's JSON, and says whether it is of use. */
   function ask(url, seconds, use) {
     var mine = ++turn;
     function done(status, body, reason) {
-      var reply;
-      if (mine !== turn) return; // Given up.
+      var reply = {};
+      if (mine !== turn) return; // Given up, or told.
+      if (status) cancel = null;
       stop();
       body = (body || '').trim();
       if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
-      try { reply = JSON.parse(body); } catch (error) { /* Half of it, or HTML. */ }
+      try { reply = JSON.parse(body) || reply; } catch (error) { /* Half of it, or HTML. */ }
       usual = framed;
-      if (!reply || !use(reply)) fail(0);
+      if (!use(reply)) fail(reply.error || 0, reply.reason);
     }
     function silent() { done(0); }
     began = now();
@@ -173,7 +175,7 @@ function connect(socket, base, token) {
     if (sockets[1]) note(socket, 'second socket in a page');
     socket.readyState = OPEN;
     works(true);
-    emit(socket, 'onopen', [{}]);
+    emit(socket, 'onopen');
     return true;
   }
 
@@ -181,7 +183,7 @@ function connect(socket, base, token) {
     // Where long polls fail, they are tried now and then.
     brief = forced === 'short' || !forced && cuts > 4 && ++probes % 20;
     held = broken || probing || brief ? 0 : wait;
-    ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held,
+    ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held + '&early=1',
         probing ? 1.5 : held + PATIENCE, polled);
   }
 
@@ -232,7 +234,7 @@ function connect(socket, base, token) {
       if (!/^(Replaced|Closed)\+by/.test(text)) {
         emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
       }
-      return emit(socket, 'onclose', [{}]);
+      return emit(socket, 'onclose');
     }
     broken = true;
     host = base;
@@ -242,7 +244,7 @@ function connect(socket, base, token) {
     timer = setTimeout(next, Math.min(2000, 25 << Math.min(fails, 9)) * (0.5 + Math.random() / 2));
   }
 
-  /** Tells the emulator of a closed socket, by a request that outlives the page. */
+  /** Tells the emulator, by a request that outlives the page. */
   function tell(leaving) {
     var url = base + 'close?socket=' + id;
     try {
@@ -305,7 +307,7 @@ function Socket(token, handler) {
 /** Closes the socket at once; onclose follows. */
 Socket.prototype.close = function () {
   var socket = this;
-  if (end(socket, true)) setTimeout(function () { emit(socket, 'onclose', [{}]); }, 0);
+  if (end(socket, true)) setTimeout(function () { emit(socket, 'onclose'); }, 0);
 };
 
 /**
@@ -327,7 +329,7 @@ Socket.ReadyState = {CONNECTING: 0, OPEN: OPEN, CLOSING: 2, CLOSED: CLOSED};
 /** Calls a handler with each of `args`, one call at a time. */
 function emit(socket, name, args) {
   var events = socket.events_, event;
-  args.forEach(function (arg) { events.push([name, arg]); });
+  (args || [{}]).forEach(function (arg) { events.push([name, arg]); });
   if (socket.busy_) return;
   socket.busy_ = true;
   while ((event = events.shift())) {
@@ -352,7 +354,7 @@ function end(socket, byPage, leaving) {
   return true;
 }
 
-/** Pages open another socket in onerror, and in onclose: the last stays, as in production. */
+/** Pages reopen in onerror, and in onclose: the last stays, as in production. */
 function succeed(socket, key) {
   var place = lost[key];
   if (!place || now() - place.at > 10000) return;
@@ -386,9 +388,9 @@ function isInPage(socket) {
     if (!copies[i].taken_) return watch(socket, copies[i]);
   }
   end(socket, true);
-  // Unless the page opens another by then: it may do so in onclose, too, for ever.
+  // Unless another was opened by then: pages do so in onclose, too.
   setTimeout(function () {
-    if (newest === socket || newest.opened_ < removed - 50) emit(socket, 'onclose', [{}]);
+    if (newest === socket || newest.opened_ < removed - 50) emit(socket, 'onclose');
   }, 1000);
   return false;
 }

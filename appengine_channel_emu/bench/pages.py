@@ -36,7 +36,7 @@ class Page:
     def poll(self, wait: float = POLL_SECONDS) -> None:
         """Send the next poll, to be held for `wait` seconds."""
         self.sock.sendall(
-            b"GET /_ah/channel/poll?socket=%b&after=%d&wait=%g HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            b"GET /_ah/channel/poll?socket=%b&after=%d&wait=%g&early=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
             % (self.socket_id.encode(), self.after, wait)
         )
 
@@ -46,11 +46,13 @@ class Page:
         if not data:
             raise ConnectionError("the server closed a page's connection")
         self.buffer += data
-        whole = _split(self.buffer)
+        whole = split_answer(self.buffer)
         if whole is None:
             return None
         body, self.buffer = whole
         answer = json.loads(body)
+        if "error" in answer:
+            raise Refused(f"{answer['error']} {answer['reason']}")
         self.after = answer["next"]
         self.received += len(answer["messages"])
         return list(answer["messages"])
@@ -96,7 +98,7 @@ class Api:
 
     def _read(self) -> bytes:
         buffer = b""
-        while (whole := _split(buffer)) is None:
+        while (whole := split_answer(buffer)) is None:
             data = self._sock.recv(65536)
             if not data:
                 raise ConnectionError("the server closed the connection")
@@ -194,17 +196,35 @@ def connect(address: tuple[str, int]) -> socket.socket:
     return sock
 
 
-def _split(buffer: bytes) -> tuple[bytes, bytes] | None:
-    """The body of the answer at the head of `buffer`, and what follows it; None while it is not whole."""
+def split_answer(buffer: bytes) -> tuple[bytes, bytes] | None:
+    """The body of the answer at the head of `buffer`, and what follows it; None while it is not whole.
+
+    Raises `Refused` for any other answer than 200.
+    """
     head, separator, rest = buffer.partition(b"\r\n\r\n")
     if not separator:
         return None
-    _, found, after = head.lower().partition(b"content-length:")
-    if not found:
-        raise Refused("what answers there is no emulator")
-    length = int(after.split(b"\r\n", 1)[0])
-    if len(rest) < length:
-        return None
-    if not head.startswith(b"HTTP/1.1 200"):
+    lower = head.lower()
+    if b"\r\ntransfer-encoding: chunked" in lower:
+        whole = _split_chunks(rest)
+    else:
+        _, found, after = lower.partition(b"content-length:")
+        if not found:
+            raise Refused("what answers there is no emulator")
+        length = int(after.split(b"\r\n", 1)[0])
+        whole = (rest[:length], rest[length:]) if len(rest) >= length else None
+    if whole is not None and not head.startswith(b"HTTP/1.1 200"):
         raise Refused(head.split(b"\r\n", 1)[0].decode("latin-1"))
-    return rest[:length], rest[length:]
+    return whole
+
+
+def _split_chunks(rest: bytes) -> tuple[bytes, bytes] | None:
+    body = b""
+    while True:
+        line, found, rest = rest.partition(b"\r\n")
+        size = int(line, 16) if found else 0
+        if not found or len(rest) < size + 2:
+            return None
+        body, rest = body + rest[:size], rest[size + 2 :]
+        if not size:
+            return body, rest

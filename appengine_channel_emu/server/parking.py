@@ -11,6 +11,7 @@ gone the application still works on plain waitress, at a thread a poll.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -33,7 +34,7 @@ BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
 
 HEADS = 64
-"""Heads of answers that are kept."""
+"""Heads of answers that are kept to be used again."""
 
 _WAITING = "channel_emu.waiting"
 
@@ -104,7 +105,7 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
     _parked = False
-    _heads: ClassVar[dict[object, bytes]] = {}
+    _heads: ClassVar[dict[object, tuple[bytes, bool]]] = {}
 
     def service(self) -> None:
         """See waitress; a connection that is to be cut ends as if its client had gone."""
@@ -117,27 +118,38 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
             self._parked = True
             raise
 
+    def send_head(self) -> None:
+        """Send the head of an answer that is not there yet."""
+        self.write(b"")
+        self.channel.flush()
+
     def build_response_header(self) -> bytes:
         """See waitress; of those parked, thousands have the same head within a second, which it makes once."""
         if not self._parked:
             return super().build_response_header()  # type: ignore[no-any-return]
         connection = self.request.headers.get("CONNECTION")
-        kind = (self.version, self.status, connection, int(self.start_time), self.content_length)
-        key = (kind, *self.response_headers)
-        head = self._heads.get(key)
-        if head is None:
-            head = super().build_response_header()
-            # Otherwise it has decided more than the head.
-            if not (self.close_on_finish or self.chunked_response):
-                if len(self._heads) >= HEADS:
-                    self._heads.clear()
-                self._heads[key] = head
-        return head
+        key = (self.version, self.status, connection, int(self.start_time), *self.response_headers)
+        known = self._heads.get(key)
+        if known is not None:
+            head, self.chunked_response = known
+            return head
+        head = super().build_response_header()
+        if not self.close_on_finish:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[key] = head, self.chunked_response
+        return head  # type: ignore[no-any-return]
+
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
         super().finish()
         self.channel.flush()
+
+    def set_close_on_finish(self) -> None:
+        """See waitress, which would close the connection after chunks, though they say where they end."""
+        if not self.chunked_response:
+            super().set_close_on_finish()
 
 
 class RefusalTask(ErrorTask):  # type: ignore[misc]
@@ -241,6 +253,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     def _park(self, task: ParkingTask, waiting: Waiting) -> None:
         # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
         self._kept, self._waiting, self._parked = task, waiting, True
+        if task.version == "1.1" and waiting.send_head():
+            with contextlib.suppress(ClientDisconnected):
+                task.send_head()
         self.lot.add(waiting)
         if not self.connected:
             self._leave()

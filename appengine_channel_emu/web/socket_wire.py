@@ -17,6 +17,7 @@ from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
 
+_JSON = [("Content-Type", "application/json")]
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
@@ -71,7 +72,12 @@ class Open:
 
 
 class PollSocket:
-    """`GET poll?socket=ID&after=N[&wait=SECONDS]`: the long poll."""
+    """`GET poll?socket=ID&after=N[&wait=SECONDS][&early=1]`: the long poll.
+
+    `early=1`: the head of the answer may come at once, before it is known what the answer is, which saves a browser
+    most of its work when a message comes. Then what ends the socket comes with status 200, too, as
+    `{"error": STATUS, "reason": TEXT}`, and a line feed, which is nowhere else in it, ends the body.
+    """
 
     def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker
@@ -82,8 +88,9 @@ class PollSocket:
         """Wait for a message, the end of the socket, or the end of the wait."""
         socket_id, after = required(req, "socket"), _number(req, "after")
         seconds = self._seconds(req)
+        early = required(req, "early") == "1" if "early" in req.params else False
         poll = self._broker.poll(socket_id, after)
-        held = _Held(poll, seconds, self._tabs)
+        held = _Held(poll, seconds, self._tabs, early)
         resp.stream = held.waiting
         self._tabs.arrived(poll, req.env, held)
 
@@ -102,11 +109,11 @@ class PollSocket:
 class _Held:
     """A poll with its answer to come."""
 
-    def __init__(self, poll: Poll, seconds: float, tabs: Tabs) -> None:
+    def __init__(self, poll: Poll, seconds: float, tabs: Tabs, early: bool) -> None:
         self._poll = poll
         self._tabs = tabs
         self._shaken = False
-        self.waiting = Waiting(poll.ready, seconds, self._answer, self._release)
+        self.waiting = Waiting(poll.ready, seconds, self._answer, self._release, _JSON if early else None)
 
     def shake(self) -> None:
         """See `Shakeable`."""
@@ -119,10 +126,15 @@ class _Held:
         try:
             answer = self._poll.take()
         except EmulatorError as error:
-            return Answer(status_of(error), [("Content-Type", PLAIN)], str(error).encode("ascii"))
+            return self._refusal(status_of(error), str(error))
         texts = b",".join(message.json for message in answer.messages)
         shaken = b',"shaken":true' if self._shaken else b""
-        return _json(b'{"messages":[%b],"next":%d%b}' % (texts, answer.next, shaken))
+        return _json(b'{"messages":[%b],"next":%d%b}\n' % (texts, answer.next, shaken))
+
+    def _refusal(self, status: str, text: str) -> Answer:
+        if self.waiting.head_sent:
+            return _json(b"%b\n" % json.dumps({"error": int(status[:3]), "reason": text}).encode("ascii"))
+        return Answer(status, [("Content-Type", PLAIN)], text.encode("ascii"))
 
     def _release(self) -> None:
         self._poll.release()
@@ -143,4 +155,4 @@ class Close:
 
 
 def _json(body: bytes) -> Answer:
-    return Answer("200 OK", [("Content-Type", "application/json")], body)
+    return Answer("200 OK", _JSON, body)

@@ -3,8 +3,9 @@
 The contract. The application returns a `Waiting` without having called `start_response`. Iterated by any WSGI
 server, it blocks its thread until it is ready or its deadline has come, then calls `start_response` and yields its
 body. A server that knows better asks `ready`, gives its callback to `when_ready`, lets go of the thread, and
-iterates once the callback came; `expire` makes it ready before its time. `close` must come in the end, also when
-the client vanished before it was iterated. In a test with `wait=0` it is ready from the start.
+iterates once the callback came; `expire` makes it ready before its time. Before that it may call `send_head`: where
+that says so, `start_response` has been called, the head may go out, and the body is all that comes. `close` must come
+in the end, also when the client vanished before it was iterated. In a test with `wait=0` it is ready from the start.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Waiting:
     """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed, which sets it.
 
     `answer` is called once, on the thread that iterates. `release` is called once, when the request has ended in
-    whatever way.
+    whatever way. `early_head` are the headers of an answer that will be 200 whatever comes, so that they may be sent
+    at once: `head_sent` tells `answer` that they were.
     """
 
     def __init__(
@@ -58,12 +60,16 @@ class Waiting:
         seconds: float,
         answer: Callable[[], Answer],
         release: Callable[[], None] = lambda: None,
+        early_head: list[tuple[str, str]] | None = None,
     ) -> None:
         self._ready = signal
         self._answer = answer
         self._release: Callable[[], None] | None = release
         self._start_response: StartResponse | None = None
         self._extra_headers: list[tuple[str, str]] = []
+        self._early_head = early_head
+        self.head_sent = False
+        """Whether the client knows the status already."""
         self.deadline = time.monotonic() + seconds
         """When it must be expired, in seconds of `time.monotonic()`."""
         if seconds <= 0:
@@ -92,25 +98,34 @@ class Waiting:
         """Let its answer go through `change` when it is made."""
         make = self._answer
         self._answer = lambda: change(make())
+        self._early_head = None
 
     def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
         """Tell it where its answer goes, and which headers, named in lower case, go with every answer."""
         self._start_response = start_response
         self._extra_headers = headers
 
-    def __len__(self) -> int:
-        return 1
+    def send_head(self) -> bool:
+        """Start the response, if its client asked for the head as soon as possible; whether that was done."""
+        if self._early_head is not None and self._start_response is not None:
+            self._start_response("200 OK", self._with_extra(self._early_head))
+            self.head_sent = True
+        return self.head_sent
 
     def __iter__(self) -> Iterator[bytes]:
         if not self.ready:
             self.wait(max(0.0, self.deadline - time.monotonic()))
         answer = self._answer()
-        assert self._start_response is not None
-        headers = dict(self._extra_headers)
-        headers.update([(name.lower(), value) for name, value in answer.headers])
-        headers["content-length"] = str(len(answer.body))
-        self._start_response(answer.status, list(headers.items()))
+        if not self.head_sent:
+            assert self._start_response is not None
+            length = ("content-length", str(len(answer.body)))
+            self._start_response(answer.status, [*self._with_extra(answer.headers), length])
         yield answer.body
+
+    def _with_extra(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        merged = dict(self._extra_headers)
+        merged.update([(name.lower(), value) for name, value in headers])
+        return list(merged.items())
 
     def close(self) -> None:
         """The request has ended."""

@@ -15,9 +15,9 @@ test('an alias is tried by one short poll, and then used', async () => {
   const page = new Page();
   const socket = await page.connected({ alias: ALIAS });
   assert.deepEqual(calls(socket), ['onopen']); // Which does not wait for the alias.
-  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=0&wait=0`);
+  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=0&wait=0&early=1`);
   await page.request.answer(200, { messages: ['a'], next: 1 });
-  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=1&wait=25`);
+  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=1&wait=25&early=1`);
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
   socket.close();
   assert.deepEqual(page.beacons, ['/_ah/channel/close?socket=S1']); // On the page's own origin.
@@ -28,9 +28,9 @@ test('an alias that fails is left alone', async () => {
     const page = new Page();
     const socket = await page.connected({ alias: ALIAS });
     await fail(page.request);
-    assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=0&wait=25');
+    assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=0&wait=25&early=1');
     await page.request.answer(200, { messages: ['a'], next: 1 });
-    assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=1&wait=25');
+    assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=1&wait=25&early=1');
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
   }
 });
@@ -41,7 +41,7 @@ test('an alias that does not answer within 1.5 s is left alone', async () => {
   const probe = page.request;
   await page.advance(1501);
   assert.equal(probe.state, 'aborted');
-  assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=0&wait=25');
+  assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=0&wait=25&early=1');
 });
 
 test('a socket that ends while the alias is tried ends', async () => {
@@ -56,13 +56,13 @@ test('after a loss it looks for the emulator on its own name, then goes back to 
   const socket = await page.connected({ alias: ALIAS });
   await page.request.answer(200, { messages: [], next: 0 });
   await page.request.cut(); // The emulator restarts.
-  assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=0&wait=0');
+  assert.equal(page.request.url, '/_ah/channel/poll?socket=S1&after=0&wait=0&early=1');
   await page.request.cut();
   await page.advance(100);
   await page.request.answer(200, { messages: ['a'], next: 1 });
-  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=1&wait=0`);
+  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=1&wait=0&early=1`);
   await page.request.answer(200, { messages: [], next: 1 });
-  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=1&wait=25`);
+  assert.equal(page.request.url, `http://${ALIAS}/_ah/channel/poll?socket=S1&after=1&wait=25&early=1`);
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
 });
 
@@ -83,11 +83,11 @@ test('with a BASE_URL relative to the page there is no alias', async () => {
   const page = new Page();
   page.appengine.Socket.BASE_URL = 'channel/';
   await page.connected({ alias: ALIAS });
-  assert.equal(page.request.url, 'channel/poll?socket=S1&after=0&wait=25');
+  assert.equal(page.request.url, 'channel/poll?socket=S1&after=0&wait=25&early=1');
 });
 
 test('with an absolute BASE_URL the alias takes its path', async () => {
   const page = new Page({ src: 'http://localhost:8080/prefix/_ah/channel/jsapi', origin: 'http://front:1' });
   await page.connected({ alias: ALIAS });
-  assert.equal(page.request.url, `http://${ALIAS}/prefix/_ah/channel/poll?socket=S1&after=0&wait=0`);
+  assert.equal(page.request.url, `http://${ALIAS}/prefix/_ah/channel/poll?socket=S1&after=0&wait=0&early=1`);
 });

@@ -34,7 +34,7 @@ for (const [browser, options] of Object.entries(BROWSERS)) {
       await page.request.answer(200, { messages: ['a'], next: 1 });
       await lose(page.request);
       // At once, and without a wait, so that the page knows soon whether the emulator is there.
-      assert.deepEqual(page.request.query, { socket: 'S1', after: '1', wait: '0' });
+      assert.deepEqual(page.request.query, { socket: 'S1', after: '1', wait: '0', early: '1' });
       assert.equal(page.request.at, page.clock.now);
       await page.request.answer(200, { messages: ['b'], next: 2 });
       assert.equal(page.request.query.wait, '25');
@@ -62,6 +62,22 @@ test('a body that breaks off is a lost answer', async () => {
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
 });
 
+test('XMLHttpRequest: the end of an answer is not waited for, and its request not aborted', async () => {
+  const page = new Page({ without: ['fetch'] });
+  const socket = await page.connected();
+  const request = page.request;
+  await request.part('');
+  await request.part('{"messages":["a\\n');
+  assert.deepEqual(calls(socket), ['onopen']);
+  await request.part('{"messages":["a\\n"],"next":1}\n');
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a\n']);
+  assert.equal(request.state, 'waiting');
+  await request.cut(); // What becomes of it no longer matters.
+  assert.equal(page.request.query.after, '1');
+  await page.request.answer(200, { messages: ['b'], next: 2 });
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a\n', 'onmessage b']);
+});
+
 test('messages that come again are passed over', async () => {
   const page = new Page();
   const socket = await page.connected();
@@ -78,7 +94,7 @@ test('a gap is a broken connection: nothing is delivered, and the missing messag
   const page = new Page();
   const socket = await page.connected();
   await page.request.answer(200, { messages: ['b'], next: 2 });
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
   await page.request.answer(200, { messages: [], next: 2 });
   assert.deepEqual(calls(socket), ['onopen']);
   await page.advance(100);
@@ -91,7 +107,7 @@ test('an empty answer is followed by a poll at once', async () => {
   await page.connected();
   for (let turn = 0; turn < 10; turn++) {
     await page.request.answer(200, { messages: [], next: 0 });
-    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25' });
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25', early: '1' });
   }
   assert.equal(page.clock.now, 1000);
 });
@@ -143,6 +159,15 @@ for (const text of ['Invalid+token.', 'Token+timed+out.']) {
     assert.deepEqual([page.waiting, page.beacons], [[], []]);
   });
 }
+
+test('a refusal after the head of the answer: the status is in the body', async () => {
+  const page = new Page();
+  const socket = await page.connected();
+  await page.request.answer(200, '{"error": 401, "reason": "Token+timed+out."}\n');
+  assert.deepEqual(calls(socket), ['onopen', 'onerror 401 Token+timed+out.', 'onclose']);
+  await page.advance(120000);
+  assert.deepEqual([page.waiting, page.beacons], [[], []]);
+});
 
 for (const text of ['Socket+gone.', 'Backlog+exceeded.']) {
   test(`410 ${text}`, async () => {
@@ -308,7 +333,7 @@ test('a poll that is silent 10 s longer than it should be is given up', async ()
     await page.advance(200);
     if (!options.without) assert.equal(silent.state, 'aborted');
     const retry = page.waiting.find((request) => request !== silent);
-    assert.deepEqual(retry.query, { socket: 'S1', after: '0', wait: '0' });
+    assert.deepEqual(retry.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
     await retry.answer(200, { messages: ['a'], next: 1 });
     await silent.answer(200, { messages: ['a'], next: 1 }); // Far too late; ignored.
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
@@ -337,7 +362,7 @@ test('online: a pause between attempts ends at once, and a poll is tried afresh'
   const dead = page.request;
   await page.fire('window', 'online'); // Another network: the poll's connection may be gone.
   assert.equal(dead.state, 'aborted');
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
   await page.request.cut();
   await page.request.cut();
   assert.deepEqual(page.waiting, []);

@@ -74,6 +74,12 @@ class Request {
     await settle();
   }
 
+  /** Some of the body has arrived, or all of it, but the end has not been told. Only where XMLHttpRequest asked. */
+  async part(body) {
+    this.tellPart(body);
+    await settle();
+  }
+
   /** A connection that breaks, or was refused. */
   async cut() {
     this.finish('cut', null);
@@ -119,11 +125,13 @@ function fakeXhr(page) {
     send(body) {
       const request = this.request = page.ask('xhr', this.method, this.url, body);
       request.options = { async: this.async, headers: this.headers };
-      request.deliver = (result) => {
-        this.readyState = 4;
-        if (result) Object.assign(this, { status: result.status, statusText: result.reason, responseText: result.body });
+      const tell = (readyState, result) => {
+        Object.assign(this, { readyState });
+        if (result) Object.assign(this, { status: result.status, statusText: result.reason, responseText: result.body, response: result.body });
         if (this.onreadystatechange) this.onreadystatechange();
       };
+      request.deliver = (result) => tell(4, result);
+      request.tellPart = (body) => tell(3, { status: 200, reason: 'OK', body });
     }
 
     abort() {

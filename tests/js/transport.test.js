@@ -32,7 +32,7 @@ test('iframe: opens, polls and hands on messages, and leaves nothing behind', as
   await page.loadFrame();
   assert.deepEqual([page.request.kind, page.request.path], ['frame xhr', 'open']);
   await answer(page, 200, { ...OPENED, alias: 'c1.localhost:8080' });
-  assert.deepEqual([page.request.kind, page.request.query], ['frame fetch', { socket: 'S1', after: '0', wait: '25' }]);
+  assert.deepEqual([page.request.kind, page.request.query], ['frame fetch', { socket: 'S1', after: '0', wait: '25', early: '1' }]);
   await answer(page, 200, { messages: ['a', 'b'], next: 2 });
   await answer(page, 200, { messages: ['c'], next: 3 });
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b', 'onmessage c']);
@@ -84,7 +84,7 @@ test('iframe: an answer lost, a frame that does not load, and one that falls sil
   await page.advance(35001); // Silent for longer than the wait and 10 s.
   await page.loadFrame();
   const retry = page.waiting[page.waiting.length - 1];
-  assert.deepEqual(retry.query, { socket: 'S1', after: '1', wait: '0' });
+  assert.deepEqual(retry.query, { socket: 'S1', after: '1', wait: '0', early: '1' });
   await retry.answer(200, { messages: ['b'], next: 2 });
   for (let turn = 0; turn < 4; turn++) await settle();
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
@@ -138,7 +138,7 @@ test('short: polls that do not wait, every POLLING_TIMEOUT_MS', async () => {
     await page.advance(pause - 1);
     assert.deepEqual(page.waiting, []);
     await page.advance(1);
-    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0' });
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
     await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
   }

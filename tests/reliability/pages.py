@@ -9,6 +9,8 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from appengine_channel_emu.bench.pages import split_answer
+
 TROUBLES = ["lost answer", "cut request", "repeated request", "vanished in the wait"]
 
 
@@ -24,10 +26,11 @@ class Page:
         self.buffer = b""
 
     def request(self) -> bytes:
-        """Its next poll."""
-        return b"GET /_ah/channel/poll?socket=%b&after=%d&wait=20 HTTP/1.1\r\nHost: localhost\r\n\r\n" % (
+        """Its next poll; every other one asks for an early head."""
+        return b"GET /_ah/channel/poll?socket=%b&after=%d&wait=20&early=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % (
             self.socket_id.encode(),
             self.after,
+            self.after % 2,
         )
 
 
@@ -103,15 +106,11 @@ class Crowd:
             self.connect(page)
             return
         page.buffer += data
-        head, separator, body = page.buffer.partition(b"\r\n\r\n")
-        if not separator:
+        whole = split_answer(page.buffer)
+        if whole is None:
             return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-        if len(body) < length:
-            return
-        page.buffer = body[length:]
-        assert head.startswith(b"HTTP/1.1 200 "), (page.client_id, head)
-        self._take(page, json.loads(body[:length]))
+        body, page.buffer = whole
+        self._take(page, json.loads(body))
         page.sock.sendall(page.request())
 
     def _take(self, page: Page, answer: dict[str, object]) -> None:

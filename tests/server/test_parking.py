@@ -30,14 +30,25 @@ class Wire:
         data = "".join(f"GET {path} HTTP/{version}\r\nHost: localhost\r\n{headers}\r\n" for path in requests)
         self.sock.sendall(data.encode())
 
-    def answer(self):
+    def head(self):
         status = self.file.readline().decode().strip()
-        headers = http.client.parse_headers(self.file)
+        return status, http.client.parse_headers(self.file)
+
+    def chunks(self):
+        body = b""
+        while size := int(self.file.readline(), 16):
+            body += self.file.read(size)
+            assert self.file.readline() == b"\r\n"
+        assert self.file.readline() == b"\r\n"
+        return body
+
+    def answer(self):
+        status, headers = self.head()
         return status, headers, self.file.read(int(headers["Content-Length"]))
 
-    def poll(self):
+    def poll(self, version="1.1"):
         status, _, body = self.answer()
-        assert status == "HTTP/1.1 200 OK"
+        assert status == f"HTTP/{version} 200 OK"
         return json.loads(body)["messages"]
 
     def close(self):
@@ -121,6 +132,70 @@ def test_a_pipelined_request_waits_for_the_poll_before_it(service, wire):
     assert each.poll() == ["one"]
     assert each.answer()[0] == "HTTP/1.1 200 OK"
     assert each.poll() == []
+
+
+def test_the_head_of_an_answer_comes_early_to_who_asks(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    for number in range(3):
+        each.send(poll_path(socket_id, after=number) + "&early=1")
+        status, headers = each.head()
+        assert (status, headers["Content-Type"]) == ("HTTP/1.1 200 OK", "application/json")
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert headers["Connection"] is None
+        until(lambda: parked(service) == 1)
+        service.broker.send_message("bob", str(number))
+        assert each.chunks() == b'{"messages":["%d"],"next":%d}\n' % (number, number + 1)
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (lambda broker, socket_id: broker.clock.advance(7200), {"error": 401, "reason": "Token+timed+out."}),
+        (lambda broker, socket_id: broker.control.close(socket_id), {"error": 410, "reason": "Closed+by+the+server."}),
+    ],
+)
+def test_what_ends_a_socket_after_the_head_is_in_the_body(service, wire, end, error):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id) + "&early=1", "/_emu/health")
+    each.head()
+    until(lambda: parked(service) == 1)
+    end(service.broker, socket_id)
+    assert json.loads(each.chunks()) == error
+    assert each.answer()[0] == "HTTP/1.1 200 OK"
+
+
+def test_a_connection_that_is_cut_after_the_head_ends_in_the_middle(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id) + "&early=1")
+    each.head()
+    until(lambda: parked(service) == 1)
+    service.broker.control.cut(socket_id)
+    assert each.file.read() == b""  # No last chunk: to HTTP this answer is broken.
+
+
+def test_what_is_known_at_once_keeps_its_status_and_its_length(service, wire):
+    each, socket_id = wire(), open_socket(service)
+    each.send(poll_path(socket_id, after=7) + "&early=1", poll_path(socket_id, wait=0) + "&early=1")
+    assert each.answer()[0] == "HTTP/1.1 410 Socket+gone."
+    assert each.poll() == []
+
+
+def test_http_1_0_knows_no_chunks_and_gets_no_early_head(service, wire):
+    each = wire()
+    each.send(poll_path(open_socket(service)) + "&early=1", version="1.0")
+    until(lambda: parked(service) == 1)
+    service.broker.send_message("bob", "one")
+    assert each.poll("1.0") == ["one"]
+
+
+def test_an_early_head_and_connection_close(service, wire):
+    each = wire()
+    each.send(poll_path(open_socket(service)) + "&early=1", headers="Connection: close\r\n")
+    assert each.head()[1]["Connection"] == "close"
+    until(lambda: parked(service) == 1)
+    service.broker.send_message("bob", "one")
+    assert json.loads(each.chunks())["messages"] == ["one"]
+    assert each.file.read() == b""
 
 
 def test_http_1_0_gets_its_answer_and_the_end(service, wire):
@@ -355,17 +430,21 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
     assert each.answer()[0] == "HTTP/1.1 200 OK"
 
 
-@pytest.mark.parametrize("connections", ["kept", "answered and closed", "closed in the wait"])
+@pytest.mark.parametrize("connections", ["kept", "early", "answered and closed", "closed in the wait"])
 def test_a_poll_leaves_nothing_to_the_garbage_collector(service, connections):
     """The collector is slowed down while thousands of polls are parked: cycles would pile up."""
     page, socket_id = Wire(service), open_socket(service)
 
     def exchange(number):
-        page.send(poll_path(socket_id, after=number))
+        page.send(poll_path(socket_id, after=number) + ("&early=1" if connections == "early" else ""))
         until(lambda: parked(service) == 1)
         service.broker.send_message("bob", str(number))
-        assert page.poll() == [str(number)]
-        if connections != "kept":
+        if connections == "early":
+            page.head()
+            assert json.loads(page.chunks())["messages"] == [str(number)]
+        else:
+            assert page.poll() == [str(number)]
+        if connections not in ("kept", "early"):
             other = Wire(service)
             other.send(poll_path(socket_id, after=number + 1, wait=0 if connections == "answered and closed" else 20))
             if connections == "answered and closed":
