@@ -3,7 +3,7 @@
 How: a gate around the application sees a `Waiting` that is not ready and raises `Parked`, a BaseException, which
 unwinds waitress's task past its handlers for OSError and Exception. The channel keeps the task; its request stays at
 the head of `requests`, so to waitress a task is running. When the answer is ready, `service` is called again, is
-given the same task with the same environ, and iterates the same `Waiting`.
+given the same task, and iterates the same `Waiting`; of its environ the address is left.
 
 These are seams of waitress, not an API of it: tests/server/test_parking.py holds a contract for each. Where one is
 gone the application still works on plain waitress, at a thread a poll.
@@ -62,7 +62,6 @@ class Gate:
             return waiting  # type: ignore[no-any-return]
         body = self._application(environ, start_response)
         if isinstance(body, Waiting) and not body.ready:
-            environ[_WAITING] = body
             raise Parked(body)
         return body
 
@@ -104,6 +103,7 @@ class Lot:
 class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
+    environ: dict[str, Any]
     _parked = False
     _heads: ClassVar[dict[object, tuple[bytes, bool]]] = {}
 
@@ -116,6 +116,8 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
         except Parked as parked:
             parked.task = self
             self._parked = True
+            # All that those in front of the gate need; thousands of whole ones would take memory, and time to let go of.
+            self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], _WAITING: parked.waiting}
             raise
 
     def send_head(self) -> None:
