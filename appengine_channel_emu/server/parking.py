@@ -22,6 +22,7 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Patience
 from appengine_channel_emu.server.queueing import AppPool
 from appengine_channel_emu.web.app import OVERDUE
@@ -116,7 +117,7 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
         except Parked as parked:
             parked.task = self
             self._parked = True
-            # All that those in front of the gate need; thousands of whole ones would take memory, and time to let go of.
+            # What those in front of the gate need; thousands of whole ones take memory, and time to let go of.
             self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], _WAITING: parked.waiting}
             raise
 
@@ -141,7 +142,6 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
                 self._heads.clear()
             self._heads[key] = head, self.chunked_response
         return head  # type: ignore[no-any-return]
-
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
@@ -178,6 +178,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """Whether its next request has waited for too long."""
     requests: list[Any]
     events = 0
+    _latest: RequestParser | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
@@ -216,6 +217,12 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # It may block until the loop has sent something.
             self.changed()
         super()._flush_outbufs_below_high_watermark()
+
+    def parser_class(self, adj: Any) -> RequestParser:
+        """A parser that knows the request before it."""
+        parser = RequestParser(adj)
+        parser.before, self._latest = self._latest, parser
+        return parser
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""
