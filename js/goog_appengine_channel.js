@@ -1,29 +1,29 @@
 /**
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
- * A link polls by a transport, and hands on each message once and in order. A Socket is what the page holds. Reasons:
+ * A link polls by a transport, and hands on each message once and in order. A Socket is what the page holds. See
  * docs/browser-client.md.
  */
 (function () {
 'use strict';
 
-// A page's own Closure library stays; a top-level `const goog` is no property of window.
+// A page's own stays; a top-level `const goog` is no property of window.
 var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 /** @type {any} */
 var api = root.appengine = root.appengine || {};
 var given = api.Socket || {}; // By the page.
 var OPEN = 1, CLOSED = 3; // readyState.
-var PATIENCE = 10; // Seconds that open() tries, and that an answer may be late.
+var PATIENCE = 10; // Seconds to try open(), and that an answer may be late.
 var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
 var encode = encodeURIComponent;
 
-if (api.Channel && api.Channel.emulated) return; // The script is on the page twice.
+if (api.Channel && api.Channel.emulated) return; // Loaded twice.
 
 function nothing() {}
 
-/** Milliseconds by a clock that nobody sets. */
+/** Milliseconds; nobody sets this clock. */
 function now() {
   return window.performance ? performance.now() : +new Date();
 }
@@ -107,7 +107,7 @@ function byFrame(base) {
   return ask;
 }
 
-/** Opens a socket and polls it until it is closed or lost. */
+/** Opens a socket, and polls. */
 function connect(socket, base, token) {
   var forced = Socket.TRANSPORT, inFrame = byFrame(base), framed, usual; // In a frame? Did that work?
   var attempt = Math.random(); // Of this open() in retries.
@@ -118,9 +118,10 @@ function connect(socket, base, token) {
   var quick = 0, cuts = 0, brief; // Answers too soon, long polls that failed, in a row. Polling briefly?
   var host = base, alias, probing, probes = 0; // Where to poll; another name, which may not work.
   var turn = 0, timer, cancel; // Between requests there is no `cancel`.
+  var slow; // Were the handlers?
 
   function transport() {
-    // While it fails, the other way is tried now and then.
+    // While it fails, sometimes the other.
     framed = window.MessageChannel && (forced ? forced === 'iframe' : !usual === (fails % 4 === 3));
     return framed ? inFrame : window.fetch && held && cuts < 3 && host === base ? byFetch : byXhr;
   }
@@ -143,7 +144,7 @@ function connect(socket, base, token) {
       if (status) cancel = null;
       stop();
       body = (body || '').trim();
-      if (status !== 200) return fail(status, body && body.length < 300 && body[0] !== '<' ? body : reason);
+      if (status !== 200) return fail(status, /^[^<]{1,299}$/.test(body) ? body : reason);
       try { reply = JSON.parse(body) || reply; } catch (error) { /* Half of it, or HTML. */ }
       usual = framed;
       if (!use(reply)) fail(reply.error || 0, reply.reason);
@@ -180,7 +181,7 @@ function connect(socket, base, token) {
   }
 
   function poll() {
-    // Where long polls fail, they are tried now and then.
+    // Where they fail, long polls are rare.
     brief = forced === 'short' || !forced && cuts > 4 && ++probes % 20;
     held = broken || probing || brief ? 0 : wait;
     ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held + '&early=1',
@@ -188,7 +189,7 @@ function connect(socket, base, token) {
   }
 
   function polled(reply) {
-    var messages = reply.messages, known; // How many of them the page has.
+    var messages = reply.messages, start = now(), well, known; // How many of them the page has.
     if (!isInPage(socket)) return true;
     known = messages instanceof Array ? after - reply.next + messages.length : -1;
     if (!(known >= 0)) return false;
@@ -197,8 +198,12 @@ function connect(socket, base, token) {
     host = probing || host;
     probing = broken && host !== alias && !framed && probes++ < 3 && alias;
     if (held) cuts = 0;
-    works(messages[0] || reply.shaken || now() - began > 1000);
+    well = messages[0] || reply.shaken || start - began > 1000;
+    // Handlers first: a poll takes long to send. But some show an alert.
+    if (slow) works(well);
     emit(socket, 'onmessage', messages.map(function (text) { return {data: text}; }));
+    if (!slow) works(well);
+    slow = now() - start > 50;
     return true;
   }
 
@@ -212,7 +217,8 @@ function connect(socket, base, token) {
     since = 0;
     quick = well ? 0 : quick + 1;
     if (well) fails = 0;
-    // By no timer, slow in hidden pages, and before the handlers, which may be slow.
+    if (over) return;
+    // By no timer, slow in hidden pages.
     if (!brief && quick <= 100) return poll();
     timer = setTimeout(poll, brief ? Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500) : 100);
   }
@@ -278,7 +284,7 @@ function connect(socket, base, token) {
 }
 
 /**
- * An open channel. Pages may assign its handlers.
+ * Pages may assign its handlers.
  * @constructor
  * @param {string} token
  * @param {Object=} handler
@@ -311,7 +317,7 @@ Socket.prototype.close = function () {
 };
 
 /**
- * Posts to the app's /_ah/channel/receive, as the SDK's script did.
+ * Posts to /_ah/channel/receive, as the SDK's script did.
  * @return {boolean} whether the socket is open
  */
 Socket.prototype.send = function (data) {
@@ -363,7 +369,7 @@ function succeed(socket, key) {
   socket.tries_ = place.tries;
 }
 
-/** Pages remove production's hidden element to be rid of the socket. */
+/** Pages remove production's hidden element to close the socket. */
 function addFrame(socket) {
   var frame = hidden(document.body);
   frame.id = 'wcs-iframe';
@@ -378,7 +384,7 @@ function watch(socket, frame) {
   return true;
 }
 
-/** Closes the socket if its element is gone. */
+/** If not, closes the socket. */
 function isInPage(socket) {
   var copies = document.querySelectorAll('#wcs-iframe'), removed = now(), i;
   if (socket.readyState === CLOSED) return false;
@@ -447,7 +453,7 @@ function baseUrl() {
 var folder = scriptBase();
 Socket.BASE_URL = given.BASE_URL || folder;
 Socket.TRANSPORT = given.TRANSPORT || Socket.TRANSPORT; // 'xhr', 'iframe', 'short', or none: what works.
-Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500; // Of short polls: long ones need none.
+Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500; // Of short polls.
 api.Socket = Socket;
 api.Channel = Channel;
 }());

@@ -18,8 +18,9 @@ from appengine_channel_emu.host.dev_server_process import (
     DevServerProcess,
     DevServerSpec,
 )
-from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun, Request, Upstream, tcp_connection
+from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun, Request, Upstream
 from appengine_channel_emu.host.headers import REQUEST_HEADER, RESULT_HEADER
+from appengine_channel_emu.host.http_connection import TcpConnection
 from appengine_channel_emu.host.legacy_app import LegacyApp
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
@@ -140,7 +141,7 @@ class DevAppserverBackend:
         process = self._process = DevServerProcess(self._spec)
         if self._upstream is not None:
             self._upstream.close()
-        self._upstream = Upstream(lambda: tcp_connection(LOOPBACK, process.port), "dev_appserver.py")
+        self._upstream = Upstream(lambda name: TcpConnection(LOOPBACK, process.port, name), "dev_appserver.py")
         try:
             process.wait_until_it_answers()
         except CannotStart:

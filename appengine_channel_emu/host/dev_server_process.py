@@ -21,8 +21,7 @@ from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.sdk_finder import Sdk
 
-COMPAT = Path(__file__).parents[1] / "compat"
-INSIDE = COMPAT / "sdk"
+INSIDE = Path(__file__).parents[1] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
 
 LOOPBACK = "127.0.0.1"
@@ -172,7 +171,6 @@ class DevServerProcess:
             "task_deadline": None if spec.deadline is None else max(TASK_SECONDS, spec.deadline),
             "grace": GRACE_SECONDS,
             "port": self.port,
-            "compat": str(COMPAT),
         }
         ours = {
             "CHANNEL_EMU_RUNTIME": json.dumps(told),

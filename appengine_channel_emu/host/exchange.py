@@ -1,25 +1,17 @@
-"""One HTTP/1.1 request to the app and its whole answer.
+"""One HTTP/1.1 request to the app and its whole answer, within a limit of time.
 
-Built on urllib3's connections rather than on its pools: a pool rewrites the request target (``%2f`` becomes ``%2F``,
-one stray ``%`` doubles all others) and does not say which connection it uses, which the watchdog must know, since
-urllib3's timeouts start anew with every byte that trickles in.
+The limit is a watchdog's, which shuts the connection down: a socket's own timeout starts anew with every byte that
+trickles in.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import IO, Any
-
-from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError
-from urllib3.response import BaseHTTPResponse
-from urllib3.util import SKIP_HEADER
+from typing import IO, Protocol
 
 from .headers import Headers
 from .watchdog import Watchdog
@@ -27,9 +19,14 @@ from .watchdog import Watchdog
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """App Engine's limit for a response (facts.md 9.3)."""
 
-_CONNECT_SECONDS = 5.0
-_SPOOL_BYTES = 1024 * 1024
-_BLOCK_BYTES = 64 * 1024
+CONNECT_SECONDS = 5.0
+
+SPOOL_BYTES = 1024 * 1024
+"""A longer answer is kept in a file."""
+
+BLOCK_BYTES = 64 * 1024
+"""What is read or sent at a time."""
+
 # Servers drop idle connections, some after 5 seconds: one that has rested for longer is not worth the risk.
 _IDLE_SECONDS = 4.0
 _IDLE_CONNECTIONS = 32
@@ -89,61 +86,36 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
-class Connection(HTTPConnection):
-    """Sends the head and a small body in one piece, so that neither side is woken twice."""
+class Connection(Protocol):
+    """One connection to the server, which takes one request after another."""
 
-    _held: list[bytes] | None = None
+    sock: socket.socket | None
+    """None until `open`."""
 
-    def send(self, data: Any) -> None:
-        if self._held is None:
-            super().send(data)
-        else:
-            self._held.append(data)
+    def open(self) -> None:
+        """Connects. Raises `Unreachable`."""
 
-    @contextlib.contextmanager
-    def in_one_piece(self) -> Iterator[None]:
-        """What is sent in this block goes out at its end."""
-        self._held = []
-        try:
-            yield
-            held, self._held = self._held, None
-            super().send(b"".join(held))
-        finally:
-            self._held = None
+    def ask(self, request: Request) -> Answer:
+        """Sends the request and returns the whole answer. Raises a `BrokenAnswer` or an `AnswerTooLarge`."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open, and nothing has come that nobody asked for."""
 
-class UnixConnection(Connection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_CONNECT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.settimeout(_CONNECT_SECONDS)
-            sock.connect(self._path)
-        except OSError:
-            sock.close()
-            raise
-        self.sock = sock
-
-
-def tcp_connection(host: str, port: int) -> Connection:
-    return Connection(host, port, timeout=_CONNECT_SECONDS)
+    def close(self) -> None:
+        """Closes it; `sock` is None."""
 
 
 class Upstream:
     """One server to which requests are sent, with a few idle connections kept for the next ones.
 
-    connect: makes a connection object, not yet connected.
+    connect: makes a connection, not yet open; it is given `name`.
     name:    what error texts call the server.
     steady:  whether an idle connection lives as long as the server does. It then serves any request, and its loss is
              the server's. Elsewhere it serves a GET or HEAD, which is sent again when the connection proves dead.
     """
 
-    def __init__(self, connect: Callable[[], Connection], name: str, *, steady: bool = False) -> None:
+    def __init__(self, connect: Callable[[str], Connection], name: str, *, steady: bool = False) -> None:
         self._connect = connect
         self._name = name
         self._steady = steady
@@ -166,7 +138,7 @@ class Upstream:
                     raise
                 if deadline is not None:
                     deadline = max(0.0, deadline - (time.monotonic() - started))
-        return self._exchange_on(self._connect(), request, deadline)
+        return self._exchange_on(self._connect(self._name), request, deadline)
 
     def close(self) -> None:
         """Closes the idle connections."""
@@ -190,7 +162,7 @@ class Upstream:
                 sockets.append(self._open(connection))
                 if overrun:
                     raise Overrun
-                answer = self._talk(connection, request)
+                answer = connection.ask(request)
                 if overrun:  # Without a length, the end that we made looks like the answer's own.
                     answer.body.close()
                     raise Overrun
@@ -204,47 +176,9 @@ class Upstream:
 
     def _open(self, connection: Connection) -> socket.socket:
         if connection.sock is None:
-            try:
-                connection.connect()
-            except (OSError, HTTPError) as error:
-                raise Unreachable(f"{self._name} cannot be reached: {_reason(error)}.") from error
-            connection.timeout = None
-            assert connection.sock is not None
-            connection.sock.settimeout(None)
+            connection.open()
+        assert connection.sock is not None
         return connection.sock
-
-    def _talk(self, connection: Connection, request: Request) -> Answer:
-        try:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # An app may answer and close before it has read all; the answer can still be there.
-                _send(connection, request)
-            response = connection.getresponse()
-        except OSError as error:
-            raise NoAnswer(f"{self._name} closed the connection without an answer.") from error
-        except (HTTPException, HTTPError) as error:
-            raise BrokenAnswer(f"{self._name} did not answer in HTTP: {_reason(error)}.") from error
-        try:
-            return self._read(response)
-        except (OSError, HTTPException, HTTPError) as error:
-            raise BrokenAnswer(f"The answer of {self._name} ended early: {_reason(error)}.") from error
-
-    def _read(self, response: BaseHTTPResponse) -> Answer:
-        if response.status < 200:
-            raise BrokenAnswer(f"{self._name} answered {response.status}, which was not asked for.")
-        body: IO[bytes] = tempfile.SpooledTemporaryFile(_SPOOL_BYTES)  # noqa: SIM115 - handed on
-        length = 0
-        try:
-            for block in response.stream(_BLOCK_BYTES, decode_content=False):
-                length += len(block)
-                if length > MAX_ANSWER_BYTES:
-                    raise AnswerTooLarge(f"The answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")
-                body.write(block)
-        except BaseException:
-            body.close()
-            raise
-        body.seek(0)
-        headers = list(response.headers.iteritems())
-        return Answer(response.status, response.reason or "", headers, body, length)
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -258,34 +192,24 @@ class Upstream:
         return None
 
     def _give_back(self, connection: Connection) -> None:
-        if connection.is_closed or self._closed or len(self._idle) >= _IDLE_CONNECTIONS:
+        if connection.sock is None or self._closed or len(self._idle) >= _IDLE_CONNECTIONS:
             connection.close()
         else:
             self._idle.append((time.monotonic(), connection))
 
 
-def _send(connection: Connection, request: Request) -> None:
-    headers = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER, **request.headers}
-    body = None
-    if request.length is not None:
-        headers["Content-Length"] = str(request.length)
-        if request.body is not None and request.length:
-            body = _blocks(request.body, request.length)
-    small = (request.length or 0) <= _BLOCK_BYTES
-    with connection.in_one_piece() if small else contextlib.nullcontext():
-        connection.request(request.method, request.target, body, headers, preload_content=False, decode_content=False)
-
-
-def _blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
+def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
+    """The body of a request, `length` bytes of it. Raises `ExchangeFailed` when there are fewer."""
     while length > 0:
-        block = body.read(min(length, _BLOCK_BYTES))
+        block = body.read(min(length, BLOCK_BYTES))
         if not block:
             raise ExchangeFailed("The request's body ended before its stated length.")
         length -= len(block)
         yield block
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What went wrong, in the system's words if they are there."""
     # urllib3 wraps the system's own words in its own.
     error = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

@@ -15,7 +15,8 @@ from pathlib import Path
 import waitress
 
 from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, UnixConnection, Upstream
+from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, Upstream
+from appengine_channel_emu.host.instance_connection import InstanceConnection
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.locations import COMPAT_PATH
 
@@ -70,7 +71,7 @@ class Instance:
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
-        self.upstream = Upstream(lambda: UnixConnection(socket), "The app", steady=True)
+        self.upstream = Upstream(lambda name: InstanceConnection(socket, name), "The app", steady=True)
         self.active = 0
         """Requests that it has, counted by whoever sends them."""
         self.failure: ImportFailure | None = None

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from appengine_channel_emu.host import proxy
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Upstream, tcp_connection
+from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Upstream
+from appengine_channel_emu.host.http_connection import TcpConnection
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class UpstreamBackend:
         self._url = url
         self._address = address
         self._deadline = deadline
-        self._upstream = Upstream(lambda: tcp_connection(host, port), f"The app at {url}")
+        self._upstream = Upstream(lambda name: TcpConnection(host, port, name), f"The app at {url}")
 
     def start(self) -> None:
         """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""

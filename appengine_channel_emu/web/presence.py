@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from appengine_channel_emu.broker.broker import Broker
@@ -14,6 +13,7 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.faults import Fault, Target
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.presence import Encoding, encode_presence
+from appengine_channel_emu.web.post_threads import PostThreads
 
 POST_SECONDS = 30.0
 """How long a presence handler may take: it is an app's request like any other (behaviour.md 6)."""
@@ -61,7 +61,7 @@ class PresencePosts:
         self._backend = backend
         self._pause = pause
         self._encoding = encoding
-        self._run = run or ThreadPoolExecutor(PARALLEL_POSTS, "presence").submit
+        self._run = run or PostThreads(PARALLEL_POSTS).submit
         self.broker: Broker | None = None
 
     def __call__(self, client_id: str, connected: bool) -> None:

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from appengine_channel_emu.host import proxy
-from appengine_channel_emu.host.exchange import Upstream, tcp_connection
+from appengine_channel_emu.host.exchange import Upstream
+from appengine_channel_emu.host.http_connection import TcpConnection
 from tests.host.conftest import visit
 from tests.support.emulator import RunningEmulator
 
@@ -251,7 +252,7 @@ def behind():
 
     def make(*scripts, deadline=10.0):
         server = Scripted(*scripts)
-        upstream = Upstream(lambda: tcp_connection("127.0.0.1", server.port), "The app")
+        upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
 
         def application(environ, start_response):
             return proxy.serve(upstream, environ, start_response, deadline=deadline)
@@ -320,7 +321,7 @@ def test_a_compressed_answer_stays_compressed(behind):
 def test_nobody_there(behind):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    upstream = Upstream(lambda: tcp_connection("127.0.0.1", port), "The app")
+    upstream = Upstream(lambda name: TcpConnection("127.0.0.1", port, name), "The app")
     page = visit(lambda environ, start_response: proxy.serve(upstream, environ, start_response))
     assert page.status == 502
     assert "The app cannot be reached: Connection refused. Is it running?" in page.text
@@ -329,7 +330,7 @@ def test_nobody_there(behind):
 def test_a_post_is_never_sent_twice():
     ok = says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     server = Scripted(ok, says(b""), ok)
-    upstream = Upstream(lambda: tcp_connection("127.0.0.1", server.port), "The app")
+    upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
 
     def application(environ, start_response):
         return proxy.serve(upstream, environ, start_response, deadline=10)

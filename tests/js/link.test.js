@@ -399,11 +399,15 @@ test('a page that is shown again retries at once; one that is hidden, or polls, 
   assert.equal(page.waiting.length, 1);
 });
 
-test('the next poll leaves before the handlers run, and by no timer', async () => {
+test('handlers run before the next poll leaves, unless they are slow; it leaves by no timer', async () => {
   const page = new Page();
   const seen = [];
-  await page.connected({}, { onopen: () => seen.push(page.waiting.length), onmessage: () => seen.push(page.waiting.length) });
-  await page.request.answer(200, { messages: ['a'], next: 1 });
-  assert.deepEqual(seen, [1, 1]);
+  let busy = 0;
+  await page.connected({}, { onmessage: () => { seen.push(page.waiting.length); page.clock.pass(busy); } });
+  for (const [number, milliseconds] of [100, 100, 0, 0].entries()) {
+    busy = milliseconds;
+    await page.request.answer(200, { messages: ['x'], next: number + 1 });
+  }
+  assert.deepEqual(seen, [0, 1, 1, 0]);
   assert.equal(page.clock.timers.size, 1); // The watchdog of that poll.
 });

@@ -26,6 +26,11 @@ class Clock {
     this.timers.delete(id);
   }
 
+  /** What a handler that takes so long does to it: no timer runs. */
+  pass(milliseconds) {
+    this.now += milliseconds;
+  }
+
   /** Runs the timers of the next `milliseconds`, in due order, and lets promises settle after each. */
   async advance(milliseconds, onError) {
     const end = this.now + milliseconds;

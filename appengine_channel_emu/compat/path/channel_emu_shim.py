@@ -19,6 +19,7 @@ MODULES = {
     "google.appengine.api": True,
     "google.appengine.api.channel": True,
     "google.appengine.api.channel.channel": False,
+    "google.appengine.api.channel.connection": False,
     "google.appengine.api.users": False,
     "google.appengine.runtime": True,
     "google.appengine.runtime.apiproxy_errors": False,

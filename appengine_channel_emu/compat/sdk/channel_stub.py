@@ -4,19 +4,24 @@ The SDK's own client library stays, with its checks and texts; only what it call
 `remote_api` messages, which is how the runtime talks to the SDK's own services.
 """
 
-import httplib
+import imp
 import json
 import os
 import sys
 import types
 
-ANSWER_SECONDS = 5
+COMPAT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LIBRARY = os.path.join(COMPAT, "google", "appengine", "api", "channel")
+
+# By its file: here it is no part of the SDK's package. In the sandbox it could open no connection.
+connection = imp.load_source("channel_emu_connection", os.path.join(LIBRARY, "connection.py"))
+
 CHANNEL_CALLS = ("CreateChannel", "SendChannelMessage")
 
 
-def prepare(address, compat):
+def prepare(address):
     """What is needed of the file system, before the sandbox closes; returns what `install` is given."""
-    return address, _client_library(compat, address)
+    return address, _client_library(address)
 
 
 def install(prepared):
@@ -30,23 +35,6 @@ def install(prepared):
     proxy.ReplaceStub("xmpp", _XmppStub(channel, proxy.GetStub("xmpp")))
     if library is not None:
         library.install()
-
-
-def post(address, path, body, content_type):
-    """Status and body of the emulator's answer. Raises RPCFailedError when there is none."""
-    from google.appengine.runtime import apiproxy_errors
-
-    connection = httplib.HTTPConnection(address, timeout=ANSWER_SECONDS)
-    try:
-        connection.request("POST", path, body, {"Content-Type": content_type})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (EnvironmentError, httplib.HTTPException) as error:
-        raise apiproxy_errors.RPCFailedError(
-            "the Channel API emulator does not answer at %s: %s" % (address, error or type(error).__name__)
-        )
-    finally:
-        connection.close()
 
 
 def _channel_stub(address):
@@ -63,7 +51,8 @@ def _channel_stub(address):
             envelope.set_service_name("channel")
             envelope.set_method(call)
             envelope.set_request(request.Encode())
-            status, data = post(address, "/rpc_http", envelope.Encode(), "application/octet-stream")
+            content_type = "application/octet-stream"
+            status, _, data = connection.post(address, "/rpc_http", envelope.Encode(), content_type)
             if status != 200:
                 raise apiproxy_errors.RPCFailedError(
                     "the Channel API emulator answered %d: %s" % (status, data[:200])
@@ -102,12 +91,11 @@ class _XmppStub(object):
 class ClientLibrary(object):
     """Our own `google.appengine.api.channel`, for an SDK that has dropped it. Read before the sandbox closes."""
 
-    def __init__(self, compat, address):
+    def __init__(self, address):
         self._address = address
-        self._folder = os.path.join(compat, "google", "appengine", "api", "channel")
         self._sources = {}
         for name in ("channel.py", "__init__.py"):
-            with open(os.path.join(self._folder, name)) as source:
+            with open(os.path.join(LIBRARY, name)) as source:
                 self._sources[name] = source.read()
 
     def install(self):
@@ -116,25 +104,26 @@ class ClientLibrary(object):
 
         package = types.ModuleType("google.appengine.api.channel")
         module = types.ModuleType("google.appengine.api.channel.channel")
-        package.__path__ = [self._folder] + _folders_of_the_package()
+        package.__path__ = [LIBRARY] + _folders_of_the_package()
         sys.modules[package.__name__] = google.appengine.api.channel = package
+        sys.modules[package.__name__ + ".connection"] = package.connection = connection
         sys.modules[module.__name__] = package.channel = module
         for each, name in ((module, "channel.py"), (package, "__init__.py")):
-            each.__file__ = os.path.join(self._folder, name)
+            each.__file__ = os.path.join(LIBRARY, name)
             exec(compile(self._sources[name], each.__file__, "exec"), each.__dict__)
-        # In the sandbox the library could open no connection of its own.
+        # An app's `os.environ` is its request's, which holds no address of ours.
         module.transport = self._transport
 
     def _transport(self, path, request):
-        status, data = post(self._address, path, json.dumps(request), "application/json")
+        status, _, data = connection.post(self._address, path, json.dumps(request), "application/json")
         return status, json.loads(data) if data.startswith("{") else data
 
 
-def _client_library(compat, address):
+def _client_library(address):
     """None where the SDK has its own."""
     if any(os.path.isfile(os.path.join(folder, "channel.py")) for folder in _folders_of_the_package()):
         return None
-    return ClientLibrary(compat, address)
+    return ClientLibrary(address)
 
 
 def _folders_of_the_package():

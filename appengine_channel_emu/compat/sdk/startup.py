@@ -9,7 +9,6 @@ deadline:       seconds a request may take; null for no limit.
 task_deadline:  the same for task queues and cron.
 grace:          seconds after the deadline for a handler that catches the error.
 port:           where the dev server's default module listens.
-compat:         the folder with `google.appengine.api.channel` for an SDK that has dropped it.
 
 The process that the dev server started stays as it is and becomes a warden: workers are forked from it, which share
 its listening socket. So a worker that overran its deadline, or died, is replaced without the dev server noticing.
@@ -37,7 +36,7 @@ settings = json.loads(os.environ.pop("CHANNEL_EMU_RUNTIME"))
 # The sandbox closes while enable_sandbox runs: everything of the standard library that is needed later is imported here.
 reporter = warden.fork_worker(int(os.environ["PORT"]))
 
-library = channel_stub.prepare(settings["address"], settings["compat"])
+library = channel_stub.prepare(settings["address"])
 _enable_sandbox = sandbox.enable_sandbox
 
 

@@ -1,4 +1,4 @@
-"""One request: from waitress to the app and back."""
+"""One request: to the app and back."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .answer import Answer, AppFailed
 from .deadline import Deadlines
 from .loading import Apps, TargetMissing, traceback_of
 from .report import Report, SourceLog
+from .serving import Response
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 REQUEST_KEY = "HTTP_CHANNEL_EMU_REQUEST"
 RESULT_HEADER = "Channel-Emu-Result"
@@ -57,7 +58,7 @@ class MainThread:
 
 
 class RequestHandler:
-    """The WSGI application given to waitress: runs the app for one request and answers when it has finished."""
+    """Given to the server: runs the app for one request and answers when it has finished."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class RequestHandler:
         self._deadlines = deadlines
         self._do = do
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment) -> Response:
         """Answers one request, on whichever thread `do` runs it."""
         request = json.loads(environ.pop(REQUEST_KEY, "{}"))
         self._prepare(environ, request.get("environ", {}))
@@ -96,7 +97,7 @@ class RequestHandler:
 
         self._do(work)
         self._sources.report()
-        return self._send(answer, result, environ, start_response)
+        return self._response(answer, result, environ)
 
     def _prepare(self, environ: WSGIEnvironment, at_the_front: dict[str, Any]) -> None:
         """Makes the environ what it would be if the app were at the front (facts.md 9.2)."""
@@ -148,24 +149,24 @@ class RequestHandler:
             sys.stderr.write(text)
             raise AppFailed("import", text) from None
 
-    def _send(
-        self, answer: Answer, result: dict[str, Any], environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def _response(self, answer: Answer, result: dict[str, Any], environ: WSGIEnvironment) -> Response:
         status, headers, body = answer.status, answer.headers, answer.body()
         if "failure" in result:
             status, headers, body = "500 Internal Server Error", [], b""
-        kept = [(name, value) for name, value in headers if self._passes(name, bool(body), environ)]
-        if environ["REQUEST_METHOD"] != "HEAD" or body or "content-length" not in {name.lower() for name, _ in kept}:
+        if status.startswith(("204", "304")):
+            body = b""
+        is_head = environ["REQUEST_METHOD"] == "HEAD"
+        kept = [(name, value) for name, value in headers if self._passes(name, is_head and not body)]
+        if not (is_head and not body) or "content-length" not in {name.lower() for name, _ in kept}:
             kept.append(("Content-Length", str(len(body))))
         kept.append((RESULT_HEADER, json.dumps(result)))
-        start_response(status, kept)
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+        return status, kept, b"" if is_head else body
 
     @staticmethod
-    def _passes(name: str, has_body: bool, environ: WSGIEnvironment) -> bool:
+    def _passes(name: str, keeps_length: bool) -> bool:
         lower = name.lower()
         if lower == "content-length":
-            return environ["REQUEST_METHOD"] == "HEAD" and not has_body
+            return keeps_length
         return lower not in HOP_BY_HOP and not lower.startswith("channel-emu-")
 
 

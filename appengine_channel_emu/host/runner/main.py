@@ -10,17 +10,17 @@ import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
 
 from .deadline import Deadlines, MainThreadDeadlines
 from .handler import MainThread, RequestHandler
 from .loading import Apps, TargetMissing, reached_folders, traceback_of
 from .orphan import end_when_orphaned
 from .report import Report, SourceLog
+from .serving import Server
 from .settings import Settings
 
 SERVING_ON_MAIN_THREAD = 2
-"""Waitress's threads when the handlers run on the main one: they only wait for it."""
+"""Threads that have a request when the handlers run on the main one: they only wait for it."""
 
 END_SECONDS = 1.0
 """After SIGTERM, for the app's exit functions; threads that it left running do not keep the process alive."""
@@ -38,7 +38,7 @@ def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> 
     # In place of the script's folder, whose modules are none of the app's business.
     sys.path[0] = settings.folder
     sys.argv = [settings.target]
-    waitress = load_package("waitress", settings.waitress)
+    load_package("waitress", settings.waitress)
     kind = MainThreadDeadlines if settings.threads is None else Deadlines
     deadlines = kind(settings.deadline)
     deadlines.make_sleep_wake()
@@ -51,8 +51,9 @@ def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> 
         return 0
     deadlines.error = deadline_error()
     do = main_thread.do if settings.threads is None else _at_once
-    server = create_server(waitress, RequestHandler(apps, settings, report, sources, deadlines, do), settings)
-    threading.Thread(target=server.run, name="waitress", daemon=True).start()
+    handler = RequestHandler(apps, settings, report, sources, deadlines, do)
+    server = Server(settings.socket, settings.threads or SERVING_ON_MAIN_THREAD, handler)
+    threading.Thread(target=server.run, name="accept", daemon=True).start()
     report.send(state="serving")
     main_thread.serve()
     return 0
@@ -93,21 +94,6 @@ def deadline_error() -> type[BaseException]:
     found: type[BaseException] = importlib.import_module("google.appengine.runtime").DeadlineExceededError
     assert issubclass(found, BaseException)
     return found
-
-
-def create_server(waitress: ModuleType, handler: RequestHandler, settings: Settings) -> Any:
-    """Waitress, listening."""
-    threads = settings.threads or SERVING_ON_MAIN_THREAD
-    return waitress.create_server(
-        handler,
-        unix_socket=settings.socket,
-        unix_socket_perms="600",
-        threads=threads,
-        connection_limit=10 * threads + 100,
-        ident=None,
-        # The front decides which of a proxy's headers are to be trusted.
-        clear_untrusted_proxy_headers=False,
-    )
 
 
 def _at_once(work: Callable[[], None]) -> None:

@@ -8,12 +8,8 @@ import base64
 import json
 import os
 
+from google.appengine.api.channel.connection import post
 from google.appengine.runtime import apiproxy_errors
-
-try:
-    from http.client import HTTPConnection, HTTPException
-except ImportError:  # Python 2
-    from httplib import HTTPConnection, HTTPException
 
 try:
     TEXT, INTEGERS = (unicode,), (int, long)
@@ -23,8 +19,6 @@ except NameError:  # Python 3
 MAXIMUM_CLIENT_ID_LENGTH = 256
 MAXIMUM_TOKEN_DURATION_MINUTES = 24 * 60
 MAXIMUM_MESSAGE_LENGTH = 32767
-
-ANSWER_SECONDS = 5
 
 
 class Error(Exception):
@@ -78,19 +72,9 @@ def transport(path, request):
             "CHANNEL_EMULATOR_HOST is not set: start the app with 'channel-emu serve' or 'channel-emu exec', "
             "or set it to the emulator's host:port"
         )
-    connection = HTTPConnection(address, timeout=ANSWER_SECONDS)
-    try:
-        connection.request("POST", path, json.dumps(request), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        body = answer.read().decode("utf-8")
-    except (EnvironmentError, HTTPException) as error:
-        raise apiproxy_errors.RPCFailedError(
-            "the Channel API emulator does not answer at %s: %s" % (address, error or type(error).__name__)
-        )
-    finally:
-        connection.close()
-    is_json = (answer.getheader("Content-Type") or "").startswith("application/json")
-    return answer.status, json.loads(body) if is_json else body
+    status, content_type, body = post(address, path, json.dumps(request).encode("ascii"), "application/json")
+    text = body.decode("utf-8")
+    return status, json.loads(text) if (content_type or "").startswith("application/json") else text
 
 
 def _call(path, request):
