@@ -159,6 +159,8 @@ class Broker:
 
     def release(self, poll: Poll) -> None:
         """See `Poll.release`."""
+        if poll.socket.poll is not poll:
+            return  # It was answered, or a newer one took over; neither is ever undone.
         with self._turn:
             self._unpark(poll)
 

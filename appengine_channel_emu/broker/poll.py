@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from appengine_channel_emu.broker.channel import Message, Socket
 from appengine_channel_emu.broker.signal import Signal
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from appengine_channel_emu.broker.broker import Broker
 
 
-@dataclass(frozen=True, slots=True)
-class PollAnswer:
+class PollAnswer(NamedTuple):
     """What a poll brings: messages, and the number of the last one the page will then have."""
 
     messages: list[Message]

@@ -13,14 +13,14 @@ class Signal:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: tuple[Callable[[], None], ...] = ()
         self.is_set = False
 
     def set(self) -> None:
         """Turn it on, for good."""
         with self._lock:
             self.is_set = True
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks, self._callbacks = self._callbacks, ()
         for callback in callbacks:
             callback()
 
@@ -28,6 +28,6 @@ class Signal:
         """Call `callback` when it is set: at once if it is."""
         with self._lock:
             if not self.is_set:
-                self._callbacks.append(callback)
+                self._callbacks += (callback,)
                 return
         callback()

@@ -10,7 +10,11 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.state import Store
 
 TICK = 0.2
-"""Seconds between two looks at the timers at the most: the precision of presence and expiry."""
+"""Seconds between two looks at the timers at the most."""
+
+TICK_PAUSE = 0.05
+"""Seconds between two at the least: the precision of presence and expiry. With thousands of pages some timer is due
+every few milliseconds, and waking a thread takes longer than what such a timer does."""
 
 SAVE_INTERVAL = 0.25
 """Seconds between two saves: well within the second that a SIGKILL may cost (behaviour.md 2)."""
@@ -44,7 +48,7 @@ class Ticker:
         while not self._stopping.wait(delay):
             self._broker.run_due()
             due = self._broker.next_due()
-            delay = TICK if due is None else min(TICK, max(0.0, due - self._broker.clock.now()))
+            delay = TICK if due is None else min(TICK, max(TICK_PAUSE, due - self._broker.clock.now()))
 
 
 class Saver:

@@ -3,7 +3,7 @@
 How: a gate around the application sees a `Waiting` that is not ready and raises `Parked`, a BaseException, which
 unwinds waitress's task past its handlers for OSError and Exception. The channel keeps the task; its request stays at
 the head of `requests`, so to waitress a task is running. When the answer is ready, `service` is called again, is
-given the same task with the same environ, and iterates the same `Waiting`.
+given the same task, and iterates the same `Waiting`; of its environ the address is left.
 
 These are seams of waitress, not an API of it: tests/server/test_parking.py holds a contract for each. Where one is
 gone the application still works on plain waitress, at a thread a poll.
@@ -16,12 +16,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Patience
 from appengine_channel_emu.server.queueing import AppPool
 from appengine_channel_emu.web.app import OVERDUE
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
+
+HEADS = 64
+"""Heads of answers that are kept to be used again."""
 
 _WAITING = "channel_emu.waiting"
 
@@ -59,7 +63,6 @@ class Gate:
             return waiting  # type: ignore[no-any-return]
         body = self._application(environ, start_response)
         if isinstance(body, Waiting) and not body.ready:
-            environ[_WAITING] = body
             raise Parked(body)
         return body
 
@@ -101,6 +104,10 @@ class Lot:
 class ParkingTask(WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
+    environ: dict[str, Any]
+    _parked = False
+    _heads: ClassVar[dict[object, tuple[bytes, bool]]] = {}
+
     def service(self) -> None:
         """See waitress; a connection that is to be cut ends as if its client had gone."""
         try:
@@ -109,12 +116,32 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
             raise ClientDisconnected from None
         except Parked as parked:
             parked.task = self
+            self._parked = True
+            # What those in front of the gate need; thousands of whole ones take memory, and time to let go of.
+            self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], _WAITING: parked.waiting}
             raise
 
     def send_head(self) -> None:
         """Send the head of an answer that is not there yet."""
         self.write(b"")
         self.channel.flush()
+
+    def build_response_header(self) -> bytes:
+        """See waitress; of those parked, thousands have the same head within a second, which it makes once."""
+        if not self._parked:
+            return super().build_response_header()  # type: ignore[no-any-return]
+        connection = self.request.headers.get("CONNECTION")
+        key = (self.version, self.status, connection, int(self.start_time), *self.response_headers)
+        known = self._heads.get(key)
+        if known is not None:
+            head, self.chunked_response = known
+            return head
+        head = super().build_response_header()
+        if not self.close_on_finish:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[key] = head, self.chunked_response
+        return head  # type: ignore[no-any-return]
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""
@@ -151,6 +178,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """Whether its next request has waited for too long."""
     requests: list[Any]
     events = 0
+    _latest: RequestParser | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
@@ -189,6 +217,12 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # It may block until the loop has sent something.
             self.changed()
         super()._flush_outbufs_below_high_watermark()
+
+    def parser_class(self, adj: Any) -> RequestParser:
+        """A parser that knows the request before it."""
+        parser = RequestParser(adj)
+        parser.before, self._latest = self._latest, parser
+        return parser
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""

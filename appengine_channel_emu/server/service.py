@@ -24,7 +24,6 @@ from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
-from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Limits, Patience
 from appengine_channel_emu.server.proxied import PeerKept, proxy_options
 from appengine_channel_emu.settings import Settings, described
@@ -211,7 +210,6 @@ class Service:
             "lot": self._lot,
             "loop": self._waitress_loop,
             "patience": self._patience,
-            "parser_class": RequestParser,
             "ours_alone": ours_alone,
         }
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from appengine_channel_emu.broker.signal import Signal
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
 
     status: str
@@ -49,7 +47,7 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
 
 
 class Waiting:
-    """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed.
+    """A body of one chunk that `answer` makes once `signal` is set or `seconds` have passed, which sets it.
 
     `answer` is called once, on the thread that iterates. `release` is called once, when the request has ended in
     whatever way. `early_head` are the headers of an answer that will be 200 whatever comes, so that they may be sent
@@ -64,7 +62,7 @@ class Waiting:
         release: Callable[[], None] = lambda: None,
         early_head: list[tuple[str, str]] | None = None,
     ) -> None:
-        self._ready = Signal()
+        self._ready = signal
         self._answer = answer
         self._release: Callable[[], None] | None = release
         self._start_response: StartResponse | None = None
@@ -75,9 +73,7 @@ class Waiting:
         self.deadline = time.monotonic() + seconds
         """When it must be expired, in seconds of `time.monotonic()`."""
         if seconds <= 0:
-            self._ready.set()
-        else:
-            signal.when_set(self._ready.set)
+            signal.set()
 
     @property
     def ready(self) -> bool:
@@ -105,7 +101,7 @@ class Waiting:
         self._early_head = None
 
     def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
-        """Tell it where its answer goes, and which headers go with every answer."""
+        """Tell it where its answer goes, and which headers, named in lower case, go with every answer."""
         self._start_response = start_response
         self._extra_headers = headers
 
@@ -122,13 +118,14 @@ class Waiting:
         answer = self._answer()
         if not self.head_sent:
             assert self._start_response is not None
-            length = ("Content-Length", str(len(answer.body)))
+            length = ("content-length", str(len(answer.body)))
             self._start_response(answer.status, [*self._with_extra(answer.headers), length])
         yield answer.body
 
     def _with_extra(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        names = {name.lower() for name, _ in headers}
-        return headers + [(name, value) for name, value in self._extra_headers if name.lower() not in names]
+        merged = dict(self._extra_headers)
+        merged.update([(name.lower(), value) for name, value in headers])
+        return list(merged.items())
 
     def close(self) -> None:
         """The request has ended."""
