@@ -114,6 +114,8 @@ class Entrance:
                 _turn_away(connection)
                 return
         try:
+            # Without delays: an answer whose head went out early would else wait for the head to be acknowledged.
+            server.set_socket_options(connection)
             made = spare_class if beyond >= 0 else channel_class
             made(server, connection, server.fix_addr(address), server.adj, map=server._map)
         except OSError:

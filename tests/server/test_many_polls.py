@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.test_parking import Wire, open_socket, parked, poll_path, until, wire
+from tests.server.test_parking import Wire, open_busy_socket, open_socket, parked, poll_path, until, wire
 
 __all__ = ["wire"]
 
@@ -36,7 +36,7 @@ def test_each_of_many_answers_has_the_head_that_its_request_asks_for(service, wi
 def test_early_heads_and_late_ones_are_not_mixed_up(service, wire):
     wires = [wire() for _ in range(6)]
     for number, each in enumerate(wires):
-        each.send(poll_path(open_socket(service, f"c{number}")) + "&early=1" * (number % 2))
+        each.send(poll_path(open_busy_socket(service, f"c{number}"), after=1) + "&early=1" * (number % 2))
     until(lambda: parked(service) == len(wires))
     for number, each in enumerate(wires):
         service.broker.send_message(f"c{number}", "x")
@@ -48,7 +48,7 @@ def test_early_heads_and_late_ones_are_not_mixed_up(service, wire):
         else:
             assert headers["Transfer-Encoding"] is None
             body = each.file.read(int(headers["Content-Length"]))
-        assert body == b'{"messages":["x"],"next":1}\n'
+        assert body == b'{"messages":["x"],"next":2}\n'
 
 
 @pytest.mark.parametrize("proxy", ["127.0.0.1", "*"])
