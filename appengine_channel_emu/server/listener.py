@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 from pathlib import Path
 
 LOCALHOST = "localhost"
@@ -72,7 +73,7 @@ def _refusal(error: OSError, address: str, port: int, flag: str) -> CannotListen
     if error.errno == errno.EADDRNOTAVAIL:
         return _NoSuchAddress(f"{address} is no address of this machine.")
     if error.errno == errno.EADDRINUSE:
-        holder = _holder(port)
+        holder = _holder(address, port)
         return CannotListen(
             f"Port {port} on {address} is in use{f' by {holder}' if holder else ''}. "
             f"Stop that program, or choose another port with {flag} (0 takes a free one)."
@@ -82,13 +83,14 @@ def _refusal(error: OSError, address: str, port: int, flag: str) -> CannotListen
     return CannotListen(f"Cannot listen on {address} port {port}: {error.strerror}.")
 
 
-def _holder(port: int) -> str:
-    """The name and process id of the program that listens on `port`, where Linux tells."""
+def _holder(address: str, port: int) -> str:
+    """The name and process id of the program that listens on `address` and `port`, where Linux tells."""
+    wanted = {f"{_in_table(each)}:{port:04X}" for each in (address, "0.0.0.0", "::")}
     inodes = {
         fields[9]
         for table in ("/proc/net/tcp", "/proc/net/tcp6")
         for fields in _rows(Path(table))
-        if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port
+        if fields[3] == "0A" and fields[1] in wanted
     }
     for link in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
         try:
@@ -99,6 +101,13 @@ def _holder(port: int) -> str:
         except OSError:
             continue
     return ""
+
+
+def _in_table(address: str) -> str:
+    """`address` as those tables have it: words of four bytes, each in the machine's order."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])
+    words = [packed[at : at + 4] for at in range(0, len(packed), 4)]
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
 
 
 def _rows(table: Path) -> list[list[str]]:

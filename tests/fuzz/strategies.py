@@ -18,8 +18,8 @@ PATHS = [
     *("/_emu/accounts", "/_emu/notes", "/_emu/openapi.json", "/_emu/health", "/_emu/health/live", "/rpc_http", "/"),
 ]
 PARAMETERS = [
-    *("channel", "socket", "after", "wait", "attempt", "command", "client", "client_id", "kind", "count", "number"),
-    *("rtok", "continue", "action", "transport", "email", "admin", "key", "msg", "from"),
+    *("channel", "socket", "after", "wait", "early", "attempt", "command", "client", "client_id", "kind", "count"),
+    *("number", "rtok", "continue", "action", "transport", "email", "admin", "key", "msg", "from"),
 ]
 FIELDS = [
     *("client_id", "client_ids", "token", "message", "message_base64", "duration_minutes", "advance", "frozen"),
