@@ -166,6 +166,7 @@ class RefusalTask(ErrorTask):  # type: ignore[misc]
 class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked."""
 
+    parser_class = RequestParser
     error_task_class = RefusalTask
     lot: Lot
     loop: Loop
@@ -178,7 +179,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """Whether its next request has waited for too long."""
     requests: list[Any]
     events = 0
-    _latest: RequestParser | None = None
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
@@ -217,12 +217,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             # It may block until the loop has sent something.
             self.changed()
         super()._flush_outbufs_below_high_watermark()
-
-    def parser_class(self, adj: Any) -> RequestParser:
-        """A parser that knows the request before it."""
-        parser = RequestParser(adj)
-        parser.before, self._latest = self._latest, parser
-        return parser
 
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""

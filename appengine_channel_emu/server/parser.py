@@ -11,26 +11,6 @@ from waitress.utilities import RequestHeaderFieldsTooLarge
 MOST_HEADERS = 200
 """Lines of a request's head; browsers send about twenty."""
 
-LONGEST_REPEATED = 2048
-"""Bytes of a head that is kept until the connection's next one: those of a page's polls are alike."""
-
-_PARSED = (
-    "first_line",
-    "request_uri",
-    "command",
-    "version",
-    "proxy_scheme",
-    "proxy_netloc",
-    "path",
-    "query",
-    "fragment",
-    "url_scheme",
-    "expect_continue",
-    "connection_close",
-    "content_length",
-)
-"""What waitress reads from a head, beside its headers."""
-
 LONGEST_CHUNK_LINE = 1024
 LONGEST_TRAILER = 16 * 1024
 
@@ -45,30 +25,11 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """
 
     body_rcv: Any
-    headers: dict[str, str]
     path = "/"
     """Of a request too broken to have one; waitress names it in its log."""
-    before: RequestParser | None = None
-    """The connection's request before this one, until this one's head has come."""
-    _head: bytes | None = None
 
     def parse_header(self, header_plus: bytes) -> None:
-        """See waitress; `header_plus` is the request line and the headers. The same bytes are not read twice."""
-        before, self.before = self.before, None
-        if before is not None and before._head == header_plus:
-            self._repeat(before)
-            return
-        self._parse(header_plus)
-        if self.body_rcv is None and not self.expect_continue and len(header_plus) <= LONGEST_REPEATED:
-            self._head = header_plus
-
-    def _repeat(self, before: RequestParser) -> None:
-        for name in _PARSED:
-            setattr(self, name, getattr(before, name))
-        self.headers = dict(before.headers)
-        self._head = before._head
-
-    def _parse(self, header_plus: bytes) -> None:
+        """See waitress; `header_plus` is the request line and the headers."""
         if header_plus.count(b"\r\n") > MOST_HEADERS:
             super().parse_header(b"GET / HTTP/1.0\r\n")
             self.error = RequestHeaderFieldsTooLarge(f"A request has at most {MOST_HEADERS} headers.")
