@@ -39,6 +39,9 @@ class ExchangeFailed(Exception):
 class Unreachable(ExchangeFailed):
     """No connection to the app."""
 
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__(f"{name} cannot be reached: {reason(error)}.")
+
 
 class BrokenAnswer(ExchangeFailed):
     """The answer ended early, or was not HTTP."""
@@ -47,9 +50,36 @@ class BrokenAnswer(ExchangeFailed):
 class NoAnswer(BrokenAnswer):
     """The app closed the connection before the first byte of an answer."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} closed the connection without an answer.")
+
+
+class EndedEarly(BrokenAnswer):
+    """It closed the connection in the middle of one."""
+
+    def __init__(self, name: str, error: BaseException | None = None) -> None:
+        super().__init__(f"The answer of {name} ended early{f': {reason(error)}' if error else ''}.")
+
+
+class NotHttp(BrokenAnswer):
+    """What it said is no answer."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name} did not answer in HTTP: {why}.")
+
+
+class NotAskedFor(BrokenAnswer):
+    """It answered with a status from 100 to 199."""
+
+    def __init__(self, name: str, status: int) -> None:
+        super().__init__(f"{name} answered {status}, which was not asked for.")
+
 
 class AnswerTooLarge(ExchangeFailed):
     """The answer exceeds `MAX_ANSWER_BYTES`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"The answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")
 
 
 class Overrun(ExchangeFailed):

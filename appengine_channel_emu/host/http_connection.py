@@ -17,20 +17,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import SKIP_HEADER
 
-from .exchange import (
-    BLOCK_BYTES,
-    CONNECT_SECONDS,
-    MAX_ANSWER_BYTES,
-    SPOOL_BYTES,
-    Answer,
-    AnswerTooLarge,
-    BrokenAnswer,
-    NoAnswer,
-    Request,
-    Unreachable,
-    blocks,
-    reason,
-)
+from . import exchange
+from .exchange import Answer, Request
 
 
 class TcpConnection(HTTPConnection):
@@ -42,7 +30,7 @@ class TcpConnection(HTTPConnection):
     _held: list[bytes] | None = None
 
     def __init__(self, host: str, port: int, name: str) -> None:
-        super().__init__(host, port, timeout=CONNECT_SECONDS)
+        super().__init__(host, port, timeout=exchange.CONNECT_SECONDS)
         self._name = name
 
     def open(self) -> None:
@@ -50,7 +38,7 @@ class TcpConnection(HTTPConnection):
         try:
             self.connect()
         except (OSError, HTTPError) as error:
-            raise Unreachable(f"{self._name} cannot be reached: {reason(error)}.") from error
+            raise exchange.Unreachable(self._name, error) from error
         self.timeout = None
         assert self.sock is not None
         self.sock.settimeout(None)
@@ -63,13 +51,13 @@ class TcpConnection(HTTPConnection):
                 self._send_request(request)
             response = self.getresponse()
         except OSError as error:
-            raise NoAnswer(f"{self._name} closed the connection without an answer.") from error
+            raise exchange.NoAnswer(self._name) from error
         except (HTTPException, HTTPError) as error:
-            raise BrokenAnswer(f"{self._name} did not answer in HTTP: {reason(error)}.") from error
+            raise exchange.NotHttp(self._name, exchange.reason(error)) from error
         try:
             return self._read(response)
         except (OSError, HTTPException, HTTPError) as error:
-            raise BrokenAnswer(f"The answer of {self._name} ended early: {reason(error)}.") from error
+            raise exchange.EndedEarly(self._name, error) from error
 
     def send(self, data: Any) -> None:
         """See http.client."""
@@ -95,21 +83,21 @@ class TcpConnection(HTTPConnection):
         if request.length is not None:
             headers["Content-Length"] = str(request.length)
             if request.body is not None and request.length:
-                body = blocks(request.body, request.length)
-        small = (request.length or 0) <= BLOCK_BYTES
+                body = exchange.blocks(request.body, request.length)
+        small = (request.length or 0) <= exchange.BLOCK_BYTES
         with self._in_one_piece() if small else contextlib.nullcontext():
             self.request(request.method, request.target, body, headers, preload_content=False, decode_content=False)
 
     def _read(self, response: BaseHTTPResponse) -> Answer:
         if response.status < 200:
-            raise BrokenAnswer(f"{self._name} answered {response.status}, which was not asked for.")
-        body: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - handed on
+            raise exchange.NotAskedFor(self._name, response.status)
+        body: IO[bytes] = tempfile.SpooledTemporaryFile(exchange.SPOOL_BYTES)  # noqa: SIM115 - handed on
         length = 0
         try:
-            for block in response.stream(BLOCK_BYTES, decode_content=False):
+            for block in response.stream(exchange.BLOCK_BYTES, decode_content=False):
                 length += len(block)
-                if length > MAX_ANSWER_BYTES:
-                    raise AnswerTooLarge(f"The answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")
+                if length > exchange.MAX_ANSWER_BYTES:
+                    raise exchange.AnswerTooLarge
                 body.write(block)
         except BaseException:
             body.close()

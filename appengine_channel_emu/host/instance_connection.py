@@ -9,20 +9,8 @@ import socket
 import tempfile
 from typing import IO
 
-from .exchange import (
-    BLOCK_BYTES,
-    CONNECT_SECONDS,
-    MAX_ANSWER_BYTES,
-    SPOOL_BYTES,
-    Answer,
-    AnswerTooLarge,
-    BrokenAnswer,
-    NoAnswer,
-    Request,
-    Unreachable,
-    blocks,
-    reason,
-)
+from . import exchange
+from .exchange import Answer, Request
 from .headers import Headers
 
 LARGEST_HEAD = 1024 * 1024
@@ -49,12 +37,12 @@ class InstanceConnection:
         """See `exchange.Connection`."""
         sock = socket.socket(socket.AF_UNIX)
         try:
-            sock.settimeout(CONNECT_SECONDS)
+            sock.settimeout(exchange.CONNECT_SECONDS)
             sock.connect(self._path)
             sock.settimeout(None)
         except OSError as error:
             sock.close()
-            raise Unreachable(f"{self._name} cannot be reached: {reason(error)}.") from error
+            raise exchange.Unreachable(self._name, error) from error
         self.sock = sock
 
     @property
@@ -87,8 +75,8 @@ class InstanceConnection:
         length = self._length(headers)
         if request.method == "HEAD":
             length = 0
-        if length > MAX_ANSWER_BYTES:
-            raise AnswerTooLarge(f"The answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")
+        if length > exchange.MAX_ANSWER_BYTES:
+            raise exchange.AnswerTooLarge
         return Answer(status, words, headers, self._receive_body(self.sock, rest, length), length)
 
     def _receive_head(self, sock: socket.socket) -> tuple[str, bytes]:
@@ -96,7 +84,7 @@ class InstanceConnection:
         data = b""
         while (end := data.find(b"\r\n\r\n")) < 0:
             if len(data) > LARGEST_HEAD:
-                raise self._no_http("its headers have no end")
+                raise self._not_http("its headers have no end")
             data += self._receive(sock, begun=bool(data))
         return data[:end].decode("latin-1"), data[end + 4 :]
 
@@ -104,29 +92,30 @@ class InstanceConnection:
         first, *lines = head.split("\r\n")
         found = _STATUS.fullmatch(first)
         if found is None:
-            raise self._no_http(repr(first[:80]))
+            raise self._not_http(repr(first[:80]))
         if found[1] < "200":
-            raise BrokenAnswer(f"{self._name} answered {found[1]}, which was not asked for.")
+            raise exchange.NotAskedFor(self._name, int(found[1]))
         headers = []
         for line in lines:
             name, colon, value = line.partition(":")
             if not colon or not name or name[0] in " \t":
-                raise self._no_http(repr(line[:80]))
+                raise self._not_http(repr(line[:80]))
             headers.append((name, value.strip(" \t")))
         return int(found[1]), found[2] or "", headers
 
     def _length(self, headers: Headers) -> int:
         lengths = [value for name, value in headers if name.lower() == "content-length"]
         if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
-            raise self._no_http("it gave no length")
+            raise self._not_http("it gave no length")
         return int(lengths[0])
 
     def _receive_body(self, sock: socket.socket, data: bytes, length: int) -> IO[bytes]:
         if len(data) > length:
-            raise self._no_http("more came than was said")
+            raise self._not_http("more came than was said")
         if len(data) == length:
             return io.BytesIO(data)
-        body: IO[bytes] = io.BytesIO() if length <= SPOOL_BYTES else tempfile.TemporaryFile()  # noqa: SIM115 - handed on
+        small = length <= exchange.SPOOL_BYTES
+        body: IO[bytes] = io.BytesIO() if small else tempfile.TemporaryFile()  # noqa: SIM115 - handed on
         try:
             while True:
                 body.write(data)
@@ -140,22 +129,20 @@ class InstanceConnection:
         body.seek(0)
         return body
 
-    def _receive(self, sock: socket.socket, *, begun: bool, most: int = BLOCK_BYTES) -> bytes:
+    def _receive(self, sock: socket.socket, *, begun: bool, most: int = exchange.BLOCK_BYTES) -> bytes:
         try:
-            data = sock.recv(min(most, BLOCK_BYTES))
+            data = sock.recv(min(most, exchange.BLOCK_BYTES))
         except OSError as error:
             raise self._ended(begun) from error
         if not data:
             raise self._ended(begun)
         return data
 
-    def _ended(self, begun: bool) -> BrokenAnswer:
-        if begun:
-            return BrokenAnswer(f"The answer of {self._name} ended early.")
-        return NoAnswer(f"{self._name} closed the connection without an answer.")
+    def _ended(self, begun: bool) -> exchange.BrokenAnswer:
+        return exchange.EndedEarly(self._name) if begun else exchange.NoAnswer(self._name)
 
-    def _no_http(self, why: str) -> BrokenAnswer:
-        return BrokenAnswer(f"{self._name} did not answer in HTTP: {why}.")
+    def _not_http(self, why: str) -> exchange.NotHttp:
+        return exchange.NotHttp(self._name, why)
 
 
 def _send(sock: socket.socket, request: Request) -> None:
@@ -169,6 +156,6 @@ def _send(sock: socket.socket, request: Request) -> None:
     if request.body is None or not request.length:
         sock.sendall(data)
         return
-    for block in blocks(request.body, request.length):
+    for block in exchange.blocks(request.body, request.length):
         sock.sendall(data + block)
         data = b""
