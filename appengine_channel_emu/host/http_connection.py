@@ -7,10 +7,9 @@ doubles all others) and does not say which connection it uses, which the watchdo
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from http.client import HTTPException
-from typing import IO, Any
+from typing import Any
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
@@ -91,17 +90,13 @@ class TcpConnection(HTTPConnection):
     def _read(self, response: BaseHTTPResponse) -> Answer:
         if response.status < 200:
             raise exchange.NotAskedFor(self._name, response.status)
-        body: IO[bytes] = tempfile.SpooledTemporaryFile(exchange.SPOOL_BYTES)  # noqa: SIM115 - handed on
         length = 0
-        try:
+        with exchange.Spool() as spool:
             for block in response.stream(exchange.BLOCK_BYTES, decode_content=False):
                 length += len(block)
                 if length > exchange.MAX_ANSWER_BYTES:
                     raise exchange.AnswerTooLarge
-                body.write(block)
-        except BaseException:
-            body.close()
-            raise
-        body.seek(0)
+                spool.write(block)
+            body = spool.whole()
         headers = list(response.headers.iteritems())
         return Answer(response.status, response.reason or "", headers, body, length)

@@ -6,7 +6,6 @@ import contextlib
 import io
 import re
 import socket
-import tempfile
 from typing import IO
 
 from . import exchange
@@ -114,20 +113,14 @@ class InstanceConnection:
             raise self._not_http("more came than was said")
         if len(data) == length:
             return io.BytesIO(data)
-        small = length <= exchange.SPOOL_BYTES
-        body: IO[bytes] = io.BytesIO() if small else tempfile.TemporaryFile()  # noqa: SIM115 - handed on
-        try:
-            while True:
-                body.write(data)
-                length -= len(data)
-                if not length:
-                    break
+        with exchange.Spool() as spool:
+            spool.write(data)
+            length -= len(data)
+            while length:
                 data = self._receive(sock, begun=True, most=length)
-        except BaseException:
-            body.close()
-            raise
-        body.seek(0)
-        return body
+                spool.write(data)
+                length -= len(data)
+            return spool.whole()
 
     def _receive(self, sock: socket.socket, *, begun: bool, most: int = exchange.BLOCK_BYTES) -> bytes:
         try:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from . import headers
-from .exchange import Answer, AnswerTooLarge, ExchangeFailed, Overrun, Request, Unreachable, Upstream
+from .exchange import Answer, AnswerTooLarge, ExchangeFailed, NoRoom, Overrun, Request, Unreachable, Upstream
 from .pages import error_page
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def failed(
         return deadline_page(start_response, deadline or 0.0)
     if isinstance(failure, Unreachable):
         return error_page(start_response, 502, "The app is not there", f"{failure} Is it running?")
+    if isinstance(failure, NoRoom):
+        return error_page(start_response, 507, "No room for the answer", str(failure))
     if isinstance(failure, AnswerTooLarge):
         return error_page(start_response, 500, "Response too large", str(failure))
     return error_page(start_response, 502, "The app gave no answer", f"{failure} Its log may say why.")
