@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import io
 import os
@@ -10,11 +11,12 @@ import stat
 import sys
 import threading
 import time
+from typing import TextIO
 
 HELD_BYTES = 1024 * 1024
 """Of lines that cannot be written yet."""
 
-FLUSH_SECONDS = 1.0
+DRAIN_SECONDS = 1.0
 _AT_ONCE = 4096
 """Bytes that a pipe with any room takes without blocking (PIPE_BUF)."""
 
@@ -47,6 +49,20 @@ def forget_output() -> None:
     """Drop what standard output could not write, or it fails once more when the process ends."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def log_to(stream: TextIO) -> None:
+    """Have standard error be a `LogStream` that writes where `stream` does, if that is a file of the system's."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+        sys.stderr = made = LogStream(stream.fileno())
+        atexit.register(made.drain)
+
+
+def drain_log() -> None:
+    """Wait a moment for what is held of the log, before the process ends without more ado."""
+    if isinstance(sys.stderr, LogStream):
+        sys.stderr.drain()
 
 
 class LogStream(io.TextIOBase):
@@ -96,8 +112,11 @@ class LogStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
+        """See io; what is held is written when it can be."""
+
+    def drain(self) -> None:
         """Wait a moment for what is held."""
-        give_up = time.monotonic() + FLUSH_SECONDS
+        give_up = time.monotonic() + DRAIN_SECONDS
         while self._held and time.monotonic() < give_up:
             time.sleep(0.01)
 

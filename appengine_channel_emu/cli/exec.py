@@ -57,17 +57,17 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
     from appengine_channel_emu.server.listener import CannotListen
     from appengine_channel_emu.server.service import Service
 
-    signals = Signals([number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN])
-    try:
-        service = Service(settings, lambda address: None)
-    except CannotListen as error:
-        print(f"channel-emu exec: {error}", file=sys.stderr)
-        return COULD_NOT_START
-    try:
-        service.start()
-        return _run_command(command, _environment(service.address), signals)
-    finally:
-        see_the_end(service.stop, signals)
+    with Signals([number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]) as signals:
+        try:
+            service = Service(settings, lambda address: None)
+        except CannotListen as error:
+            print(f"channel-emu exec: {error}", file=sys.stderr)
+            return COULD_NOT_START
+        try:
+            service.start()
+            return _run_command(command, _environment(service.address), signals)
+        finally:
+            see_the_end(service.stop, signals)
 
 
 def _environment(address: str) -> dict[str, str]:

@@ -63,25 +63,25 @@ def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> 
     """
     if settings.quiet:
         access_log.setLevel(logging.WARNING)
-    signals = Signals(stop_signals())
-    serving = Serving(settings, make_backend, signals)
+    with Signals(stop_signals()) as signals:
+        return _serve_until_stopped(Serving(settings, make_backend, signals), signals)
+
+
+def _serve_until_stopped(serving: Serving, signals: Signals) -> int:
     try:
-        stopped = signals.wait(job=serving.start) is not None
-        if stopped:
+        if signals.wait(job=serving.start) is not None:
             log.info("Stopped before the app could be served.")
-        else:
-            serving.start.result()
-            _suit_the_interpreter()
-            assert serving.service is not None
-            _announce(serving.service)
-            signals.wait()
+            return STOPPED
+        serving.start.result()
+        _suit_the_interpreter()
+        assert serving.service is not None
+        _announce(serving.service)
+        signals.wait()
     except (CannotListen, CannotStart, CannotAnnounce) as error:
         return _could_not_start(error)
     finally:
         see_the_end(serving.stop, signals)
-    if serving.service is not None and not settings.quiet:
-        _report(serving.service.front.accounts.all())
-        _tell_notes(serving.service.front.notes.all())
+    _report(serving.service)
     return STOPPED
 
 
@@ -99,7 +99,13 @@ def _suit_the_interpreter() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _report(accounts: list[Account]) -> None:
+def _report(service: Service) -> None:
+    if not service.settings.quiet:
+        _tell_accounts(service.front.accounts.all())
+        _tell_notes(service.front.notes.all())
+
+
+def _tell_accounts(accounts: list[Account]) -> None:
     """What the app's paths have cost: the price of holding requests, beside channels that hold none."""
     if not accounts:
         return

@@ -17,6 +17,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 
+from appengine_channel_emu.streams import drain_log
+
 SLOW_STOP_SECONDS = 10.0
 """A stop that takes longer shows what every thread does."""
 
@@ -25,17 +27,30 @@ SAME_SIGNAL_SECONDS = 1.0
 
 
 class Signals:
-    """Waits for the signals `numbers`. To be made by the main thread, once, before there is anything to clean up."""
+    """Waits for the signals `numbers`, of the main thread alone.
+
+    A context manager: in its block they do nothing else. To be entered before there is anything to clean up.
+    """
 
     def __init__(self, numbers: Iterable[int]) -> None:
+        self._numbers = list(numbers)
+        self._came: list[int] = []
         self._reading, self._writing = socket.socketpair()
         self._reading.setblocking(False)
         self._writing.setblocking(False)
-        self._came: list[int] = []
+
+    def __enter__(self) -> Signals:
         # A byte for each signal, its number, written before any Python code runs.
-        signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
-        for number in numbers:
-            signal.signal(number, _nothing)
+        self._others = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        self._handlers = [(number, signal.signal(number, _nothing)) for number in self._numbers]
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._handlers:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._others)
+        self._reading.close()
+        self._writing.close()
 
     def wait(self, seconds: float | None = None, job: Job | None = None) -> int | None:
         """The next signal; None when `seconds` have passed, or `job` has ended, before one came."""
@@ -53,7 +68,8 @@ class Signals:
 
     def wake(self) -> None:
         """Have `wait` look at its job again; from any thread."""
-        with contextlib.suppress(BlockingIOError):
+        # Full: it wakes already. Closed: nobody waits any more.
+        with contextlib.suppress(OSError):
             self._writing.send(b"\0")
 
 
@@ -108,7 +124,7 @@ def see_the_end(stop: Callable[[], object], signals: Signals) -> None:
         if number is not None and time.monotonic() - began >= SAME_SIGNAL_SECONDS:
             name = signal.Signals(number).name
             sys.stderr.write(f"channel-emu: ended at once, because {name} came while it was stopping.\n")
-            sys.stderr.flush()
+            drain_log()
             os._exit(128 + number)
     stopping.result()
 
