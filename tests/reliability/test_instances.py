@@ -139,6 +139,8 @@ def test_no_request_is_left_unanswered_while_instances_come_and_go(tmp_path):
                 cut.append(clients.ask("GET", "/hangs"))
             else:
                 source.write_text(f"{text}# {blow}\n")
+            # The new instance serves: what comes next is a blow of its own.
+            assert clients.ask("GET", "/page/settled") == 200
         clients.join()
         texts = received(emulator, page)
     assert not clients.failures
