@@ -13,6 +13,7 @@ from types import FrameType
 from appengine_channel_emu.cli.environment import variables
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
+from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
@@ -79,7 +80,7 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
 
 def _environment(address: str) -> dict[str, str]:
     paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)}
+    return with_no_proxy(os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)})
 
 
 class Child:
