@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-NO_SCRIPT = "channel_emu_shim:install"
-"""Something to import at the start where every script's name comes out of the url."""
-
 PRESENCE_PATHS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/")
 
 log = logging.getLogger("channel_emu.app")
@@ -76,6 +73,8 @@ class AppBackend:
                 instances=instances,
                 environ=process_environ(config, address),
                 timeout_page=_timeout_page(config),
+                current=config.entrypoint.folder if config.entrypoint else None,
+                paths=config.entrypoint.paths if config.entrypoint else (),
             )
             self._scripts = make_scripts(spec)
 
@@ -179,11 +178,14 @@ class AppBackend:
 
 
 def _first_target(config: AppConfig) -> str:
-    """The script to import at the start: that of "/", or else the last one, which most often takes what is left."""
+    """The script to import at the start: that of "/", or else the last one, which most often takes what is left.
+
+    None, "", where every script's name comes out of the url.
+    """
     scripts = [handler for handler in config.handlers if isinstance(handler, Script) and handler.fixed_target]
     chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
     if chosen is None:
-        return NO_SCRIPT
+        return ""
     return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
 
 

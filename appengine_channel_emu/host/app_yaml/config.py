@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .handlers import Handler
+from .wsgi_servers import Entrypoint
 
 DEFAULT_SKIP_FILES = (
     re.compile(r"(?:.*/)?#.*#$"),
@@ -57,7 +58,7 @@ class AppConfig:
     inbound_services: frozenset[str] = frozenset()
     skip_files: tuple[re.Pattern[str], ...] = DEFAULT_SKIP_FILES
     libraries: tuple[Library, ...] = ()
-    entrypoint: str | None = None
+    entrypoint: Entrypoint | None = None
     instances: int = 1
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()

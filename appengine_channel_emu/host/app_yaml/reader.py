@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from . import values
 from .config import DEFAULT_SKIP_FILES, AppConfig, ErrorFile, Library
 from .document import BadAppYaml, Fields, Value, read_document
+from .entrypoint import read_entrypoint
 from .handlers import MOST_HANDLERS, Handler, Script, StaticDir, read_handler, wsgi_target
+from .wsgi_servers import BadEntrypoint, Entrypoint
 
 _SERVED = (
     "application", "version", "module", "service", "runtime", "api_version", "threadsafe", "handlers", "includes",
@@ -35,7 +38,6 @@ MOST_INCLUDES = 50
 
 _ID = re.compile(r"[A-Za-z\d][A-Za-z\d:.~_-]{0,99}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENTRYPOINT = re.compile(r"(?:^|\s)([^\W\d]\w*(?:\.\w+)*:[^\W\d]\w*)(?:\(\))?(?:\s|$)")
 
 
 def read_app_yaml(path: Path) -> AppConfig:
@@ -250,19 +252,15 @@ class _Reader:
             found.append(Library(name, version.text("version") if version else "latest", item.place))
         return tuple(found)
 
-    @staticmethod
-    def _entrypoint(fields: Fields) -> str | None:
-        """The WSGI callable, `module:callable`, that the command line names."""
+    def _entrypoint(self, fields: Fields) -> Entrypoint | None:
+        """What its command line starts; the command itself is not run."""
         value = fields.get("entrypoint")
         if value is None:
             return None
-        match = _ENTRYPOINT.search(value.text("entrypoint"))
-        if match is None:
-            raise value.error(
-                "entrypoint names no WSGI callable, such as main:app in 'gunicorn -b :$PORT main:app'; an app that "
-                "is a server of its own is run by itself, with channel-emu serve --upstream in front"
-            )
-        return match[1]
+        try:
+            return read_entrypoint(value.text("entrypoint"), self._path.parent, os.environ | self._env)
+        except BadEntrypoint as error:
+            raise value.error(f"entrypoint {error}") from None
 
     def _instances(self, fields: Fields) -> int:
         value = fields.get("manual_scaling")
@@ -276,5 +274,5 @@ class _Reader:
 
 
 def default_target(config: AppConfig) -> str:
-    """`module:callable` that `script: auto` means: the entrypoint's, or App Engine's default."""
-    return config.entrypoint or wsgi_target("main.app")
+    """What names the application that `script: auto` means: the entrypoint's, or App Engine's default."""
+    return config.entrypoint.target if config.entrypoint else wsgi_target("main.app")
