@@ -23,16 +23,24 @@ class PresenceHandlerError(Exception):
 
 
 class PresenceErrors(list[PresenceHandlerError]):
-    """What the app's presence handlers have raised, oldest first."""
+    """What the app's presence handlers have raised, oldest first. A test that means them to raise clears it."""
+
+    _meant = False
+
+    def clear(self) -> None:
+        """Forget them; what comes after this, when the pages are closed, is logged alone."""
+        super().clear()
+        self._meant = True
 
     def raise_first(self) -> None:
-        """Raise the first, if there is one, and forget them all."""
-        if self:
-            first, more = self[0], len(self) - 1
-            self.clear()
-            if more:
-                first.args = (f"{first} ({more} more in the log)",)
-            raise first
+        """Raise the first, if there is one and nobody has cleared them, and begin anew."""
+        errors, meant = list(self), self._meant
+        super().clear()
+        self._meant = False
+        if errors and not meant:
+            if errors[1:]:
+                errors[0].args = (f"{errors[0]} ({len(errors) - 1} more in the log)",)
+            raise errors[0]
 
 
 class Routed:

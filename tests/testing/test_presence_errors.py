@@ -62,6 +62,22 @@ def test_a_test_that_means_it_clears_it():
         (error,) = emulator.presence_errors
         assert isinstance(error.__cause__, LookupError)
         emulator.presence_errors.clear()
+    with Emulator(failing) as emulator:
+        emulator.client("anna").open()
+        emulator.presence_errors.clear()  # disconnected/, at the end, is to raise as well
+
+
+def test_one_that_raises_at_the_end_alone():
+    def disconnects_badly(environ, start_response):
+        assert environ["PATH_INFO"] == "/_ah/channel/connected/"
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return []
+
+    emulator = Emulator(disconnects_badly).__enter__()
+    emulator.client("anna").open()
+    with pytest.raises(PresenceHandlerError, match=r"disconnected/ raised AssertionError"):
+        emulator.__exit__(None, None, None)
+    emulator.__exit__(None, None, None)
 
 
 def test_a_message_that_does_not_come_is_told_why():
