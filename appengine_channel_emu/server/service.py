@@ -252,6 +252,8 @@ def _tells_presence(settings: Settings, backend: Backend) -> bool:
 def _store(settings: Settings) -> Store | None:
     folder = settings.state_folder()
     if folder is None:
+        if settings.state_dir == "auto":
+            log.warning("Nothing is kept over a restart: there is no home folder. --state-dir FOLDER names another.")
         return None
     try:
         return SqliteStore(folder)
