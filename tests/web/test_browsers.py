@@ -24,14 +24,8 @@ def test_an_address_is_the_same_however_it_is_written():
 
 
 def test_other_addresses_and_agents_are_other_browsers():
-    seen = {
-        asked("127.0.0.1"),
-        asked("127.0.0.1", "Firefox"),
-        asked("10.0.0.7"),
-        asked("10.0.0.8"),
-        asked("2001:db8::1"),
-    }
-    assert len(seen) == 5
+    addresses = ("127.0.0.1", "10.0.0.7", "10.0.0.8", "2001:db8::1")
+    assert len({asked("127.0.0.1", "Firefox"), *(asked(address) for address in addresses)}) == 5
 
 
 @pytest.mark.parametrize("environ", [{"REMOTE_ADDR": "127.0.0.1"}, {"REMOTE_ADDR": "127.0.0.1", "HTTP_USER_AGENT": ""}])
