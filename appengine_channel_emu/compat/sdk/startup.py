@@ -44,7 +44,7 @@ def enable_sandbox(config):
     """The SDK's own, and then ours: importing the runtime's modules any earlier would break it."""
     _enable_sandbox(config)
     app_folder.keep_clean(config.application_root)
-    channel_stub.install(library)
+    channel_stub.install(library, request_deadline.request_id)
     front_address.install(settings["address"], settings["port"])
     request_deadline.install(settings, reporter)
 
