@@ -45,6 +45,9 @@ class Entrypoint:
     environ: Mapping[str, str] = field(default_factory=dict)
     guessed: bool = False
 
+    def __str__(self) -> str:
+        return self.target
+
     def checked(self) -> Entrypoint:
         """Itself. Raises `BadEntrypoint` if what it says cannot be."""
         if UNKNOWN in self.target:
