@@ -67,7 +67,8 @@ def read_entrypoint(command: str, folder: Path, environ: Mapping[str, str]) -> E
 
     Raises `BadEntrypoint`, whose text completes "entrypoint …".
     """
-    shell = _Shell(Place(folder), {**APP_ENGINE, **environ}, environ.keys())
+    given = {name: value for name, value in environ.items() if value or name not in APP_ENGINE}
+    shell = _Shell(Place(folder), {**APP_ENGINE, **given}, environ.keys())
     try:
         found = shell.run(command)
     except NotShell as error:
@@ -140,7 +141,7 @@ class _Shell:
             return _python([path], place, variables)
         if text is not None:
             return self._within(place).run(text)
-        return None if name in _OTHER_LANGUAGES else _named_somewhere(rest, place)
+        return None if name in _OTHER_LANGUAGES else _named_somewhere([path, *rest], place)
 
     def _inner_shell(self, words: list[str], place: Place) -> Entrypoint | None:
         while words and words[0].startswith(("-", "+")):
@@ -180,7 +181,7 @@ def _behind_options(words: Sequence[str], with_value: Sequence[str]) -> list[str
 
 
 def _named_somewhere(words: Sequence[str], place: Place) -> Entrypoint | None:
-    """Of a command that is not known, the last word that can name nothing but a callable."""
+    """Of a command that is not known, the last word that can name nothing but a callable. It may be the command."""
     for word in reversed(words):
         if _TARGET.fullmatch(word):
             return replace(place.entrypoint(word), guessed=True)

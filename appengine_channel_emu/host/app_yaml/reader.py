@@ -258,9 +258,11 @@ class _Reader:
         if value is None:
             return None
         try:
-            return read_entrypoint(value.text("entrypoint"), self._path.parent, os.environ | self._env)
+            found = read_entrypoint(value.text("entrypoint"), self._path.parent, os.environ | self._env)
         except BadEntrypoint as error:
             raise value.error(f"entrypoint {error}") from None
+        self._files += found.files
+        return found
 
     def _instances(self, fields: Fields) -> int:
         value = fields.get("manual_scaling")

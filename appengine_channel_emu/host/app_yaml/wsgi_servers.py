@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ class Entrypoint:
     paths:   folders that come first on sys.path.
     environ: variables that the command line sets.
     guessed: whether the command may have been another than the app's server, such as a script that prepares things.
+    files:   scripts and settings that were read for it.
     """
 
     target: str
@@ -44,6 +46,7 @@ class Entrypoint:
     paths: tuple[Path, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     guessed: bool = False
+    files: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         return self.target
@@ -58,19 +61,27 @@ class Entrypoint:
             parse_target(self.target)
         except ValueError as error:
             raise BadEntrypoint(f"names {self.target!r} as the application: {error}") from None
-        if not self.folder.is_dir():
+        if not _is_folder(self.folder):
             raise BadEntrypoint(f"runs the app in a folder that is not here: {str(self.folder)!r}")
-        return replace(self, paths=tuple(path for path in self.paths if path.is_dir()))
+        return replace(self, paths=tuple(filter(_is_folder, self.paths)))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # Such as a name that is too long.
+        return False
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a command runs: its current folder, what is on sys.path, what has been exported."""
+    """Where a command runs: its current folder, what is on sys.path, what has been exported, which files were read."""
 
     folder: Path
     current: Path | None = None
     paths: tuple[Path, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
     def entrypoint(self, target: str) -> Entrypoint:
         """The application `target`, run here."""
@@ -78,7 +89,7 @@ class Place:
         current = self.current or self.folder
         # A server finds what is in its current folder; the app's own comes behind, as for all of its scripts.
         paths = self.paths if current == self.folder else (*self.paths, current)
-        return Entrypoint(target, current, paths, environ)
+        return Entrypoint(target, current, paths, environ, files=tuple(self.files))
 
     def of_file(self, path: str, name: str = "") -> Entrypoint:
         """The application in a file: the one called `name`, or what it has."""
@@ -101,20 +112,27 @@ class Place:
 
     def file(self, path: str) -> Path | None:
         """The file at `path`, seen from here, if it is one."""
-        found = self._path(path)
-        return found if "\0" not in path and found.is_file() else None
+        try:
+            found = self._path(path)
+            return found if found.is_file() else None
+        except (OSError, ValueError):
+            return None
 
     def text(self, path: str) -> str | None:
         """What stands in a file; None where there is none that could be a script or settings."""
         found = self.file(path)
         try:
-            return None if found is None or found.stat().st_size > LARGEST_FILE else found.read_text("utf-8")
+            if found is None or found.stat().st_size > LARGEST_FILE:
+                return None
+            text = found.read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             return None
+        self.files.append(found)
+        return text
 
     def _path(self, path: str) -> Path:
         for root in _DEPLOYED:
-            if PurePosixPath(path).is_relative_to(root) and not Path(path).exists():
+            if PurePosixPath(path).is_relative_to(root) and not os.path.lexists(path):
                 return self.folder / PurePosixPath(path).relative_to(root)
         return (self.current or self.folder) / path
 

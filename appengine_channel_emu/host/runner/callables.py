@@ -55,7 +55,10 @@ def objection_to(found: Any, name: str) -> str | None:
         )
     if _takes(found, 2):
         return None
-    return f"{name} is not a WSGI application: that is called with two arguments, environ and start_response."
+    return (
+        f"{name} is not a WSGI application, which is called with two arguments, environ and start_response. What has a "
+        "server of its own is started by itself; channel-emu serve --upstream then stands in front of it."
+    )
 
 
 def is_async(found: Any) -> bool:

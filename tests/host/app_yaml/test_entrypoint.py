@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from appengine_channel_emu.host.app_yaml import read_app_yaml
@@ -100,6 +102,8 @@ def folder(tmp_path):
         ("python -u ./main.py --port $PORT", "main"),
         ("python -m web.server", "web.server"),
         ("some-new-server --port 80 main:app", "main:app"),
+        ("$SERVER main:app", "main:app"),
+        ("gunicorn --bind 0.0.0.0 --port $GAE_ENV main:app", "main:app"),
     ],
 )
 def test_the_application(folder, command, target):
@@ -169,6 +173,24 @@ def test_folders_and_variables(folder, command, target, current, paths, environ)
 def test_what_starts_nothing_that_can_be_served(folder, command, said):
     with pytest.raises(BadEntrypoint, match=said.replace("(", r"\(")):
         read_entrypoint(command, folder, {})
+
+
+def test_the_port_is_always_a_word(folder):
+    assert read_entrypoint("uvicorn --port $PORT main:app", folder, {"PORT": ""}).target == "main:app"
+
+
+@pytest.mark.parametrize("command", ["gunicorn --chdir {} main:app", "bash {}", "./{}/x main:app", "uwsgi --ini {}"])
+def test_a_name_that_is_too_long_is_no_file(folder, command):
+    with contextlib.suppress(BadEntrypoint):
+        read_entrypoint(command.format("x" * 5000), folder, {})
+
+
+def test_what_was_read_for_it_is_watched_with_app_yaml(folder):
+    path = folder / "app.yaml"
+    path.write_text("runtime: python312\nentrypoint: bash run.sh\n")
+    files = [file.name for file in read_app_yaml(path).files]
+    assert files[0] == "app.yaml"
+    assert {"run.sh", "vars.sh"} <= set(files)
 
 
 def test_variables_of_app_yaml_are_those_of_the_shell_and_a_refusal_has_a_line(folder):
