@@ -24,7 +24,7 @@ SAVE_PATIENCE = 0.25
 SPARE_PAGES = 256
 """Pages of 4 KiB that the file may keep for what comes next."""
 
-TIDY_PAGES = 1024
+TIDY_PAGES = 512
 """Pages that are given back at a time."""
 
 _FOR_NOW = (
@@ -118,8 +118,8 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.Error):
             spare = self._database.execute("PRAGMA freelist_count").fetchone()[0] - SPARE_PAGES
             if spare > 0:
-                # It gives back a page with each row that is fetched.
-                self._database.execute(f"PRAGMA incremental_vacuum({min(spare, TIDY_PAGES)})").fetchall()
+                # `execute` would stop after the first page.
+                self._database.executescript(f"PRAGMA incremental_vacuum({min(spare, TIDY_PAGES)})")
                 self._shrunk = True
                 return
             if self._shrunk:

@@ -44,8 +44,7 @@ class Full:
 
     def __init__(self, emulator, folder):
         self._database = emulator.store._database
-        while self._database.execute("PRAGMA freelist_count").fetchone()[0]:
-            self._database.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+        self._database.executescript("PRAGMA incremental_vacuum")
         self._database.execute("PRAGMA max_page_count = 1").fetchall()
 
     def end(self):
