@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
+from appengine_channel_emu.broker.app_requests import AppRequests
 from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.control import Control
@@ -11,6 +13,7 @@ from appengine_channel_emu.broker.delivery import Delivery, fitting
 from appengine_channel_emu.broker.errors import Replaced, SocketGone, channel_service_error
 from appengine_channel_emu.broker.events import EventLog
 from appengine_channel_emu.broker.journal import Journal
+from appengine_channel_emu.broker.later import ClockLater, Later
 from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
 from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.poll import Poll, PollAnswer
@@ -33,6 +36,9 @@ class Broker:
 
     `post_presence(client_id, connected)` is called outside the broker's lock when the app is to be told of a
     client; `presence_done` must follow. Without it presence is off.
+
+    A `browser` is a text that tells browsers apart, None where that cannot be known: see `AppRequests`. What waits for
+    them waits on `later`, by default on the clock.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Broker:
         post_presence: PresencePost | None = None,
         state: State | None = None,
         keep_changes: bool = False,
+        later: Later | None = None,
     ) -> None:
         self.options = options or BrokerOptions()
         self.clock = clock
@@ -58,6 +65,9 @@ class Broker:
         key = state.key if state else new_key()
         self._tokens = Tokens(self._turn, self._sockets, self._unsaved, key, self.options.max_tokens)
         self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
+        self.app_requests = AppRequests(
+            self._turn, later or ClockLater(self._turn), self.options.push_after_answer, self._delivery.release
+        )
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
         self.snapshots = Snapshots(self._turn, self._sockets, self._tokens.by_client_id)
         self.control = Control(self._turn, self._sockets, self._tokens, self.journal, clock)
@@ -83,10 +93,11 @@ class Broker:
             )
         return NewToken(record.token, record.expires)
 
-    def send_message(self, client_id: str, message: str | bytes) -> Sent:
+    def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
         """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
 
         It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
+        `request_id` names the app's request that sends it, see `AppRequests`; one that is not known means nothing.
         """
         text, mended = check_message(message)
         trouble = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
@@ -96,13 +107,20 @@ class Broker:
             client_id = self._tokens.client_id_of(client_id)
             if mended:
                 self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
+            hold = self.app_requests.hold(request_id)
             if trouble == "duplicate":
-                self._delivery.send(client_id, text, self._tokens.by_client_id)
-            return self._delivery.send(client_id, text, self._tokens.by_client_id)
+                self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
+            return self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
 
     # The page's side
 
-    def open(self, token: str, resume: tuple[str, int] | None = None, attempt: str | None = None) -> Opened:
+    def open(
+        self,
+        token: str,
+        resume: tuple[str, int] | None = None,
+        attempt: str | None = None,
+        browser: str | None = None,
+    ) -> Opened:
         """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
 
         A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
@@ -119,10 +137,11 @@ class Broker:
                 assert resume is not None
                 after = resume[1]
                 self._resume(socket, record)
+            self._polled_from(browser, socket)
             told = self._presence.opening(socket.channel)
             return Opened(socket.id, record.client_id, after, record.expires, told)
 
-    def poll(self, socket_id: str, after: int) -> Poll:
+    def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
         """A poll of a page that has all messages up to number `after`; it takes over from an older one.
 
         Raises `TokenTimedOut`, or a `SocketError` when there is no such socket any more or `after` is a number
@@ -140,8 +159,9 @@ class Broker:
                 older.superseded = True
                 self._turn.then(older.ready.set)
             poll = socket.poll = Poll(self, socket, after)
+            self._polled_from(browser, socket)
             self._sockets.attach(socket)
-            if socket.queue:
+            if socket.deliverable:
                 poll.ready.set()
             return poll
 
@@ -175,18 +195,20 @@ class Broker:
 
     # The old wire
 
-    def connect(self, token: str) -> Signal:
+    def connect(self, token: str, browser: str | None = None) -> Signal:
         """`command=connect`: a signal that is set once the app has been told. Raises a `TokenError`."""
         with self._turn:
             socket, new = self._old_wire.touch(self._tokens.valid(token))
+            self._polled_from(browser, socket)
             if new:
                 self._replace_older(socket)
             return self._presence.opening(socket.channel)
 
-    def poll_one(self, token: str) -> Message | None:
+    def poll_one(self, token: str, browser: str | None = None) -> Message | None:
         """`command=poll`: the next message, if there is one. Raises a `TokenError`."""
         with self._turn:
             socket, new = self._old_wire.touch(self._tokens.valid(token))
+            self._polled_from(browser, socket)
             if new:
                 self._replace_older(socket)
             return self._old_wire.pop(socket)
@@ -307,6 +329,16 @@ class Broker:
         if socket.poll is None:
             self._sockets.rest(socket)
         self._unsaved.socket(socket)
+
+    def _polled_from(self, browser: str | None, socket: Socket) -> None:
+        """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
+        if socket.browser == browser:
+            return
+        # One text for all sockets of a browser.
+        socket.browser = None if browser is None else sys.intern(browser)
+        if socket.holds is not None:
+            socket.holds = None
+            self._delivery.release(socket)
 
     def _open(self, record: TokenRecord, attempt: str | None) -> Socket:
         socket = self._sockets.open(random_id(), record, old_wire=False)

@@ -32,7 +32,7 @@ class OldWire:
 
     def pop(self, socket: Socket) -> Message | None:
         """The next message, removed as it is read."""
-        if not socket.queue:
+        if not socket.deliverable:
             return None
         message = socket.queue[0]
         socket.acknowledge(socket.acknowledged + 1)
