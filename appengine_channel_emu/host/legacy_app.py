@@ -77,6 +77,7 @@ def read_legacy_app(path: Path) -> LegacyApp | None:
         config = None
     if config is not None and not config.is_legacy_python:
         return None
+    # The folder that the file is found in, which a link need not share with what it leads to: so the SDK sees it.
     return LegacyApp(path.parent.resolve() / path.name, document, config)
 
 
