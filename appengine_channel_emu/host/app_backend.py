@@ -135,12 +135,14 @@ class AppBackend:
         return self._scripts.post(path, body, content_type, timeout, told)
 
     def _file(self, handler: Static, match: re.Match[str]) -> FoundFile | None:
-        """The handler's file for a path. That `upload` keeps one from visitors is said in the log, once a handler."""
-        left_out = handler.left_out(match) if isinstance(handler, StaticFiles) else None
-        if left_out is not None and handler.place not in self._left_out:
+        """The handler's file for a path. That App Engine would not have one is said in the log, once a handler."""
+        name = handler.file(match)
+        found = find_file(self._config, name, handler.root)
+        left_out = isinstance(handler, StaticFiles) and not handler.upload.match(name or "")
+        if found is not None and left_out and handler.place not in self._left_out:
             self._left_out.add(handler.place)
-            log.warning("%s: App Engine would not have %r, which upload does not match: 404", handler.place, left_out)
-        return find_file(self._config, handler.file(match), handler.root)
+            log.warning("%s: upload does not match %r, which App Engine would not have had", handler.place, name)
+        return found
 
     def _run(
         self,

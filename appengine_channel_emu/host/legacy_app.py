@@ -24,7 +24,7 @@ _REFUSED_FIELDS = (
     "app_engine_apis", "app_engine_bundled_services", "build_env_variables", "datastore_auto_id_policy", "env_flex",
     "flexible_runtime_settings", "pagespeed", "service_account", "vpc_access",
 )  # fmt: skip
-"""What App Engine took at one time or another, and SDK 1.9.88 ends at."""
+"""What App Engine took at one time or another, and SDK 1.9.88 refuses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,9 @@ class StaticDir(Static):
 
 @dataclass(frozen=True, kw_only=True)
 class StaticFiles(Static):
-    """Files named by `template`, which may refer to groups of the url; only those that `upload` matches exist.
+    """Files named by `template`, which may refer to groups of the url.
 
-    The dev server has the others too; appcfg, which sent an app to App Engine, left them out.
+    App Engine got those of them that `upload` matches; the dev server has the others too.
     """
 
     template: str
@@ -134,21 +134,19 @@ class StaticFiles(Static):
     @property
     def root(self) -> str:
         """See `Static`."""
-        return _clean(self.template.partition("\\")[0].rpartition("/")[0])
+        return _clean(self._said)
+
+    @property
+    def _said(self) -> str:
+        """The folder as app.yaml says it: it may have a "." in it, and what a visitor says may not."""
+        return self.template.partition("\\")[0].rpartition("/")[0]
 
     def file(self, match: re.Match[str]) -> str | None:
         """See `Static`."""
         path = python2_re.expand(self.template, match)
-        if self.left_out(match) or "" in path.split("/"):
+        if "" in path.split("/"):
             return None
-        # What app.yaml itself says may have a "." in it, what a visitor says may not.
-        said = self.template.partition("\\")[0].rpartition("/")[0]
-        return posixpath.join(self.root, path[len(said) :].removeprefix("/"))
-
-    def left_out(self, match: re.Match[str]) -> str | None:
-        """The file that App Engine would not have, since `upload` does not match the beginning of its path."""
-        path = python2_re.expand(self.template, match)
-        return None if self.upload.match(path) else path
+        return posixpath.join(self.root, path[len(self._said) :].removeprefix("/"))
 
 
 def _clean(folder: str) -> str:

@@ -38,6 +38,8 @@ def handler_of(url_map, default_expiration, parse_expiration):
 def pattern_of(url_map):
     """What the dev server's own handlers compile: module.py, static_files_handler.py."""
     url = url_map.url
+    # By the sandbox, when an instance starts.
+    re.compile(url_map.upload or "")
     if url_map.GetHandlerType() == "static_dir":
         return re.compile("%s(?P<file>.*)$" % (url if url[-1] == "/" else url + "/"))
     return re.compile("%s$" % url)
@@ -63,7 +65,7 @@ def route(handlers, patterns, url):
             return [index, "broken"]
         if kind == "script":
             return [index, target]
-        if os.path.isabs(target) or "" in target.split("/") or not re.match(url_map.upload, target):
+        if os.path.isabs(target) or "" in target.split("/"):
             return [index, None]
         return [index, os.path.normpath(target)]
     return None
