@@ -222,6 +222,34 @@ RUNTIMES = (
     "runtime: python27\nthreadsafe: !!bool 'no'\n",
 )  # fmt: skip
 
+FLOW = (
+    "{url: /(?i)Foo, script: main.app}", "{url: /a?b, script: main.app}", "{url: /a:b, script: main.app}",
+    "{url: /a#b, script: main.app}", "{url: /a b, script: main.app}", "{url: /[a-z], script: main.app}",
+    "{url: /a{2}, script: main.app}", "{url: /a!b, script: main.app}", "{url: /a|b, script: main.app}",
+    '{url: "/a", script: main.app}', '{"url":"/a","script":"main.app"}', "{url: /a,script: main.app}",
+    "{url:/a, script: main.app}", "{url: /a$, script: main.app}", "{url: /.*, script: main.app,}",
+    "{ url : /a , script : main.app }", "{url: /%, script: main.app}", "{url: /@, script: main.app}",
+    "{url: /a*, script: main.app}", "{url: /a&b, script: main.app}", "{url: /\\w+, script: main.app}",
+    "{url: '/x', script: main.app} # c", "{url: /x, script: main.app}#c", "{url: /x, # c\n   script: main.app}",
+    "{url: /x\n  , script: main.app}", "{? url : /x, script: main.app}", "{url: /x?, script: main.app}",
+    "{url: http://x, script: main.app}", "{url: /::, script: main.app}", "{url: /a:, script: main.app}",
+    "[url: /x, script: main.app]", "{url: /x, script: }", "{url: /x, script}", "{url: /-, script: -}",
+    "{url: '/it''s', script: main.app}", '{"url" : "/x", script: main.app}', '{"url":/x, script: main.app}',
+    "{url: /x, script: main.app}}", "{url: /x, script: main.app",
+)  # fmt: skip
+"""A handler on one line."""
+
+BLOCK = (
+    "url: /a: b", "url: /a #b", "url: /a#b", "url: - /a", 'url: "a" b', "url: /a\n   /b", "url: [/a]", "url: %a",
+    "url: `a`", "url: @a", "url: /a\n  # c\n", "url: |\n    /a", "url: |2\n    /a", "url: >-\n    /a\n    b",
+    'url: "/a\\\n    b"', "url: '/a\n    b'", "url:\n    /a", "url: !!str /a", "url: /a:", "url: ?a", "url: :a",
+    "url: /a ?b", '"url": /a', "'url': /a", "? url\n  : /a", "url : /a", "url: /a\t", "url: \t/a", 'url: "/a"\t# x',
+    "url: /a\n\n\n", "url: /a: ", 'url: "\\x2fa"', 'url: "/\\u00e9"', 'url: "/\\/a"', 'url: "/\\q"', "url: /\\q",
+    'url: /"a"', "url: /'a'", "url: /a,b", "url: /[a, b]", "url: /{a: b}", "url: */a", "url: &/a", "url: !/a",
+    "url: --- /a", "url: |+\n    /a\n\n",
+)  # fmt: skip
+"""The url of a handler."""
+
 FORMS: dict[str, str | bytes] = {
     "byte order mark": "\ufeff" + BASE + HANDLERS,
     "crlf": (BASE + HANDLERS).replace("\n", "\r\n"),
@@ -360,6 +388,8 @@ def _pieces() -> dict[str, dict[str, str]]:
         "static": {more: _static(more) for each in STATIC_MORE.values() for more in each},
         "script with": {more: _url("/x", f"script: main.app\n  {more}") for more in STATIC_MORE["common"]},
         "top": {top: _top(top) for top in TOP},
+        "flow": {each: f"{BASE}handlers:\n- {each}\n" for each in FLOW},
+        "block": {each: f"{BASE}handlers:\n- {each}\n  script: main.app\n" for each in BLOCK},
         "runtime": {runtime: runtime + HANDLERS for runtime in RUNTIMES},
     }
 

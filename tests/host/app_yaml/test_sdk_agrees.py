@@ -28,10 +28,14 @@ REFUSED = {
     "text document": "the SDK reads an app without a runtime, which nothing can start",
     "only a marker": "the same",
     "null document": "the same",
+    "flow {url: /::, script: main.app}": "a colon before the comma: no other reader of YAML takes it",
+    "flow {url: /a:, script: main.app}": "the same",
 }
 """Files that the SDK takes and we do not."""
 
 TAKEN_BEYOND = {
+    'block url: "/\\\\u00e9"',
+    "block url: |+\\n    /a\\n\\n",
     "directive 1.3",
     "non-specific tag",
     "static without url",
