@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appengine_channel_emu.host.proxy import origin_form
+from appengine_channel_emu.host.sites import is_same_site
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.targets import ADMIN_PATHS, PRESENCE_PATHS, RECEIVE_PATH, leads_to
 from appengine_channel_emu.web.waiting import Answer
@@ -153,13 +154,6 @@ def normal_origin(origin: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _own_origin(environ: WSGIEnvironment) -> str:
-    """The origin of a page of ours at the address that was asked; browsers leave a scheme's own port out."""
-    scheme = environ.get("wsgi.url_scheme", "http")
-    host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
-    return f"{scheme}://{host}"
-
-
 def _is_localhost(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
@@ -171,14 +165,6 @@ def _is_literal(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_same_site(environ: WSGIEnvironment) -> bool:
-    """Whether a request comes from no page at all, or from one of ours."""
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and origin.lower() != _own_origin(environ):
-        return False
-    return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

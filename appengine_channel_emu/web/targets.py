@@ -18,7 +18,7 @@ ADMIN_PATHS = frozenset({"/_emu", "/rpc_http", "/_ah/remote_api"})
 
 MOST_DECODINGS = 2
 MOST_AUTHORITIES = 2
-MOST_CHARACTERS = 200_000
+MOST_CHARACTERS = 100_000
 """Of all readings of a target together; one that has more, and names a guarded path, is taken to lead there."""
 
 _REMEMBERED = 512
@@ -28,7 +28,9 @@ _LONGEST_REMEMBERED = 256
 # No reading makes a guarded path of a text without one of these.
 _WORDS = ("connected", "receive", "_emu", "rpc_http", "remote_api")
 _IGNORED = re.compile(r"[\x00-\x20\x7f]+")
+# What may stand before a path: a host; for CherryPy, whose server the SDK has, whatever ends in a scheme and a host.
 _AUTHORITY = re.compile(r"[/\\]{2,}[^/\\?#]*")
+_WHOLE_ADDRESS = re.compile(r"[^?]+?://[^/]*")
 
 _STEPS: tuple[Callable[[str], str], ...] = (
     # WHATWG: an escaped dot is a dot, whatever else stays escaped.
@@ -92,8 +94,9 @@ def _readings(path: str) -> Iterator[str]:
         made = [(step(text), decodings, authorities) for step in _STEPS]
         if decodings:
             made.append((_decoded(text), decodings - 1, authorities))
-        if authorities and (match := _AUTHORITY.match(text)):
-            made.append((text[match.end() :], decodings, authorities - 1))
+        if authorities:
+            matches = [pattern.match(text) for pattern in (_AUTHORITY, _WHOLE_ADDRESS)]
+            made += [(text[match.end() :], decodings, authorities - 1) for match in matches if match]
         for state in made:
             if state not in seen:
                 seen.add(state)

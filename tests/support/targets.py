@@ -30,9 +30,9 @@ BODIES: list[Callable[[str], str]] = [
     lambda path: path.replace("/channel/", "/a%2fb/%2E%2e/channel/"),
 ]
 
-# What comes before it. RFC 3986 and WHATWG: an authority; RFC 9112: the absolute form.
+# What comes before it. RFC 3986, WHATWG: an authority; RFC 9112: the absolute form, which CherryPy sees in others too.
 FRONTS = ["", "//x", "//x:80", "//user@x", "/\\x", "///x", "/x/..", "/%2e", "//x//y", "/%5cx", "http://other.example",
-          "HTTP://o//x", "/;x/..", "/%2Fx"]  # fmt: skip
+          "HTTP://o//x", "/;x/..", "/%2Fx", "/http://x", "/x/y://z"]  # fmt: skip
 
 # What comes behind it. RFC 3986: `..` takes an empty segment away; fragments, empty queries, ends that readers drop.
 BACKS = ["", "/", "//..", "/x/..", "//%2e%2e", "/.", "#x", "/#/..", "?", "?x=/../..", "%3Fx", "%23", ";x=y", "/a\\b/..",
