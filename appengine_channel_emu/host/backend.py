@@ -35,6 +35,11 @@ class Backend(Protocol):
     ``channel_emu.cut``
         bool, whether the request was ended at its deadline.
 
+    It finds there, where what the app sends is to be told from what others send:
+
+    ``channel_emu.request_id``
+        str, what names this request in the app's calls of the server API: `X-AppEngine-API-Ticket`.
+
     One that knows which inbound services its app asks for also has two attributes:
 
     ``takes_presence``

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 Stamp = list[float]
 """A file's modification time and size; empty where there is none."""
@@ -24,10 +27,13 @@ VANISHED_SECONDS = 0.02
 
 WRITES_KEPT = 10_000
 
-MANY_RESTARTS = 20
 QUIET_SECONDS = 60.0
+SOME_RESTARTS = 5
+"""So many changes of a file without such a quiet are perhaps no user's work: if the app reads it time and again, as one
+does with data, it needs no new instance to see them."""
+MANY_RESTARTS = 20
 PAUSE_SECONDS = 10.0
-"""What has cost so many instances, with no such quiet in between, is no user's work: from then on it has to wait."""
+"""So many surely are not: from then on a change has to wait."""
 
 log = logging.getLogger("channel_emu.instance")
 
@@ -39,7 +45,9 @@ class AppFiles:
         self.ignored = ignored
         """Whether a file is none of the app's own text, by its path."""
         self._written: dict[str, float] = {}
+        self._read_again: set[str] = set()
         self._restarts: dict[str, tuple[int, float]] = {}
+        self._processes: dict[object, int] = {}
         self._reports: dict[object, Callable[[], object]] = {}
         self._told = False
 
@@ -47,6 +55,7 @@ class AppFiles:
         """`catch_up` takes what an instance has reported and nobody has read; None: that instance has ended."""
         if catch_up is None:
             self._reports.pop(key, None)
+            self._processes.pop(key, None)
         else:
             self._reports[key] = catch_up
 
@@ -63,10 +72,22 @@ class AppFiles:
         while len(self._written) > WRITES_KEPT:
             self._written.pop(next(iter(self._written)), None)
 
+    def runs_in(self, key: object, process: int) -> None:
+        """The number of an instance's process."""
+        self._processes[key] = process
+
+    def read_again(self, paths: Iterable[str]) -> None:
+        """An instance has read `paths` in more than one request."""
+        self._read_again.update(paths)
+
     def explain(self, path: str, stamp: Stamp) -> bool:
         """Whether the app itself made `path` what it is now."""
         at = self._written.get(path)
-        return at is not None and (not stamp or stamp[0] <= at + SETTLE_SECONDS)
+        if at is None:
+            return False
+        if not stamp or stamp[0] <= at + SETTLE_SECONDS:
+            return True
+        return any(_writes_to(process, path) for process in list(self._processes.values()))
 
     def may_restart(self, path: str) -> bool:
         """Whether a change of `path` is to cost an instance now."""
@@ -74,6 +95,9 @@ class AppFiles:
         now = time.monotonic()
         if now - last > QUIET_SECONDS:
             count = 0
+        if count >= SOME_RESTARTS and path in self._read_again:
+            self._restarts[path] = (count, now)
+            return False
         if count >= MANY_RESTARTS and now - last < PAUSE_SECONDS:
             return False
         if count == MANY_RESTARTS:
@@ -145,6 +169,21 @@ class SourceWatch:
                 self._files[path] = stamp
             return False
         return self._app.may_restart(path)
+
+
+def _writes_to(process: int, path: str) -> bool:
+    """Whether `process` has `path` open for writing, as one has its log; False where that cannot be known."""
+    try:
+        found = os.stat(path)
+        for number in os.listdir(f"/proc/{process}/fd"):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(f"/proc/{process}/fd/{number}"), found):
+                    flags = re.search(r"^flags:\s*(\d+)", Path(f"/proc/{process}/fdinfo/{number}").read_text(), re.M)
+                    if flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
+                        return True
+    except OSError:
+        pass
+    return False
 
 
 def stamp_of(path: str) -> Stamp:

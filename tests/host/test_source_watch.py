@@ -270,6 +270,52 @@ def test_nor_does_what_one_of_several_instances_writes(make_backend, folder):
             assert pid(backend) == second
 
 
+def test_a_log_that_the_app_keeps_open_and_shows(make_backend, folder):
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("only Linux tells what a process has open")
+    backend = make_backend(
+        """
+        import os
+        LOG = open("visits.txt", "a")
+        def app(environ, start_response):
+            text = open("visits.txt").read()
+            LOG.write("x")
+            LOG.flush()
+            later = os.stat("visits.txt").st_mtime + 60
+            os.utime(LOG.fileno(), (later, later))
+            start_response("200 OK", [])
+            return [b"%d %d" % (os.getpid(), len(text))]
+        """
+    )
+    first = pid(backend)
+    for number in range(1, 5):
+        assert visit(backend).text == f"{first} {number}"
+
+
+def test_data_that_another_program_writes_and_the_app_reads_each_time(make_backend, folder):
+    """It costs a few instances, until it is known that no user saves it."""
+    data = folder / "data.json"
+    data.write_text("0")
+    backend = make_backend(
+        """
+        import os
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%d %s" % (os.getpid(), open("data.json", "rb").read())]
+        """
+    )
+    processes = []
+    for number in range(12):
+        data.write_text("1" * number)
+        process, *seen = visit(backend).text.split()
+        assert "".join(seen) == "1" * number
+        # Once more, so that it is known to be read each time.
+        assert pid(backend) == process
+        processes.append(process)
+    assert len(set(processes)) <= 6
+    assert len(set(processes[6:])) == 1
+
+
 UNWATCHED = [".git/notes.txt", "lib/.cache/x.json", "node_modules/x/package.json", "venv/share/x.txt"]
 
 

@@ -106,9 +106,13 @@ class SourceLog:
         self._seen: dict[str, list[float]] = {}
         self._new: dict[str, list[float]] = {}
         self._texts = 0
+        self._read: set[str] = set()
+        self._read_before: set[str] = set()
+        self._read_again: set[str] = set()
         self._writing: dict[str, float] = {}
         self._unfinished: set[str] = set()
         self.at_once = True
+        report.send(process=os.getpid())
         self._watch_imports()
         self._watch_files()
 
@@ -118,6 +122,13 @@ class SourceLog:
             # What a request has opened it has written until its end.
             unfinished, self._unfinished = self._unfinished, set()
             self._report.send(wrote=list(unfinished), at=time.time())
+        again = (self._read & self._read_before) - self._read_again
+        self._read_before |= self._read
+        self._read = set()
+        if again:
+            # It is not kept from one request to the next.
+            self._read_again |= again
+            self._report.send(again=list(again))
         if self._new or folders:
             new, self._new = self._new, {}
             self._report.send(sources=new, folders=list(folders))
@@ -170,6 +181,8 @@ class SourceLog:
             return
         stamp = _stamp(own, self.at_once)
         if stamp is not None:
+            if not self.at_once:
+                self._read.add(own)
             self._note(own, stamp)
 
     def _note(self, own: str, stamp: list[float]) -> None:
