@@ -76,6 +76,7 @@ class AppBackend:
                 instances=instances,
                 environ=process_environ(config, address),
                 timeout_page=_timeout_page(config),
+                skips=config.skips,
             )
             self._scripts = make_scripts(spec)
 
