@@ -199,6 +199,11 @@ def test_variables_of_app_yaml_are_those_of_the_shell_and_a_refusal_has_a_line(f
     entrypoint = read_app_yaml(path).entrypoint
     assert entrypoint is not None
     assert entrypoint.target == "web:site"
+    # A runtime that has no entrypoints took any.
+    path.write_text("runtime: python27\nthreadsafe: true\nentrypoint: gunicorn\n")
+    assert read_app_yaml(path).warnings == (
+        "app.yaml, line 3: entrypoint gives gunicorn no application, such as main:app",
+    )
     path.write_text("runtime: python312\nentrypoint: gunicorn\n")
     with pytest.raises(ValueError, match=r"app\.yaml, line 2: entrypoint gives gunicorn no application"):
         read_app_yaml(path)
