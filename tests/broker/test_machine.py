@@ -74,6 +74,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def start(self) -> None:
         self.store = SqliteStore(self.folder)
+        self.clock._followers.clear()  # the former broker's timers are gone with its process
         self.broker = Broker(self.clock, post_presence=self.post, state=self.store.load(), keep_changes=True)
         self.broker.when_urgent(self.save)
 
