@@ -370,20 +370,26 @@ def test_a_page_that_knows_more_than_a_clean_state_is_told(folder):
     second.stop()
 
 
-def test_a_batch_is_bounded_and_no_message_of_it_is_left_out(folder):
+@pytest.mark.parametrize(("count", "size"), [(900, 1), (100, 30_000)])
+def test_a_batch_is_bounded_and_no_message_of_it_is_left_out(folder, count, size):
     emulator = Emulator(folder, clock := ManualClock())
     sockets = [emulator.broker.open(emulator.broker.create_channel("bob").token).socket for _ in range(5)]
-    for number in range(900):
-        emulator.broker.send_message("bob", str(number))
+    sent = [f"{number} ".ljust(size, "x") for number in range(count)]
+    for text in sent:
+        emulator.broker.send_message("bob", text)
     batches = []
     while changes := emulator.broker.take_changes():
-        batches.append(sum(len(socket.messages) for socket in changes.sockets))
+        batches.append([text for socket in changes.sockets for text in socket.messages])
         emulator.store.save(changes)
-    assert max(batches) <= 2000
-    assert sum(batches) == 5 * 900
+    assert max(map(len, batches)) <= 2000
+    assert max(sum(map(len, batch)) for batch in batches) < 4_300_000
+    assert sum(map(len, batches)) == 5 * count
     again = restarted(emulator, folder, clock)
     for socket in sockets:
-        assert again.texts(socket) == [str(number) for number in range(900)]
+        got = []
+        while messages := again.texts(socket, len(got)):
+            got += messages
+        assert got == sent
     again.stop()
 
 
