@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,9 +17,13 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import SocketGone, TokenError, TokenTimedOut
+from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.store import SqliteStore
 
 CLIENT_IDS = ["ann", "böb", "a-b-c"]
+BROWSERS = ["Chromium", "Firefox"]
+MARGIN, NAVIGATION, LONGEST = 0.25, 0.3, 0.5
+"""Seconds by which what a request sends to its own browser waits: after its answer, and at the longest."""
 ATTACHED = 5
 WINDOW = 60
 GRACE = 2
@@ -28,10 +33,11 @@ EXAMPLES = 3000 if os.environ.get("SOAK") else 150
 class Page:
     """What a page knows, and what it must have received in the end."""
 
-    def __init__(self, client_id: str, token: str, socket: str, now: float) -> None:
-        self.client_id, self.token, self.socket = client_id, token, socket
+    def __init__(self, client_id: str, token: str, socket: str, now: float, browser: str) -> None:
+        self.client_id, self.token, self.socket, self.browser = client_id, token, socket, browser
         self.received: list[str] = []
         self.expected: list[str] = []
+        self.held: dict[int, Held] = {}
         self.poll = None
         self.quiet_since = now
         self.saved = 0
@@ -44,15 +50,40 @@ class Page:
         if self.poll is not None:
             self.quiet_since = at
 
+    def due(self, now: float) -> list[str]:
+        """What it must have received by now: all up to the first message that is held."""
+        held = [number for number, held in self.held.items() if not held.over(now)]
+        return self.expected[: min(held, default=len(self.expected))]
+
     def detaches_at(self) -> float:
         """When it stops counting as attached, if it is not polled again."""
         ends = [at for at in (self.detached_at, self.ended_at) if at is not None]
         return min([*ends, self.quiet_since + ATTACHED])
 
 
+class Request:
+    """A request of the app's that a page's browser made."""
+
+    def __init__(self, known, browser: str, margin: float) -> None:
+        self.known, self.browser, self.margin = known, browser, margin
+        self.ended_at: float | None = None
+
+
+class Held(NamedTuple):
+    """Why a message waits."""
+
+    request: Request
+    sent_at: float
+
+    def over(self, now: float) -> bool:
+        ended_at = self.request.ended_at
+        return now >= self.sent_at + LONGEST or (ended_at is not None and now >= ended_at + self.request.margin)
+
+
 class BrokerMachine(RuleBasedStateMachine):
     tokens = Bundle("tokens")
     pages = Bundle("pages")
+    requests = Bundle("requests")
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +100,8 @@ class BrokerMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.store = SqliteStore(self.folder)
         self.clock = ManualClock(self.clock.now())
-        self.broker = Broker(self.clock, post_presence=self.post, state=self.store.load(), keep_changes=True)
+        options = BrokerOptions(push_after_answer=MARGIN)
+        self.broker = Broker(self.clock, options, self.post, self.store.load(), keep_changes=True)
         self.broker.when_urgent(self.save)
 
     def post(self, client_id: str, connected: bool) -> None:
@@ -83,6 +115,7 @@ class BrokerMachine(RuleBasedStateMachine):
             page.saved = len(page.expected)
 
     def teardown(self) -> None:
+        self.clock.advance(LONGEST)
         for page in self.living():
             self.exchange(page)
             assert page.received == page.expected
@@ -92,6 +125,10 @@ class BrokerMachine(RuleBasedStateMachine):
             assert not told or not told[-1]
         self.store.close()
         shutil.rmtree(self.folder)
+
+    def known_ids(self) -> set[str]:
+        """The requests that this broker, and no former one, knows."""
+        return set(self.broker.app_requests._known)
 
     def living(self) -> list[Page]:
         """Pages whose socket is not gone."""
@@ -106,7 +143,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def exchange(self, page: Page, lose: bool = False) -> None:
         """One poll of `page`, answered at once; a lost answer teaches it nothing."""
-        poll = self.broker.poll(page.socket, len(page.received))
+        poll = self.broker.poll(page.socket, len(page.received), page.browser)
         answer = poll.take()
         poll.release()
         page.poll, page.detached_at, page.quiet_since = None, None, self.clock.now()
@@ -121,22 +158,39 @@ class BrokerMachine(RuleBasedStateMachine):
         self.expires[made.token] = made.expires
         return client_id, made.token
 
-    @rule(target=pages, token=tokens)
-    def open(self, token: tuple[str, str]) -> Page:
+    @rule(target=pages, token=tokens, browser=st.sampled_from(BROWSERS))
+    def open(self, token: tuple[str, str], browser: str) -> Page:
         client_id, text = token
         if self.expires[text] <= self.clock.now():
             with pytest.raises(TokenTimedOut):
                 self.broker.open(text)
             return multiple()
-        opened = self.broker.open(text)
+        opened = self.broker.open(text, browser=browser)
         assert opened.told.is_set
         assert (opened.client_id, opened.next) == (client_id, 0)
-        page = Page(client_id, text, opened.socket, self.clock.now())
+        page = Page(client_id, text, opened.socket, self.clock.now(), browser)
         self.all_pages.append(page)
         return page
 
+    @rule(target=requests, browser=st.sampled_from(BROWSERS), navigation=st.booleans())
+    def begin_request(self, browser: str, navigation: bool) -> Request:
+        known = self.broker.app_requests.begin(browser, navigation)
+        return Request(known, browser, NAVIGATION if navigation else MARGIN)
+
+    @rule(request=requests)
+    def end_request(self, request: Request) -> None:
+        self.broker.app_requests.end(request.known)
+        request.ended_at = request.ended_at or self.clock.now()
+
+    @rule(
+        request=requests, client_id=st.sampled_from(CLIENT_IDS), seconds=st.sampled_from([0, 0.125, 0.25, 0.375, 0.5])
+    )
+    def send_in_request(self, request: Request, client_id: str, seconds: float) -> None:
+        self.send(client_id, False, (client_id, ""), request)
+        self.clock.advance(seconds)
+
     @rule(client_id=st.sampled_from(CLIENT_IDS), by_token=st.booleans(), token=tokens)
-    def send(self, client_id: str, by_token: bool, token: tuple[str, str]) -> None:
+    def send(self, client_id: str, by_token: bool, token: tuple[str, str], request: Request | None = None) -> None:
         self.sent += 1
         text = f"message {self.sent}"
         target = client_id
@@ -145,8 +199,11 @@ class BrokerMachine(RuleBasedStateMachine):
         receivers = [page for page in self.living() if page.client_id == client_id]
         if by_token and self.expires[target] <= self.clock.now():
             receivers = []
-        assert self.broker.send_message(target, text).delivered_to == len(receivers)
+        sent = self.broker.send_message(target, text, request and request.known.id)
+        assert sent.delivered_to == len(receivers)
         for page in receivers:
+            if request is not None and page.browser == request.browser and request.known.id in self.known_ids():
+                page.held[len(page.expected)] = Held(request, self.clock.now())
             page.expected.append(text)
 
     @rule(page=pages, lose=st.booleans())
@@ -156,7 +213,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.poll(page.socket, len(page.received))
             return
         self.exchange(page, lose)
-        assert lose or page.received == page.expected
+        assert lose or page.received == page.due(self.clock.now())
 
     @rule(page=pages, lose=st.booleans())
     def send_and_poll(self, page: Page, lose: bool) -> None:
@@ -167,18 +224,18 @@ class BrokerMachine(RuleBasedStateMachine):
     def park(self, page: Page) -> None:
         if page not in self.living():
             return
-        older, page.poll = page.poll, self.broker.poll(page.socket, len(page.received))
+        older, page.poll = page.poll, self.broker.poll(page.socket, len(page.received), page.browser)
         page.detached_at = None
         assert older is None or (older.ready.is_set and older.take().messages == [])
-        assert page.poll.ready.is_set == (page.received != page.expected)
+        assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
 
     @rule(page=pages)
     def answer_parked(self, page: Page) -> None:
         if page.poll is None or page not in self.living():
             return
-        assert page.poll.ready.is_set == (page.received != page.expected)
+        assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
         page.received += [message.text for message in page.poll.take().messages]
-        assert page.received == page.expected
+        assert page.received == page.due(self.clock.now())
         page.poll, page.quiet_since = None, self.clock.now()
 
     @rule(page=pages)
@@ -192,7 +249,7 @@ class BrokerMachine(RuleBasedStateMachine):
         client_id, text = token
         living = page in self.living() and client_id == page.client_id
         try:
-            opened = self.broker.open(text, resume=(page.socket, len(page.received)))
+            opened = self.broker.open(text, (page.socket, len(page.received)), browser=page.browser)
         except TokenError:
             assert self.expires[text] <= self.clock.now()
             return
@@ -204,7 +261,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 page.quiet_since = self.clock.now()
         else:
             self.broker.close(opened.socket)
-            closed = Page(client_id, text, opened.socket, self.clock.now())
+            closed = Page(client_id, text, opened.socket, self.clock.now(), page.browser)
             closed.ended_at = self.clock.now()
             self.all_pages.append(closed)
         self.save()
@@ -219,7 +276,15 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.poll(page.socket, 0)
         self.save()
 
-    @rule(seconds=st.sampled_from([1, 2, 3, 5, 7, 30, 59, 66]))
+    @rule(page=pages, browser=st.sampled_from(BROWSERS))
+    def move(self, page: Page, browser: str) -> None:
+        """The page goes on in another browser, as one that was resumed there."""
+        if page in self.living():
+            if page.browser != browser:
+                page.browser, page.held = browser, {}
+            self.poll(page, False)
+
+    @rule(seconds=st.sampled_from([0.25, 1, 2, 3, 5, 7, 30, 59, 66]))
     def advance(self, seconds: int) -> None:
         self.clock.advance(seconds)
         self.save()
@@ -237,7 +302,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.clock.advance(0)
         self.restarted_at = now
         for page in living:
-            page.poll, page.quiet_since = None, now
+            page.poll, page.quiet_since, page.held = None, now, {}
 
     @rule()
     def kill(self) -> None:
@@ -248,7 +313,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.start()
         self.killed = True
         for page in living:
-            page.poll, page.quiet_since = None, self.clock.now()
+            page.poll, page.quiet_since, page.held = None, self.clock.now(), {}
             del page.expected[max(len(page.received), page.saved) :]
 
     @invariant()
