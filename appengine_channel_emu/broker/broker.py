@@ -18,7 +18,7 @@ from appengine_channel_emu.broker.limits import check_client_id, check_duration,
 from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.poll import Poll, PollAnswer
 from appengine_channel_emu.broker.presence import Presence, PresencePost
-from appengine_channel_emu.broker.restoring import restore
+from appengine_channel_emu.broker.restoring import STALE, restore
 from appengine_channel_emu.broker.results import BrokerOptions, NewToken, Opened, Sent
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.signal import Signal
@@ -74,7 +74,8 @@ class Broker:
         clock.follow(self)
         if state is not None:
             with self._turn:
-                restore(state, self._turn, self._sockets, self._presence, self._tokens.add)
+                self._unsaved.loaded(state)
+                restore(state, self._turn, self._sockets, self._presence, self._unsaved, self._tokens.add)
 
     # The server API
 
@@ -148,8 +149,7 @@ class Broker:
         """
         with self._turn:
             socket = self._sockets.find(socket_id)
-            self._settle(socket, after)
-            if socket.old_wire or after > socket.last_number:
+            if not self._settle(socket, after) or socket.old_wire or after > socket.last_number:
                 raise SocketGone
             if after > socket.acknowledged:
                 socket.acknowledge(after)
@@ -265,9 +265,24 @@ class Broker:
         self._delivery.on_unpolled = callback
 
     def take_changes(self) -> Changes:
-        """What a store has not been given yet, in a batch of bounded size; empty when there is nothing."""
+        """What a store has not been given yet, in a batch of bounded size; empty when there is nothing.
+
+        A batch that cannot be saved is given back (`give_back_changes`) before the next is taken.
+        """
         with self._turn:
             return self._unsaved.take()
+
+    def give_back_changes(self) -> None:
+        """The last batch was not saved: it comes again, as things are by then."""
+        with self._turn:
+            self._unsaved.give_back()
+
+    def save_anew(self) -> None:
+        """The store has lost what it had: `take_changes` gives everything there is."""
+        with self._turn:
+            self._unsaved.forget_stored()
+            self._tokens.save_all()
+            self._sockets.save_all()
 
     def note(self, kind: str, text: str, client_id: str | None = None) -> None:
         """Record an event of the layers around the broker."""
@@ -291,14 +306,20 @@ class Broker:
         socket = self._sockets.get(id)
         if socket is None or socket.old_wire or socket.channel.client_id != record.client_id:
             return None
-        self._settle(socket, after)
-        return socket if socket.acknowledged <= after <= socket.last_number else None
+        settled = self._settle(socket, after)
+        return socket if settled and socket.acknowledged <= after <= socket.last_number else None
 
-    def _settle(self, socket: Socket, after: int) -> None:
-        if socket.unsettled is not None:
-            socket.settle(after)
+    def _settle(self, socket: Socket, after: int) -> bool:
+        """What the page says first after a restart; False if the socket has ended by it."""
+        if socket.unsettled is None:
+            return True
+        if not socket.settle(after):
+            self._sockets.end(socket, SocketGone, STALE)
+            return False
+        if socket.may_lag:
             # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
             self._unsaved.socket_at_once(socket)
+        return True
 
     def _resume(self, socket: Socket, record: TokenRecord) -> None:
         socket.token.drop(socket)

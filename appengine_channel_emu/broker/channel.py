@@ -13,6 +13,7 @@ from appengine_channel_emu.broker.signal import Signal
 if TYPE_CHECKING:
     from appengine_channel_emu.broker.poll import Poll
     from appengine_channel_emu.broker.timers import Timer
+    from appengine_channel_emu.broker.turn import Turn
 
 ATTACHED_SECONDS = 5.0
 """How long a socket of our own client stays attached after its last poll ended (behaviour.md 3)."""
@@ -144,6 +145,7 @@ class Socket:
         "holds",
         "id",
         "interval",
+        "may_lag",
         "old_wire",
         "poll",
         "queue",
@@ -156,7 +158,7 @@ class Socket:
         "unsettled",
     )
 
-    def __init__(self, id: str, channel: Channel, token: TokenRecord, old_wire: bool, now: float) -> None:
+    def __init__(self, id: str, channel: Channel, token: TokenRecord, old_wire: bool, turn: Turn) -> None:
         self.id = id
         self.channel = channel
         self.token = token
@@ -167,16 +169,18 @@ class Socket:
         self.stored = 0
         self.poll: Poll | None = None
         self.attached = False
-        self.quiet_since = now
-        self.since = now
+        self.quiet_since = turn.uptime()
+        self.since = turn.now()
         self.interval = 0.0
         self.timer: Timer | None = None
         self.ended: type[EmulatorError] | None = None
         self.attempt: str | None = None
         self.browser: str | None = None
         self.holds: deque[tuple[int, Hold]] | None = None
-        # After an unclean stop: the last number the store knew; the page may know of later ones.
+        # From a restart until the page says which number it has: the last one that the store knew.
         self.unsettled: int | None = None
+        # The former process was killed, so that the page may know of later ones.
+        self.may_lag = False
 
     @property
     def last_number(self) -> int:
@@ -226,18 +230,22 @@ class Socket:
         self.queued_bytes = 0
         self.holds = None
 
-    def settle(self, after: int) -> None:
-        """After an unclean stop, take the page's word for what it has.
+    def settle(self, after: int) -> bool:
+        """After a restart, take the page's word for what it has; False if that shows a state that was not the last.
 
-        Messages that the store did not keep may have reached the page. Those accepted since the restart must not
-        have the numbers of such messages, or the page would take them for repeats.
+        After an unclean stop messages that the store did not keep may have reached the page. Those accepted since
+        the restart must not have the numbers of such messages, or the page would take them for repeats.
         """
         known, self.unsettled = self.unsettled, None
-        if known is not None and after > known:
-            self.acknowledge(known)
-            self.acknowledged = after
-            # The store's rows carry the old numbers; all that is left is to be saved anew.
-            self.stored = after
+        if known is None or after <= known:
+            return True
+        if not self.may_lag:
+            return False
+        self.acknowledge(known)
+        self.acknowledged = after
+        # The store's rows carry the old numbers; all that is left is to be saved anew.
+        self.stored = after
+        return True
 
 
 class Channel:

@@ -21,6 +21,10 @@ class BackendUnavailable(Exception):
     """The app cannot be reached, or took too long to answer an internal request; the text says which."""
 
 
+class HandlerRaised(BackendUnavailable):
+    """The app's handler of an internal request raised, which counts as a status 500; the text says what it raised."""
+
+
 class Backend(Protocol):
     """One app, served to visitors as a plain WSGI application and to the emulator by internal posts.
 

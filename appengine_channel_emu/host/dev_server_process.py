@@ -19,7 +19,7 @@ from pathlib import Path
 
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.sdk_finder import Sdk
+from appengine_channel_emu.host.sdk_finder import Sdk, python27_environ
 
 INSIDE = Path(__file__).parents[1] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
@@ -75,7 +75,8 @@ class DevServerProcess:
         self.started_at = time.monotonic()
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-"))
+            # Absolute, which it is not where TMPDIR is ".": the dev server has another current folder.
+            self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-")).absolute()
         except OSError as error:
             raise CannotStart(f"There is no room for dev_appserver.py's temporary files: {error}") from error
         self._ended: str | None = None
@@ -171,6 +172,7 @@ class DevServerProcess:
             "task_deadline": None if spec.deadline is None else max(TASK_SECONDS, spec.deadline),
             "grace": GRACE_SECONDS,
             "port": self.port,
+            "python25": None if spec.overlay is None else os.fsencode(self._folder / "app").decode("latin-1"),
         }
         ours = {
             "CHANNEL_EMU_RUNTIME": json.dumps(told),
@@ -179,8 +181,7 @@ class DevServerProcess:
             # A log that is passed on line by line, as it comes.
             "PYTHONUNBUFFERED": "1",
         }
-        # A Python 3 of the user's has no business in Python 2's path.
-        return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")} | ours
+        return python27_environ() | ours
 
     def _pass_on(self, reading: int, process: SupervisedProcess) -> None:
         with open(reading, encoding="utf-8", errors="replace") as lines:

@@ -77,7 +77,8 @@ def read_legacy_app(path: Path) -> LegacyApp | None:
         raise CannotStart(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("runtime") not in LEGACY_RUNTIMES:
         return None
-    return LegacyApp(path.resolve(), content)
+    # The folder that the file is found in, which a link need not share with what it leads to: so the SDK sees it.
+    return LegacyApp(path.parent.resolve() / path.name, content)
 
 
 def _node(text: str) -> Any:

@@ -51,7 +51,10 @@ _WARNINGS = (
     "presence_failed",
     "request_cut",
     "unclean_start",
+    "stale_start",
+    "state_set_aside",
     "store_failed",
+    "store_works",
     "message_mended",
     "connections_refused",
     "connections_accepted",
@@ -253,6 +256,8 @@ def _tells_presence(settings: Settings, backend: Backend) -> bool:
 def _store(settings: Settings) -> Store | None:
     folder = settings.state_folder()
     if folder is None:
+        if settings.state_dir == "auto":
+            log.warning("Nothing is kept over a restart: there is no home folder. --state-dir FOLDER names another.")
         return None
     try:
         return SqliteStore(folder)

@@ -71,8 +71,9 @@ def snapshot(folder):
 
 
 @pytest.mark.parametrize("name", ["webapp2_ndb", "python25_cgi", "django_board", "own_channel"])
-def test_nothing_is_written_into_the_apps_folder(name, tmp_path, http):
+def test_nothing_is_written_into_the_apps_folder(name, tmp_path, http, monkeypatch):
     """No index.yaml and no compiled file, though imports and queries ask for both."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     app = tmp_path / "app"
     shutil.copytree(APPS / name, app, ignore=shutil.ignore_patterns("*.pyc"))
     before = snapshot(app)

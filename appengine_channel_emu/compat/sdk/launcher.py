@@ -6,6 +6,7 @@ The dev server keeps index.yaml of the app up to date with the queries it has se
 app's own index.yaml to start from; nothing else about it is changed. FOLDER lies in the dev server's own temporary one.
 """
 
+import errno
 import os
 import select
 import shutil
@@ -25,11 +26,32 @@ def end_when_orphaned(output, folder, supervisor):
     """
     poll = select.poll()
     poll.register(output, 0)  # Errors alone: that nobody reads any more is one.
-    poll.poll()
+    while not _polled(poll):
+        pass
     while os.getppid() == supervisor:
         time.sleep(LOOK_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _polled(poll):
+    """What it has found; nothing if a signal, such as the one that asks the dev server to end, came instead."""
+    try:
+        return poll.poll()
+    except select.error as error:
+        if error.args[0] != errno.EINTR:
+            raise
+        return []
+
+
+def take_includes_of_any_name(appinfo_includes):
+    """YAML gives a name that is not ASCII as text, which does not fit to a folder's, whose name is bytes."""
+    resolve = appinfo_includes._ResolvePath
+
+    def resolve_bytes(included_from, path, base):
+        return resolve(included_from, path.encode("utf-8") if isinstance(path, unicode) else path, base)
+
+    appinfo_includes._ResolvePath = resolve_bytes
 
 
 def main(folder, script):
@@ -39,6 +61,7 @@ def main(folder, script):
     import dev_appserver
 
     dev_appserver.fix_sys_path()
+    from google.appengine.api import appinfo_includes
     from google.appengine.datastore import datastore_stub_index
 
     def redirected(updater, root_path):
@@ -49,6 +72,7 @@ def main(folder, script):
         updater.root_path = folder
 
     datastore_stub_index.IndexYamlUpdater.__init__ = redirected
+    take_includes_of_any_name(appinfo_includes)
     run = {"__name__": "__main__", "__file__": script}
     dev_appserver._run_file(script, run)
 

@@ -141,10 +141,12 @@ class Deadline(object):
                 self._reporter.begin(request.number, self._grace + HANG_SECONDS)
                 raise_in_thread(request.thread, self._error)
                 return
-        if held >= request.limit + self._grace:
+            if held < request.limit + self._grace:
+                return
+            # Under the lock, since the thread takes it before it ends: of one that is no more nobody may ask.
             request.cpu = cpu_of_thread(request.thread)
-            request.overran = True
-            request.finish(("answered", None))
+        request.overran = True
+        request.finish(("answered", None))
 
 
 def raise_in_thread(ident, error):

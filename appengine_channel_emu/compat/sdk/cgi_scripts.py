@@ -1,0 +1,52 @@
+"""Lets CGI scripts answer with what templates give them: text, and subclasses of it (Python 2.7).
+
+A page that Django has rendered is of a type of its own, or Unicode. `wsgiref` refuses the one in the middle of an answer
+that has begun, and `print` the other as soon as a letter is not ASCII.
+"""
+
+import cStringIO
+
+
+class Answer(object):
+    """What a script prints to."""
+
+    def __init__(self):
+        self._bytes = cStringIO.StringIO()
+        self.softspace = 0
+        """Whether `print` owes a space."""
+
+    def write(self, data):
+        self._bytes.write(plain(data))
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name):
+        return getattr(self._bytes, name)
+
+
+class _Answers(object):
+    """In place of the module that the runtime makes its answers with."""
+
+    StringIO = Answer
+
+
+def plain(data):
+    """The bytes of `data`, text as UTF-8, of the very type `str`; whatever is neither, as it is."""
+    if isinstance(data, unicode):
+        data = data.encode("utf-8")
+    return "".join((data,)) if isinstance(data, str) else data
+
+
+def install():
+    """Called when the sandbox is closed."""
+    from wsgiref import handlers
+
+    from google.appengine.runtime import cgi
+
+    cgi.cStringIO = _Answers
+    write = handlers.BaseHandler.write
+    handlers.BaseHandler.write = lambda handler, data: write(handler, plain(data))
+    # Or every request would be given what the first one had and it has not, cookies included.
+    handlers.BaseHandler.os_environ = {}
