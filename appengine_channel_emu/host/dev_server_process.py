@@ -51,6 +51,7 @@ class DevServerSpec:
     hosts:     names beside localhost and loopback addresses that visitors may use; None lets every name in.
     arguments: of the user's own, for dev_appserver.py.
     overlay:   makes, in the folder that it is given, what is run in place of the app's folder; returns its app.yaml.
+    python25:  whether that is an app for Python 2.5, which gets what that runtime had.
     """
 
     yaml: Path
@@ -62,6 +63,7 @@ class DevServerSpec:
     hosts: Sequence[str] | None = ()
     arguments: Sequence[str] = ()
     overlay: Callable[[Path], Path] | None = None
+    python25: bool = False
 
 
 class DevServerProcess:
@@ -172,7 +174,7 @@ class DevServerProcess:
             "task_deadline": None if spec.deadline is None else max(TASK_SECONDS, spec.deadline),
             "grace": GRACE_SECONDS,
             "port": self.port,
-            "python25": None if spec.overlay is None else os.fsencode(self._folder / "app").decode("latin-1"),
+            "python25": os.fsencode(self._folder / "app").decode("latin-1") if spec.python25 else None,
         }
         ours = {
             "CHANNEL_EMU_RUNTIME": json.dumps(told),

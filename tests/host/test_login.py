@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from urllib.parse import quote, urlencode
@@ -168,6 +169,64 @@ def test_the_key_outlives_the_run_and_is_private(tmp_path):
     key = login_key(tmp_path / "state")
     assert login_key(tmp_path / "state") == key
     assert stat.S_IMODE((tmp_path / "state" / "login.key").stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["login.key"]
     assert login_key(None) != login_key(None)
-    (tmp_path / "state" / "login.key").write_bytes(b"")
-    assert len(login_key(tmp_path / "state")) == 32
+
+
+PLANTED = b"K" * 32
+
+
+def planted(path):
+    path.write_bytes(PLANTED)
+    path.chmod(0o644)
+
+
+THINGS = {
+    "half a key": lambda path: path.write_bytes(b"half"),
+    "nothing": lambda path: path.touch(),
+    "more than a key": lambda path: path.write_bytes(b"K" * 33),
+    "one that others could read": planted,
+    "a pipe": os.mkfifo,
+    "a folder": lambda path: path.mkdir(),
+    "a link to a key": lambda path: (path.with_name("other").write_bytes(PLANTED), path.symlink_to("other")),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to nowhere": lambda path: path.symlink_to("nowhere"),
+}
+
+
+@pytest.mark.parametrize("thing", THINGS.values(), ids=THINGS)
+def test_what_is_no_key_of_ours_is_set_aside_for_one(tmp_path, caplog, thing):
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    thing(folder / "login.key")
+    key = login_key(folder)
+    assert len(key) == 32
+    assert key != PLANTED
+    assert login_key(folder) == key
+    assert len(list(folder.glob("login.key.unreadable-*"))) == 1
+    assert len(caplog.records) == 1
+    assert "sign in again" in caplog.text
+
+
+@pytest.mark.parametrize("bits", [0o777, 0o1777, 0o770])
+def test_a_key_in_a_folder_that_others_can_write_to_is_not_read(tmp_path, bits):
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "login.key").write_bytes(PLANTED)
+    (folder / "login.key").chmod(0o600)
+    folder.chmod(bits)
+    key = login_key(folder)
+    assert key != PLANTED
+    # In one that our group alone can write to there is a private one, which keeps it.
+    assert (login_key(folder) == key) == (bits == 0o770)
+
+
+def test_a_key_that_cannot_be_kept_is_one_of_this_run(tmp_path, caplog, monkeypatch):
+    def full(path, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.hardlink_to", full)
+    folder = tmp_path / "state"
+    assert login_key(folder) != login_key(folder)
+    assert "No space left on device" in caplog.text
+    assert list(folder.iterdir()) == []
