@@ -22,7 +22,7 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
     state = settings.state_folder()
     overlay = Python25Overlay(app) if app.runtime == PYTHON25 else None
     if overlay is not None:
-        log.warning("%s is for Python 2.5. A copy of it, beside links to the app's files, is run with:", app.path)
+        log.warning("%s is for Python 2.5. The SDK is given it with:", app.path)
         for change in overlay.changes:
             log.warning("  %s", change)
 
@@ -37,6 +37,7 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
             hosts=settings.allow_host if settings.host in ("localhost", "127.0.0.1", "::1") else None,
             arguments=arguments,
             overlay=overlay,
+            python25=app.runtime == PYTHON25,
         )
         return DevAppserverBackend(spec, app)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def _node(text: str) -> Any:
 
 
 class Python25Overlay:
-    """An app of the runtime `python` (2.5) as SDK 1.9.88 takes it: links to its files, and an app.yaml of ours.
+    """The app.yaml of an app of the runtime `python` (2.5), as SDK 1.9.88 takes it.
 
     `changes` says for people what differs in it. All else stands in it as it was written: to the SDK a quoted `false`
     is not the plain one.
@@ -103,10 +102,7 @@ class Python25Overlay:
         self._drop_builtins()
 
     def __call__(self, folder: Path) -> Path:
-        """Make it in `folder`, which exists and is empty; returns its app.yaml."""
-        for entry in os.scandir(self._app.path.parent):
-            if entry.name != self._app.path.name:
-                (folder / entry.name).symlink_to(entry.path)
+        """Make it in `folder`, which exists; returns its path."""
         made = folder / self._app.path.name
         made.write_text(yaml.serialize(self._root, Dumper=yaml.SafeDumper), encoding="utf-8")
         return made

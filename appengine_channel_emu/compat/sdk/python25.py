@@ -33,9 +33,15 @@ class UnacceptableVersionError(Exception):
     """Another version of the library is already in use."""
 
 
+def is_for(config):
+    """Whether the app is one for Python 2.5: launcher.py has put that into its environment."""
+    return any((each.key, each.value) == ("APPENGINE_RUNTIME", "python") for each in config.environ)
+
+
 def prepare(config):
     """Before the sandbox closes: what it and the request handler shall know of the app."""
-    config.environ.add(key="APPENGINE_RUNTIME", value="python")
+    # Apps go through their environment, where the SDK has a bool; to WSGI this is as false.
+    config.environ.add(key="wsgi.multithread", value="")
     # Where Python 2.7 has it; the runtime had it without being asked.
     config.libraries.add(name="pycrypto", version="2.6")
 
@@ -47,6 +53,8 @@ def install():
     sys.path[1:1] = [folder for folder in map(_folder, ON_THE_PATH) if os.path.isdir(folder)]
     _make_dist()
     register = lib_config.register
+    # Known before webapp is imported, or appengine_config.py would be said to set what nobody knows.
+    register("webapp", {"django_setup": None, "django_version": None})
 
     def registered(prefix, mapping):
         handle = register(prefix, mapping)
