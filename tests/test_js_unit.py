@@ -23,9 +23,13 @@ UNIT_TESTS = Path(__file__).parent / "js"
 def test_unit_tests_under_node():
     files = sorted(str(path) for path in UNIT_TESTS.glob("*.test.js"))
     assert files, f"no unit tests in {UNIT_TESTS}"
-    command = [str(parts.need(parts.node)), "--test", *files]
+    written = sum(len(re.findall(r"^\s*test\(", Path(name).read_text("utf-8"), re.MULTILINE)) for name in files)
+    command = [str(parts.need(parts.node)), "--test", "--test-reporter", "tap", *files]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert answer.returncode == 0, f"{answer.stdout}\n{answer.stderr}"
+    counts = dict(re.findall(r"^# (\w+) (\d+)$", answer.stdout, re.MULTILINE))
+    assert int(counts["pass"]) >= written, "some of the tests were not run"
+    assert (counts["fail"], counts["cancelled"], counts["skipped"], counts["todo"]) == ("0",) * 4
 
 
 def test_it_is_small():

@@ -50,6 +50,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _install(wheel: Path | None, again: bool) -> None:
     target = sdk_cache()
+    if target is None:
+        raise CannotInstall("there is no home folder to put the SDK into: name a folder in $XDG_CACHE_HOME")
     if target.is_dir() and not again:
         print(f"channel-emu: the SDK is here already (--again replaces it): {target}", file=sys.stderr)
         return

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from appengine_channel_emu.broker.folder import private_folder
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
 from appengine_channel_emu.host.dev_server_process import DevServerSpec
@@ -33,7 +35,7 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
             python=python,
             address=address,
             deadline=settings.request_deadline,
-            storage=state / "sdk" if state else None,
+            storage=_storage(state) if state else None,
             hosts=settings.allow_host if settings.host in ("localhost", "127.0.0.1", "::1") else None,
             arguments=arguments,
             overlay=overlay,
@@ -42,3 +44,12 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
         return DevAppserverBackend(spec, app)
 
     return make
+
+
+def _storage(state: Path) -> Path | None:
+    """Where the SDK keeps the datastore, which it unpickles: only in a folder that is ours alone."""
+    try:
+        return private_folder(state) / "sdk"
+    except OSError:
+        # The store says so.
+        return None

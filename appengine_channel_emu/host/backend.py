@@ -21,6 +21,10 @@ class BackendUnavailable(Exception):
     """The app cannot be reached, or took too long to answer an internal request; the text says which."""
 
 
+class HandlerRaised(BackendUnavailable):
+    """The app's handler of an internal request raised, which counts as a status 500; the text says what it raised."""
+
+
 class Backend(Protocol):
     """One app, served to visitors as a plain WSGI application and to the emulator by internal posts.
 
@@ -30,6 +34,11 @@ class Backend(Protocol):
         float, the CPU time that the app's handler used, where it is known.
     ``channel_emu.cut``
         bool, whether the request was ended at its deadline.
+
+    It finds there, where what the app sends is to be told from what others send:
+
+    ``channel_emu.request_id``
+        str, what names this request in the app's calls of the server API: `X-AppEngine-API-Ticket`.
 
     One that knows which inbound services its app asks for also has two attributes:
 

@@ -76,7 +76,7 @@ class DevAppserverBackend:
         started = time.monotonic()
         try:
             request = proxy.read_request(environ)
-            answer = self._send(request, _visitor(environ), self._limit())
+            answer = self._send(request, _visitor(environ), self._limit(), environ.get("channel_emu.request_id"))
         except proxy.NotForwardable as refusal:
             return proxy.refused(refusal, start_response)
         except BackendUnavailable as trouble:
@@ -106,10 +106,13 @@ class DevAppserverBackend:
         answer.body.close()
         return answer.status
 
-    def _send(self, request: Request, told: Mapping[str, str], limit: float | None) -> Answer:
+    def _send(
+        self, request: Request, told: Mapping[str, str], limit: float | None, request_id: str | None = None
+    ) -> Answer:
         """Has the dev server answer. Raises `BackendUnavailable` or an `ExchangeFailed`."""
         process, upstream = self._current()
-        request.headers[REQUEST_HEADER] = json.dumps({"secret": process.secret, "environ": told})
+        fields = {"secret": process.secret, "environ": told, "request_id": request_id}
+        request.headers[REQUEST_HEADER] = json.dumps(fields)
         return upstream.exchange(request, limit)
 
     def _current(self) -> tuple[DevServerProcess, Upstream]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class NotHttp(BrokenAnswer):
 
 
 class NotAskedFor(BrokenAnswer):
-    """It answered with a status from 100 to 199."""
+    """It answered with 101: it speaks another protocol from here on."""
 
     def __init__(self, name: str, status: int) -> None:
         super().__init__(f"{name} answered {status}, which was not asked for.")
@@ -80,6 +81,13 @@ class AnswerTooLarge(ExchangeFailed):
 
     def __init__(self) -> None:
         super().__init__(f"The answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")
+
+
+class NoRoom(ExchangeFailed):
+    """The answer cannot be kept until it is sent on."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"The answer is too large for memory, and for {tempfile.gettempdir()}: {reason(error)}.")
 
 
 class Overrun(ExchangeFailed):
@@ -126,7 +134,10 @@ class Connection(Protocol):
         """Connects. Raises `Unreachable`."""
 
     def ask(self, request: Request) -> Answer:
-        """Sends the request and returns the whole answer. Raises a `BrokenAnswer` or an `AnswerTooLarge`."""
+        """Sends the request and returns the whole answer.
+
+        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoom`.
+        """
 
     @property
     def is_connected(self) -> bool:
@@ -240,6 +251,4 @@ def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
 
 def reason(error: BaseException) -> str:
     """What went wrong, in the system's words if they are there."""
-    # urllib3 wraps the system's own words in its own.
-    error = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

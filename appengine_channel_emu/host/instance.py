@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -11,12 +12,14 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import waitress
 
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, Upstream
-from appengine_channel_emu.host.instance_connection import InstanceConnection
+from appengine_channel_emu.host.http_connection import InstanceConnection
+from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.locations import COMPAT_PATH
 
@@ -110,35 +113,40 @@ class Instance:
 
     def _start(self, socket: str) -> SupervisedProcess:
         spec = self._spec
-        reading, writing = os.pipe()
-        settings = {
+        environ = with_no_proxy(_environment(spec))
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            reading, report = _pipe(ours, theirs)
+            # Through a pipe: a command line can be read by every user of this machine, and the app's secrets are here.
+            settings, writing = _pipe(theirs, ours)
+            process = SupervisedProcess(
+                [spec.python, str(RUNNER), str(settings)],
+                folder=str(spec.folder),
+                environ=environ,
+                inherited=[settings, report],
+                remove=self._socket_folder,
+            )
+            ours.pop_all()
+        told = {
             "target": spec.target,
             "folder": str(spec.folder),
             "socket": socket,
-            "report": writing,
+            "report": report,
             "waitress": str(Path(waitress.__file__).parent),
             "threads": spec.threads + PRESENCE_THREADS if spec.threadsafe else None,
             "deadline": self._deadline,
             "max_answer": MAX_ANSWER_BYTES,
-            "environ": dict(spec.environ),
+            # As the process has them: app.yaml cannot change what leads the app to the emulator.
+            "environ": {name: environ[name] for name in spec.environ},
         }
-        try:
-            process = SupervisedProcess(
-                [spec.python, str(RUNNER), json.dumps(settings)],
-                folder=str(spec.folder),
-                environ=_environment(spec),
-                inherited=[writing],
-                remove=self._socket_folder,
-            )
-        except OSError:
-            os.close(reading)
-            raise
-        finally:
-            os.close(writing)
-        threading.Thread(target=self._listen, args=(reading, process), name="instance", daemon=True).start()
+        threading.Thread(
+            target=self._listen, args=(told, writing, reading, process), name="instance", daemon=True
+        ).start()
         return process
 
-    def _listen(self, report: int, process: SupervisedProcess) -> None:
+    def _listen(self, told: dict[str, Any], settings: int, report: int, process: SupervisedProcess) -> None:
+        # A process that has died at once reads nothing.
+        with contextlib.suppress(BrokenPipeError), open(settings, "w", encoding="utf-8") as file:
+            json.dump(told, file)
         with open(report, encoding="utf-8") as lines:
             for line in lines:
                 message = json.loads(line)
@@ -194,6 +202,14 @@ class SourceWatch:
                     _folder_time(folder) != seen for folder, seen in self._folders.items()
                 )
             return self._changed
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """A pipe's ends, to read from and to write to; each is closed by its stack."""
+    reading, writing = os.pipe()
+    reader.callback(os.close, reading)
+    writer.callback(os.close, writing)
+    return reading, writing
 
 
 def _folder_for_sockets() -> str:

@@ -176,12 +176,13 @@ class InstanceBackend:
 
 
 def _told_to_runner(environ: WSGIEnvironment) -> dict[str, Any]:
-    """What the app would read in its environ if it were at the front, and who is to answer."""
+    """What the app would read in its environ if it were at the front, who is to answer, and what names the request."""
     names = ("REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
     seen = {name: environ[name] for name in (*names, "wsgi.url_scheme") if name in environ}
     told: dict[str, Any] = {"environ": seen | environ.get("channel_emu.app_environ", {})}
-    if "channel_emu.target" in environ:
-        told["target"] = environ["channel_emu.target"]
+    for name in ("target", "request_id"):
+        if f"channel_emu.{name}" in environ:
+            told[name] = environ[f"channel_emu.{name}"]
     return told
 
 

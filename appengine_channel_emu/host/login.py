@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import os
 import re
 import secrets
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
+from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
 from appengine_channel_emu.host.pages import error_page
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ LOGIN_PATH = "/_ah/login"
 LOGOUT_PATH = "/_ah/logout"
 COOKIE = "channel_emu_login"
 LONGEST_FORM = 16 * 1024
+KEY_BYTES = 32
+
+log = logging.getLogger("channel_emu")
 
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
@@ -84,20 +89,49 @@ def user_environ(user: User | None) -> dict[str, str]:
 
 
 def login_key(folder: Path | None) -> bytes:
-    """The key that signs cookies: kept in the state folder, so that visitors stay signed in over a restart."""
+    """The key that signs cookies: kept in the state folder, so that visitors stay signed in over a restart.
+
+    One of this run alone where there is no folder that is ours alone, or no key can be kept in it.
+    """
     if folder is None:
-        return secrets.token_bytes(32)
-    path = folder / "login.key"
-    with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-        key = path.read_bytes()
-        if len(key) == 32:
+        return secrets.token_bytes(KEY_BYTES)
+    try:
+        folder = private_folder(folder)
+    except OSError:
+        # The store says so.
+        return secrets.token_bytes(KEY_BYTES)
+    try:
+        return _kept_key(folder / "login.key")
+    except OSError as error:
+        log.warning("Visitors have to sign in again after a restart: %s.", error)
+        return secrets.token_bytes(KEY_BYTES)
+
+
+def _kept_key(path: Path) -> bytes:
+    """The key at `path`, made where there is none that only we can have written and read. Raises OSError."""
+    aside = set_aside_unless_plain(path, secret=True)
+    if aside is None and path.exists():
+        key = _read(path)
+        if len(key) == KEY_BYTES:
             return key
-    return secrets.token_bytes(32)
+        aside = set_aside(path)
+    if aside is not None:
+        log.warning("The sign-in key cannot be used and is set aside as %s. Visitors have to sign in again.", aside)
+    made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(open_plain(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+    try:
+        # All of it or nothing, and never in the place of one that another emulator has just made.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(made)
+    finally:
+        made.unlink()
+    return _read(path)
+
+
+def _read(path: Path) -> bytes:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+        return file.read(KEY_BYTES + 1)
 
 
 def safe_goal(goal: str) -> str:

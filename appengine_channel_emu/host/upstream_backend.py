@@ -65,6 +65,9 @@ class UpstreamBackend:
         """See `Backend`."""
         visitor = environ.get("REMOTE_ADDR", "127.0.0.1")
         environ["HTTP_X_APPENGINE_USER_IP"] = visitor
+        if "channel_emu.request_id" in environ:
+            # One that a visitor may send is here by --trust-appengine-headers alone.
+            environ.setdefault("HTTP_X_APPENGINE_API_TICKET", environ["channel_emu.request_id"])
         before = environ.get("HTTP_X_FORWARDED_FOR")
         environ["HTTP_X_FORWARDED_FOR"] = f"{before}, {visitor}" if before else visitor
         environ.setdefault("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))

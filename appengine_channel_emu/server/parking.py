@@ -25,7 +25,7 @@ from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Patience
 from appengine_channel_emu.server.queueing import AppPool
-from appengine_channel_emu.web.app import OVERDUE
+from appengine_channel_emu.web.app import OVERDUE, WHEN_SENT
 from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
 
 if TYPE_CHECKING:
@@ -110,16 +110,26 @@ class ParkingTask(WSGITask):  # type: ignore[misc]
 
     def service(self) -> None:
         """See waitress; a connection that is to be cut ends as if its client had gone."""
+        waits = False
         try:
             super().service()
         except ConnectionCut:
             raise ClientDisconnected from None
         except Parked as parked:
             parked.task = self
-            self._parked = True
+            self._parked = waits = True
             # What those in front of the gate need; thousands of whole ones take memory, and time to let go of.
             self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], _WAITING: parked.waiting}
             raise
+        finally:
+            if not waits:
+                self.channel.has_written()
+
+    def get_environment(self) -> dict[str, Any]:
+        """See waitress."""
+        environ: dict[str, Any] = super().get_environment()
+        environ[WHEN_SENT] = self.channel.when_sent
+        return environ
 
     def send_head(self) -> None:
         """Send the head of an answer that is not there yet."""
@@ -182,6 +192,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
+    _unwritten: list[Callable[[], None]] | None = None
+    """Who wants to know when the answer to the present request has left."""
+    _unsent: list[Callable[[], None]] | None = None
+    """The same of answers that are written, but not all sent."""
 
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
         """See waitress; the loop hears of it."""
@@ -234,6 +248,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             super().service()
         except Parked as parked:
             self._park(parked.task, parked.waiting)
+        self._tell_sent()
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
@@ -248,10 +263,36 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         with self.outbuf_lock:
             self._flush_exception(self._flush_some, do_close=False)
 
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """See `web.app.WHEN_SENT`."""
+        if self._unwritten is None or self._unsent is None:
+            self._unwritten, self._unsent = [], []
+        self._unwritten.append(callback)
+
+    def has_written(self) -> None:
+        """The task at the head writes nothing more."""
+        if self._unwritten and self._unsent is not None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._unsent.append(self._unwritten.pop())
+
+    def _tell_sent(self) -> None:
+        """Call whoever wants to know of an answer that the system has whole, or that nobody is there for."""
+        if self._unsent and not (self.connected and self.total_outbufs_len):
+            _call_all(self._unsent)
+        if self._unwritten and not self.connected:
+            _call_all(self._unwritten)
+
+    def handle_write(self) -> None:
+        """See waitress."""
+        super().handle_write()
+        self._tell_sent()
+
     def handle_close(self) -> None:
         """The client has gone: what it waited for is given up."""
         super().handle_close()
         self._leave()
+        self._tell_sent()
 
     def _park(self, task: ParkingTask, waiting: Waiting) -> None:
         # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
@@ -280,6 +321,13 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if parked and self._waiting is not None:
             self.lot.remove(self._waiting)
         return parked
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    """Each once, whatever other thread does the same."""
+    with contextlib.suppress(IndexError):
+        while callbacks:
+            callbacks.pop()()
 
 
 class Pools:

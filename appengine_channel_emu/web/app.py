@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web.browsers import browser_of, is_navigation
 from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
@@ -40,6 +42,11 @@ BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages"
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
+
+WHEN_SENT = "channel_emu.when_sent"
+"""Put by the server into the environ, where it can: a function that calls another, given to it, once the whole answer
+to this request has been handed to the system, or its connection is lost. Elsewhere an answer counts as sent when its
+body is closed."""
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
@@ -160,11 +167,32 @@ class Front:
             status_line[0] = status
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
+        answered = self._begin_request(environ)
+
         def ended(sent: int) -> None:
+            answered()
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
         backend = _no_thread if environ.get(OVERDUE) else self._backend
-        return _Counted(backend(environ, start), ended)
+        try:
+            return _Counted(backend(environ, start), ended)
+        except BaseException:
+            answered()
+            raise
+
+    def _begin_request(self, environ: WSGIEnvironment) -> Callable[[], None]:
+        """Let sends name this request; what is returned is to be called when its answer is done with."""
+        requests = self._broker.app_requests
+        if not requests.matter:
+            return _nothing
+        request = requests.begin(browser_of(environ), is_navigation(environ))
+        environ["channel_emu.request_id"] = request.id
+        end = functools.partial(requests.end, request)
+        when_sent = environ.get(WHEN_SENT)
+        if when_sent is None:
+            return end
+        when_sent(end)
+        return _nothing
 
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
@@ -223,6 +251,10 @@ def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", _PLAIN, text.encode()), start_response)
+
+
+def _nothing() -> None:
+    """For who need not be told."""
 
 
 def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

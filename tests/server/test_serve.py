@@ -173,3 +173,21 @@ def test_a_second_emulator_of_the_same_app_keeps_nothing(serve, tmp_path):
     assert "ready" in line
     assert "keeps nothing" in end(second)[2]
     assert end(first)[0] == 0
+
+
+def test_a_user_without_a_home_folder_is_served_and_told_that_nothing_is_kept():
+    """As in a container that runs under a number of its own."""
+    code = (
+        "import os, sys; os.getuid = lambda: 2_000_000_001; "
+        "from appengine_channel_emu.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    environ = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_STATE_HOME")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port", "0"],
+        env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline().startswith("channel-emu: ready at")
+    code, _, err = end(process)
+    assert code == 0
+    assert "Nothing is kept over a restart: there is no home folder." in err
+    assert "Traceback" not in err

@@ -81,8 +81,8 @@ def install():
 _request = threading.local()
 
 
-def begin_request(environ):
-    """Let this thread's `os.environ` show the request's environ, until its next request.
+def begin_request(environ, request_id=None):
+    """Let this thread's `os.environ` show the request's environ, until its next request; `request_id` names it.
 
     As on App Engine, where each request had an environment of its own: apps read the visitor's address, host and
     USER_EMAIL there, threads or not. What is written to `os.environ` is written to the process.
@@ -93,7 +93,14 @@ def begin_request(environ):
         # A visitor's header "Proxy" must not become the proxy of the app's own requests (CVE-2016-5385 and others).
         if type(value) is str and "." not in name and "\0" not in value and name != "HTTP_PROXY"
     )
+    _request.id = os.getpid(), request_id
     _layer_os_environ()
+
+
+def request_id():
+    """What names the request that this thread handles; None in other threads, and in processes that it forked."""
+    process, found = getattr(_request, "id", (None, None))
+    return found if process == os.getpid() else None
 
 
 def request_environ():

@@ -57,7 +57,7 @@ def enable_sandbox(config):
     cgi_scripts.install()
     if is_python25:
         python25.install()
-    channel_stub.install(library)
+    channel_stub.install(library, request_deadline.request_id)
     front_address.install(settings["address"], settings["port"])
     request_deadline.install(settings, reporter)
 

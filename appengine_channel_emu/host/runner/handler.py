@@ -115,8 +115,9 @@ class RequestHandler:
     ) -> None:
         shim = sys.modules.get("channel_emu_shim")
         if shim is not None:
-            # On the thread of the handler: what it reads of os.environ and google.appengine.api.users.
-            shim.begin_request(environ)
+            # On the thread of the handler: what it reads of os.environ and google.appengine.api.users, and what its
+            # calls of google.appengine.api.channel name.
+            shim.begin_request(environ, request.get("request_id"))
         app = self._app(request.get("target", self._settings.target))
 
         def handle() -> None:
