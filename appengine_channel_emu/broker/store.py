@@ -24,7 +24,7 @@ SAVE_PATIENCE = 0.25
 SPARE_PAGES = 256
 """Pages of 4 KiB that the file may keep for what comes next."""
 
-TIDY_PAGES = 1024
+TIDY_PAGES = 512
 """Pages that are given back at a time."""
 
 _FOR_NOW = (
@@ -118,8 +118,8 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.Error):
             spare = self._database.execute("PRAGMA freelist_count").fetchone()[0] - SPARE_PAGES
             if spare > 0:
-                # It gives back a page with each row that is fetched.
-                self._database.execute(f"PRAGMA incremental_vacuum({min(spare, TIDY_PAGES)})").fetchall()
+                # `execute` would stop after the first page.
+                self._database.executescript(f"PRAGMA incremental_vacuum({min(spare, TIDY_PAGES)})")
                 self._shrunk = True
                 return
             if self._shrunk:
@@ -171,6 +171,7 @@ class SqliteStore:
             if saved_rows.check_schema(database):
                 self._state, self._former_run = saved_rows.read(database)
                 _set_up(database)
+                _check_writable(database)
                 _let_it_shrink(database)
             else:
                 database.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -195,10 +196,10 @@ class SqliteStore:
         """The file is lost in the middle of a run. Raises `StoreLost` once there is another, else OSError."""
         self._say(up_to_date=False)
         if not self._lost:
-            self._lost = why
             with contextlib.suppress(sqlite3.Error):
                 self._database.close()
             self._move_away(why)
+            self._lost = why
         try:
             self._open(self._state.key)
         except sqlite3.Error as error:
@@ -276,6 +277,18 @@ def _set_up(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA synchronous = OFF")
     database.execute(f"PRAGMA journal_size_limit = {SPARE_PAGES * 4096}").fetchall()
     database.execute(f"PRAGMA busy_timeout = {round(SAVE_PATIENCE * 1000)}").fetchall()
+
+
+def _check_writable(database: sqlite3.Connection) -> None:
+    """Raises `Damaged` if the file itself says that nobody may write to it; its mode and folder allow it."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(f"PRAGMA user_version = {saved_rows.SCHEMA_VERSION}")
+    except sqlite3.OperationalError as error:
+        if "readonly" in str(error):
+            raise Damaged("it cannot be written to") from error
+    finally:
+        database.rollback()
 
 
 def _let_it_shrink(database: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from appengine_channel_emu.broker.folder import private_folder
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
 from appengine_channel_emu.host.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, Python25Overlay
+from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, overlay_of
 from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
 from appengine_channel_emu.settings import Settings
 
@@ -22,9 +22,11 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
     sdk = find_sdk(settings.sdk)
     python = find_python27(settings.python)
     state = settings.state_folder()
-    overlay = Python25Overlay(app) if app.runtime == PYTHON25 else None
+    for mistake in app.mistakes:
+        log.warning("%s", mistake)
+    overlay = overlay_of(app)
     if overlay is not None:
-        log.warning("%s is for Python 2.5. The SDK is given it with:", app.path)
+        log.warning("The SDK refuses %s as it is, and is given it with changes:", app.path)
         for change in overlay.changes:
             log.warning("  %s", change)
 

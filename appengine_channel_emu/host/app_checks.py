@@ -126,7 +126,7 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
 
 def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
     """Modules of the SDK that the app's own files import, each with the file and line of one import."""
-    for path in _python_files(folder):
+    for path in python_files(folder):
         try:
             text = path.read_text("utf-8", "replace")
         except OSError:
@@ -139,7 +139,8 @@ def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
             yield full, f"{path.relative_to(folder).as_posix()}, line {line}"
 
 
-def _python_files(folder: Path) -> Iterator[Path]:
+def python_files(folder: Path) -> Iterator[Path]:
+    """The app's own sources, 2,000 at the most; not what is installed beside them."""
     left = MOST_FILES
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]

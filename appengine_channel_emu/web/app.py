@@ -21,15 +21,16 @@ from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.exact_router import ExactRouter
 from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.fault_stages import Door
-from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
+from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
+from appengine_channel_emu.web.targets import RECEIVE_PATH
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting, send
+from appengine_channel_emu.web.waiting import Answer, Waiting, send, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -133,6 +134,11 @@ class Front:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        is_head = environ.get("REQUEST_METHOD") == "HEAD"
+        body = self._answer(environ, start_response)
+        return without_body(body) if is_head else body
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
