@@ -36,7 +36,8 @@ _LAST_LINES = 15
 _MODULE_PORTS = 8
 _PORT_TRIES = 50
 # Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
-_PORTS = range(20_000, 32_000)
+# Above those that the SDK picks for its instances, from 15,000 on.
+_PORTS = range(25_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ sys.path.insert(0, os.path.join(here, 'first'))
 sys.path.insert(0, u'relative')
 sys.path.append(os.path.join(here, 'last'))
 import added.sub, inserted, beside, config
+import colorsys
 imp.load_source('loaded', os.path.join('plugins', 'loaded.py'))
 imp.load_module('found', *imp.find_module('found', [os.path.join(here, 'plugins')]))
 """
