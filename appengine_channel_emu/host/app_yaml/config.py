@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .handlers import Handler
+from .wsgi_servers import Entrypoint
 
 DEFAULT_SKIP_FILES = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
 """Editors' copies, compiled files, RCS folders, dot files (facts.md 9.1)."""
@@ -68,7 +69,7 @@ class AppConfig:
     inbound_services: frozenset[str] = frozenset()
     skip_files: re.Pattern[str] = re.compile(DEFAULT_SKIP_FILES)
     libraries: tuple[Library, ...] = ()
-    entrypoint: str | None = None
+    entrypoint: Entrypoint | None = None
     instances: int = 1
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
