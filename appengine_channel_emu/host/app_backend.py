@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -26,8 +27,6 @@ from appengine_channel_emu.host.static_files import FoundFile, find_file, no_fil
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-NO_SCRIPT = "channel_emu_shim:install"
-"""Something to import at the start where every script's name comes out of the url."""
 
 log = logging.getLogger("channel_emu.app")
 
@@ -77,6 +76,9 @@ class AppBackend:
                 instances=instances,
                 environ=process_environ(config, address),
                 timeout_page=_timeout_page(config),
+                current=config.entrypoint.folder if config.entrypoint else None,
+                paths=config.entrypoint.paths if config.entrypoint else (),
+                skips=config.skips,
             )
             self._scripts = make_scripts(spec)
 
@@ -187,11 +189,14 @@ class AppBackend:
 
 
 def _first_target(config: AppConfig) -> str:
-    """The script to import at the start: that of "/", or else the last one, which most often takes what is left."""
+    """The script to import at the start: that of "/", or else the last one, which most often takes what is left.
+
+    None, "", where every script's name comes out of the url.
+    """
     scripts = [handler for handler in config.handlers if isinstance(handler, Script) and handler.fixed_target]
     chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
     if chosen is None:
-        return NO_SCRIPT
+        return ""
     return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
 
 
@@ -260,5 +265,5 @@ def _elsewhere(config: AppConfig) -> str:
         return f"an app of the runtime {config.runtime} is started by its own tools; {front}"
     text = f"an app of the flexible environment is a server of its own, which its entrypoint starts; {front}"
     if config.runtime.startswith("python") and config.entrypoint:
-        text += f" Its WSGI callable can be served too: channel-emu serve {config.entrypoint}"
+        text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
     return text

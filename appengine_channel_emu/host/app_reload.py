@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from appengine_channel_emu.host.app_backend import AppBackend, read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.instance import SourceWatch
 from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.source_watch import SourceWatch, stamp_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -131,12 +131,4 @@ def _watch(paths: Iterable[Path]) -> SourceWatch:
 
 
 def _seen(paths: Iterable[Path]) -> dict[str, list[float]]:
-    seen: dict[str, list[float]] = {}
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            seen[str(path)] = []
-        else:
-            seen[str(path)] = [found.st_mtime, found.st_size]
-    return seen
+    return {str(path): stamp_of(str(path)) for path in paths}

@@ -51,7 +51,8 @@ class InstanceBackend:
         self._deadline = deadline
         # A little more than a handler has: the other end of the deadline is in its own exchange.
         patience = None if deadline is None else deadline + 2 * GRACE_SECONDS
-        self._instances = Instances(lambda: Instance(spec, deadline), spec, patience)
+        files = spec.files()
+        self._instances = Instances(lambda: Instance(spec, deadline, files), spec, patience)
         self._numbers = itertools.count(1)
 
     def start(self) -> None:

@@ -76,7 +76,6 @@ class _InUse:
 
 
 in_use = _InUse()
-_routed: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def make_importable() -> None:
@@ -109,14 +108,13 @@ def using(transport: Transport) -> Iterator[None]:
 
 
 def route_calls() -> None:
-    """Let the module's calls find their emulator: once, so that a test may replace its `transport` after that.
+    """Let the module's calls find their emulator. A `transport` that a test has put there stays, until it is undone.
 
     An SDK's own library, if there is one, is left as it is: it calls whatever service its test has set up.
     """
     make_importable()
     module: Any = importlib.import_module("google.appengine.api.channel.channel")
-    if hasattr(module, "transport") and module not in _routed:
-        _routed.add(module)
+    if getattr(getattr(module, "transport", None), "__globals__", None) is vars(module):
         module.transport = _Switch(module.transport, module.apiproxy_errors.RPCFailedError)
 
 

@@ -7,6 +7,7 @@ import pytest
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions
+from appengine_channel_emu.broker.state import State
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
 MINE, OTHER = "127.0.0.1 Chromium", "127.0.0.1 Firefox"
@@ -326,16 +327,13 @@ def test_a_cut_poll_gets_what_may_leave_with_the_next(broker, clock):
 
 
 def test_after_a_restart_nothing_is_held(clock):
-    class Restarted:
-        key, clean, told = b"k" * 32, True, ()
-
     options = BrokerOptions(push_after_answer=MARGIN)
     broker = Broker(clock, options, keep_changes=True)
     page = Page(broker)
     send(broker, "one", begin(broker))
     changes = broker.take_changes()
-    Restarted.tokens, Restarted.sockets = changes.tokens, changes.sockets
-    page.broker = Broker(clock, options, state=Restarted)
+    state = State(b"k" * 32, tokens=changes.tokens, sockets=changes.sockets)
+    page.broker = Broker(clock, options, state=state)
     assert page.poll() == ["one"]
 
 

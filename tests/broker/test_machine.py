@@ -17,6 +17,7 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import SocketGone, TokenError, TokenTimedOut
 from appengine_channel_emu.broker.store import SqliteStore
+from tests.broker.kept import OtherProgram
 
 CLIENT_IDS = ["ann", "böb", "a-b-c"]
 ATTACHED = 5
@@ -27,6 +28,8 @@ EXAMPLES = 3000 if os.environ.get("SOAK") else 150
 
 class Page:
     """What a page knows, and what it must have received in the end."""
+
+    """Its moments are in seconds of the clock's `uptime`."""
 
     def __init__(self, client_id: str, token: str, socket: str, now: float) -> None:
         self.client_id, self.token, self.socket = client_id, token, socket
@@ -64,11 +67,14 @@ class BrokerMachine(RuleBasedStateMachine):
         self.sent = 0
         self.restarted_at = 0.0
         self.killed = False
+        self.saved_tokens: set[str] = set()
+        self.locked: OtherProgram | None = None
+        self.failing = False
         self.start()
 
     def start(self) -> None:
         self.store = SqliteStore(self.folder)
-        self.clock = ManualClock(self.clock.now())
+        self.clock._followers.clear()  # the former broker's timers are gone with its process
         self.broker = Broker(self.clock, post_presence=self.post, state=self.store.load(), keep_changes=True)
         self.broker.when_urgent(self.save)
 
@@ -76,11 +82,20 @@ class BrokerMachine(RuleBasedStateMachine):
         self.told[client_id].append(connected)
         self.broker.presence_done(client_id, connected, 200)
 
-    def save(self) -> None:
-        while changes := self.broker.take_changes():
-            self.store.save(changes)
+    def save(self) -> bool:
+        try:
+            while changes := self.broker.take_changes():
+                self.store.save(changes)
+        except OSError:
+            assert self.locked
+            self.broker.give_back_changes()
+            self.failing = True
+            return False
+        self.failing = False
         for page in self.all_pages:
             page.saved = len(page.expected)
+        self.saved_tokens.update(self.expires)
+        return True
 
     def teardown(self) -> None:
         for page in self.living():
@@ -90,18 +105,20 @@ class BrokerMachine(RuleBasedStateMachine):
         for told in () if self.killed else self.told.values():
             assert told == [index % 2 == 0 for index in range(len(told))]
             assert not told or not told[-1]
-        self.store.close()
+        self.unlock()
+        assert self.save()
+        self.store.close(True)
         shutil.rmtree(self.folder)
 
     def living(self) -> list[Page]:
         """Pages whose socket is not gone."""
-        now = self.clock.now()
+        now = self.clock.uptime()
         for page in self.all_pages:
             if page.ended_at is None and page.poll is None and now >= page.quiet_since + ATTACHED + WINDOW:
                 page.ended_at = page.quiet_since + ATTACHED + WINDOW
-            expiry = self.expires[page.token]
-            if page.ended_at is None and expiry <= now:
-                page.end(expiry)
+            overdue = self.clock.now() - self.expires[page.token]
+            if page.ended_at is None and overdue >= 0:
+                page.end(now - overdue)
         return [page for page in self.all_pages if page.ended_at is None]
 
     def exchange(self, page: Page, lose: bool = False) -> None:
@@ -109,7 +126,7 @@ class BrokerMachine(RuleBasedStateMachine):
         poll = self.broker.poll(page.socket, len(page.received))
         answer = poll.take()
         poll.release()
-        page.poll, page.detached_at, page.quiet_since = None, None, self.clock.now()
+        page.poll, page.detached_at, page.quiet_since = None, None, self.clock.uptime()
         assert answer.next - len(answer.messages) == len(page.received)
         if not lose:
             page.received += [message.text for message in answer.messages]
@@ -119,19 +136,21 @@ class BrokerMachine(RuleBasedStateMachine):
         made = self.broker.create_channel(client_id, minutes)
         assert made.expires == self.clock.now() + minutes * 60
         self.expires[made.token] = made.expires
+        if not self.failing:
+            self.saved_tokens.add(made.token)  # at once
         return client_id, made.token
 
     @rule(target=pages, token=tokens)
     def open(self, token: tuple[str, str]) -> Page:
         client_id, text = token
         if self.expires[text] <= self.clock.now():
-            with pytest.raises(TokenTimedOut):
+            with pytest.raises(TokenError):
                 self.broker.open(text)
             return multiple()
         opened = self.broker.open(text)
         assert opened.told.is_set
         assert (opened.client_id, opened.next) == (client_id, 0)
-        page = Page(client_id, text, opened.socket, self.clock.now())
+        page = Page(client_id, text, opened.socket, self.clock.uptime())
         self.all_pages.append(page)
         return page
 
@@ -179,13 +198,13 @@ class BrokerMachine(RuleBasedStateMachine):
         assert page.poll.ready.is_set == (page.received != page.expected)
         page.received += [message.text for message in page.poll.take().messages]
         assert page.received == page.expected
-        page.poll, page.quiet_since = None, self.clock.now()
+        page.poll, page.quiet_since = None, self.clock.uptime()
 
     @rule(page=pages)
     def vanish(self, page: Page) -> None:
         if page.poll is not None and page in self.living():
             page.poll.release()
-            page.poll, page.quiet_since = None, self.clock.now()
+            page.poll, page.quiet_since = None, self.clock.uptime()
 
     @rule(page=pages, token=tokens)
     def resume(self, page: Page, token: tuple[str, str]) -> None:
@@ -201,11 +220,11 @@ class BrokerMachine(RuleBasedStateMachine):
             assert opened.next == len(page.received)
             page.token, page.detached_at = text, None
             if page.poll is None:
-                page.quiet_since = self.clock.now()
+                page.quiet_since = self.clock.uptime()
         else:
             self.broker.close(opened.socket)
-            closed = Page(client_id, text, opened.socket, self.clock.now())
-            closed.ended_at = self.clock.now()
+            closed = Page(client_id, text, opened.socket, self.clock.uptime())
+            closed.ended_at = self.clock.uptime()
             self.all_pages.append(closed)
         self.save()
 
@@ -214,7 +233,7 @@ class BrokerMachine(RuleBasedStateMachine):
         living = page in self.living()
         assert self.broker.close(page.socket) == living
         if living:
-            page.end(self.clock.now())
+            page.end(self.clock.uptime())
             with pytest.raises(SocketGone):
                 self.broker.poll(page.socket, 0)
         self.save()
@@ -224,20 +243,42 @@ class BrokerMachine(RuleBasedStateMachine):
         self.clock.advance(seconds)
         self.save()
 
+    @rule(seconds=st.sampled_from([1, 3, 30, 200]))
+    def stand_still(self, seconds: int) -> None:
+        """The emulator is stopped, and goes on: no page could have reached it."""
+        self.living()
+        self.clock.stand_still(seconds)
+        for page in self.all_pages:
+            if page.ended_at is None and self.expires[page.token] <= self.clock.now():
+                page.end(self.clock.uptime())
+        self.save()
+
+    @rule()
+    def lock(self) -> None:
+        """Another program has the file: no save succeeds."""
+        if self.locked is None:
+            self.store._database.execute("PRAGMA busy_timeout = 0").fetchall()
+            self.locked = OtherProgram(self.folder)
+
+    @rule()
+    def unlock(self) -> None:
+        """It lets go."""
+        if self.locked is not None:
+            self.locked.leave()
+            self.locked = None
+
     @rule()
     def restart(self) -> None:
         living = self.living()
-        now = self.clock.now()
+        now = self.clock.uptime()
         for page in living:
             if page.poll is None and page.detached_at is None and now >= page.detaches_at():
                 page.detached_at = page.detaches_at()
-        self.save()
-        self.store.close()
-        self.start()
+        saved = self.save()
+        self.store.close(saved)
+        self.come_back(living, saved and self.locked is None)
         self.clock.advance(0)
         self.restarted_at = now
-        for page in living:
-            page.poll, page.quiet_since = None, now
 
     @rule()
     def kill(self) -> None:
@@ -245,16 +286,30 @@ class BrokerMachine(RuleBasedStateMachine):
         living = self.living()
         self.store._database.close()
         os.close(self.store._lock)
+        self.come_back(living, whole=False)
+
+    def come_back(self, living: list[Page], whole: bool) -> None:
+        """Start again; the pages in `living` go on, or are told that they cannot if saves had failed."""
+        now = self.clock.uptime()
+        self.unlock()
         self.start()
-        self.killed = True
+        self.killed = self.killed or not whole
         for page in living:
-            page.poll, page.quiet_since = None, self.clock.now()
-            del page.expected[max(len(page.received), page.saved) :]
+            page.poll, page.quiet_since = None, now
+            if self.failing:
+                page.end(now)
+            elif not whole:
+                del page.expected[max(len(page.received), page.saved) :]
+        if self.failing:
+            for token in self.expires.keys() - self.saved_tokens:
+                self.expires[token] = 0.0
+            assert [event for event in self.broker.events.after(0) if event.kind == "stale_start"]
+        self.save()
 
     @invariant()
     def presence_is_what_pages_are(self) -> None:
         self.living()
-        now = self.clock.now()
+        now = self.clock.uptime()
         for client_id in () if self.killed else CLIENT_IDS:
             pages = [page for page in self.all_pages if page.client_id == client_id]
             attached = any(

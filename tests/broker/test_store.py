@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 
 import pytest
@@ -127,3 +128,33 @@ def test_a_message_that_was_acknowledged_in_time_is_never_written(folder):
     emulator.broker.poll(socket, 1).take()
     emulator.stop()
     assert not any(b"a fleeting thing" in path.read_bytes() for path in folder.iterdir())
+
+
+def older(database):
+    """As version 0.1.0 made it, whose file never shrank."""
+    database.executescript("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL")
+    assert database.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("change", [lambda database: None, older])
+def test_the_file_shrinks_when_what_it_held_has_gone(folder, change):
+    first = Emulator(folder, clock := ManualClock())
+    sockets = [first.broker.open(first.broker.create_channel("bob").token).socket for _ in range(10)]
+    for number in range(50):
+        first.broker.send_message("bob", f"{number} " + 30_000 * "x")
+    first.stop()
+    database = sqlite3.connect(folder / "state.sqlite3")
+    change(database)
+    database.close()
+    assert (folder / "state.sqlite3").stat().st_size > 15_000_000
+
+    second = Emulator(folder, ManualClock(clock.now()))
+    for socket in sockets:
+        assert second.texts(socket)
+        second.broker.poll(socket, 50)
+    # Some of it at a time, also while nothing changes.
+    for _ in range(20):
+        assert second.save()
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000
+    assert not second.store._untidy
+    second.kill()

@@ -11,6 +11,7 @@ from pathlib import Path
 from . import python2_re
 from .handlers import Handler
 from .linear_re import Pattern
+from .wsgi_servers import Entrypoint
 
 SKIPPED_BY_DEFAULT = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
 """Editors' copies, compiled files, RCS folders, dot files (facts.md 9.1)."""
@@ -72,7 +73,7 @@ class AppConfig:
     inbound_services: frozenset[str] = frozenset()
     skip_files: Pattern = DEFAULT_SKIP_FILES
     libraries: tuple[Library, ...] = ()
-    entrypoint: str | None = None
+    entrypoint: Entrypoint | None = None
     instances: int = 1
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -149,24 +149,6 @@ def test_python3_without_entrypoint_runs_main_app(read):
     assert len(config.handlers) == 1
 
 
-@pytest.mark.parametrize(
-    ("entrypoint", "target"),
-    [
-        ("gunicorn main:app", "main:app"),
-        ("uwsgi --http :$PORT --module main:app --master", "main:app"),
-        ("gunicorn -b 0.0.0.0:8080 'main:create()'", None),
-        ("gunicorn main:create_app()", "main:create_app"),
-    ],
-)
-def test_the_callable_of_an_entrypoint(read, entrypoint, target):
-    text = f'runtime: python312\nentrypoint: "{entrypoint}"\n'
-    if target is None:
-        with pytest.raises(ValueError, match="entrypoint names no WSGI callable"):
-            read(text)
-    else:
-        assert read(text).entrypoint == target
-
-
 def test_each_field_that_is_not_served_is_warned_of_once(read):
     config = read(
         "runtime: python312\nautomatic_scaling:\n  max_instances: 3\n  min_instances: 1\ninstance_class: F2\n"
