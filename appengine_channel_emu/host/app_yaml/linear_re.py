@@ -25,7 +25,7 @@ except ImportError:  # Python 3.10
 MOST_STEPS = 1_000_000
 """A text on which `re` may take more is not given to it; it does some 50 million a second."""
 
-LARGEST_PROGRAM = 5_000
+LARGEST_PROGRAM = 500
 """Instructions; a count such as {1000} stands for as many copies."""
 
 Test = Callable[[str], bool]
