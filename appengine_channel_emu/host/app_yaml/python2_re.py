@@ -6,6 +6,7 @@ the letters of every script.
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 
@@ -22,6 +23,7 @@ _REFERENCE = re.compile(r"\\(?:g<(\w+)>|(0[0-7]{0,2})|([1-7][0-7]{2})|([1-9][0-9
 _CONTROL = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
 
+@functools.lru_cache
 def compile(text: str) -> Pattern:
     """The pattern. Raises `re.error`, RecursionError or OverflowError for what Python 3 cannot have."""
     pattern, flags = _translated(text, verbose=False)
