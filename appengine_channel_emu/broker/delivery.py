@@ -19,6 +19,8 @@ ANSWER_BYTES = 512 * 1024
 """The most one poll answer carries; the rest comes with the next poll."""
 
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
+_SENT = "A message was sent."
+_HELD = "A message was sent; the browser whose request sent it gets it after the answer (--push-after-answer)."
 _OVERFLOW = "A socket had more unread messages than the backlog allows."
 
 
@@ -55,10 +57,10 @@ class Delivery:
             return self._drop(client_id, text, _OVERFLOW)
         channel.last_message_at = now = self._turn.now()
         self._journal.add(now, client_id, text, delivered_to, None)
-        detail = {"bytes": message.size, "sockets": delivered_to}
+        detail, what = {"bytes": message.size, "sockets": delivered_to}, _SENT
         if hold is not None and hold.sockets:
-            detail["held"] = len(hold.sockets)
-        self._turn.event("message_sent", "A message was sent.", client_id=client_id, detail=detail)
+            detail["held"], what = len(hold.sockets), _HELD
+        self._turn.event("message_sent", what, client_id=client_id, detail=detail)
         return Sent(delivered_to)
 
     def release(self, socket: Socket) -> None:
