@@ -6,7 +6,7 @@ pytest loads this module in every run of its environment, so it imports nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,7 +31,11 @@ def channel_server_app() -> WSGIApplication | None:
 
 @pytest.fixture
 def channel_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """A fresh emulator around `channel_app`, in this process, with a clock that only the test moves."""
+    """A fresh emulator around `channel_app`, in this process, with a clock that only the test moves.
+
+    When the test ends, the pages that are still open are closed and the app hears of it. What a presence handler of the
+    app has raised is an error of the test, unless it clears `channel_emulator.presence_errors`.
+    """
     from appengine_channel_emu.testing import Emulator
 
     with Emulator(request.getfixturevalue("channel_app")) as emulator:
@@ -47,15 +51,13 @@ def channel_clock(channel_emulator: Emulator) -> Clock:
 @pytest.fixture
 def channel_client(channel_emulator: Emulator) -> Iterator[Callable[..., ChannelClient]]:
     """`channel_client("anna")` or `channel_client(token=…)`: an open client, closed when the test ends."""
-    clients: list[ChannelClient] = []
 
     def make(client_id: str | None = None, *, token: str | None = None) -> ChannelClient:
-        clients.append(channel_emulator.client(client_id, token=token).open())
-        return clients[-1]
+        return channel_emulator.client(client_id, token=token).open()
 
     yield make
-    for client in clients:
-        client.close()
+    # Here too: a test may have an emulator that outlives it.
+    channel_emulator.close_pages()
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +69,14 @@ def _channel_server(request: pytest.FixtureRequest) -> Iterator[ChannelServer]:
 
 
 @pytest.fixture
-def channel_server(_channel_server: Any) -> Iterator[ChannelServer]:
-    """A real server on a free port, for browsers; one for the session, reset after each test."""
-    with _channel_server.leading():
+def channel_server(_channel_server: ChannelServer) -> Iterator[ChannelServer]:
+    """A real server on a free port, for browsers; one for the session, reset after each test.
+
+    First the pages that are still open are closed, and the app hears of it; what its presence handlers have raised is
+    an error of the test.
+    """
+    with _channel_server.using():
         yield _channel_server
+        _channel_server.close_pages()
     _channel_server.reset()
+    _channel_server.presence_errors.raise_first()

@@ -181,6 +181,69 @@ def test_the_cache_variable_is_no_unknown_setting(tmp_path: Path) -> None:
     assert parse([], {"CHANNEL_EMU_CACHE": "/anywhere", "OTHER": "1"}, tmp_path) == Settings()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        # Compose files and CI give every variable that they know, with or without a value.
+        ("CHANNEL_EMU_PORT", ""),
+        ("CHANNEL_EMU_PORT", "  "),
+        ("CHANNEL_EMU_CONFIG", ""),
+        ("CHANNEL_EMU_QUIET", ""),
+        ("CHANNEL_EMU_ALLOW_HOST", ""),
+        ("CHANNEL_EMU_PROT", ""),
+        # Kubernetes, for services named channel-emu and channel-emu-api.
+        ("CHANNEL_EMU_SERVICE_HOST", "10.0.0.7"),
+        ("CHANNEL_EMU_SERVICE_PORT", "8080"),
+        ("CHANNEL_EMU_SERVICE_PORT_HTTP_ALT", "8080"),
+        ("CHANNEL_EMU_PORT", "tcp://10.0.0.7:8080"),
+        ("CHANNEL_EMU_PORT", "udp://[fd00::7]:8080"),
+        ("CHANNEL_EMU_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
+        ("CHANNEL_EMU_PORT_8080_TCP_PROTO", "tcp"),
+        ("CHANNEL_EMU_PORT_8080_TCP_PORT", "8080"),
+        ("CHANNEL_EMU_PORT_8080_TCP_ADDR", "10.0.0.7"),
+        ("CHANNEL_EMU_PORT_53_UDP_ADDR", "10.0.0.7"),
+        ("CHANNEL_EMU_API_SERVICE_HOST", "10.0.0.8"),
+        ("CHANNEL_EMU_API_PORT", "tcp://10.0.0.8:80"),
+        ("CHANNEL_EMU_API_PORT_80_TCP_ADDR", "10.0.0.8"),
+        # Docker, for a link of that name.
+        ("CHANNEL_EMU_NAME", "/web/channel_emu"),
+        ("CHANNEL_EMU_ENV_PATH", "/bin"),
+    ],
+)
+def test_a_variable_without_a_value_or_of_an_orchestrator_is_passed_over(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    (tmp_path / "channel-emu.yaml").write_text("port: 8085\n")
+    assert parse([], {variable: value}, tmp_path) == Settings(port=8085)
+
+
+def test_what_looks_like_an_orchestrators_but_is_not_is_refused(tmp_path: Path) -> None:
+    assert "CHANNEL_EMU_SERVICE_HOTS" in refusal([], {"CHANNEL_EMU_SERVICE_HOTS": "x"}, tmp_path)
+    assert "'tcp' is not" in refusal([], {"CHANNEL_EMU_PORT": "tcp"}, tmp_path)
+
+
+def test_a_value_that_another_overrides_is_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "channel-emu.yaml").write_text("port: eighty\nbacklog: many\n")
+    environ = {"CHANNEL_EMU_PORT": "ninety", "CHANNEL_EMU_BACKLOG": "5"}
+    settings = parse(["--port", "21"], environ, tmp_path)
+    assert (settings.port, settings.backlog) == (21, 5)
+    # An unknown name helps nobody, whoever overrides it.
+    (tmp_path / "channel-emu.yaml").write_text("prot: 80\n")
+    assert "did you mean port?" in refusal(["--port", "21"], {}, tmp_path)
+
+
+def test_without_a_home_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2_000_000_001)
+    assert Settings(app="main:app").state_folder() is None
+    assert parse(["--state-dir", "here"], {}, tmp_path).state_folder() == tmp_path / "here"
+    assert "names the home folder of nobody here" in refusal(["--state-dir", "~/here"], {}, tmp_path)
+    assert "names the home folder of nobody here" in refusal(["--config", "~/x.yaml"], {}, tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert Settings(app="main:app").state_folder() is not None
+
+
 def test_every_default_has_the_type_that_is_declared() -> None:
     hints = typing.get_type_hints(Settings)
     for field in dataclasses.fields(Settings):

@@ -98,6 +98,22 @@ class TestExec:
         assert code == 2
         assert "channel-emu exec -- pytest" in err
 
+    def test_its_help_lists_what_it_takes(self):
+        help_text = run("exec", "--help")[1]
+        assert "[APP]" not in help_text
+        for flag in ("--app-dir", "--upstream", "--request-deadline", "--presence", "--instances"):
+            assert flag not in help_text
+        assert "--tabs" in help_text
+        assert "--port PORT           port to listen on; 0 takes a free one (default: 0)\n" in help_text
+
+    def test_an_option_of_serve_alone_is_refused_and_its_settings_are_not_looked_at(self, tmp_path):
+        for flag in ("--app-dir=.", "--no-sdk", "--no-presence-from-visitors"):
+            code, _, err = run("exec", flag, "--", "true")
+            assert (code, f"{flag.partition('=')[0]} is an option of channel-emu serve" in err) == (2, True)
+        (tmp_path / "channel-emu.yaml").write_text("app-dir: nowhere\nupstream: x\nport: x\n")
+        env = environment(CHANNEL_EMU_PYTHON="nowhere")
+        assert run("exec", "--", "true", cwd=tmp_path, env=env)[0] == 0
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_signals_are_forwarded_and_the_command_decides(self, number):
         name = signal.Signals(number).name.removeprefix("SIG")

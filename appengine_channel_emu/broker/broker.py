@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from appengine_channel_emu.broker.app_requests import AppRequests
 from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.control import Control
@@ -11,11 +12,12 @@ from appengine_channel_emu.broker.delivery import Delivery, fitting
 from appengine_channel_emu.broker.errors import Replaced, SocketGone, channel_service_error
 from appengine_channel_emu.broker.events import EventLog
 from appengine_channel_emu.broker.journal import Journal
+from appengine_channel_emu.broker.later import ClockLater, Later
 from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
 from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.poll import Poll, PollAnswer
 from appengine_channel_emu.broker.presence import Presence, PresencePost
-from appengine_channel_emu.broker.restoring import restore
+from appengine_channel_emu.broker.restoring import STALE, restore
 from appengine_channel_emu.broker.results import BrokerOptions, NewToken, Opened, Sent
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.signal import Signal
@@ -33,6 +35,9 @@ class Broker:
 
     `post_presence(client_id, connected)` is called outside the broker's lock when the app is to be told of a
     client; `presence_done` must follow. Without it presence is off.
+
+    A `browser` is a text that tells browsers apart, None where that cannot be known: see `AppRequests`. What waits for
+    them waits on `later`, by default on the clock.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Broker:
         post_presence: PresencePost | None = None,
         state: State | None = None,
         keep_changes: bool = False,
+        later: Later | None = None,
     ) -> None:
         self.options = options or BrokerOptions()
         self.clock = clock
@@ -58,13 +64,17 @@ class Broker:
         key = state.key if state else new_key()
         self._tokens = Tokens(self._turn, self._sockets, self._unsaved, key, self.options.max_tokens)
         self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
+        self.app_requests = AppRequests(
+            self._turn, later or ClockLater(self._turn), self.options.push_after_answer, self._delivery.release
+        )
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
         self.snapshots = Snapshots(self._turn, self._sockets, self._tokens.by_client_id)
         self.control = Control(self._turn, self._sockets, self._tokens, self.journal, clock)
         clock.follow(self)
         if state is not None:
             with self._turn:
-                restore(state, self._turn, self._sockets, self._presence, self._tokens.add)
+                self._unsaved.loaded(state)
+                restore(state, self._turn, self._sockets, self._presence, self._unsaved, self._tokens.add)
 
     # The server API
 
@@ -82,10 +92,11 @@ class Broker:
             )
         return NewToken(record.token, record.expires)
 
-    def send_message(self, client_id: str, message: str | bytes) -> Sent:
+    def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
         """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
 
         It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
+        `request_id` names the app's request that sends it, see `AppRequests`; one that is not known means nothing.
         """
         text, mended = check_message(message)
         trouble = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
@@ -95,13 +106,20 @@ class Broker:
             client_id = self._tokens.client_id_of(client_id)
             if mended:
                 self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
+            hold = self.app_requests.hold(request_id)
             if trouble == "duplicate":
-                self._delivery.send(client_id, text, self._tokens.by_client_id)
-            return self._delivery.send(client_id, text, self._tokens.by_client_id)
+                self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
+            return self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
 
     # The page's side
 
-    def open(self, token: str, resume: tuple[str, int] | None = None, attempt: str | None = None) -> Opened:
+    def open(
+        self,
+        token: str,
+        resume: tuple[str, int] | None = None,
+        attempt: str | None = None,
+        browser: str | None = None,
+    ) -> Opened:
         """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
 
         A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
@@ -118,10 +136,11 @@ class Broker:
                 assert resume is not None
                 after = resume[1]
                 self._resume(socket, record)
+            self._polled_from(browser, socket)
             told = self._presence.opening(socket.channel)
             return Opened(socket.id, record.client_id, after, record.expires, told)
 
-    def poll(self, socket_id: str, after: int) -> Poll:
+    def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
         """A poll of a page that has all messages up to number `after`; it takes over from an older one.
 
         Raises `TokenTimedOut`, or a `SocketError` when there is no such socket any more or `after` is a number
@@ -129,8 +148,7 @@ class Broker:
         """
         with self._turn:
             socket = self._sockets.find(socket_id)
-            self._settle(socket, after)
-            if socket.old_wire or after > socket.last_number:
+            if not self._settle(socket, after) or socket.old_wire or after > socket.last_number:
                 raise SocketGone
             if after > socket.acknowledged:
                 socket.acknowledge(after)
@@ -140,8 +158,9 @@ class Broker:
                 older.superseded = True
                 self._turn.then(older.ready.set)
             poll = socket.poll = Poll(self, socket, after)
+            self._polled_from(browser, socket)
             self._sockets.attach(socket)
-            if socket.queue:
+            if socket.deliverable:
                 poll.ready.set()
             return poll
 
@@ -175,18 +194,20 @@ class Broker:
 
     # The old wire
 
-    def connect(self, token: str) -> Signal:
+    def connect(self, token: str, browser: str | None = None) -> Signal:
         """`command=connect`: a signal that is set once the app has been told. Raises a `TokenError`."""
         with self._turn:
             socket, new = self._old_wire.touch(self._tokens.valid(token))
+            self._polled_from(browser, socket)
             if new:
                 self._replace_older(socket)
             return self._presence.opening(socket.channel)
 
-    def poll_one(self, token: str) -> Message | None:
+    def poll_one(self, token: str, browser: str | None = None) -> Message | None:
         """`command=poll`: the next message, if there is one. Raises a `TokenError`."""
         with self._turn:
             socket, new = self._old_wire.touch(self._tokens.valid(token))
+            self._polled_from(browser, socket)
             if new:
                 self._replace_older(socket)
             return self._old_wire.pop(socket)
@@ -243,9 +264,24 @@ class Broker:
         self._delivery.on_unpolled = callback
 
     def take_changes(self) -> Changes:
-        """What a store has not been given yet, in a batch of bounded size; empty when there is nothing."""
+        """What a store has not been given yet, in a batch of bounded size; empty when there is nothing.
+
+        A batch that cannot be saved is given back (`give_back_changes`) before the next is taken.
+        """
         with self._turn:
             return self._unsaved.take()
+
+    def give_back_changes(self) -> None:
+        """The last batch was not saved: it comes again, as things are by then."""
+        with self._turn:
+            self._unsaved.give_back()
+
+    def save_anew(self) -> None:
+        """The store has lost what it had: `take_changes` gives everything there is."""
+        with self._turn:
+            self._unsaved.forget_stored()
+            self._tokens.save_all()
+            self._sockets.save_all()
 
     def note(self, kind: str, text: str, client_id: str | None = None) -> None:
         """Record an event of the layers around the broker."""
@@ -269,14 +305,20 @@ class Broker:
         socket = self._sockets.get(id)
         if socket is None or socket.old_wire or socket.channel.client_id != record.client_id:
             return None
-        self._settle(socket, after)
-        return socket if socket.acknowledged <= after <= socket.last_number else None
+        settled = self._settle(socket, after)
+        return socket if settled and socket.acknowledged <= after <= socket.last_number else None
 
-    def _settle(self, socket: Socket, after: int) -> None:
-        if socket.unsettled is not None:
-            socket.settle(after)
+    def _settle(self, socket: Socket, after: int) -> bool:
+        """What the page says first after a restart; False if the socket has ended by it."""
+        if socket.unsettled is None:
+            return True
+        if not socket.settle(after):
+            self._sockets.end(socket, SocketGone, STALE)
+            return False
+        if socket.may_lag:
             # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
             self._unsaved.socket_at_once(socket)
+        return True
 
     def _resume(self, socket: Socket, record: TokenRecord) -> None:
         socket.token.drop(socket)
@@ -286,6 +328,15 @@ class Broker:
         if socket.poll is None:
             self._sockets.rest(socket)
         self._unsaved.socket(socket)
+
+    def _polled_from(self, browser: str | None, socket: Socket) -> None:
+        """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
+        if socket.browser == browser:
+            return
+        socket.browser = browser
+        if socket.holds is not None:
+            socket.holds = None
+            self._delivery.release(socket)
 
     def _open(self, record: TokenRecord, attempt: str | None) -> Socket:
         socket = self._sockets.open(random_id(), record, old_wire=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.errors import EmulatorError
@@ -12,6 +13,7 @@ from appengine_channel_emu.broker.signal import Signal
 if TYPE_CHECKING:
     from appengine_channel_emu.broker.poll import Poll
     from appengine_channel_emu.broker.timers import Timer
+    from appengine_channel_emu.broker.turn import Turn
 
 ATTACHED_SECONDS = 5.0
 """How long a socket of our own client stays attached after its last poll ended (behaviour.md 3)."""
@@ -100,20 +102,50 @@ class TokenRecord:
             self.old_wire_socket = None
 
 
+class Hold:
+    """Why a message does not leave yet for the sockets of `browser`: its sender's answer comes first.
+
+    `due` is when it is over at the latest; `begin` is called when the first socket is held.
+    """
+
+    __slots__ = ("_begin", "browser", "due", "over", "sockets")
+
+    def __init__(self, browser: str, due: float, begin: Callable[[Hold], None]) -> None:
+        self.browser = browser
+        self.due = due
+        self._begin = begin
+        self.over = False
+        self.sockets: list[Socket] = []
+
+    def add(self, socket: Socket) -> None:
+        """The newest message of `socket` waits for it."""
+        if not self.sockets:
+            self._begin(self)
+        self.sockets.append(socket)
+        if socket.holds is None:
+            socket.holds = deque()
+        socket.holds.append((socket.last_number, self))
+
+
 class Socket:
     """One open connection of one page.
 
     Its messages are numbered from 1: `acknowledged` is the last one the page has, the queue holds those after it.
+    `browser` tells where it was last polled from, None where that is not known. `holds` has the messages that may not
+    leave yet, by their numbers; most sockets never have any.
     """
 
     __slots__ = (
         "acknowledged",
         "attached",
         "attempt",
+        "browser",
         "channel",
         "ended",
+        "holds",
         "id",
         "interval",
+        "may_lag",
         "old_wire",
         "poll",
         "queue",
@@ -126,7 +158,7 @@ class Socket:
         "unsettled",
     )
 
-    def __init__(self, id: str, channel: Channel, token: TokenRecord, old_wire: bool, now: float) -> None:
+    def __init__(self, id: str, channel: Channel, token: TokenRecord, old_wire: bool, turn: Turn) -> None:
         self.id = id
         self.channel = channel
         self.token = token
@@ -137,19 +169,37 @@ class Socket:
         self.stored = 0
         self.poll: Poll | None = None
         self.attached = False
-        self.quiet_since = now
-        self.since = now
+        self.quiet_since = turn.uptime()
+        self.since = turn.now()
         self.interval = 0.0
         self.timer: Timer | None = None
         self.ended: type[EmulatorError] | None = None
         self.attempt: str | None = None
-        # After an unclean stop: the last number the store knew; the page may know of later ones.
+        self.browser: str | None = None
+        self.holds: deque[tuple[int, Hold]] | None = None
+        # From a restart until the page says which number it has: the last one that the store knew.
         self.unsettled: int | None = None
+        # The former process was killed, so that the page may know of later ones.
+        self.may_lag = False
 
     @property
     def last_number(self) -> int:
         """The number of the newest message."""
         return self.acknowledged + len(self.queue)
+
+    @property
+    def deliverable(self) -> int:
+        """How many messages, from the head of the queue on, may leave: those behind one that is held wait with it."""
+        holds = self.holds
+        if holds is None:
+            return len(self.queue)
+        while holds:
+            number, hold = holds[0]
+            if not hold.over and number > self.acknowledged:
+                return number - 1 - self.acknowledged
+            holds.popleft()
+        self.holds = None
+        return len(self.queue)
 
     @property
     def attached_seconds(self) -> float:
@@ -178,19 +228,24 @@ class Socket:
             message.drop()
         self.queue.clear()
         self.queued_bytes = 0
+        self.holds = None
 
-    def settle(self, after: int) -> None:
-        """After an unclean stop, take the page's word for what it has.
+    def settle(self, after: int) -> bool:
+        """After a restart, take the page's word for what it has; False if that shows a state that was not the last.
 
-        Messages that the store did not keep may have reached the page. Those accepted since the restart must not
-        have the numbers of such messages, or the page would take them for repeats.
+        After an unclean stop messages that the store did not keep may have reached the page. Those accepted since
+        the restart must not have the numbers of such messages, or the page would take them for repeats.
         """
         known, self.unsettled = self.unsettled, None
-        if known is not None and after > known:
-            self.acknowledge(known)
-            self.acknowledged = after
-            # The store's rows carry the old numbers; all that is left is to be saved anew.
-            self.stored = after
+        if known is None or after <= known:
+            return True
+        if not self.may_lag:
+            return False
+        self.acknowledge(known)
+        self.acknowledged = after
+        # The store's rows carry the old numbers; all that is left is to be saved anew.
+        self.stored = after
+        return True
 
 
 class Channel:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import time
+from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
+
+LONGEST_SILENCE = 0.5
+"""Seconds between two looks at a clock: more go by only while the process does not run."""
 
 
 class Follower(Protocol):
@@ -25,6 +31,13 @@ class Clock:
 
     def now(self) -> float:
         """Seconds since the epoch."""
+        raise NotImplementedError
+
+    def uptime(self) -> float:
+        """`now`, less the seconds in which this process stood still: stopped, or suspended with its machine.
+
+        What pages are given time for is measured in it (behaviour.md 2); a moment such as a token's expiry is not.
+        """
         raise NotImplementedError
 
     def _move(self, seconds: float) -> None:
@@ -66,18 +79,50 @@ class Clock:
             follower.run_due()
 
 
-class SystemClock(Clock):
-    """The machine's time. A step of the wall clock after the start, either way, changes nothing here."""
+def _elapsed() -> Callable[[], float]:
+    """The machine's seconds since some moment, whatever the wall clock is set to, with those of its sleep."""
+    # Linux stops CLOCK_MONOTONIC in a sleep and has another; macOS goes on with it, and `time.monotonic` does not.
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        if hasattr(time, name):
+            with contextlib.suppress(OSError):
+                time.clock_gettime(getattr(time, name))
+                return functools.partial(time.clock_gettime, getattr(time, name))
+    return time.monotonic
 
-    def __init__(self) -> None:
+
+class SystemClock(Clock):
+    """The machine's time. A step of the wall clock after the start, either way, changes nothing here.
+
+    Somebody has to ask for `uptime` several times a second: what lies between two questions, beyond half a second,
+    is time in which the process stood still.
+    """
+
+    def __init__(self, elapsed: Callable[[], float] | None = None) -> None:
         super().__init__()
-        self._offset = time.time() - time.monotonic()
+        self._elapsed = elapsed or _elapsed()
+        self._asked_at = self._elapsed()
+        self._offset = time.time() - self._asked_at
+        self._stood_still = 0.0
         self._stands_at: float | None = None
         self._lock = Lock()
 
     def now(self) -> float:
         stands_at = self._stands_at
-        return time.monotonic() + self._offset if stands_at is None else stands_at
+        return self._elapsed() + self._offset if stands_at is None else stands_at
+
+    def uptime(self) -> float:
+        # One reading serves for both, under the lock: the process may be stopped between any two lines.
+        with self._lock:
+            elapsed = self._look()
+            now = elapsed + self._offset if self._stands_at is None else self._stands_at
+            return now - self._stood_still
+
+    def _look(self) -> float:
+        elapsed = self._elapsed()
+        if self._stands_at is None:
+            self._stood_still += max(0.0, elapsed - self._asked_at - LONGEST_SILENCE)
+        self._asked_at = elapsed
+        return elapsed
 
     @property
     def frozen(self) -> bool:
@@ -86,7 +131,7 @@ class SystemClock(Clock):
     def freeze(self, frozen: bool) -> None:
         with self._lock:
             now = self.now()
-            self._offset = now - time.monotonic()
+            self._offset = now - self._look()
             self._stands_at = now if frozen else None
 
     def _move(self, seconds: float) -> None:
@@ -103,9 +148,19 @@ class ManualClock(Clock):
     def __init__(self, start: float = 1_300_000_000.0) -> None:
         super().__init__()
         self._now = start
+        self._stood_still = 0.0
 
     def now(self) -> float:
         return self._now
+
+    def uptime(self) -> float:
+        return self._now - self._stood_still
+
+    def stand_still(self, seconds: float) -> None:
+        """Let so many seconds pass in which the process stands still: nothing runs, and then all that is due."""
+        self._stood_still += seconds
+        self._now += seconds
+        self._run_followers()
 
     @property
     def frozen(self) -> bool:

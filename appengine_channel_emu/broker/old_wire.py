@@ -23,7 +23,7 @@ class OldWire:
         socket = record.old_wire_socket
         if socket is None:
             return self._sockets.open(random_id(), record, old_wire=True), True
-        gap = self._turn.now() - socket.quiet_since
+        gap = self._turn.uptime() - socket.quiet_since
         # A slow poller's interval is believed at once and forgotten slowly, so that it never flaps.
         socket.interval = max(min(gap, self._resume_window), socket.interval / 2)
         self._sockets.attach(socket)
@@ -32,7 +32,7 @@ class OldWire:
 
     def pop(self, socket: Socket) -> Message | None:
         """The next message, removed as it is read."""
-        if not socket.queue:
+        if not socket.deliverable:
             return None
         message = socket.queue[0]
         socket.acknowledge(socket.acknowledged + 1)

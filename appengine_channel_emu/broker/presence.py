@@ -41,11 +41,11 @@ class Presence:
             if not channel.told:
                 self._start(channel, True)
         elif channel.told and channel.timer is None:
-            due = channel.empty_since + self._disconnect_after
-            if due <= self._turn.now():
+            left = channel.empty_since + self._disconnect_after - self._turn.uptime()
+            if left <= 0:
                 self._start(channel, False)
             else:
-                channel.timer = self._turn.timers.set(due, lambda: self._grace_over(channel))
+                channel.timer = self._turn.after(left, lambda: self._grace_over(channel))
 
     def done(self, channel: Channel, connected: bool) -> None:
         """The POST that told the app `connected` has ended, well or badly."""
@@ -64,8 +64,7 @@ class Presence:
 
     def _grace_over(self, channel: Channel) -> None:
         channel.timer = None
-        if not channel.attached and channel.posting is None:
-            self._start(channel, False)
+        self.update(channel)
 
     def _start(self, channel: Channel, connected: bool) -> None:
         post, client_id = self._post, channel.client_id

@@ -6,15 +6,21 @@ from collections.abc import Callable
 from functools import partial
 
 from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
+from appengine_channel_emu.broker.errors import SocketGone
 from appengine_channel_emu.broker.presence import Presence
+from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.state import SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
 
 AddToken = Callable[[str, str, float], TokenRecord]
 
+STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
-def restore(state: State, turn: Turn, sockets: Sockets, presence: Presence, add_token: AddToken) -> None:
+
+def restore(
+    state: State, turn: Turn, sockets: Sockets, presence: Presence, unsaved: Unsaved, add_token: AddToken
+) -> None:
     """Fill an empty broker, inside its turn.
 
     Sockets that were attached have their five seconds from this moment on, so that a short restart is no event to
@@ -26,23 +32,38 @@ def restore(state: State, turn: Turn, sockets: Sockets, presence: Presence, add_
     for saved in state.sockets:
         # In a state that was not closed cleanly, a socket's token may be missing.
         if saved.token in tokens:
-            socket = _socket(saved, tokens[saved.token], sockets, turn.now())
-            if socket.unsettled is None and not state.clean:
-                socket.unsettled = socket.last_number
-            sockets.restore(socket, saved.attached)
+            _take_up(saved, tokens[saved.token], state, sockets, turn)
+        else:
+            unsaved.socket_ended(saved)
     for channel in list(sockets.channels.values()):
-        channel.empty_since = turn.now()
+        channel.empty_since = turn.uptime()
         # Not at once: there is no app yet that could be told.
         turn.timers.set(turn.now(), partial(presence.update, channel))
-    if not state.clean:
-        turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")
+        sockets.forget_idle(channel)
+    _tell(state, turn)
 
 
-def _socket(saved: SavedSocket, record: TokenRecord, sockets: Sockets, now: float) -> Socket:
-    socket = Socket(saved.id, sockets.channel(record.client_id), record, saved.old_wire, now)
+def _take_up(saved: SavedSocket, record: TokenRecord, state: State, sockets: Sockets, turn: Turn) -> None:
+    socket = Socket(saved.id, sockets.channel(record.client_id), record, saved.old_wire, turn)
     socket.acknowledged = saved.acknowledged
-    socket.unsettled = saved.unsettled
     for text in saved.messages:
         socket.append(Message(text, sockets.unread))
     socket.stored = socket.last_number
-    return socket
+    socket.may_lag = saved.unsettled is not None or not state.clean
+    socket.unsettled = socket.last_number if saved.unsettled is None else saved.unsettled
+    sockets.restore(socket, saved.attached and not state.stale)
+    if state.stale:
+        sockets.end(socket, SocketGone, STALE, quietly=True)
+
+
+def _tell(state: State, turn: Turn) -> None:
+    if state.set_aside is not None:
+        turn.event("state_set_aside", state.set_aside)
+    if state.stale:
+        turn.event(
+            "stale_start",
+            "The emulator could not save its state before it ended: what it accepted after its last save is lost. "
+            f"Sockets that were closed for that, with a word to their pages: {len(state.sockets)}.",
+        )
+    elif not state.clean:
+        turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")

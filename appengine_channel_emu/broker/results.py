@@ -22,6 +22,7 @@ class BrokerOptions:
     max_sockets: int = 1_000
     max_tokens: int = 200_000
     event_log: int = EVENT_LOG_LENGTH
+    push_after_answer: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

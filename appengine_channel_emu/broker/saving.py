@@ -6,17 +6,87 @@ sockets that changed and not by the number of messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, takewhile
+from typing import Generic, TypeVar
 
-from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
-from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken
+from appengine_channel_emu.broker.channel import Channel, Message, Socket, TokenRecord
+from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken, State
 from appengine_channel_emu.broker.turn import Turn
 
 Record = TypeVar("Record")
 
 BATCH = 500
-"""Records a batch at most, so that handing one over never holds the broker up."""
+"""Records of a kind a batch at most, so that handing one over never holds the broker up."""
+
+BATCH_MESSAGES = 2_000
+BATCH_BYTES = 4 * 1024 * 1024
+"""Messages a batch at most: a token that is made meanwhile is in the next, within the tenth of a second that a SIGKILL
+may cost (behaviour.md 2)."""
+
+
+class Ledger(Generic[Record]):
+    """Records of one kind by their key: what the store has, and what it has not been told yet.
+
+    What was taken counts as saved until it is given back. Its size is bounded by that of the records which there are
+    and which the store has, for however long saving fails.
+    """
+
+    def __init__(self) -> None:
+        self._stored: set[str] = set()
+        self._changed: dict[str, Record] = {}
+        self._gone: set[str] = set()
+        self._taken: dict[str, Record] = {}
+        self._taken_new: set[str] = set()
+        self._taken_gone: list[str] = []
+
+    def loaded(self, keys: Iterable[str]) -> None:
+        """The store has these."""
+        self._stored.update(keys)
+
+    def change(self, key: str, record: Record) -> None:
+        """`record` is new, or no more what the store has."""
+        self._changed[key] = record
+        self._gone.discard(key)
+
+    def remove(self, key: str) -> None:
+        """The record is gone; the store hears of it only if it ever had it."""
+        self._changed.pop(key, None)
+        if key in self._stored:
+            self._gone.add(key)
+
+    def take_gone(self) -> list[str]:
+        """Up to `BATCH` keys of records that are gone; a new batch begins with this."""
+        self._taken, self._taken_new = {}, set()
+        self._taken_gone = list(islice(self._gone, BATCH))
+        self._gone.difference_update(self._taken_gone)
+        self._stored.difference_update(self._taken_gone)
+        return self._taken_gone
+
+    def take_changed(self) -> Iterator[Record]:
+        """Up to `BATCH` records that have changed; those that are not asked for stay."""
+        for key in list(islice(self._changed, BATCH)):
+            record = self._taken[key] = self._changed.pop(key)
+            if key not in self._stored:
+                self._stored.add(key)
+                self._taken_new.add(key)
+            yield record
+
+    def give_back(self) -> None:
+        """What was taken last was not saved."""
+        self._stored.update(self._taken_gone)
+        self._stored -= self._taken_new
+        self._gone.update(key for key in self._taken_gone if key not in self._changed)
+        returned = {key: record for key, record in self._taken.items() if key not in self._gone}
+        self._gone -= self._taken_new
+        self._changed = returned | self._changed
+        self._taken, self._taken_new, self._taken_gone = {}, set(), []
+
+    def forget_stored(self) -> None:
+        """The store has lost all that it had."""
+        self._stored.clear()
+        self._gone.clear()
+        self._taken, self._taken_new, self._taken_gone = {}, set(), []
 
 
 class Unsaved:
@@ -27,16 +97,23 @@ class Unsaved:
         self._turn = turn
         self.on_urgent: Callable[[], None] | None = None
         """Called, outside the turn, when there is something that should not wait for the next batch."""
-        self._tokens: dict[str, TokenRecord] = {}
-        self._tokens_gone: set[str] = set()
-        self._sockets: dict[str, Socket] = {}
-        self._sockets_gone: set[str] = set()
-        self._told: dict[str, bool] = {}
+        self._tokens: Ledger[TokenRecord] = Ledger()
+        self._sockets: Ledger[Socket] = Ledger()
+        self._told: Ledger[str] = Ledger()
+        self._taken_after: list[tuple[Socket, int]] = []
+        """The sockets of the last batch, and what each had stored before."""
+
+    def loaded(self, state: State) -> None:
+        """The store has what is in `state`."""
+        if self._keep:
+            self._tokens.loaded(token.token for token in state.tokens)
+            self._sockets.loaded(socket.id for socket in state.sockets)
+            self._told.loaded(state.told)
 
     def token(self, record: TokenRecord) -> None:
         """A new token."""
         if self._keep:
-            self._tokens[record.token] = record
+            self._tokens.change(record.token, record)
             self._hurry()
 
     def socket_at_once(self, socket: Socket) -> None:
@@ -46,64 +123,101 @@ class Unsaved:
             self._hurry()
 
     def token_gone(self, record: TokenRecord) -> None:
-        """A token that timed out. The store may know it, also where a change of it was not handed over."""
+        """A token that timed out."""
         if self._keep:
-            self._tokens.pop(record.token, None)
-            self._tokens_gone.add(record.token)
+            self._tokens.remove(record.token)
 
     def socket(self, socket: Socket) -> None:
         """A socket, its messages, or what it has acknowledged."""
         if self._keep and socket.ended is None:
-            self._sockets[socket.id] = socket
+            self._sockets.change(socket.id, socket)
 
-    def socket_ended(self, socket: Socket) -> None:
-        """A socket that ended."""
+    def socket_ended(self, socket: Socket | SavedSocket) -> None:
+        """A socket that ended, or that could not be taken up again."""
         if self._keep:
-            self._sockets.pop(socket.id, None)
-            self._sockets_gone.add(socket.id)
+            self._sockets.remove(socket.id)
 
     def told(self, channel: Channel) -> None:
         """What the app was last told of a client id."""
-        if self._keep:
-            self._told[channel.client_id] = channel.told
+        if not self._keep:
+            return
+        if channel.told:
+            self._told.change(channel.client_id, channel.client_id)
+        else:
+            self._told.remove(channel.client_id)
 
     def _hurry(self) -> None:
         if self.on_urgent is not None:
             self._turn.then(self.on_urgent)
 
     def take(self) -> Changes:
-        """Up to `BATCH` records of each kind, which count as saved from here on."""
-        changes = Changes(
-            tokens=[_saved_token(record) for record in _some(self._tokens)],
-            sockets=[_saved_socket(socket) for socket in _some(self._sockets)],
-            tokens_gone=list(self._tokens_gone),
-            sockets_gone=list(self._sockets_gone),
-            told=self._told,
+        """A batch of bounded size, which counts as saved from here on unless it is given back."""
+        return Changes(
+            tokens_gone=self._tokens.take_gone(),
+            sockets_gone=self._sockets.take_gone(),
+            told_gone=self._told.take_gone(),
+            tokens=[SavedToken(each.token, each.client_id, each.expires) for each in self._tokens.take_changed()],
+            sockets=self._take_sockets(),
+            told=list(self._told.take_changed()),
         )
-        self._tokens_gone, self._sockets_gone, self._told = set(), set(), {}
-        return changes
+
+    def give_back(self) -> None:
+        """The last batch was not saved: what it held is handed over again, as it is by then."""
+        for ledger in (self._tokens, self._sockets, self._told):
+            ledger.give_back()
+        for socket, after in self._taken_after:
+            socket.stored = min(socket.stored, after)
+        self._taken_after = []
+
+    def forget_stored(self) -> None:
+        """The store has lost all that it had; what there is must be told to it again."""
+        for ledger in (self._tokens, self._sockets, self._told):
+            ledger.forget_stored()
+        self._taken_after = []
+
+    def _take_sockets(self) -> list[SavedSocket]:
+        saved: list[SavedSocket] = []
+        room = _Room()
+        self._taken_after = []
+        for socket in self._sockets.take_changed():
+            saved.append(_saved_socket(socket, room))
+            self._taken_after.append((socket, saved[-1].messages_after))
+            if socket.stored < socket.last_number:
+                self._sockets.change(socket.id, socket)
+            if not room.left:
+                break
+        return saved
 
 
-def _some(records: dict[str, Record]) -> list[Record]:
-    keys = list(records)[:BATCH]
-    return [records.pop(key) for key in keys]
+class _Room:
+    """What a batch may still hold of messages."""
+
+    def __init__(self) -> None:
+        self._messages, self._bytes = BATCH_MESSAGES, BATCH_BYTES
+
+    @property
+    def left(self) -> bool:
+        return self._messages > 0 and self._bytes > 0
+
+    def take(self, message: Message) -> str:
+        """Its text, which is in the batch from here on."""
+        self._messages -= 1
+        self._bytes -= message.size
+        return message.text
 
 
-def _saved_token(record: TokenRecord) -> SavedToken:
-    return SavedToken(record.token, record.client_id, record.expires)
-
-
-def _saved_socket(socket: Socket) -> SavedSocket:
+def _saved_socket(socket: Socket, room: _Room) -> SavedSocket:
     after = max(socket.stored, socket.acknowledged)
-    new = list(socket.queue)[after - socket.acknowledged :]
-    socket.stored = socket.last_number
+    new = islice(socket.queue, after - socket.acknowledged, None)
+    texts = [room.take(message) for message in takewhile(lambda _: room.left, new)]
+    socket.stored = after + len(texts)
     return SavedSocket(
         socket.id,
         socket.token.token,
         socket.old_wire,
         socket.attached,
         socket.acknowledged,
-        socket.unsettled,
+        socket.unsettled if socket.may_lag else None,
         after,
-        [message.text for message in new],
+        texts,
     )

@@ -59,7 +59,7 @@ class Sockets:
                 client_id=token.client_id,
             )
             raise TooManySockets
-        socket = Socket(id, channel, token, old_wire, self._turn.now())
+        socket = Socket(id, channel, token, old_wire, self._turn)
         self.add(socket)
         self.attach(socket)
         self.rest(socket)
@@ -93,10 +93,11 @@ class Sockets:
 
     def rest(self, socket: Socket) -> None:
         """From this moment on `socket` has no poll parked."""
-        socket.quiet_since = max(self._turn.now(), self._held_until)
-        due = socket.quiet_since + socket.attached_seconds
-        if socket.timer is None or socket.timer.due > due:
-            self._watch(socket, due)
+        now = self._turn.uptime()
+        socket.quiet_since = max(now, self._held_until)
+        left = socket.quiet_since + socket.attached_seconds - now
+        if socket.timer is None or socket.timer.due > self._turn.now() + left:
+            self._watch(socket, left)
 
     def end(self, socket: Socket, error: type[EmulatorError], text: str, quietly: bool = False) -> None:
         """Close `socket`: its poll, and later ones for a while, are answered with `error`.
@@ -142,8 +143,8 @@ class Sockets:
         if target is None:
             self._held_until = 0.0
             return
-        self._held_until = target
         passing = target - self._turn.now()
+        self._held_until = self._turn.uptime() + passing
         for socket in self._sockets.values():
             if socket.attached and socket.poll is None:
                 # Its timer looks again when it runs.
@@ -161,6 +162,14 @@ class Sockets:
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True)
 
+    def save_all(self) -> None:
+        """The store has none of them any more, nor what the app was told."""
+        for socket in self._sockets.values():
+            socket.stored = socket.acknowledged
+            self._unsaved.socket(socket)
+        for channel in self.channels.values():
+            self._unsaved.told(channel)
+
     def forget_idle(self, channel: Channel) -> None:
         """Drop `channel` from the table when nothing would be lost by it."""
         if channel.idle and self.channels.get(channel.client_id) is channel:
@@ -170,10 +179,15 @@ class Sockets:
         if error is SocketGone:
             return
         self._ended[id] = error
-        self._turn.timers.set(self._turn.now() + self._resume_window, lambda: self._forget(id))
+        since = self._turn.uptime()
+        self._turn.after(self._resume_window, lambda: self._forget(id, since))
 
-    def _forget(self, id: str) -> None:
-        self._ended.pop(id, None)
+    def _forget(self, id: str, since: float) -> None:
+        left = since + self._resume_window - self._turn.uptime()
+        if left > 0:
+            self._turn.after(left, lambda: self._forget(id, since))
+        else:
+            self._ended.pop(id, None)
 
     def _detach(self, socket: Socket) -> None:
         channel = socket.channel
@@ -181,29 +195,29 @@ class Sockets:
             socket.attached = False
             channel.attached -= 1
             if not channel.attached:
-                channel.empty_since = self._turn.now()
+                channel.empty_since = self._turn.uptime()
             self._presence.update(channel)
             if socket.ended is None:
                 self._unsaved.socket(socket)
         self.forget_idle(channel)
 
-    def _watch(self, socket: Socket, due: float) -> None:
+    def _watch(self, socket: Socket, seconds: float) -> None:
         if socket.timer is not None:
             socket.timer.cancel()
-        socket.timer = self._turn.timers.set(due, lambda: self._quiet(socket))
+        socket.timer = self._turn.after(seconds, lambda: self._quiet(socket))
 
     def _quiet(self, socket: Socket) -> None:
         """The timer of `socket` ran: it is polled again, to be looked at later, detached by now, or gone."""
         socket.timer = None
         if socket.poll is not None:
             return
-        now = self._turn.now()
+        now = self._turn.uptime()
         detach_due = socket.quiet_since + socket.attached_seconds
         gone_due = detach_due + self._resume_window
         if now < detach_due:
-            self._watch(socket, detach_due)
+            self._watch(socket, detach_due - now)
         elif now < gone_due:
             self._detach(socket)
-            self._watch(socket, gone_due)
+            self._watch(socket, gone_due - now)
         else:
             self.end(socket, SocketGone, "A socket was not polled within the resume window.")

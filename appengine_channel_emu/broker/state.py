@@ -19,7 +19,7 @@ class SavedToken:
 class SavedSocket:
     """A socket: its last acknowledged number, and the messages that follow `messages_after`.
 
-    `unsettled` is set from an unclean stop until the page says which number it has: the last number known then.
+    `unsettled` is set from an unclean start until the page says which number it has: the last number known then.
     """
 
     id: str
@@ -34,24 +34,36 @@ class SavedSocket:
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be written: everything here replaces what the store has under the same key."""
+    """What is to be written: everything here replaces what the store has under the same key.
+
+    `told` are the client ids that the app takes for connected, `told_gone` those that it does no more.
+    """
 
     tokens: list[SavedToken] = field(default_factory=list)
     tokens_gone: list[str] = field(default_factory=list)
     sockets: list[SavedSocket] = field(default_factory=list)
     sockets_gone: list[str] = field(default_factory=list)
-    told: dict[str, bool] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    told_gone: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.tokens or self.tokens_gone or self.sockets or self.sockets_gone or self.told)
+        gone = self.tokens_gone or self.sockets_gone or self.told_gone
+        return bool(self.tokens or self.sockets or self.told or gone)
 
 
 @dataclass(slots=True)
 class State:
-    """All that a store holds. `clean` is false when the emulator that wrote it did not end by itself."""
+    """All that a store holds.
+
+    `clean` is false when the emulator that wrote it did not end by itself. `stale` is true when that one could not
+    save at its end: what it accepted since its last save is not here, however long ago that was. `set_aside` says
+    what was wrong with a file that could not be used, and where it is.
+    """
 
     key: bytes
     clean: bool = True
+    stale: bool = False
+    set_aside: str | None = None
     tokens: list[SavedToken] = field(default_factory=list)
     sockets: list[SavedSocket] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -64,7 +76,17 @@ class Store(Protocol):
         """All that was saved; a new key when there is nothing."""
 
     def save(self, changes: Changes) -> None:
-        """Write `changes`, all of them or none; raises OSError when that cannot be done."""
+        """Write `changes`, all of them or none. Raises OSError when that cannot be done, for now.
 
-    def close(self) -> None:
-        """Mark the state as clean: nothing will be saved after this."""
+        Raises `StoreLost` when all that was saved before is lost, too.
+        """
+
+    def tidy(self) -> None:
+        """Give some of the space that is not needed any more back to the system; takes milliseconds."""
+
+    def close(self, saved: bool) -> None:
+        """Nothing will be saved after this; `saved`: all has been, so that the state is clean."""
+
+
+class StoreLost(OSError):
+    """The store is empty: whoever saves into it begins anew, with everything there is."""

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
+import secrets
 import sqlite3
-import stat
-import time
 from pathlib import Path
+from typing import NoReturn
 
-from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken, State
+from appengine_channel_emu.broker import saved_rows
+from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
+from appengine_channel_emu.broker.saved_rows import Damaged
+from appengine_channel_emu.broker.state import Changes, State, StoreLost
 from appengine_channel_emu.broker.token import new_key
 
-SCHEMA_VERSION = 1
+START_PATIENCE = 5.0
+"""Seconds to wait at the start for another program that has the file locked."""
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE tokens (token TEXT PRIMARY KEY, client_id TEXT NOT NULL, expires REAL NOT NULL);
-CREATE TABLE sockets (id TEXT PRIMARY KEY, token TEXT NOT NULL, old_wire INTEGER NOT NULL,
-                      attached INTEGER NOT NULL, acknowledged INTEGER NOT NULL, unsettled INTEGER);
-CREATE TABLE messages (socket TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,
-                       PRIMARY KEY (socket, number)) WITHOUT ROWID;
-CREATE TABLE told (client_id TEXT PRIMARY KEY);
-"""
+SAVE_PATIENCE = 0.25
+"""The same at a save, which is tried again."""
 
-log = logging.getLogger("channel_emu.store")
+SPARE_PAGES = 256
+"""Pages of 4 KiB that the file may keep for what comes next."""
+
+TIDY_PAGES = 512
+"""Pages that are given back at a time."""
+
+_FOR_NOW = (
+    "database is locked",
+    "database table is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "locking protocol",
+    "out of memory",
+    "access permission denied",
+    "interrupted",
+)
+"""How SQLite's texts begin for what is no fault of the file. (Its codes are known from Python 3.11 on.)"""
+
+_DAMAGE = ("database disk image is malformed", "file is not a database")
+_SUFFIXES = ("-wal", "-shm", "-journal")
+_RUN = 32
+_LOCK_BYTES = 2 * _RUN + 2
+_INCREMENTAL = 2
+
+
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter comes of SQLite's own text about a name that is damaged."""
 
 
 class StoreInUse(Exception):
@@ -33,143 +57,275 @@ class StoreInUse(Exception):
 
 
 class SqliteStore:
-    """A `Store` in `folder`, made with mode 0700 when it is not there.
+    """A `Store` in `folder`, made with mode 0700 when it is not there; see `private_folder`.
 
-    A file that cannot be read, or that a newer version wrote, is set aside with a warning. Raises `StoreInUse` when
-    another process has the folder, OSError when the folder cannot be used.
+    What cannot be used is set aside, and is no error. Raises `StoreInUse` when another process has the folder,
+    OSError when nothing can be kept there.
+
+    The file `lock` holds the names of the runs whose saved state is up to date. A save that fails empties it, which
+    takes no room on a full disk: so a state from which something is missing is known for that at the next start.
     """
 
+    _database: sqlite3.Connection
+    _state: State
+    _former_run: str | None
+    _opened: tuple[int, int] | None
+    _holds_something: bool
+    _begun: bool
+    _untidy: bool
+    _shrunk: bool
+
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _check_owner(folder)
-        self._lock = _lock_folder(folder)
+        folder = private_folder(folder)
         self._path = folder / "state.sqlite3"
-        self._database = self._open()
+        self._set_aside: list[str] = []
+        self._lock = self._lock_folder(folder / "lock")
+        self._run = secrets.token_hex(_RUN // 2)
+        self._up_to_date = False
+        self._lost = False
+        """There is no file, and one is to be made."""
+        try:
+            self._open(new_key())
+        except OSError:
+            if self._holds_something:
+                os.close(self._lock)
+                raise
+            # On a full disk, say: what is to be kept is kept once that can be done.
+            self._lost = True
 
     def load(self) -> State:
         """See `Store`; from here on the state counts as unclean until `close`."""
-        try:
-            state = self._read()
-        except sqlite3.Error as error:
-            self._set_aside(str(error))
-            state = self._read()
-        with self._database as database:
-            database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0)")
-        return state
+        # What can be read is used; what cannot be saved is said by whoever saves.
+        with contextlib.suppress(OSError):
+            self.save(Changes())
+        self._state.set_aside = " ".join(self._set_aside) or None
+        self._set_aside.clear()
+        return self._state
 
     def save(self, changes: Changes) -> None:
         """See `Store`."""
+        if self._lost or self._identity() != self._opened:
+            self._begin_anew("another program has removed or replaced it")
         try:
             with self._database as database:
-                _write(database, changes)
-        except sqlite3.Error as error:
-            raise OSError(f"the state cannot be saved: {error}") from error
+                if not self._begun:
+                    self._begin(database)
+                saved_rows.write(database, changes)
+        except _FAULTS as error:
+            self._say(up_to_date=False)
+            if _is_for_now(error):
+                raise OSError(f"{self._path} cannot be written: {error}") from error
+            self._begin_anew(_why(error))
+        self._begun = self._untidy = True
+        self._say(up_to_date=True)
 
-    def close(self) -> None:
+    def tidy(self) -> None:
         """See `Store`."""
-        with contextlib.suppress(sqlite3.Error), self._database as database:
-            database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
-        self._database.close()
+        if not self._untidy:
+            return
+        with contextlib.suppress(*_FAULTS):
+            spare = self._database.execute("PRAGMA freelist_count").fetchone()[0] - SPARE_PAGES
+            if spare > 0:
+                # `execute` would stop after the first page.
+                self._database.executescript(f"PRAGMA incremental_vacuum({min(spare, TIDY_PAGES)})")
+                self._shrunk = True
+                return
+            if self._shrunk:
+                # Until then the file is as long as it was.
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._untidy = self._shrunk = False
+
+    def close(self, saved: bool = True) -> None:
+        """See `Store`."""
+        if saved and not self._lost:
+            with contextlib.suppress(*_FAULTS), self._database as database:
+                if not self._begun:
+                    self._begin(database)
+                database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+                self._begun = True
+        self._say(up_to_date=saved and self._begun)
+        if not self._lost:
+            self._database.close()
         os.close(self._lock)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, key: bytes) -> None:
+        """Read the file, or make one, with `key`, where there is none that can be used. Raises OSError."""
+        self._begun = self._untidy = self._shrunk = False
+        self._former_run = None
+        self._state = State(key)
+        for suffix in ("", *_SUFFIXES):
+            self._note_aside(set_aside_unless_plain(self._named(suffix)), "it is no file of ours")
+        self._holds_something = self._path.exists() and self._path.stat().st_size > 0
         try:
-            return _connect(self._path)
-        except (sqlite3.Error, _NewerSchema) as error:
-            self._set_aside(str(error))
-            return self._database
+            self._database = self._connect_whatever_is_there()
+        except _FAULTS as error:
+            raise OSError(f"{self._path} cannot be used: {error}") from error
+        self._opened = self._identity()
+        # Where that can be told: a file of version 0.1.0 names no run.
+        self._state.stale = self._former_run is not None and self._former_run not in self._runs_up_to_date()
 
-    def _set_aside(self, why: str) -> None:
-        with contextlib.suppress(AttributeError):
+    def _connect_whatever_is_there(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except OSError:
+            raise
+        except Exception as error:
+            # Of whatever kind: nothing in a file may keep the emulator from starting.
+            if _is_for_now(error):
+                if "locked" in str(error):
+                    raise
+                # On a full disk there is no room for what SQLite shares with other programs.
+                return self._connect(alone=True)
+            self._move_away(_why(error))
+            self._state = State(self._state.key)
+            return self._connect()
+
+    def _connect(self, alone: bool = False) -> sqlite3.Connection:
+        # Made first, so that it is never readable by others, not even for a moment.
+        os.close(open_plain(self._path, os.O_CREAT | os.O_RDWR))
+        database = sqlite3.connect(self._path, timeout=START_PATIENCE, check_same_thread=False)
+        try:
+            if alone:
+                database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+            # Nothing is written before it is known for ours.
+            self._holds_something = saved_rows.check_schema(database)
+            if self._holds_something:
+                self._state, self._former_run = saved_rows.read(database)
+                _set_up(database)
+                _check_writable(database)
+                _let_it_shrink(database)
+            else:
+                database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                _set_up(database)
+                saved_rows.create(database, self._state.key)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _begin(self, database: sqlite3.Connection) -> None:
+        """This run's state, unclean from here on; within a transaction."""
+        # Before it is committed the file is the former run's.
+        self._write_lock("" if self._state.stale else self._former_run or "", self._run)
+        self._up_to_date = True
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0), ('run', ?)", (self._run,))
+        if self._state.stale:
+            database.execute("DELETE FROM sockets")
+            database.execute("DELETE FROM messages")
+
+    def _begin_anew(self, why: str) -> NoReturn:
+        """The file is lost in the middle of a run. Raises `StoreLost` once there is another, else OSError."""
+        self._say(up_to_date=False)
+        if not self._lost:
             self._database.close()
-        aside = self._path.with_name(f"{self._path.name}.unreadable-{time.time_ns()}")
-        log.warning("The saved state cannot be used (%s); it is set aside as %s.", why, aside.name)
-        self._path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        self._database = _connect(self._path)
+            self._move_away(why)
+            self._lost = True
+        self._open(self._state.key)
+        self._lost = False
+        said = " ".join(self._set_aside)
+        self._set_aside.clear()
+        raise StoreLost(said)
 
-    def _read(self) -> State:
-        rows = self._database.execute
-        meta = dict(rows("SELECT name, value FROM meta"))
-        state = State(key=meta["key"], clean=bool(meta["clean"]))
-        state.tokens = [SavedToken(*row) for row in rows("SELECT token, client_id, expires FROM tokens")]
-        state.told = [row[0] for row in rows("SELECT client_id FROM told")]
-        messages: dict[str, list[tuple[int, str]]] = {}
-        for socket, number, text in rows("SELECT socket, number, text FROM messages ORDER BY socket, number"):
-            messages.setdefault(socket, []).append((number, text))
-        for id, token, old_wire, attached, acknowledged, unsettled in rows("SELECT * FROM sockets"):
-            texts = [text for number, text in messages.get(id, []) if number > acknowledged]
-            state.sockets.append(
-                SavedSocket(id, token, bool(old_wire), bool(attached), acknowledged, unsettled, acknowledged, texts)
-            )
-        return state
+    def _move_away(self, why: str) -> None:
+        if not self._path.exists():
+            self._set_aside.append(f"The saved state cannot be used: {why}.")
+            return
+        aside = set_aside(self._path)
+        self._holds_something = False
+        # With its log beside it SQLite can still open it.
+        for suffix in ("-wal", "-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                self._named(suffix).rename(f"{aside}{suffix}")
+        self._named("-shm").unlink(missing_ok=True)
+        self._note_aside(aside, why)
+
+    def _note_aside(self, aside: Path | None, why: str) -> None:
+        if aside is not None:
+            self._set_aside.append(f"The saved state cannot be used: {why}. It is set aside as {aside}.")
+
+    def _named(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _lock_folder(self, path: Path) -> int:
+        import fcntl
+
+        while True:
+            self._note_aside(set_aside_unless_plain(path), "its lock is no file of ours")
+            descriptor = open_plain(path, os.O_CREAT | os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+            except BlockingIOError:
+                os.close(descriptor)
+                raise StoreInUse(f"another emulator keeps its state in {path.parent}") from None
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _runs_up_to_date(self) -> list[str]:
+        return os.pread(self._lock, _LOCK_BYTES, 0).decode("ascii", "replace").split()
+
+    def _say(self, up_to_date: bool) -> None:
+        """Let the next start know whether anything is missing from the file."""
+        if up_to_date == self._up_to_date:
+            return
+        self._up_to_date = up_to_date
+        if up_to_date:
+            self._write_lock("", self._run)
+        else:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._lock, 0)
+
+    def _write_lock(self, *runs: str) -> None:
+        with contextlib.suppress(OSError):
+            # Always as long, so that it overwrites what is there and needs no room.
+            os.pwrite(self._lock, " ".join(runs).ljust(_LOCK_BYTES - 1).encode() + b"\n", 0)
 
 
-class _NewerSchema(Exception):
-    pass
+def _set_up(database: sqlite3.Connection) -> None:
+    # A crash of this process loses nothing that was written; only one of the machine can.
+    database.execute("PRAGMA journal_mode = WAL").fetchall()
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute(f"PRAGMA journal_size_limit = {SPARE_PAGES * 4096}").fetchall()
+    database.execute(f"PRAGMA busy_timeout = {round(SAVE_PATIENCE * 1000)}").fetchall()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # Made first, so that it is never readable by others, not even for a moment.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-    path.chmod(0o600)
-    database = sqlite3.connect(path, check_same_thread=False)
+def _check_writable(database: sqlite3.Connection) -> None:
+    """Raises `Damaged` if the file itself says that nobody may write to it; its mode and folder allow it."""
     try:
-        # A crash of this process loses nothing that was written; only one of the machine can.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = OFF")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            with database:
-                database.executescript(_SCHEMA)
-                database.execute("INSERT INTO meta VALUES ('key', ?), ('clean', 1)", (new_key(),))
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise _NewerSchema(f"its schema is version {version}, this emulator's is {SCHEMA_VERSION}")
-    except BaseException:
-        database.close()
-        raise
-    return database
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(f"PRAGMA user_version = {saved_rows.SCHEMA_VERSION}")
+    except sqlite3.OperationalError as error:
+        if "readonly" in str(error):
+            raise Damaged("it cannot be written to") from error
+    finally:
+        database.rollback()
 
 
-def _check_owner(folder: Path) -> None:
-    """Another user could put links in the place of our files; raises PermissionError."""
-    state = folder.stat()
-    if state.st_uid != os.geteuid() or state.st_mode & stat.S_IWOTH:
-        raise PermissionError(f"other users of this machine can change {folder}; choose another --state-dir")
+def _let_it_shrink(database: sqlite3.Connection) -> None:
+    """A file of version 0.1.0 is rewritten once, so that it can."""
+    if database.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            database.execute("VACUUM")
 
 
-def _lock_folder(folder: Path) -> int:
-    import fcntl
-
-    descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise StoreInUse(f"another emulator keeps its state in {folder}") from None
-    return descriptor
+def _is_for_now(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and str(error).startswith(_FOR_NOW)
 
 
-def _write(database: sqlite3.Connection, changes: Changes) -> None:
-    many = database.executemany
-    many("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", ((t.token, t.client_id, t.expires) for t in changes.tokens))
-    many("DELETE FROM tokens WHERE token = ?", ((token,) for token in changes.tokens_gone))
-    many(
-        "INSERT OR REPLACE INTO sockets VALUES (?, ?, ?, ?, ?, ?)",
-        ((s.id, s.token, s.old_wire, s.attached, s.acknowledged, s.unsettled) for s in changes.sockets),
-    )
-    many("DELETE FROM messages WHERE socket = ? AND number <= ?", ((s.id, s.acknowledged) for s in changes.sockets))
-    many(
-        "INSERT OR REPLACE INTO messages VALUES (?, ?, ?)",
-        (
-            (s.id, number, text)
-            for s in changes.sockets
-            for number, text in enumerate(s.messages, start=s.messages_after + 1)
-        ),
-    )
-    many("DELETE FROM sockets WHERE id = ?", ((id,) for id in changes.sockets_gone))
-    many("DELETE FROM messages WHERE socket = ?", ((id,) for id in changes.sockets_gone))
-    many("INSERT OR REPLACE INTO told VALUES (?)", ((client_id,) for client_id, told in changes.told.items() if told))
-    many("DELETE FROM told WHERE client_id = ?", ((client_id,) for client_id, told in changes.told.items() if not told))
+def _why(error: Exception) -> str:
+    """Without any content of the file, which SQLite's own texts may quote."""
+    text = str(error)
+    if isinstance(error, Damaged):
+        return text
+    return text if text in _DAMAGE else "SQLite cannot read it"

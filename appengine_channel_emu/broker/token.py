@@ -64,17 +64,21 @@ class TokenMint:
 
     def check(self, token: str, now: float) -> None:
         """Raise `InvalidToken` unless this mint made `token`, `TokenTimedOut` if its time is up at `now`."""
-        if not _SHAPE.match(token):
+        if not self.made(token):
             raise InvalidToken
+        if written_expiry(token) <= now:
+            raise TokenTimedOut
+
+    def made(self, token: str) -> bool:
+        """Whether this mint made `token`, be its time up or not."""
+        if not _SHAPE.match(token):
+            return False
         try:
             raw = base64.b64decode(token, altchars=b"-_", validate=True)
         except binascii.Error:
-            raise InvalidToken from None
+            return False
         body, digest = raw[:-_DIGEST_BYTES], raw[-_DIGEST_BYTES:]
-        if not hmac.compare_digest(digest, self._digest(body)):
-            raise InvalidToken
-        if _expiry(body) <= now:
-            raise TokenTimedOut
+        return hmac.compare_digest(digest, self._digest(body))
 
     def _digest(self, body: bytes) -> bytes:
         return hmac.digest(self.key, body, "sha256")[:_DIGEST_BYTES]

@@ -86,6 +86,11 @@ class Tokens:
         for record in list(self._timed_out_early.values()):
             self._forget_early(record)
 
+    def save_all(self) -> None:
+        """The store has none of them any more."""
+        for record in (*self._records.values(), *self._timed_out_early.values()):
+            self._unsaved.token(record)
+
     def _forget_early(self, record: TokenRecord) -> None:
         if self._timed_out_early.pop(record.token, None) is not None:
             self._unsaved.token_gone(record)

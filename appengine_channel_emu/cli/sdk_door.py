@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from appengine_channel_emu.broker.folder import private_folder
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
 from appengine_channel_emu.host.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, Python25Overlay
+from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, overlay_of
 from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
 from appengine_channel_emu.settings import Settings
 
@@ -20,9 +22,11 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
     sdk = find_sdk(settings.sdk)
     python = find_python27(settings.python)
     state = settings.state_folder()
-    overlay = Python25Overlay(app) if app.runtime == PYTHON25 else None
+    for mistake in app.mistakes:
+        log.warning("%s", mistake)
+    overlay = overlay_of(app)
     if overlay is not None:
-        log.warning("%s is for Python 2.5. A copy of it, beside links to the app's files, is run with:", app.path)
+        log.warning("The SDK refuses %s as it is, and is given it with changes:", app.path)
         for change in overlay.changes:
             log.warning("  %s", change)
 
@@ -33,11 +37,21 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
             python=python,
             address=address,
             deadline=settings.request_deadline,
-            storage=state / "sdk" if state else None,
+            storage=_storage(state) if state else None,
             hosts=settings.allow_host if settings.host in ("localhost", "127.0.0.1", "::1") else None,
             arguments=arguments,
             overlay=overlay,
+            python25=app.runtime == PYTHON25,
         )
         return DevAppserverBackend(spec, app)
 
     return make
+
+
+def _storage(state: Path) -> Path | None:
+    """Where the SDK keeps the datastore, which it unpickles: only in a folder that is ours alone."""
+    try:
+        return private_folder(state) / "sdk"
+    except OSError:
+        # The store says so.
+        return None

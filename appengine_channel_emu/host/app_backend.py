@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import logging
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
-from appengine_channel_emu.host.app_yaml.handlers import Static, wsgi_target
+from appengine_channel_emu.host.app_yaml.handlers import Static, StaticFiles, wsgi_target
+from appengine_channel_emu.host.app_yaml.linear_re import Match
 from appengine_channel_emu.host.app_yaml.reader import default_target
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.instance import AppSpec
 from appengine_channel_emu.host.login import SignIn, User, login_url
 from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.presence_hint import PRESENCE_SERVICE, presence_hint
 from appengine_channel_emu.host.proxy import raw_target
 from appengine_channel_emu.host.request_environ import finished, process_environ, request_environ, strip_request
-from appengine_channel_emu.host.static_files import find_file, no_file, serve_file
+from appengine_channel_emu.host.static_files import FoundFile, find_file, no_file, serve_file
 
 if TYPE_CHECKING:
-    import re
-
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-NO_SCRIPT = "channel_emu_shim:install"
-"""Something to import at the start where every script's name comes out of the url."""
-
-PRESENCE_PATHS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/")
 
 log = logging.getLogger("channel_emu.app")
 
@@ -65,6 +64,7 @@ class AppBackend:
         self._config = config
         self._sign_in = sign_in
         self._scripts: Scripts | None = None
+        self._left_out: set[str] = set()
         if any(isinstance(handler, Script) for handler in config.handlers):
             spec = AppSpec(
                 target=_first_target(config),
@@ -76,25 +76,21 @@ class AppBackend:
                 instances=instances,
                 environ=process_environ(config, address),
                 timeout_page=_timeout_page(config),
+                current=config.entrypoint.folder if config.entrypoint else None,
+                paths=config.entrypoint.paths if config.entrypoint else (),
+                skips=config.skips,
             )
             self._scripts = make_scripts(spec)
 
     @property
     def takes_presence(self) -> bool:
         """Whether app.yaml asks to be told of clients that connect and disconnect."""
-        return "channel_presence" in self._config.inbound_services
+        return PRESENCE_SERVICE in self._config.inbound_services
 
     @property
     def presence_hint(self) -> str | None:
-        """What to say when a client connects that the app is not told of, though it has a handler for it."""
-        handler = self._handler_of(PRESENCE_PATHS[0])
-        if self.takes_presence or handler is None or isinstance(handler[0], Static):
-            return None
-        return (
-            f"{handler[0].place}: a handler takes {PRESENCE_PATHS[0]}, but the app is not told of clients that "
-            f"connect: {self._config.path.name} does not list channel_presence under inbound_services "
-            "(--presence=always tells it all the same)."
-        )
+        """What to say when a client connects that the app is not told of, though it very likely wants to be."""
+        return presence_hint(self._config)
 
     def start(self) -> None:
         """See `Backend`."""
@@ -115,7 +111,7 @@ class AppBackend:
             return self._sign_in(environ, start_response)
         user = self._sign_in.user(environ)
         for handler, match in self._matches(path):
-            found = find_file(self._config, handler.file(match)) if isinstance(handler, Static) else None
+            found = self._file(handler, match) if isinstance(handler, Static) else None
             if isinstance(handler, Static) and found is None and handler.require_matching_file:
                 continue
             refusal = _refusal(handler, user, environ, start_response)
@@ -141,14 +137,26 @@ class AppBackend:
             return 404
         return self._scripts.post(path, body, content_type, timeout, told)
 
+    def _file(self, handler: Static, match: Match) -> FoundFile | None:
+        """The handler's file for a path. That App Engine would not have one is said in the log, once a handler."""
+        name = handler.file(match)
+        found = find_file(self._config, name, handler.root)
+        left_out = isinstance(handler, StaticFiles) and not handler.upload.match(name or "")
+        if found is not None and left_out and handler.place not in self._left_out:
+            self._left_out.add(handler.place)
+            log.warning("%s: upload does not match %r, which App Engine would not have had", handler.place, name)
+        return found
+
     def _run(
         self,
         handler: Script,
-        match: re.Match[str],
+        match: Match,
         user: User | None,
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
+        if handler.trouble is not None:
+            return error_page(start_response, 500, "Not a WSGI application", f"{handler.place}: {handler.trouble}")
         told = self._told_to_scripts(handler, match, user)
         if self._scripts is None or told is None:
             return _no_handler(match.string, start_response)
@@ -156,8 +164,10 @@ class AppBackend:
         environ.update(told)
         return self._scripts(environ, finished(start_response))
 
-    def _told_to_scripts(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, Any] | None:
+    def _told_to_scripts(self, handler: Script, match: Match, user: User | None) -> dict[str, Any] | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
+        if handler.trouble is not None:
+            return None
         target = handler.target(match)
         target = default_target(self._config) if target == "auto" else target
         if handler.fixed_target is None and not _is_of_app(target, self._config.folder):
@@ -168,29 +178,32 @@ class AppBackend:
             "channel_emu.app_environ": {**request_environ(user), "PATH_TRANSLATED": str(script)},
         }
 
-    def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
+    def _matches(self, path: str) -> Iterable[tuple[Handler, Match]]:
         for handler in self._config.handlers:
             match = handler.match(path)
             if match is not None:
                 yield handler, match
 
-    def _handler_of(self, path: str) -> tuple[Handler, re.Match[str]] | None:
+    def _handler_of(self, path: str) -> tuple[Handler, Match] | None:
         return next(iter(self._matches(path)), None)
 
 
 def _first_target(config: AppConfig) -> str:
-    """The script to import at the start: that of "/", or else the last one, which most often takes what is left."""
+    """The script to import at the start: that of "/", or else the last one, which most often takes what is left.
+
+    None, "", where every script's name comes out of the url.
+    """
     scripts = [handler for handler in config.handlers if isinstance(handler, Script) and handler.fixed_target]
     chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
     if chosen is None:
-        return NO_SCRIPT
+        return ""
     return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
 
 
 def _is_of_app(target: str, folder: Path) -> bool:
     """Whether a target that a visitor's url has named is a module of the app's, and no other that could be imported."""
     names = target.replace(":", ".").split(".")
-    if len(names) < 2 or not all(name.isidentifier() for name in names):
+    if len(names) < 2 or not all(re.fullmatch(r"[\w-]+", name) for name in names):
         return False
     return (folder / f"{names[0]}.py").is_file() or (folder / names[0]).is_dir()
 
@@ -227,7 +240,7 @@ def _decoded(path_info: str) -> str:
 
 def _timeout_page(config: AppConfig) -> tuple[bytes, str] | None:
     page = config.error_files.get("timeout")
-    return (page.path.read_bytes(), page.mime_type) if page else None
+    return page.content if page else None
 
 
 def read_config(path: Path) -> AppConfig:
@@ -237,14 +250,20 @@ def read_config(path: Path) -> AppConfig:
     except BadAppYaml as error:
         raise CannotStart(str(error)) from None
     if not (config.is_python3 or config.is_legacy_python):
-        raise CannotStart(
-            f"{path.name}: an app of the runtime {config.runtime} is started by its own tools; "
-            "channel-emu serve --upstream URL then stands in front of it."
-        )
-    for handler in config.handlers:
-        if isinstance(handler, Script) and handler.is_cgi:
-            raise CannotStart(
-                f"{handler.place}: the CGI script {handler.script!r} needs Python 2.7 and the SDK; Python 3 runs a "
-                "WSGI callable, such as main.app."
-            )
-    return config
+        raise CannotStart(f"{path.name}: {_elsewhere(config)}")
+    scripts = [handler for handler in config.handlers if isinstance(handler, Script)]
+    cgi = [script for script in scripts if script.is_cgi]
+    if cgi and len(cgi) == len(scripts):
+        raise CannotStart(f"{cgi[0].place}: {cgi[0].trouble}")
+    return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.trouble}" for script in cgi)))
+
+
+def _elsewhere(config: AppConfig) -> str:
+    """What can serve an app that is not for us to start."""
+    front = "channel-emu serve --upstream URL then stands in front of it."
+    if not config.flexible:
+        return f"an app of the runtime {config.runtime} is started by its own tools; {front}"
+    text = f"an app of the flexible environment is a server of its own, which its entrypoint starts; {front}"
+    if config.runtime.startswith("python") and config.entrypoint:
+        text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
+    return text

@@ -21,6 +21,10 @@ class BackendUnavailable(Exception):
     """The app cannot be reached, or took too long to answer an internal request; the text says which."""
 
 
+class HandlerRaised(BackendUnavailable):
+    """The app's handler of an internal request raised, which counts as a status 500; the text says what it raised."""
+
+
 class Backend(Protocol):
     """One app, served to visitors as a plain WSGI application and to the emulator by internal posts.
 
@@ -31,12 +35,22 @@ class Backend(Protocol):
     ``channel_emu.cut``
         bool, whether the request was ended at its deadline.
 
+    It finds there, where what the app sends is to be told from what others send:
+
+    ``channel_emu.request_id``
+        str, what names this request in the app's calls of the server API: `X-AppEngine-API-Ticket`.
+
     One that knows which inbound services its app asks for also has two attributes:
 
     ``takes_presence``
         bool, whether the app is to be told of clients that connect and disconnect; without the attribute it is.
     ``presence_hint``
         str or None, what to tell the user when a client connects and the app is not told.
+
+    One whose app may come and go without it has a method:
+
+    ``why_unreachable()``
+        str or None, why the app cannot be reached now. It may take a second.
     """
 
     def start(self) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.sdk_finder import Sdk
+from appengine_channel_emu.host.sdk_finder import Sdk, python27_environ
 
 INSIDE = Path(__file__).parents[1] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
@@ -36,7 +36,8 @@ _LAST_LINES = 15
 _MODULE_PORTS = 8
 _PORT_TRIES = 50
 # Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
-_PORTS = range(20_000, 32_000)
+# Above those that the SDK picks for its instances, from 15,000 on.
+_PORTS = range(25_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class DevServerSpec:
     storage:   folder of the datastore and the like; None for one that goes away with the process.
     hosts:     names beside localhost and loopback addresses that visitors may use; None lets every name in.
     arguments: of the user's own, for dev_appserver.py.
-    overlay:   makes, in the folder that it is given, what is run in place of the app's folder; returns its app.yaml.
+    overlay:   makes, in the folder that it is given, what the SDK reads instead of `yaml`; returns its path.
+    python25:  whether the app is for the runtime of Python 2.5.
     """
 
     yaml: Path
@@ -62,6 +64,7 @@ class DevServerSpec:
     hosts: Sequence[str] | None = ()
     arguments: Sequence[str] = ()
     overlay: Callable[[Path], Path] | None = None
+    python25: bool = False
 
 
 class DevServerProcess:
@@ -75,7 +78,8 @@ class DevServerProcess:
         self.started_at = time.monotonic()
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-"))
+            # Absolute, which it is not where TMPDIR is ".": the dev server has another current folder.
+            self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-")).absolute()
         except OSError as error:
             raise CannotStart(f"There is no room for dev_appserver.py's temporary files: {error}") from error
         self._ended: str | None = None
@@ -154,13 +158,8 @@ class DevServerProcess:
         else:
             ours += [f"--addn_host={host}" for host in ("*.localhost", *spec.hosts)]
         launcher = [spec.python, str(INSIDE / "launcher.py"), str(self._folder / "index"), str(spec.sdk.script)]
-        yaml = spec.yaml
-        if spec.overlay is not None:
-            yaml = spec.overlay(self._folder / "app")
-            # Of a linked file inotify would see no change.
-            ours.append("--use_mtime_file_watcher=yes")
         # The user's last: of an option given twice the later one counts.
-        return [*launcher, *ours, *spec.arguments, str(yaml)]
+        return [*launcher, *ours, *spec.arguments, str(spec.yaml)]
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
         _host, _, _port = spec.address.rpartition(":")
@@ -171,6 +170,9 @@ class DevServerProcess:
             "task_deadline": None if spec.deadline is None else max(TASK_SECONDS, spec.deadline),
             "grace": GRACE_SECONDS,
             "port": self.port,
+            "yaml": _latin_1(spec.yaml),
+            "read_instead": None if spec.overlay is None else _latin_1(spec.overlay(self._folder / "app")),
+            "python25": spec.python25,
         }
         ours = {
             "CHANNEL_EMU_RUNTIME": json.dumps(told),
@@ -179,8 +181,7 @@ class DevServerProcess:
             # A log that is passed on line by line, as it comes.
             "PYTHONUNBUFFERED": "1",
         }
-        # A Python 3 of the user's has no business in Python 2's path.
-        return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")} | ours
+        return python27_environ() | ours
 
     def _pass_on(self, reading: int, process: SupervisedProcess) -> None:
         with open(reading, encoding="utf-8", errors="replace") as lines:
@@ -197,6 +198,11 @@ class DevServerProcess:
 
     def _clean_up(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _latin_1(path: Path) -> str:
+    """The path as JSON can carry it to Python 2.7, whose paths are bytes: one in each character."""
+    return os.fsencode(path).decode("latin-1")
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class EndedEarly(BrokenAnswer):
     """It closed the connection in the middle of one."""
 
     def __init__(self, name: str, error: BaseException | None = None) -> None:
-        super().__init__(f"The answer of {name} ended early{f': {reason(error)}' if error else ''}.")
+        super().__init__(f"{name} broke off: its answer ended early{f' ({reason(error)})' if error else ''}.")
 
 
 class NotHttp(BrokenAnswer):
@@ -70,7 +69,7 @@ class NotHttp(BrokenAnswer):
 
 
 class NotAskedFor(BrokenAnswer):
-    """It answered with a status from 100 to 199."""
+    """It answered with 101: it speaks another protocol from here on."""
 
     def __init__(self, name: str, status: int) -> None:
         super().__init__(f"{name} answered {status}, which was not asked for.")
@@ -137,7 +136,10 @@ class Connection(Protocol):
         """Connects. Raises `Unreachable`."""
 
     def ask(self, request: Request) -> Answer:
-        """Sends the request and returns the whole answer. Raises a `BrokenAnswer` or an `AnswerTooLarge`."""
+        """Sends the request and returns the whole answer.
+
+        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoom`.
+        """
 
     @property
     def is_connected(self) -> bool:
@@ -239,37 +241,6 @@ class Upstream:
             self._idle.append((time.monotonic(), connection))
 
 
-class Spool:
-    """Takes an answer while it comes: in memory up to `SPOOL_BYTES`, beyond them in a temporary file."""
-
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - handed on
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        if kind is not None:
-            with contextlib.suppress(OSError):
-                # It may try once more to write what it could not.
-                self._file.close()
-
-    def write(self, block: bytes) -> None:
-        """Add `block`. Raises `NoRoom`."""
-        try:
-            self._file.write(block)
-        except OSError as error:
-            raise NoRoom(error) from error
-
-    def whole(self) -> IO[bytes]:
-        """The answer, from its start; its reader's to close. Raises `NoRoom`."""
-        try:
-            self._file.seek(0)
-        except OSError as error:
-            raise NoRoom(error) from error
-        return self._file
-
-
 def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
     """The body of a request, `length` bytes of it. Raises `ExchangeFailed` when there are fewer."""
     while length > 0:
@@ -282,6 +253,4 @@ def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
 
 def reason(error: BaseException) -> str:
     """What went wrong, in the system's words if they are there."""
-    # urllib3 wraps the system's own words in its own.
-    error = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

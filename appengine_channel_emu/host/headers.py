@@ -46,10 +46,10 @@ def forwarded(environ: WSGIEnvironment) -> dict[str, str]:
 
 def returned(headers: Iterable[tuple[str, str]]) -> Headers:
     """The app's headers that the visitor gets, repeated ones in their order, without the body's length."""
-    unfolded = [(name, re.sub(r"\r?\n[ \t]+", " ", value)) for name, value in headers]
-    connection = ",".join(value for name, value in unfolded if name.lower() == "connection")
+    given = list(headers)
+    connection = ",".join(value for name, value in given if name.lower() == "connection")
     dropped = _NOT_RETURNED | _named_in(connection)
-    return [(name, value) for name, value in unfolded if _crosses(name, value, dropped)]
+    return [(name, value) for name, value in given if _crosses(name, value, dropped)]
 
 
 def _named_in(connection: str) -> frozenset[str]:

@@ -41,7 +41,7 @@ class InstanceBackend:
     It reads from the environ of a request, where somebody between the front and it has put them:
 
     ``channel_emu.target``
-        "module:callable" of the same folder that answers in place of `spec.target`.
+        "module:callable" of the same folder that answers instead of `spec.target`.
     ``channel_emu.app_environ``
         dict of JSON values, what the app finds in its environ beside the request itself.
     """
@@ -51,13 +51,14 @@ class InstanceBackend:
         self._deadline = deadline
         # A little more than a handler has: the other end of the deadline is in its own exchange.
         patience = None if deadline is None else deadline + 2 * GRACE_SECONDS
-        self._instances = Instances(lambda: Instance(spec, deadline), spec, patience)
+        files = spec.files()
+        self._instances = Instances(lambda: Instance(spec, deadline, files), spec, patience)
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
         """Import the app. Raises `CannotStart` when what the target names is not there.
 
-        An app that raises while it is imported is no reason to give up: visitors see why, until it is mended.
+        An app that raises while it is imported is no reason to give up: visitors see why, until it is fixed.
         """
         try:
             with self._instances.take() as instance:
@@ -176,15 +177,16 @@ class InstanceBackend:
 
 
 def _told_to_runner(environ: WSGIEnvironment) -> dict[str, Any]:
-    """What the app would read in its environ if it were at the front, and who is to answer."""
+    """What the app would read in its environ if it were at the front, who is to answer, and what names the request."""
     names = ("REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
     seen = {name: environ[name] for name in (*names, "wsgi.url_scheme") if name in environ}
     told: dict[str, Any] = {"environ": seen | environ.get("channel_emu.app_environ", {})}
-    if "channel_emu.target" in environ:
-        told["target"] = environ["channel_emu.target"]
+    for name in ("target", "request_id"):
+        if f"channel_emu.{name}" in environ:
+            told[name] = environ[f"channel_emu.{name}"]
     return told
 
 
 def _failure_page(traceback: str, start_response: StartResponse) -> Iterable[bytes]:
-    text = "This page goes away with the next request after the app is mended."
+    text = "This page goes away with the next request after the app is fixed."
     return error_page(start_response, 500, "The app could not be imported", text, detail=traceback)

@@ -2,82 +2,93 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, read_app_yaml
+from appengine_channel_emu.host.app_yaml.document import Value, read_document, read_text
 from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.presence_hint import PRESENCE_SERVICE, presence_hint
 
 PYTHON25 = "python"
-CONNECTED = "/_ah/channel/connected/"
 LEGACY_RUNTIMES = (PYTHON25, "python27")
 
 _AVAILABLE_BUILTINS = frozenset(
     ["admin_redirect", "appstats", "datastore_admin", "default", "deferred", "django_wsgi", "mapreduce", "remote_api"]
 )
+_REFUSED_FIELDS = (
+    "app_engine_apis", "app_engine_bundled_services", "build_env_variables", "datastore_auto_id_policy", "env_flex",
+    "flexible_runtime_settings", "pagespeed", "service_account", "vpc_access",
+)  # fmt: skip
+"""What App Engine took at one time or another, and SDK 1.9.88 refuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyApp:
-    """An app for the SDK: its app.yaml, and what it says."""
+    """An app for the SDK: its app.yaml, and what it says; `config` is None where only the SDK can read it."""
 
     path: Path
-    content: dict[str, Any]
+    document: Value
+    config: AppConfig | None
 
     @property
     def runtime(self) -> str:
-        return str(self.content.get("runtime", ""))
+        return _text(self.document, "runtime")
 
     @property
     def takes_presence(self) -> bool:
         """Whether app.yaml asks to be told of clients that connect and disconnect."""
-        return "channel_presence" in (self.content.get("inbound_services") or [])
+        services = _field(self.document, "inbound_services")
+        items = services.items("inbound_services") if services is not None and services.is_list else []
+        return any(item.is_plain and item.written == PRESENCE_SERVICE for item in items)
 
     @property
     def presence_hint(self) -> str | None:
-        """What to say when a client connects that the app is not told of, though it has a handler for it."""
-        handlers = [entry for entry in self.content.get("handlers") or [] if isinstance(entry, dict)]
-        if self.takes_presence or not any(_takes(str(handler.get("url")), CONNECTED) for handler in handlers):
-            return None
-        return (
-            f"{self.path}: a handler takes {CONNECTED}, but the app is not told of clients that connect: "
-            "channel_presence is not listed under inbound_services (--presence=always tells it all the same)."
-        )
+        """What to say when a client connects that the app is not told of, though it very likely wants to be."""
+        return presence_hint(self.config) if self.config else None
 
     @property
     def timeout_page(self) -> tuple[bytes, str] | None:
         """The app's own page for a request that overran its deadline, body and MIME type."""
-        for entry in self.content.get("error_handlers") or []:
-            if isinstance(entry, dict) and entry.get("error_code") == "timeout":
-                try:
-                    body = (self.path.parent / str(entry.get("file"))).read_bytes()
-                except OSError as error:
-                    raise CannotStart(f"{self.path}: error_handlers: {error}") from error
-                return body, str(entry.get("mime_type") or "text/html")
-        return None
+        page = self.config.error_files.get("timeout") if self.config else None
+        return page.content if page else None
 
-
-def _takes(url: str, path: str) -> bool:
-    try:
-        return re.fullmatch(url, path) is not None
-    except re.error:
-        return False
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """Lines for the user about what the SDK takes, and takes otherwise than its author may think."""
+        return self.config.mistakes if self.config else ()
 
 
 def read_legacy_app(path: Path) -> LegacyApp | None:
     """The app at `path`, None where the SDK for Python 2.7 is not what runs it. Raises `CannotStart` for no YAML."""
     try:
-        # Every value as the text that it was written as: the SDK would not know `true` in place of `on`.
-        content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)  # noqa: S506 - it makes text alone
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CannotStart(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict) or content.get("runtime") not in LEGACY_RUNTIMES:
+        document = read_document(path, path.name)
+    except BadAppYaml as error:
+        raise CannotStart(str(error)) from error
+    if document is None or _text(document, "runtime") not in LEGACY_RUNTIMES:
         return None
-    return LegacyApp(path.resolve(), content)
+    try:
+        config = read_app_yaml(path)
+    except BadAppYaml:
+        config = None
+    if config is not None and not config.is_legacy_python:
+        return None
+    # The folder that the file is found in, which a link need not share with what it leads to: so the SDK sees it.
+    return LegacyApp(path.parent.resolve() / path.name, document, config)
+
+
+def _field(document: Value, name: str) -> Value | None:
+    if not isinstance(document.node, yaml.MappingNode):
+        return None
+    return next((Value(value, document.file) for key, value in document.node.value if key.value == name), None)
+
+
+def _text(document: Value, name: str) -> str:
+    value = _field(document, name)
+    return value.written if value is not None and value.is_plain else ""
 
 
 def _node(text: str) -> Any:
@@ -85,8 +96,12 @@ def _node(text: str) -> Any:
     return yaml.compose(text, yaml.SafeLoader)
 
 
-class Python25Overlay:
-    """An app of the runtime `python` (2.5) as SDK 1.9.88 takes it: links to its files, and an app.yaml of ours.
+def _entries(node: yaml.Node) -> list[tuple[yaml.Node, yaml.Node]]:
+    return list(node.value) if isinstance(node, yaml.MappingNode) else []
+
+
+class Overlay:
+    """An app.yaml of ours, which SDK 1.9.88 takes, to be read in place of the app's.
 
     `changes` says for people what differs in it. All else stands in it as it was written: to the SDK a quoted `false`
     is not the plain one.
@@ -94,38 +109,18 @@ class Python25Overlay:
 
     def __init__(self, app: LegacyApp) -> None:
         self._app = app
-        self.changes = ["runtime: python27 and threadsafe: false"]
-        self._root = _node(app.path.read_text(encoding="utf-8"))
-        self._set("runtime", "python27")
-        self._set("threadsafe", "false")
-        self._add_django()
-        self._drop_builtins()
+        self.changes: list[str] = []
+        self._root = _node(read_text(app.path, app.path.name))
+        for field in _REFUSED_FIELDS:
+            if _field(app.document, field) is not None:
+                self._set(field, [])
+                self.changes.append(f"without {field}, which the SDK does not know")
 
     def __call__(self, folder: Path) -> Path:
-        """Make it in `folder`, which exists and is empty; returns its app.yaml."""
-        for entry in os.scandir(self._app.path.parent):
-            if entry.name != self._app.path.name:
-                (folder / entry.name).symlink_to(entry.path)
+        """Make it in `folder`, which exists; returns its path."""
         made = folder / self._app.path.name
         made.write_text(yaml.serialize(self._root, Dumper=yaml.SafeDumper), encoding="utf-8")
         return made
-
-    def _add_django(self) -> None:
-        libraries = self._app.content.get("libraries") or []
-        if any(isinstance(library, dict) and library.get("name") == "django" for library in libraries):
-            return
-        django = _node('{name: django, version: "1.2"}')
-        self._set("libraries", [*self._items("libraries"), django])
-        self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
-
-    def _drop_builtins(self) -> None:
-        items = self._items("builtins")
-        names = [[key.value for key, _ in item.value] for item in items]
-        kept = [item for item, each in zip(items, names, strict=True) if _AVAILABLE_BUILTINS.issuperset(each)]
-        if len(kept) < len(items):
-            gone = [name for each in names for name in each if name not in _AVAILABLE_BUILTINS]
-            self._set("builtins", kept)
-            self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
 
     def _items(self, field: str) -> list[yaml.Node]:
         """The nodes of a list."""
@@ -144,3 +139,38 @@ class Python25Overlay:
                 node.value, node.flow_style = value, False
             fields.append((_node(field), node))
         self._root.value = fields
+
+
+class Python25Overlay(Overlay):
+    """An app of the runtime `python` (2.5)."""
+
+    def __init__(self, app: LegacyApp) -> None:
+        super().__init__(app)
+        self.changes.append("runtime: python27 and threadsafe: false")
+        self._set("runtime", "python27")
+        self._set("threadsafe", "false")
+        self._add_django()
+        self._drop_builtins()
+
+    def _add_django(self) -> None:
+        fields = [field for item in self._items("libraries") for field in _entries(item)]
+        if any((key.value, value.value) == ("name", "django") for key, value in fields):
+            return
+        django = _node('{name: django, version: "1.2"}')
+        self._set("libraries", [*self._items("libraries"), django])
+        self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
+
+    def _drop_builtins(self) -> None:
+        items = self._items("builtins")
+        names = [[key.value for key, _ in _entries(item)] for item in items]
+        kept = [item for item, each in zip(items, names, strict=True) if _AVAILABLE_BUILTINS.issuperset(each)]
+        if len(kept) < len(items):
+            gone = [name for each in names for name in each if name not in _AVAILABLE_BUILTINS]
+            self._set("builtins", kept)
+            self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
+
+
+def overlay_of(app: LegacyApp) -> Overlay | None:
+    """The overlay that the SDK needs for an app, None where it takes the app as it is."""
+    overlay = Python25Overlay(app) if app.runtime == PYTHON25 else Overlay(app)
+    return overlay if overlay.changes else None

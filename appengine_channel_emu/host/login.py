@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import os
 import re
 import secrets
@@ -20,9 +21,11 @@ from html import escape
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote_plus
 
+from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
 from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.sites import is_own_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -31,6 +34,9 @@ LOGIN_PATH = "/_ah/login"
 LOGOUT_PATH = "/_ah/logout"
 COOKIE = "channel_emu_login"
 LONGEST_FORM = 16 * 1024
+KEY_BYTES = 32
+
+log = logging.getLogger("channel_emu")
 
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
@@ -84,20 +90,49 @@ def user_environ(user: User | None) -> dict[str, str]:
 
 
 def login_key(folder: Path | None) -> bytes:
-    """The key that signs cookies: kept in the state folder, so that visitors stay signed in over a restart."""
+    """The key that signs cookies: kept in the state folder, so that visitors stay signed in over a restart.
+
+    One of this run alone where there is no folder that is ours alone, or no key can be kept in it.
+    """
     if folder is None:
-        return secrets.token_bytes(32)
-    path = folder / "login.key"
-    with contextlib.suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
-        key = path.read_bytes()
-        if len(key) == 32:
+        return secrets.token_bytes(KEY_BYTES)
+    try:
+        folder = private_folder(folder)
+    except OSError:
+        # The store says so.
+        return secrets.token_bytes(KEY_BYTES)
+    try:
+        return _kept_key(folder / "login.key")
+    except OSError as error:
+        log.warning("Visitors have to sign in again after a restart: %s.", error)
+        return secrets.token_bytes(KEY_BYTES)
+
+
+def _kept_key(path: Path) -> bytes:
+    """The key at `path`, made where there is none that only we can have written and read. Raises OSError."""
+    aside = set_aside_unless_plain(path, secret=True)
+    if aside is None and path.exists():
+        key = _read(path)
+        if len(key) == KEY_BYTES:
             return key
-    return secrets.token_bytes(32)
+        aside = set_aside(path)
+    if aside is not None:
+        log.warning("The sign-in key cannot be used and is set aside as %s. Visitors have to sign in again.", aside)
+    made = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(open_plain(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+    try:
+        # All of it or nothing, and never in the place of one that another emulator has just made.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(made)
+    finally:
+        made.unlink()
+    return _read(path)
+
+
+def _read(path: Path) -> bytes:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
+        return file.read(KEY_BYTES + 1)
 
 
 def safe_goal(goal: str) -> str:
@@ -113,6 +148,20 @@ def safe_goal(goal: str) -> str:
 def login_url(goal: str) -> str:
     """Where a visitor signs in and is sent on to `goal`, a path."""
     return f"{LOGIN_PATH}?continue={quote(goal, safe='')}"
+
+
+def way_to_the_form(environ: WSGIEnvironment) -> str | None:
+    """Where somebody is sent whom another site's page would sign in or out at the SDK's own `/_ah/login`, by a GET.
+
+    None for all other requests. At the form it takes a click of the user's, which our own page sends.
+    """
+    path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+    if not path.startswith((LOGIN_PATH, LOGOUT_PATH)):
+        return None
+    # Python 2 has two separators.
+    names = {unquote_plus(field.partition("=")[0]) for field in re.split("[&;]", query)}
+    acts = path.startswith(LOGOUT_PATH) or "action" in names
+    return None if not acts or is_own_page(environ) else login_url(safe_goal(_first(parse_qs(query), "continue")))
 
 
 class SignIn:
@@ -144,18 +193,19 @@ class SignIn:
         if method in ("GET", "HEAD"):
             return self._get(environ, start_response)
         if method != "POST":
-            text = "Signing in takes GET and POST."
-            return error_page(start_response, 405, "Not served", text, headers=[("Allow", "GET, HEAD, POST")])
-        if not _is_own_page(environ):
-            return error_page(start_response, 403, "Refused", "A page of another site may not sign you in or out.")
+            status, allow = 200 if method == "OPTIONS" else 405, [("Allow", "GET, HEAD, OPTIONS, POST")]
+            return error_page(start_response, status, "Sign in", "Signing in takes GET and POST.", headers=allow)
+        if not is_own_page(environ):
+            text = "A page of another site may not sign you in or out, and this request does not say that it is ours."
+            return error_page(start_response, 403, "Refused", text)
         return self._post(environ, start_response)
 
     def _get(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         fields = parse_qs(environ.get("QUERY_STRING", ""), errors="replace", max_num_fields=None)
         goal = safe_goal(_first(fields, "continue"))
         logout = environ["PATH_INFO"] == LOGOUT_PATH or _first(fields, "action").lower() == "logout"
-        # A link of another site's may lead here; signing out then takes a click.
-        if logout and environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none", "same-site"):
+        # A page of another site, or of another port, may lead here; signing out then takes a click. HEAD does nothing.
+        if logout and environ["REQUEST_METHOD"] == "GET" and is_own_page(environ):
             return self._go(environ, start_response, goal, None)
         return self._form(environ, start_response, goal)
 
@@ -221,19 +271,6 @@ def _cookie_name(environ: WSGIEnvironment) -> str:
     """With the port, since browsers send a cookie to all ports of a host and several emulators may run."""
     port = environ.get("HTTP_HOST", "").rpartition("]")[2].rpartition(":")[2]
     return f"{COOKIE}_{port if port.isascii() and port.isdigit() else environ.get('SERVER_PORT', '80')}"
-
-
-def _is_own_page(environ: WSGIEnvironment) -> bool:
-    """Whether a form was sent by our own page, or by no browser at all."""
-    own = f"{environ.get('wsgi.url_scheme', 'http')}://{environ.get('HTTP_HOST', '')}".lower()
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is not None:
-        return str(origin).lower() == own
-    if "HTTP_SEC_FETCH_SITE" in environ:
-        return environ["HTTP_SEC_FETCH_SITE"] in ("same-origin", "none")
-    # Browsers of 2010 send no Origin with a form, but the page that it is on.
-    referer = urlsplit(environ.get("HTTP_REFERER", own))
-    return f"{referer.scheme}://{referer.netloc}".lower() == own
 
 
 def _first(fields: dict[str, list[str]], name: str) -> str:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from appengine_channel_emu.host.no_proxy import with_no_proxy
+
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _STOP_SECONDS = 5.0
 
@@ -25,7 +27,7 @@ class SupervisedProcess:
 
     command:   program and arguments.
     folder:    its current folder.
-    environ:   its whole environment.
+    environ:   its whole environment, but for `no_proxy`, to which this machine is added.
     inherited: file descriptors it shall keep; ours are not closed.
     remove:    a folder that the supervisor deletes when the process has ended.
     output:    a file descriptor that takes both its outputs, in place of our standard error.
@@ -51,7 +53,7 @@ class SupervisedProcess:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno()), fds, remove or "-", *command],
                 cwd=folder,
-                env=dict(environ),
+                env=with_no_proxy(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=2 if output is None else output,
                 stderr=output,

@@ -18,7 +18,7 @@ from .pages import error_page
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-_ABSOLUTE_FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_ABSOLUTE_FORM = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BLOCK_BYTES = 64 * 1024
 
@@ -61,6 +61,9 @@ def read_request(environ: WSGIEnvironment) -> Request:
         raise NotForwardable(
             501, "WebSocket is not served: App Engine had none. The Channel API pushes messages to a page."
         )
+    target = environ.get("REQUEST_URI", "/")
+    if not (target.startswith("/") or _ABSOLUTE_FORM.match(target) or (target, method) == ("*", "OPTIONS")):
+        raise NotForwardable(400, "The target of a request is a path, which begins with a slash, or a whole address.")
     length = environ.get("CONTENT_LENGTH")
     return Request(
         method,
@@ -73,13 +76,15 @@ def read_request(environ: WSGIEnvironment) -> Request:
 
 def raw_target(environ: WSGIEnvironment) -> str:
     """The request target in origin form, otherwise as the visitor sent it."""
-    target = environ.get("REQUEST_URI") or _rebuilt_target(environ)
-    target = _ABSOLUTE_FORM.sub("", target, count=1) if _ABSOLUTE_FORM.match(target) else target
-    target = target.split("#", 1)[0]
-    if target != "*" and not target.startswith("/"):
-        target = "/" + target
+    target = origin_form(environ.get("REQUEST_URI") or _rebuilt_target(environ))
     # What no request line may carry: control characters, spaces and bytes beyond ASCII.
     return re.sub(r"[^\x21-\x7e]", lambda match: f"%{ord(match[0]) & 0xFF:02X}", target)
+
+
+def origin_form(target: str) -> str:
+    """`target` without the scheme and the host that it may begin with (RFC 9112, section 3.2)."""
+    target = _ABSOLUTE_FORM.sub("", target, count=1)
+    return target if target.startswith("/") or target == "*" else f"/{target}"
 
 
 def _rebuilt_target(environ: WSGIEnvironment) -> str:
@@ -90,14 +95,16 @@ def _rebuilt_target(environ: WSGIEnvironment) -> str:
 
 def write_answer(answer: Answer, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Passes the app's answer on to the visitor, with the length it really has."""
-    length = str(answer.length)
-    if environ["REQUEST_METHOD"] == "HEAD":
-        length = answer.header("Content-Length") or length
+    # To HEAD the app says how long its body would be, or does not.
+    length = answer.header("Content-Length") if environ["REQUEST_METHOD"] == "HEAD" else str(answer.length)
     fields = headers.returned(answer.headers)
-    if answer.status not in (204, 304):
+    if answer.status not in (204, 304) and length is not None:
         fields.append(("Content-Length", length))
     reason = re.sub(r"[^\x20-\x7e\xa0-\xff]", "", answer.reason)
     start_response(f"{answer.status} {reason}", fields)
+    if not answer.length:
+        answer.body.close()
+        return []
     if answer.length <= _BLOCK_BYTES:
         with answer.body as body:
             return [body.read()]

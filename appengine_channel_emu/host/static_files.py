@@ -1,7 +1,7 @@
 """Static handlers: files of the app's folder, served by the front as App Engine's file servers did.
 
-A visitor names the file, so nothing outside the app's folder can be reached: not by segments, percent-encoded or not,
-not by absolute names, and not through symbolic links.
+A visitor names the file, so nothing can be reached outside of the app's folder and of the folder that app.yaml names:
+not by segments, percent-encoded or not, not by absolute names, and not through symbolic links.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LONG_PAST = "Fri, 01 Jan 1990 00:00:00 GMT"
 """What the dev server let files expire at when app.yaml has no word on it (facts.md 9.1)."""
 
+LONGEST_NAME = 4096
+"""Characters of a path; systems have no longer ones."""
+
 _BLOCK_BYTES = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -51,21 +54,30 @@ class FoundFile:
     name: str
 
 
-def find_file(config: AppConfig, name: str | None) -> FoundFile | None:
-    """Open the file called `name`, from the app's folder and with slashes, if visitors may have it."""
-    if name is None or "\0" in name or "\\" in name or name.startswith("/"):
+def find_file(config: AppConfig, name: str | None, root: str = "") -> FoundFile | None:
+    """Open the file called `name`, with slashes, from the app's folder, if visitors may have it.
+
+    `root` is how the name begins: the folder that app.yaml itself names, "" for the app's. It may lead elsewhere.
+    """
+    if name is None or "\0" in name or name.startswith("/") or len(name) > LONGEST_NAME:
         return None
-    if any(part in ("", ".", "..") for part in name.split("/")) or config.skips(name):
+    below = name.removeprefix(f"{root}/") if root else name
+    if "\\" in below or any(part in ("", ".", "..") for part in below.split("/")):
+        return None
+    if config.skips(below if root.split("/")[0] == ".." else name):
         return None
     try:
         folder = config.folder.resolve()
+        named = (folder / root).resolve()
         path = (folder / name).resolve(strict=True)
-        if not path.is_relative_to(folder) or config.skips(path.relative_to(folder).as_posix()):
-            return None
-        return _open(path)
+        if path.is_relative_to(folder):
+            return None if config.skips(path.relative_to(folder).as_posix()) else _open(path)
+        if path.is_relative_to(named):
+            return None if config.skips(path.relative_to(named).as_posix()) else _open(path)
     except (OSError, ValueError, RuntimeError):
         # Not there, not readable, a loop of links, or a name that the system cannot have.
-        return None
+        pass
+    return None
 
 
 def _open(path: Path) -> FoundFile | None:
@@ -122,7 +134,7 @@ def _headers(handler: Static, found: FoundFile, tag: str) -> list[tuple[str, str
     else:
         expires, cache = format_date_time(time.time() + handler.expiration), f"{reach}, max-age={handler.expiration}"
     defaults = [
-        ("Content-Type", handler.mime_type or _type_of(found.name)),
+        ("Content-Type", handler.mime_type if handler.mime_type is not None else _type_of(found.name)),
         ("ETag", tag),
         ("Cache-Control", cache),
         ("Expires", expires),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 
 from appengine_channel_emu.broker.timers import Timers
 
+log = logging.getLogger("channel_emu")
+
 
 class LaterThread:
-    """The `web.shake.Later` of a running server."""
+    """The `broker.later.Later` and the `web.shake.Later` of a running server, in the machine's own time."""
 
     def __init__(self) -> None:
         self._timers = Timers()
@@ -30,15 +33,29 @@ class LaterThread:
         if self._thread.is_alive():
             self._thread.join()
 
-    def call(self, seconds: float, action: Callable[[], None]) -> None:
+    def now(self) -> float:
+        """See `Later`."""
+        return time.monotonic()
+
+    def at(self, due: float, action: Callable[[], None]) -> None:
         """See `Later`."""
         with self._changed:
-            self._timers.set(time.monotonic() + seconds, action)
-            self._changed.notify()
+            earliest = self._timers.next_due()
+            self._timers.set(due, action)
+            if earliest is None or due < earliest:
+                self._changed.notify()
+
+    def call(self, seconds: float, action: Callable[[], None]) -> None:
+        """See `Later`."""
+        self.at(time.monotonic() + seconds, action)
 
     def _run(self) -> None:
         while (action := self._next()) is not None:
-            action()
+            try:
+                action()
+            except Exception:
+                # What else is due must not be lost by it.
+                log.exception("A timer failed.")
 
     def _next(self) -> Callable[[], None] | None:
         """The next action, once it is due; None when this is to stop."""

@@ -128,6 +128,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
+    _unwritten: list[Callable[[], None]] | None = None
+    """Who wants to know when the answer to the present request has left."""
+    _unsent: list[Callable[[], None]] | None = None
+    """The same of answers that are written, but not all sent."""
 
     def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: dict[int, Any]) -> None:
         super().__init__(server, sock, addr, adj, map=map)
@@ -207,8 +211,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """See waitress; an answer that refuses something is not broken off while its client still sends."""
         if not (self.close_when_flushed and self._refused and not self._half_closed and not self.spare):
             super().handle_write()
+            self._tell_sent()
             return
         self.flush()
+        self._tell_sent()
         if self.will_close:
             self.handle_close()
         elif not self.total_outbufs_len:
@@ -266,6 +272,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             super().service()
         except Parked as parked:
             self._park(parked.task, parked.waiting)
+        self._tell_sent()
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
@@ -283,6 +290,26 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         with self.outbuf_lock:
             self._flush_exception(self._flush_some, do_close=False)
 
+    def when_sent(self, callback: Callable[[], None]) -> None:
+        """See `web.app.WHEN_SENT`."""
+        if self._unwritten is None or self._unsent is None:
+            self._unwritten, self._unsent = [], []
+        self._unwritten.append(callback)
+
+    def has_written(self) -> None:
+        """The task at the head writes nothing more."""
+        if self._unwritten and self._unsent is not None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._unsent.append(self._unwritten.pop())
+
+    def _tell_sent(self) -> None:
+        """Call whoever wants to know of an answer that the system has whole, or that nobody is there for."""
+        if self._unsent and not (self.connected and self.total_outbufs_len):
+            _call_all(self._unsent)
+        if self._unwritten and not self.connected:
+            _call_all(self._unwritten)
+
     def handle_close(self) -> None:
         """The client has gone, or is to go: what it waited for is given up."""
         with self.loop_lock, contextlib.suppress(OSError):
@@ -291,6 +318,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
                 self.socket.shutdown(socket.SHUT_WR)
         super().handle_close()
         self._leave()
+        self._tell_sent()
 
     def _park(self, task: ParkingTask, waiting: Waiting) -> None:
         # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.
@@ -321,6 +349,13 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if parked and self._waiting is not None:
             self.lot.remove(self._waiting)
         return parked
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    """Each once, whatever other thread does the same."""
+    with contextlib.suppress(IndexError):
+        while callbacks:
+            callbacks.pop()()
 
 
 class Pools:

@@ -64,7 +64,10 @@ _WARNINGS = (
     "presence_failed",
     "request_cut",
     "unclean_start",
+    "stale_start",
+    "state_set_aside",
     "store_failed",
+    "store_works",
     "message_mended",
     "connections_refused",
     "connections_accepted",
@@ -86,11 +89,11 @@ class Service:
         self.address = _address(settings.host, self._sockets[0])
         self._backend = make_backend(self.address)
         self._store = _store(settings)
+        self._later = LaterThread()
         self.broker = self._make_broker()
         for fault in settings.fault:
             self.broker.faults.add(fault)
-        self._later = LaterThread()
-        about = About(settings=described(settings), is_ready=lambda: self._ready)
+        about = About(described(settings), self._why_not_ready, hasattr(self._backend, "why_unreachable"))
         self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)
         self._note_presence_off()
         self._map: dict[int, Any] = {}
@@ -167,6 +170,12 @@ class Service:
         if self._saver:
             self._saver.start()
 
+    def _why_not_ready(self) -> str | None:
+        if not self._ready:
+            return "The app is still being started."
+        why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
+        return why_unreachable() if why_unreachable else None
+
     def _make_broker(self) -> Broker:
         settings = self.settings
         posts = None
@@ -183,9 +192,10 @@ class Service:
             max_sockets=settings.max_sockets,
             max_tokens=settings.max_tokens,
             event_log=settings.event_log,
+            push_after_answer=settings.push_after_answer / 1000,
         )
         state = self._store.load() if self._store else None
-        broker = Broker(SystemClock(), options, posts, state, keep_changes=self._store is not None)
+        broker = Broker(SystemClock(), options, posts, state, self._store is not None, self._later)
         if posts is not None:
             posts.broker = broker
         for event in broker.events.after(0):
@@ -291,6 +301,8 @@ def _tells_presence(settings: Settings, backend: Backend) -> bool:
 def _store(settings: Settings) -> Store | None:
     folder = settings.state_folder()
     if folder is None:
+        if settings.state_dir == "auto":
+            log.warning("Nothing is kept over a restart: there is no home folder. --state-dir FOLDER names another.")
         return None
     try:
         return SqliteStore(folder)

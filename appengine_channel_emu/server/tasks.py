@@ -9,6 +9,7 @@ from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import build_http_date
 
+from appengine_channel_emu.web.app import WHEN_SENT
 from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
 
 HEADS = 64
@@ -84,16 +85,26 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
 
     def service(self) -> None:
         """See waitress; a connection that is to be cut ends as if its client had gone."""
+        waits = False
         try:
             super().service()
         except ConnectionCut:
             raise ClientDisconnected from None
         except Parked as parked:
             parked.task = self
-            self._parked = True
+            self._parked = waits = True
             # What those in front of the gate need; thousands of whole ones take memory, and time to let go of.
             self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], WAITING: parked.waiting}
             raise
+        finally:
+            if not waits:
+                self.channel.has_written()
+
+    def get_environment(self) -> dict[str, Any]:
+        """See waitress."""
+        environ: dict[str, Any] = super().get_environment()
+        environ[WHEN_SENT] = self.channel.when_sent
+        return environ
 
     def send_head(self) -> None:
         """Send the head of an answer that is not there yet."""

@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from appengine_channel_emu.faults import parse_fault
+from appengine_channel_emu.locations import path_of
 
 T = TypeVar("T")
 
@@ -144,7 +145,7 @@ def folder() -> Kind[Path]:
     """A folder that exists."""
 
     def read(value: str, base: Path) -> Path:
-        path = _path(value, base)
+        path = path_of(value, base)
         if not path.is_dir():
             raise ValueError(f"there is no folder {value!r}")
         return path
@@ -158,7 +159,7 @@ def state_folder() -> Kind[Path | Literal["auto", "none"]]:
     def read(value: str, base: Path) -> Path | Literal["auto", "none"]:
         if value == "auto" or value == "none":
             return value  # type: ignore[return-value]  # mypy widens a compared string
-        path = _path(value, base)
+        path = path_of(value, base)
         if path.exists() and not path.is_dir():
             raise ValueError(f"{value!r} is a file; give a folder, or none")
         return path
@@ -170,7 +171,7 @@ def interpreter() -> Kind[str]:
     """The path of a Python interpreter; a bare name is looked up on PATH."""
 
     def read(value: str, base: Path) -> str:
-        wanted = str(_path(value, base)) if "/" in value else value
+        wanted = str(path_of(value, base)) if "/" in value else value
         found = shutil.which(wanted)
         if not found:
             raise ValueError(f"there is no program {value!r} here; give the path of a Python interpreter")
@@ -239,15 +240,6 @@ def many(kind: Kind[T]) -> Kind[tuple[T, ...]]:
         return tuple(kind.read(part, base) for part in value.split(",") if part.strip())
 
     return Kind(kind.metavar, read, many=True)
-
-
-def _path(value: str, base: Path) -> Path:
-    if not value.strip() or "\0" in value:
-        raise ValueError("is not a path; leave it out to get the default")
-    try:
-        return base / Path(value).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{value!r} names the home folder of nobody here") from None
 
 
 def _host(value: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from appengine_channel_emu.hints import nearest
+from appengine_channel_emu.locations import path_of
 from appengine_channel_emu.settings.kinds import MIB, Kind
 from appengine_channel_emu.settings.table import TABLE, Settings
 
@@ -19,20 +21,37 @@ VARIABLE_PREFIX = "CHANNEL_EMU_"
 # Variables with our prefix that are no settings: the file of settings, and the cache of downloads.
 OTHER_VARIABLES = ("CHANNEL_EMU_CONFIG", "CHANNEL_EMU_CACHE")
 
+# What Kubernetes and Docker's links put into every container beside a service called channel-emu, or channel-emu-more.
+_INJECTED = re.compile(
+    r"CHANNEL_EMU_(\w+_)?"
+    r"(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|ADDR|PORT|START|END|PORT_START|PORT_END))?)"
+    r"|CHANNEL_EMU_(NAME|ENV_\w+)"
+)
+_INJECTED_PORT = re.compile(r"(tcp|udp|sctp)://\S+")
+
 
 class BadSetting(ValueError):
     """A setting that is unknown or has a bad value; the text says where it stands and what to do."""
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` a flag for each setting, and ``--config``. Values stay text; :func:`load` reads them."""
+def add_flags(
+    parser: argparse.ArgumentParser, without: Collection[str] = (), own: Mapping[str, str] | None = None
+) -> None:
+    """Give `parser` a flag for each setting, and ``--config``. Values stay text; :func:`load` reads them.
+
+    `without` are names of settings (as in `TABLE`) that get none; `own` are defaults of the command's own, which its
+    help names: there a flag alone changes the setting.
+    """
+    own = own or {}
     config_help = f"file of settings (default: {CONFIG_FILE} in the current folder, if there is one)"
     parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=config_help)
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, field in TABLE.items():
+        if name in without:
+            continue
         facts = field.metadata
         kind: Kind[Any] = facts["kind"]
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field)}
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field, own.get(name))}
         if facts["positional"]:
             parser.add_argument(name, nargs="?", metavar=kind.metavar, **options)
             continue
@@ -49,20 +68,23 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{name}", **options)
 
 
-def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path) -> Settings:
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path, without: Collection[str] = ()) -> Settings:
     """The settings of one run: `flags` over `environ` over the YAML file over the defaults.
 
     `flags` maps attribute names to what :func:`add_flags` parsed (and ``config``); relative paths start
-    from `folder`, those in a YAML file from the file's own. Raises :class:`BadSetting`.
+    from `folder`, those in a YAML file from the file's own. A value that another source overrides is not looked at,
+    nor is that of a setting in `without`, which has its default. Raises :class:`BadSetting`.
     """
     given = dict(flags)
-    config = given.pop("config", None) or environ.get("CHANNEL_EMU_CONFIG")
-    values = _from_file(_config_path(config, folder))
-    values.update(_from_environment(environ, folder))
+    config = given.pop("config", None) or environ.get("CHANNEL_EMU_CONFIG", "").strip()
+    values: dict[str, Any] = {}
     for attribute, value in given.items():
         name = attribute.replace("_", "-")
         where = "APP" if TABLE[name].metadata["positional"] else f"--{name}"
         values[attribute] = _read(name, value, where, folder)
+    unread = {TABLE[name].name for name in without}
+    values |= _from_environment(environ, folder, unread | values.keys())
+    values |= _from_file(_config_path(config, folder), unread | values.keys())
     return Settings(**values)
 
 
@@ -70,27 +92,41 @@ def _config_path(config: str | None, folder: Path) -> Path | None:
     if not config:
         path = folder / CONFIG_FILE
         return path if path.exists() else None
-    return folder / Path(config).expanduser()
+    try:
+        return path_of(config, folder)
+    except ValueError as error:
+        raise BadSetting(f"--config or CHANNEL_EMU_CONFIG: {error}") from None
 
 
-def _from_environment(environ: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def _from_environment(environ: Mapping[str, str], folder: Path, unread: Collection[str]) -> dict[str, Any]:
     names = {VARIABLE_PREFIX + field.name.upper(): name for name, field in TABLE.items()}
     values: dict[str, Any] = {}
     for variable in sorted(environ):
-        if not variable.startswith(VARIABLE_PREFIX) or variable in OTHER_VARIABLES:
+        if not _is_for_us(variable, environ[variable]):
             continue
         if variable not in names:
             hint = nearest(variable, [*names, *OTHER_VARIABLES])
             raise BadSetting(f"environment: there is no setting {variable}{hint}")
         name = names[variable]
-        values[TABLE[name].name] = _read(name, environ[variable], variable, folder)
+        if TABLE[name].name not in unread:
+            values[TABLE[name].name] = _read(name, environ[variable], variable, folder)
     return values
 
 
-def _from_file(path: Path | None) -> dict[str, Any]:
+def _is_for_us(variable: str, value: str) -> bool:
+    """Whether a variable is meant as a setting: it has our prefix, has a value, and no orchestrator has made it."""
+    if not variable.startswith(VARIABLE_PREFIX) or variable in OTHER_VARIABLES or not value.strip():
+        return False
+    if variable.endswith("_PORT") and _INJECTED_PORT.fullmatch(value):
+        return False
+    return _INJECTED.fullmatch(variable) is None
+
+
+def _from_file(path: Path | None, unread: Collection[str]) -> dict[str, Any]:
     if path is None:
         return {}
     values: dict[str, Any] = {}
+    seen: set[str] = set()
     for key, node in _entries(path):
         where = f"{path.name}, line {key.start_mark.line + 1}"
         name = str(key.value)
@@ -98,8 +134,11 @@ def _from_file(path: Path | None) -> dict[str, Any]:
             hint = nearest(name.replace("_", "-"), TABLE)
             raise BadSetting(f"{where}: there is no setting {name!r}{hint}")
         field = TABLE[name]
-        if field.name in values:
+        if name in seen:
             raise BadSetting(f"{where}: {name} stands here a second time")
+        seen.add(name)
+        if field.name in unread:
+            continue
         where = f"{where}, {name}"
         values[field.name] = _read(name, _text_of(node, where, field.metadata["kind"]), where, path.parent)
     return values
@@ -147,7 +186,9 @@ def _read(name: str, value: str | bool | list[str], where: str, folder: Path) ->
         raise BadSetting(f"{where}: {error}") from None
 
 
-def _help(field: dataclasses.Field[Any]) -> str:
+def _help(field: dataclasses.Field[Any], own: str | None) -> str:
+    if own is not None:
+        return f"{field.metadata['help']} (default: {own})".replace("%", "%%")
     variable = VARIABLE_PREFIX + field.name.upper()
     text = str(field.metadata["help"])
     if "(default:" not in text and field.default not in (None, (), False):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from appengine_channel_emu.locations import base_folder
 from appengine_channel_emu.settings import kinds
 from appengine_channel_emu.settings.kinds import KIB, MIB, Kind
 
@@ -52,7 +53,8 @@ class Settings:
         kinds.text("APP"),
         None,
         THE_APP,
-        "the app: module:callable (any WSGI app), an App Engine app's folder or its app.yaml; "
+        "the app: module:callable, module:factory() or a module alone (any WSGI app), an App Engine app's folder or "
+        "its app.yaml; "
         "without it, the emulator alone",
         positional=True,
     )
@@ -155,6 +157,13 @@ class Settings:
         8 * MIB,
         CHANNELS,
         "unread bytes of one socket before it is closed",
+    )
+    push_after_answer: int = setting(
+        kinds.whole("MS", 0, 500),
+        50,
+        CHANNELS,
+        "milliseconds after the answer to a page's request before that request's messages reach the same browser, 300 "
+        "at the least for a navigation; 0 holds nothing back",
     )
     state_dir: Path | Literal["auto", "none"] = setting(
         kinds.state_folder(),
@@ -270,14 +279,17 @@ class Settings:
 
     # fmt: on
     def state_folder(self) -> Path | None:
-        """Where the store lives, or None to keep nothing. By default one folder for each app."""
+        """Where the store lives, or None to keep nothing. By default one folder for each app.
+
+        Without a home folder nothing is kept by default.
+        """
         if self.state_dir == "none":
             return None
         if isinstance(self.state_dir, Path):
             return self.state_dir
-        home = os.environ.get("XDG_STATE_HOME", "")
-        # The XDG base directory specification has relative paths ignored.
-        base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+        base = base_folder("XDG_STATE_HOME", ".local/state")
+        if base is None:
+            return None
         folder = (self.app_dir or Path.cwd()).resolve()
         app = self.app or "no-app"
         identity = hashlib.sha256(os.fsencode(f"{folder}\0{app}")).hexdigest()
@@ -287,6 +299,9 @@ class Settings:
 
 # Every setting by the name that users write.
 TABLE = {field.name.replace("_", "-"): field for field in dataclasses.fields(Settings)}
+
+NEED_AN_APP = frozenset(name for name, field in TABLE.items() if field.metadata["group"] in (THE_APP, PRESENCE))
+"""Names of settings that mean nothing to an emulator without an app, such as that of `exec`."""
 
 
 def described(settings: Settings) -> dict[str, Any]:

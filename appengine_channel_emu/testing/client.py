@@ -121,6 +121,12 @@ class ChannelClient:
             self._poll = None
         self._closed = True
 
+    def leave(self) -> None:
+        """Take what has come, and close; the emulator may be gone."""
+        with contextlib.suppress(EmulatorAway):
+            self._pump(0)
+            self.close()
+
     def _start_poll(self) -> None:
         self._poll = self._transport.start("/_ah/channel/poll", {"socket": self._socket, "after": self._after})
 

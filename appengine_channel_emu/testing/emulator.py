@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
-from appengine_channel_emu.host.presence import PRESENCE_ADDRESS, Encoding
+from appengine_channel_emu.host.presence import Encoding
+from appengine_channel_emu.host.runner.callables import is_async
+from appengine_channel_emu.testing.app import AppInProcess, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.deadline import Limited
-from appengine_channel_emu.testing.server_api import follow, lead_server_api
+from appengine_channel_emu.testing.goodbye import close_pages
+from appengine_channel_emu.testing.server_api import in_use, leading, route_calls
 from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
 from appengine_channel_emu.web.app import Front, no_app
@@ -31,9 +34,12 @@ class Emulator:
     Durations are in seconds of `clock`, which stands still until `advance`. Presence reaches the app as real
     requests, on the thread that caused them; `presence=False` turns it off. A handler's `time.sleep` moves a manual
     clock, and `request_deadline` (None: none) cuts it; one that is busy and moves no clock is cut after
-    `busy_deadline` seconds of real time (None: never). From its making on, the app's
-    `google.appengine.api.channel` asks this emulator, and no other of the same process; as a context manager it gives
-    that back in the end.
+    `busy_deadline` seconds of real time (None: never).
+
+    During its requests `app`'s `google.appengine.api.channel` asks this emulator. From its making on, so does what
+    calls that module elsewhere, until another emulator is made or this one is left as a context manager. At its end a
+    `with` block closes the pages that are still open and lets the app hear of it, and raises `PresenceHandlerError` if
+    the app's presence handlers have raised. Raises TypeError for an ASGI application.
     """
 
     def __init__(
@@ -50,12 +56,23 @@ class Emulator:
         busy_deadline: float | None = 30.0,
         options: WebOptions | None = None,
     ) -> None:
+        if app is not None and is_async(app):
+            raise TypeError(
+                "the app is an ASGI application, and this serves WSGI: a2wsgi.ASGIMiddleware(app) makes it so"
+            )
         self.clock: Clock = clock or ManualClock()
+        self._transport = InProcess(self)
+        self._clients: list[ChannelClient] = []
+        if app is not None:
+            app = Routed(app, self._transport)
         if app is not None and request_deadline is not None and isinstance(self.clock, ManualClock):
             app = Limited(app, self.clock, request_deadline, busy_deadline)
         # A delay on request is one of the clock that the test moves, and takes no time itself.
         pause = self.clock.advance if isinstance(self.clock, ManualClock) else time.sleep
-        posts = PresencePosts(AppInProcess(app), presence_encoding, lambda post: post(), pause) if app else None
+        told = AppInProcess(app or no_app)
+        self.presence_errors: PresenceErrors = told.errors
+        """What the app's presence handlers have raised, oldest first; clear it where that is meant to be."""
+        posts = PresencePosts(told, presence_encoding, lambda post: post(), pause) if app else None
         self.broker = Broker(
             self.clock,
             BrokerOptions(tabs=tabs, resume_window=resume_window, disconnect_after=disconnect_after),
@@ -63,8 +80,8 @@ class Emulator:
         )
         if posts is not None:
             posts.broker = self.broker
-        self._transport = InProcess(self)
-        self._former = lead_server_api(self._transport)
+        route_calls()
+        in_use.add(self._transport, entered=False)
         self._front = Front(self.broker, app or no_app, options or WebOptions(), pause=pause)
 
     @property
@@ -73,11 +90,24 @@ class Emulator:
         return self.broker.faults
 
     def __enter__(self) -> Emulator:
+        in_use.add(self._transport, entered=True)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """From here on the app's server API asks whom it asked before this emulator was made."""
-        follow(self._former)
+        """Close what is open, and let the app hear of it.
+
+        Raises `PresenceHandlerError`, unless the block ends with an exception of its own.
+        """
+        try:
+            self.close_pages()
+        finally:
+            in_use.remove(self._transport)
+        if not any(exc_info):
+            self.presence_errors.raise_first()
+
+    def leading(self) -> AbstractContextManager[None]:
+        """While it lasts, calls of `google.appengine.api.channel` in this thread ask this emulator and no other."""
+        return leading(self._transport)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as a running emulator would."""
@@ -95,58 +125,18 @@ class Emulator:
         """A client, not yet open, with `token` or a new token for `client_id`."""
         if (client_id is None) == (token is None):
             raise TypeError("client() takes a client id or a token")
-        return ChannelClient(self._transport, token or self.create_channel(client_id or ""))
+        self._clients.append(ChannelClient(self._transport, token or self.create_channel(client_id or "")))
+        return self._clients[-1]
 
     def channel_stub(self) -> ChannelStub:
         """The methods of the SDK's testbed stub, on this emulator."""
         return ChannelStub(self)
 
+    def close_pages(self) -> None:
+        """Close every socket, and let the app hear `disconnected/`: the clock moves on by `disconnect_after`."""
+        clients, self._clients = self._clients, []
+        close_pages(self.broker, clients, self.advance)
+
     def advance(self, seconds: float) -> None:
         """Move the clock, through every timer on the way."""
         self.clock.advance(seconds)
-
-
-class AppInProcess:
-    """The app as presence posts reach it."""
-
-    def __init__(self, app: WSGIApplication) -> None:
-        self.app = app
-
-    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """POST to the app as the platform did; an exception of the app's counts as its status 500."""
-        status = ["500"]
-
-        def start_response(line: str, headers: object, exc_info: object = None) -> object:
-            status[0] = line
-            return lambda data: None
-
-        environ = {
-            "REQUEST_METHOD": "POST",
-            "SCRIPT_NAME": "",
-            "PATH_INFO": path,
-            "QUERY_STRING": "",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_HOST": "localhost",
-            "REMOTE_ADDR": PRESENCE_ADDRESS,
-            "CONTENT_TYPE": content_type,
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        try:
-            result = self.app(environ, start_response)  # type: ignore[arg-type]
-            for _ in result:
-                pass
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
-        except Exception:
-            return 500
-        return int(status[0][:3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,18 @@ from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.testing.app import AppInProcess, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
-from appengine_channel_emu.testing.emulator import AppInProcess
-from appengine_channel_emu.testing.server_api import leading
+from appengine_channel_emu.testing.goodbye import close_pages, told
+from appengine_channel_emu.testing.server_api import leading, using
 from appengine_channel_emu.testing.transports import InProcess
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+GOODBYE_SECONDS = 5.0
+"""How long the app's presence handlers may take at the end of a test."""
 
 
 class ChannelServer:
@@ -24,22 +30,31 @@ class ChannelServer:
 
     It listens on a free port of this machine, at `url`. `settings` are those of `channel-emu serve`, by attribute
     name. The app runs on threads of this process, where no deadline can be enforced; its clock is the machine's
-    time until `advance`.
+    time until `advance`. During its requests the app's `google.appengine.api.channel` asks this server.
     """
 
     def __init__(self, app: WSGIApplication | None = None, **settings: Any) -> None:
         self._settings = Settings(**{"port": 0, "state_dir": "none", **settings})
         self._app = app
         self._service: Service | None = None
+        self._clients: list[ChannelClient] = []
+        self.presence_errors = PresenceErrors()
+        """What the app's presence handlers have raised, oldest first; clear it where that is meant to be."""
 
     def __enter__(self) -> ChannelServer:
-        backend = _Backend(self._app) if self._app else None
+        backend = self._make_backend(self._app) if self._app else None
         self._service = Service(self._settings, lambda address: backend)
         self._service.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._running.stop()
+
+    def _make_backend(self, app: WSGIApplication) -> _Backend:
+        # The front is there once the app is asked for something.
+        backend = _Backend(Routed(app, InProcess(lambda *request: self._running.front(*request))))
+        self.presence_errors = backend.errors
+        return backend
 
     @property
     def faults(self) -> Faults:
@@ -63,7 +78,8 @@ class ChannelServer:
         """A client over HTTP, not yet open, with `token` or a new token for `client_id`."""
         if (client_id is None) == (token is None):
             raise TypeError("client() takes a client id or a token")
-        return ChannelClient(self.url, token or self.create_channel(client_id or ""))
+        self._clients.append(ChannelClient(self.url, token or self.create_channel(client_id or "")))
+        return self._clients[-1]
 
     def advance(self, seconds: float) -> None:
         """Move the clock on; open pages feel it."""
@@ -73,9 +89,25 @@ class ChannelServer:
         """Forget every token, socket and message."""
         self._running.front.reset()
 
+    def close_pages(self) -> None:
+        """Close every socket, and let the app hear `disconnected/`: the clock moves on by the grace.
+
+        Returns once it has been told, or after `GOODBYE_SECONDS`.
+        """
+        clients, self._clients = self._clients, []
+        broker = self._running.broker
+        close_pages(broker, clients, self.advance)
+        give_up = time.monotonic() + GOODBYE_SECONDS
+        while told(broker) and time.monotonic() < give_up:
+            time.sleep(0.002)
+
     def leading(self) -> AbstractContextManager[None]:
-        """While it lasts, the app's `google.appengine.api.channel` asks this server."""
+        """While it lasts, calls of `google.appengine.api.channel` in this thread ask this server and no other."""
         return leading(InProcess(self._running.front))
+
+    def using(self) -> AbstractContextManager[None]:
+        """While it lasts, calls of that module ask this server, whichever thread makes them."""
+        return using(InProcess(self._running.front))
 
     @property
     def _running(self) -> Service:

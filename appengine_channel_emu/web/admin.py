@@ -30,7 +30,10 @@ class Channels:
 
 
 class Messages:
-    """`POST /_emu/messages {client_id | client_ids | token, message}`."""
+    """`POST /_emu/messages {client_id | client_ids | token, message, request_id?}`.
+
+    `request_id` is the `X-AppEngine-API-Ticket` of the app's request that sends.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -38,18 +41,19 @@ class Messages:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
         fields = {"client_id": str, "client_ids": list, "token": str, "message": str, "message_base64": str}
-        body = read_json(req, fields, required=set())
-        message = _message(body)
+        body = read_json(req, fields | {"request_id": str}, required=set())
+        message, request_id = _message(body), body.get("request_id")
         targets = [name for name in ("client_id", "client_ids", "token") if name in body]
         if len(targets) != 1:
             raise BadRequest("Give one of the fields 'client_id', 'client_ids' and 'token'.")
         target = body[targets[0]]
         if isinstance(target, str):
-            answer_json(resp, _outcome(self._broker.send_message(target, message)))
+            answer_json(resp, _outcome(self._broker.send_message(target, message, request_id)))
             return
         if not all(isinstance(client_id, str) for client_id in target):
             raise BadRequest("The field 'client_ids' is a list of strings.")
-        sent = {client_id: self._broker.send_message(client_id, message) for client_id in dict.fromkeys(target)}
+        send = self._broker.send_message
+        sent = {client_id: send(client_id, message, request_id) for client_id in dict.fromkeys(target)}
         answer_json(resp, _outcomes(sent))
 
 

@@ -88,14 +88,23 @@ class NearMisses:
 
 
 def near_misses(broker: Broker, client_id: str) -> list[str]:
-    """Messages to a client id like this one, and messages to it that were dropped, as sentences."""
+    """Sentences: messages to an id like this one, those to it that were dropped, its last presence post that failed."""
     counts: dict[tuple[str, str | None], int] = {}
     for sent in broker.journal.after(0)[-SEARCHED_EVENTS:]:
         alike = sent.client_id.casefold().strip() == client_id.casefold().strip()
         if alike and (sent.client_id != client_id or sent.reason):
             key = (sent.client_id, sent.reason)
             counts[key] = counts.get(key, 0) + 1
-    return [_sentence(number, *key) for key, number in counts.items()]
+    sentences = [_sentence(number, *key) for key, number in counts.items()]
+    untold = [event for event in broker.events.after(0) if event.kind == "presence_failed"]
+    return (
+        sentences
+        + [
+            f"{event.detail['presence']}/ failed: {event.text.rstrip('.')}"
+            for event in untold
+            if event.client_id == client_id
+        ][-1:]
+    )
 
 
 def _sentence(number: int, client_id: str, reason: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,21 +14,23 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web.browsers import browser_of, is_navigation
 from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.dev_wire import DevWire
 from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.exact_router import ExactRouter
 from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.fault_stages import Door
-from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
+from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
+from appengine_channel_emu.web.targets import RECEIVE_PATH
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting, send
+from appengine_channel_emu.web.waiting import Answer, Waiting, send, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,10 +39,16 @@ CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
-BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", "/_emu/health"})
+HEALTH_PATH = "/_emu/health"
+BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
+
+WHEN_SENT = "channel_emu.when_sent"
+"""Put by the server into the environ, where it can: a function that calls another, given to it, once the whole answer
+to this request has been handed to the system, or its connection is lost. Elsewhere an answer counts as sent when its
+body is closed."""
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
@@ -87,6 +96,8 @@ class Front:
         self._guard = Guard(options)
         self.fault_gate = FaultGate(broker, pause)
         self.accounts = Accounts()
+        about = about or About()
+        self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
@@ -99,7 +110,7 @@ class Front:
         }
         self.notes = Notes(broker.snapshots.sockets_of)
         broker.events.listen(self.notes)
-        self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
+        self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
         router: Any = ExactRouter()
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()], router=router)
@@ -119,13 +130,17 @@ class Front:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
 
-    @staticmethod
-    def is_brief(path: str) -> bool:
+    def is_brief(self, path: str) -> bool:
         """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
-        return path in BRIEF_PATHS
+        return path in self._brief
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        is_head = environ.get("REQUEST_METHOD") == "HEAD"
+        body = self._answer(environ, start_response)
+        return without_body(body) if is_head else body
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)
@@ -160,11 +175,32 @@ class Front:
             status_line[0] = status
             return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
+        answered = self._begin_request(environ)
+
         def ended(sent: int) -> None:
+            answered()
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
         backend = _no_thread if environ.get(OVERDUE) else self._backend
-        return _Counted(backend(environ, start), ended)
+        try:
+            return _Counted(backend(environ, start), ended)
+        except BaseException:
+            answered()
+            raise
+
+    def _begin_request(self, environ: WSGIEnvironment) -> Callable[[], None]:
+        """Let sends name this request; what is returned is to be called when its answer is done with."""
+        requests = self._broker.app_requests
+        if not requests.matter:
+            return _nothing
+        request = requests.begin(browser_of(environ), is_navigation(environ))
+        environ["channel_emu.request_id"] = request.id
+        end = functools.partial(requests.end, request)
+        when_sent = environ.get(WHEN_SENT)
+        if when_sent is None:
+            return end
+        when_sent(end)
+        return _nothing
 
     def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
         path = environ.get("PATH_INFO", "")
@@ -223,6 +259,10 @@ def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
     text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
     return send(Answer("404 Not Found", _PLAIN, text.encode()), start_response)
+
+
+def _nothing() -> None:
+    """For who need not be told."""
 
 
 def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.socket_wire import required
@@ -13,6 +14,8 @@ from appengine_channel_emu.web.waiting import Answer, Waiting
 
 class DevWire:
     """`GET dev?command=connect|poll|disconnect&channel=TOKEN`."""
+
+    only_get = True
 
     def __init__(self, broker: Broker, options: WebOptions) -> None:
         self._broker = broker
@@ -25,20 +28,20 @@ class DevWire:
         action = self._commands.get(command)
         if action is None:
             raise BadRequest("The parameter 'command' is connect, poll or disconnect.")
-        action(token, resp)
+        action(token, browser_of(req.env), resp)
 
-    def _connect(self, token: str, resp: falcon.Response) -> None:
-        told = self._broker.connect(token)
+    def _connect(self, token: str, browser: str | None, resp: falcon.Response) -> None:
+        told = self._broker.connect(token, browser)
         answer = Answer("200 OK", [("Content-Type", "text/plain")], b"1")
         resp.stream = Waiting(told, self._options.longest_telling, lambda: answer)
 
-    def _poll(self, token: str, resp: falcon.Response) -> None:
-        message = self._broker.poll_one(token)
+    def _poll(self, token: str, browser: str | None, resp: falcon.Response) -> None:
+        message = self._broker.poll_one(token, browser)
         resp.data = b""
         if message is not None:
             resp.content_type = "application/json; charset=utf-8"
             resp.data = message.text.encode("utf-8")
 
-    def _disconnect(self, token: str, resp: falcon.Response) -> None:
+    def _disconnect(self, token: str, browser: str | None, resp: falcon.Response) -> None:
         self._broker.disconnect(token)
         resp.data = b""

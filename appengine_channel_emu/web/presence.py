@@ -11,7 +11,7 @@ from typing import Protocol
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.faults import Fault, Target
-from appengine_channel_emu.host.backend import BackendUnavailable
+from appengine_channel_emu.host.backend import BackendUnavailable, HandlerRaised
 from appengine_channel_emu.host.presence import Encoding, encode_presence
 from appengine_channel_emu.web.post_threads import PostThreads
 
@@ -83,7 +83,7 @@ class PresencePosts:
                 for _ in range(2 if fault is not None and fault.action == "duplicate" else 1):
                     status = self._backend.post(path, body, content_type, POST_SECONDS)
             except BackendUnavailable as error:
-                trouble = str(error)
+                status, trouble = 500 if isinstance(error, HandlerRaised) else None, str(error)
         if fault is not None and fault.action == "cut":
             status, trouble = None, "A fault on request: the app's answer was lost."
         self.broker.presence_done(client_id, connected, status, trouble)

@@ -88,9 +88,9 @@ class ServerApi:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._calls: dict[tuple[bytes, bytes], Callable[[bytes], bytes]] = {
+        self._calls: dict[tuple[bytes, bytes], Callable[[bytes, str], bytes]] = {
             # Go waits for it at the end of each of its requests (facts.md 2.3).
-            (b"logservice", b"Flush"): lambda request: b"",
+            (b"logservice", b"Flush"): lambda request, request_id: b"",
         }
         for service in CHANNEL_SERVICES:
             self._calls[service, b"CreateChannel"] = self._create_channel
@@ -100,11 +100,13 @@ class ServerApi:
         """The encoded `Response` to an encoded `Request`, whatever that holds."""
         try:
             request = parse(Request, data)
-            return self._answer_call((request.service_name, request.method), request.request)
+            # Whatever it is, an unknown one is no error (facts.md 2.3, trap 5).
+            request_id = request.request_id.decode("latin-1")
+            return self._answer_call((request.service_name, request.method), request.request, request_id)
         except Malformed as error:
             return _failed(PARSE_ERROR, str(error))
 
-    def _answer_call(self, name: tuple[bytes, bytes], request: bytes) -> bytes:
+    def _answer_call(self, name: tuple[bytes, bytes], request: bytes, request_id: str) -> bytes:
         call = self._calls.get(name)
         if call is None:
             text = f"The emulator serves no call {_readable(b'.'.join(name))}."
@@ -113,11 +115,11 @@ class ServerApi:
         if len(request) > LARGEST_REQUEST and name[0] in CHANNEL_SERVICES:
             return _failed(REQUEST_TOO_LARGE, f"A request has at most {LARGEST_REQUEST} bytes.")
         try:
-            return Response(response=call(request)).SerializeToString()  # type: ignore[no-any-return]
+            return Response(response=call(request, request_id)).SerializeToString()  # type: ignore[no-any-return]
         except ChannelServiceError as error:
             return _refused(error)
 
-    def _create_channel(self, data: bytes) -> bytes:
+    def _create_channel(self, data: bytes, request_id: str) -> bytes:
         request = parse(CreateChannelRequest, data)
         try:
             client_id = request.application_key.decode("utf-8")
@@ -127,7 +129,7 @@ class ServerApi:
         made = self._broker.create_channel(client_id, minutes)
         return CreateChannelResponse(token=made.token.encode("ascii")).SerializeToString()  # type: ignore[no-any-return]
 
-    def _send_message(self, data: bytes) -> bytes:
+    def _send_message(self, data: bytes, request_id: str) -> bytes:
         request = parse(SendMessageRequest, data)
         try:
             client_id = request.application_key.decode("utf-8")
@@ -135,7 +137,7 @@ class ServerApi:
             check_message(request.message)
             self._broker.note("message_dropped", _NOT_UTF8)
             return b""
-        self._broker.send_message(client_id, request.message)
+        self._broker.send_message(client_id, request.message, request_id)
         return b""
 
 
@@ -147,15 +149,16 @@ class RpcHttp:
 
     def __init__(self, api: ServerApi) -> None:
         self._api = api
-        self._methods = {"POST": self._answer_call, "GET": self._identify}
+        self._methods = {"POST": self._answer_call, "GET": self._identify, "HEAD": self._identify}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         method = self._methods.get(environ["REQUEST_METHOD"])
-        if method is None:
-            answer = _text("405 Method Not Allowed", "POST a call, or GET the app's id.\n", ("Allow", "GET, POST"))
-        else:
+        if method is not None:
             answer = method(environ)
+        else:
+            status = "200 OK" if environ["REQUEST_METHOD"] == "OPTIONS" else "405 Method Not Allowed"
+            answer = _text(status, "POST a call, or GET the app's id.\n", ("Allow", "GET, HEAD, OPTIONS, POST"))
         return send(answer, start_response)
 
     def _answer_call(self, environ: WSGIEnvironment) -> Answer:

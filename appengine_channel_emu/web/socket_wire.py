@@ -12,6 +12,7 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.broker.results import Opened
+from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.tabs import Tabs
@@ -42,6 +43,8 @@ def _number(req: falcon.Request, name: str) -> int:
 class Open:
     """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
+    only_get = True
+
     def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker
         self._options = options
@@ -54,7 +57,7 @@ class Open:
         attempt = required(req, "attempt") if "attempt" in req.params else None
         if attempt is not None and not _ATTEMPT.match(attempt):
             raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
-        opened = self._broker.open(token, resume, attempt)
+        opened = self._broker.open(token, resume, attempt, browser_of(req.env))
         alias = self._tabs.opened(opened.socket, req.env)
         resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened, alias))
 
@@ -83,6 +86,8 @@ class PollSocket:
     more for each poll, so the head comes early where messages do, see `EARLY_SECONDS`.
     """
 
+    only_get = True
+
     def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker
         self._options = options
@@ -93,7 +98,7 @@ class PollSocket:
         socket_id, after = required(req, "socket"), _number(req, "after")
         seconds = self._seconds(req)
         early = "early" in req.params and required(req, "early") == "1"
-        poll = self._broker.poll(socket_id, after)
+        poll = self._broker.poll(socket_id, after, browser_of(req.env))
         held = _Held(poll, seconds, self._tabs, early and self._expects_messages(poll))
         resp.stream = held.waiting
         self._tabs.arrived(poll, req.env, held)

@@ -115,7 +115,7 @@ import dev_appserver
 dev_appserver.fix_sys_path()
 import channel_stub
 from google.appengine.api import apiproxy_stub_map, channel
-apiproxy_stub_map.apiproxy.RegisterStub("channel", channel_stub._channel_stub(address))
+apiproxy_stub_map.apiproxy.RegisterStub("channel", channel_stub._channel_stub(address, lambda: None))
 import os
 os.environ["SERVER_SOFTWARE"] = "Development/2.0"
 for call in (lambda: channel.create_channel("bert"), lambda: channel.send_message("anna", "x")):

@@ -215,6 +215,49 @@ def test_the_hint_of_an_app_that_is_not_told_of_clients(make):
 
 
 @pytest.mark.parametrize(
+    ("url", "source", "said"),
+    [
+        ("/_ah/channel/.*", "", True),
+        ("/_ah/channel/(connected|disconnected)/", "", True),
+        ("/.*", "", False),
+        ("/.*", "return '/_ah/channel/jsapi'", False),
+        ("/.*", "routes = [('/_ah/channel/connected/', Connected)]", True),
+        ("/.*", "url(r'^_ah/channel/(dis)?connected/$', presence)", True),
+    ],
+)
+def test_the_hint_is_for_apps_that_know_of_presence(make, tmp_path, url, source, said):
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "main.py").write_text(source)
+    app = make(f"runtime: python27\nthreadsafe: true\nhandlers: [{{url: {url}, script: main.app}}]\n")
+    assert (app.presence_hint is not None) == said
+
+
+def test_a_path_cannot_hold_up_everybody_by_the_urls_of_app_yaml(make):
+    """`re` would take years over each, and holds up all threads meanwhile."""
+    app = make(
+        "runtime: python312\nskip_files: (.*a)*(.*b)*c\nhandlers:\n"
+        "- {url: '/(a+)+', script: main.app}\n- {url: '/(.*/)*x', script: main.app}\n- {url: /s, static_dir: static}\n"
+    )
+    for path in (f"/{'a' * 5000}!", "/" * 5000, f"/s/{'ab' * 2000}"):
+        assert visit(app, path).status == 404
+
+
+@pytest.mark.parametrize("script", ["old.py", "main"])
+def test_a_script_that_python3_cannot_run_says_so(make, script):
+    app = make(
+        "runtime: python27\nthreadsafe: false\n"
+        f"handlers: [{{url: /old, script: {script}}}, {{url: /.*, script: main.app}}]\n"
+    )
+    assert app.scripts.spec.target == "main:app"
+    assert visit(app, "/").text == "main:app"
+    got = visit(app, "/old")
+    assert got.status == 500
+    assert "line 3: " in got.text
+    assert "name a WSGI callable" in got.text
+    assert app.post("/old", b"", "", 1.0) == 404
+
+
+@pytest.mark.parametrize(
     ("given", "added"),
     [
         ([], [("Content-Type", "text/html"), ("Cache-Control", "no-cache"), ("Expires", LONG_PAST)]),
@@ -258,6 +301,14 @@ def test_a_cookies_answer_does_not_expire_later():
     ("text", "says"),
     [
         ("runtime: go119\n", "started by its own tools; channel-emu serve --upstream URL"),
+        ("runtime: go\napi_version: go1\n", "the runtime go is started by its own tools; channel-emu serve --upstream"),
+        ("runtime: nodejs20\n", "the runtime nodejs20 is started by its own tools"),
+        (
+            "runtime: python\nenv: flex\n",
+            "is a server of its own, which its entrypoint starts; channel-emu",
+        ),
+        ("runtime: python\nvm: true\nentrypoint: gunicorn -b :$PORT main:app\n", "too: channel-emu serve main:app"),
+        ("runtime: Python27\n", "did you mean python27?"),
         ("runtime: python27\nthreadsafe: false\nhandlers: [{url: /.*, script: main.py}]\n", "the CGI script 'main.py'"),
         ("runtime: python312\nhandlrs: []\n", "did you mean handlers?"),
     ],

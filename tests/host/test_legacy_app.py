@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from appengine_channel_emu.host.backend import CannotStart
-from appengine_channel_emu.host.legacy_app import Python25Overlay, read_legacy_app
+from appengine_channel_emu.host.legacy_app import Python25Overlay, overlay_of, read_legacy_app
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_other_runtimes_are_not_for_the_sdk(write, runtime):
 
 
 def test_no_yaml_is_an_error_that_names_the_file(write):
-    with pytest.raises(CannotStart, match=r"app\.yaml cannot be read"):
+    with pytest.raises(CannotStart, match=r"app\.yaml, line 1: is not YAML"):
         write("runtime: [")
 
 
@@ -51,10 +51,41 @@ def test_presence_and_the_page_for_a_cut_request(write, tmp_path):
         """
     app = write(text)
     assert app.takes_presence
-    with pytest.raises(CannotStart, match=r"late\.html"):
-        _ = app.timeout_page
+    assert app.timeout_page is None
+    assert any("line 6: error_handlers: there is no file 'late.html'" in mistake for mistake in app.mistakes)
     (tmp_path / "app" / "late.html").write_text("late")
-    assert app.timeout_page == (b"late", "text/x-late")
+    assert write(text).timeout_page == (b"late", "text/x-late")
+
+
+@pytest.mark.parametrize("text", ["runtime: python\nenv: flex\n", "runtime: python27\nvm: true\nthreadsafe: true\n"])
+def test_the_flexible_environment_is_not_for_the_sdk(write, text):
+    assert write(text) is None
+
+
+def test_the_hint_counts_included_handlers(write, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "more.yaml").write_text("handlers: [{url: /_ah/channel/connected/, script: a.app}]\n")
+    app = write("runtime: python27\nthreadsafe: true\nincludes: [more.yaml]\n")
+    assert "more.yaml, line 1: a handler takes /_ah/channel/connected/" in app.presence_hint
+
+
+def test_the_folder_is_that_of_a_linked_app_yaml(write, tmp_path):
+    write("runtime: python27\nthreadsafe: true\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "app.yaml").symlink_to(tmp_path / "app" / "app.yaml")
+    assert read_legacy_app(tmp_path / "other" / "app.yaml").path == tmp_path / "other" / "app.yaml"
+
+
+def test_what_deployed_apps_had_and_the_sdk_refuses_is_dropped(write, tmp_path):
+    app = write(
+        "runtime: python27\nthreadsafe: true\npagespeed: {enabled: true}\nversion: 010\napp_engine_apis: true\n"
+    )
+    overlay = overlay_of(app)
+    assert [change.split(",")[0] for change in overlay.changes] == ["without app_engine_apis", "without pagespeed"]
+    (tmp_path / "overlay").mkdir()
+    made = overlay(tmp_path / "overlay")
+    assert made.read_text() == "runtime: python27\nthreadsafe: true\nversion: 010\n"
+    assert overlay_of(write("runtime: python27\nthreadsafe: true\n")) is None
 
 
 def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
@@ -70,14 +101,12 @@ def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
         - {url: /a, script: a.py}
         """
     app = write(text)
-    (tmp_path / "app" / "a.py").write_text("")
     content = overlaid(app, tmp_path / "overlay")
     assert (content["runtime"], content["threadsafe"], content["version"]) == ("python27", "false", "010")
     assert "threadsafe: false\n" in (tmp_path / "overlay" / "app.yaml").read_text()
     assert content["libraries"] == [{"name": "django", "version": "1.2"}]
     assert content["builtins"] == [{"deferred": "on"}]
     assert [handler["url"] for handler in content["handlers"]] == ["/b", "/a"]
-    assert (tmp_path / "overlay" / "a.py").resolve() == tmp_path / "app" / "a.py"
     assert any("datastore_viewer" in change for change in Python25Overlay(app).changes)
     assert "runtime: python\n" in (tmp_path / "app" / "app.yaml").read_text()
 

@@ -29,7 +29,7 @@ handlers:
   static_dir: static
   mime_type: text/x-own; charset=latin-1
   http_headers:
-    X-Own: yes
+    X-Own: 'yes'
     Cache-Control: max-age=5
 - url: /maybe
   static_dir: static
@@ -65,6 +65,10 @@ def folder(tmp_path):
 
 @pytest.fixture
 def app(folder):
+    return an_app(folder)
+
+
+def an_app(folder):
     def no_scripts(spec):
         raise AssertionError("there is no script in this app.yaml")
 
@@ -127,7 +131,6 @@ def test_types_by_name(app, name, kind):
         "/img/../main.py",
         "/img/../../outside.txt",
         "/img//etc/passwd.png",
-        "/img/notes.txt",
     ],
 )
 def test_what_is_not_a_file_for_visitors(app, path):
@@ -146,6 +149,64 @@ def test_links_lead_no_further_than_the_apps_folder(app, folder):
     for name in ("out/outside.txt", "file", "loop", "skipped"):
         assert get(app, f"/s/{name}").status == 404
     assert get(app, "/s/inside.css").status == 200
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "status"),
+    [
+        ("static_dir: static/", "/w/site.css", 200),
+        ("static_dir: ./static", "/w/site.css", 200),
+        ("static_dir: static/./deep/..", "/w/site.css", 200),
+        ("static_dir: .", "/w/static/site.css", 200),
+        ("static_dir: ./", "/w/static/../main.py", 404),
+        ("static_dir: .", "/w/static/.hidden", 404),
+        ("static_dir: ../beside", "/w/built.js", 200),
+        ("static_dir: ../beside", "/w/../outside.txt", 404),
+        ("static_dir: ../beside", "/w/.hidden", 404),
+        ("static_dir: ../beside", "/w/out", 404),
+        ("static_dir: linked", "/w/built.js", 200),
+        ("static_dir: linked", "/w/out", 404),
+        ("static_dir: /etc", "/w/hostname", 404),
+        ("static_dir: stat\\ic", "/w/site.css", 404),
+        ("{static_files: './static/\\1', upload: .*}", "/w/site.css", 200),
+        ("{static_files: '../beside/\\1', upload: .*}", "/w/built.js", 200),
+        ("{static_files: '../beside/\\1', upload: .*}", "/w/../outside.txt", 404),
+        ("{static_files: 'linked/\\1', upload: .*}", "/w/built.js", 200),
+        ("{static_files: 'static/\\1', upload: static}", "/w/site.css", 200),
+        ("{static_files: '\\1', upload: .*}", "/w//etc/hostname", 404),
+    ],
+)
+def test_the_folder_that_app_yaml_names(folder, written, path, status):
+    beside = folder.parent / "beside"
+    beside.mkdir()
+    (beside / "built.js").write_text("")
+    (beside / ".hidden").write_text("")
+    (beside / "out").symlink_to(folder.parent / "outside.txt")
+    (folder / "linked").symlink_to(beside)
+    handler = written if written.startswith("{") else f"{{{written}}}"
+    url = "/w" if "static_dir" in written else "/w/(.*)"
+    (folder / "app.yaml").write_text(
+        f"runtime: python27\nthreadsafe: true\nhandlers:\n- {handler[:-1]}, url: {url}}}\n"
+    )
+    assert get(an_app(folder), path).status == status
+
+
+def test_a_file_that_app_engine_would_not_have_had_is_served_and_said_once(app, caplog):
+    assert [get(app, f"/img/{name}").status for name in ("notes.txt", "notes.txt", "cat.png", "no.txt")] == [
+        200
+    ] * 3 + [404]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == "app.yaml, line 8: upload does not match 'pictures/notes.txt', which App Engine would not have had"
+
+
+def test_an_odd_mime_type_and_a_long_expiration_are_sent(folder):
+    (folder / "app.yaml").write_text(
+        "runtime: python27\nthreadsafe: true\nhandlers:\n- url: /s\n  static_dir: static\n  expiration: 9999999d\n"
+        "  mime_type: text/html charset=utf-8\n"
+    )
+    got = get(an_app(folder), "/s/site.css")
+    assert got.header("Content-Type") == ["text/html charset=utf-8"]
+    assert got.header("Cache-Control") == ["public, max-age=3153600000"]
 
 
 def test_a_named_pipe_holds_nobody(app, folder):

@@ -9,6 +9,9 @@ NEEDED = (
     "wrapper_util.py",
     "google/__init__.py",
     "google/appengine/__init__.py",
+    "google/appengine/api/__init__.py",
+    "google/appengine/api/appinfo.py",
+    "google/appengine/api/appinfo_includes.py",
     "google/appengine/datastore/__init__.py",
     "google/appengine/tools/devappserver2/devappserver2.py",
     "google/appengine/tools/devappserver2/python/runtime/sandbox.py",
@@ -52,6 +55,12 @@ ANSWERS_NOTHING = """
     listener = listen()
     time.sleep(600)
 """
+LISTENS_IF_IT_CAN_STORE = """
+    storage = [word for word in sys.argv if word.startswith("--storage_path=")][0].partition("=")[2]
+    open(os.path.join(storage, "data"), "w").close()
+    listener = listen()
+    time.sleep(600)
+"""
 LISTENS = """
     listen()
     time.sleep(600)
@@ -65,5 +74,6 @@ def fake_sdk(folder: Path, behaviour: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (folder / "google/appengine/datastore/datastore_stub_index.py").write_text("class IndexYamlUpdater: pass\n")
+    (folder / "google/appengine/api/appinfo_includes.py").write_text("_ResolvePath = None\n")
     (folder / "dev_appserver.py").write_text(DEV_APPSERVER.format(behaviour))
     return folder

@@ -82,3 +82,109 @@ def test_presence(channel_client, channel_clock):
 """
     )
     assert "1 passed" in run_pytest(tmp_path)
+
+
+LEAKS = """
+import pytest
+
+present = set()
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    name = environ["wsgi.input"].read().decode()
+    (present.add if path == "/_ah/channel/connected/" else present.discard)(name)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return []
+
+@pytest.fixture
+def channel_app():
+    return app
+
+@pytest.fixture(scope="session")
+def channel_server_app():
+    return app
+"""
+
+
+def test_the_apps_globals_do_not_leak_into_the_next_test(tmp_path):
+    (tmp_path / "test_leaks.py").write_text(
+        LEAKS
+        + """
+@pytest.mark.parametrize("run", [1, 2])
+def test_of_the_client(channel_client, run):
+    assert not present
+    channel_client("anna")
+    channel_client("bert").vanish()
+    assert len(present) == 2
+
+def test_of_the_emulators_own(channel_emulator):
+    assert not present
+    channel_emulator.client("anna").open()
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_of_the_server(channel_server, run):
+    assert not present
+    channel_server.client("anna").open()
+    assert len(present) == 1
+
+def test_one_that_fails(channel_client):
+    assert not present
+    channel_client("anna")
+    assert 0, "its own failure"
+
+def test_after_it():
+    assert not present
+"""
+    )
+    said = run_pytest(tmp_path)
+    assert "1 failed, 6 passed" in said, said
+    assert "its own failure" in said
+
+
+def test_an_emulator_that_outlives_the_test_is_left_clean_by_the_client(tmp_path):
+    (tmp_path / "test_leaks.py").write_text(
+        LEAKS
+        + """
+from appengine_channel_emu.testing import Emulator
+
+@pytest.fixture(scope="module")
+def channel_emulator():
+    with Emulator(app) as emulator:
+        yield emulator
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_of_the_client(channel_client, run):
+    assert not present
+    channel_client("anna")
+"""
+    )
+    assert "2 passed" in run_pytest(tmp_path)
+
+
+def test_a_presence_handler_that_raises_is_an_error_of_its_test_alone(tmp_path):
+    (tmp_path / "test_raises.py").write_text(
+        LEAKS.replace("present.add if", "present.missing if")
+        + """
+def test_in_process(channel_client):
+    channel_client("anna")
+
+def test_of_a_server(channel_server):
+    channel_server.client("anna").open()
+
+def test_that_fails_by_itself(channel_client):
+    channel_client("anna")
+    assert 0, "its own failure"
+
+def test_that_means_it(channel_client, channel_emulator):
+    channel_client("anna")
+    channel_emulator.presence_errors.clear()
+
+def test_another(channel_client):
+    pass
+"""
+    )
+    said = run_pytest(tmp_path)
+    assert "1 failed, 4 passed, 3 errors" in said, said
+    assert "AttributeError: 'set' object has no attribute 'missing'" in said
+    assert "PresenceHandlerError: The app's handler of /_ah/channel/connected/ raised AttributeError" in said
+    assert "its own failure" in said

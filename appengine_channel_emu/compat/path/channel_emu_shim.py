@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 
+import channel_emu_users
+
 # Beside this file's folder, not in it: on sys.path it would hide every other package called google.
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -81,8 +83,8 @@ def install():
 _request = threading.local()
 
 
-def begin_request(environ):
-    """Let this thread's `os.environ` show the request's environ, until its next request.
+def begin_request(environ, request_id=None):
+    """Let this thread's `os.environ` show the request's environ, until its next request; `request_id` names it.
 
     As on App Engine, where each request had an environment of its own: apps read the visitor's address, host and
     USER_EMAIL there, threads or not. What is written to `os.environ` is written to the process.
@@ -93,7 +95,24 @@ def begin_request(environ):
         # A visitor's header "Proxy" must not become the proxy of the app's own requests (CVE-2016-5385 and others).
         if type(value) is str and "." not in name and "\0" not in value and name != "HTTP_PROXY"
     )
+    _request.id = os.getpid(), request_id
     _layer_os_environ()
+    channel_emu_users.serve_urls(_our_users)
+
+
+def _our_users():
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("channel_emu_our_users", _location("google.appengine.api.users"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def request_id():
+    """What names the request that this thread handles; None in other threads, and in processes that it forked."""
+    process, found = getattr(_request, "id", (None, None))
+    return found if process == os.getpid() else None
 
 
 def request_environ():

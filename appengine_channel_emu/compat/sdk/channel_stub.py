@@ -24,20 +24,23 @@ def prepare(address):
     return address, _client_library(address)
 
 
-def install(prepared):
-    """Replace the services `channel` and, for the channel's two methods, `xmpp`. Called when the sandbox is closed."""
+def install(prepared, request_id):
+    """Replace the services `channel` and, for the channel's two methods, `xmpp`. Called when the sandbox is closed.
+
+    `request_id()` is what names the request that the calling thread handles, or None.
+    """
     from google.appengine.api import apiproxy_stub_map
 
     address, library = prepared
     proxy = apiproxy_stub_map.apiproxy
-    channel = _channel_stub(address)
+    channel = _channel_stub(address, request_id)
     proxy.ReplaceStub("channel", channel)
     proxy.ReplaceStub("xmpp", _XmppStub(channel, proxy.GetStub("xmpp")))
     if library is not None:
-        library.install()
+        library.install(request_id)
 
 
-def _channel_stub(address):
+def _channel_stub(address, running_request):
     from google.appengine.api import apiproxy_rpc
     from google.appengine.ext.remote_api import remote_api_pb
     from google.appengine.runtime import apiproxy_errors
@@ -51,6 +54,9 @@ def _channel_stub(address):
             envelope.set_service_name("channel")
             envelope.set_method(call)
             envelope.set_request(request.Encode())
+            sender = running_request()
+            if sender is not None:
+                envelope.set_request_id(sender)
             content_type = "application/octet-stream"
             status, _, data = connection.post(address, "/rpc_http", envelope.Encode(), content_type)
             if status != 200:
@@ -98,7 +104,7 @@ class ClientLibrary(object):
             with open(os.path.join(LIBRARY, name)) as source:
                 self._sources[name] = source.read()
 
-    def install(self):
+    def install(self, request_id):
         """Make it importable; apps find it by the name that it had."""
         import google.appengine.api
 
@@ -113,6 +119,7 @@ class ClientLibrary(object):
             exec(compile(self._sources[name], each.__file__, "exec"), each.__dict__)
         # An app's `os.environ` is its request's, which holds no address of ours.
         module.transport = self._transport
+        module.request_id = request_id
 
     def _transport(self, path, request):
         status, _, data = connection.post(self._address, path, json.dumps(request), "application/json")

@@ -27,12 +27,21 @@ _thread_id = thread.get_ident
 _now = time.time
 _sleep = time.sleep
 
+_ids = {}
+"""What names each request to the emulator, by the thread that handles it."""
+
+
+def request_id():
+    """What names the request that this thread handles; None in a thread that the app has started, and in tasks."""
+    return _ids.get(_thread_id())
+
 
 class Request(object):
-    """One request while it runs. `limit` is in seconds, None for none."""
+    """One request while it runs. `limit` is in seconds, None for none; `id` names it to the emulator, None for none."""
 
-    def __init__(self, number, limit):
+    def __init__(self, number, limit, id):
         self.number = number
+        self.id = id
         self.limit = limit
         self.started = _now()
         self.thread = None
@@ -65,9 +74,9 @@ class Deadline(object):
         self._idle.acquire()
         _start_thread(self._watch, ())
 
-    def run(self, handle, limit):
+    def run(self, handle, limit, id=None):
         """What `handle()` returns, and the `Request`; None in its place if it did not end in time."""
-        request = Request(next(self._numbers) & 0xFFFFFFFF, limit)
+        request = Request(next(self._numbers) & 0xFFFFFFFF, limit, id)
         if limit is not None:
             self._reporter.begin(request.number, limit + HANG_SECONDS)
         try:
@@ -85,6 +94,8 @@ class Deadline(object):
 
     def _handle(self, request, handle):
         request.thread = _thread_id()
+        if request.id is not None:
+            _ids[request.thread] = request.id
         self._running[request.number] = request
         self._wake()
         before = cpu_of_this_thread()
@@ -98,6 +109,7 @@ class Deadline(object):
         while True:
             try:
                 self._running.pop(request.number, None)
+                _ids.pop(request.thread, None)
                 after = cpu_of_this_thread()
                 request.cpu = None if after is None else after - before
                 request.finish(answer)
@@ -129,10 +141,12 @@ class Deadline(object):
                 self._reporter.begin(request.number, self._grace + HANG_SECONDS)
                 raise_in_thread(request.thread, self._error)
                 return
-        if held >= request.limit + self._grace:
+            if held < request.limit + self._grace:
+                return
+            # Under the lock, since the thread takes it before it ends: of one that is no more nobody may ask.
             request.cpu = cpu_of_thread(request.thread)
-            request.overran = True
-            request.finish(("answered", None))
+        request.overran = True
+        request.finish(("answered", None))
 
 
 def raise_in_thread(ident, error):
@@ -206,7 +220,7 @@ def install(settings, reporter):
 
 
 def _answer(settings, deadline, call, environ, start_response):
-    front = _from_front(settings, environ)
+    front, id = _from_front(settings, environ)
     if front is None:
         front_address.lead_to_front(settings["address"], settings["port"], environ)
     else:
@@ -219,7 +233,7 @@ def _answer(settings, deadline, call, environ, start_response):
 
         return list(call(start))
 
-    body, request = deadline.run(handle, _limit(settings, environ, front))
+    body, request = deadline.run(handle, _limit(settings, environ, front), id)
     failed = body is None or any(name.lower() == ERROR_HEADER.lower() for name, _ in started[1])
     status, headers = started if body is not None else (None, None)
     result = {"cpu": request.cpu, "cut": request.raised}
@@ -232,18 +246,23 @@ def _answer(settings, deadline, call, environ, start_response):
 
 
 def _from_front(settings, environ):
-    """What the emulator says of the visitor, as the runtime's server would; nobody else knows the secret."""
+    """What the emulator says of the visitor, as the runtime's server would, and what names the request to it.
+
+    Nobody else knows the secret: (None, None) for the dev server's own requests, and for what others made up.
+    """
     header = environ.pop(REQUEST_HEADER, None)
     if header is None:
-        return None
+        return None, None
     try:
         told = json.loads(header)
         secret = told["secret"]
     except (ValueError, KeyError, TypeError):
-        return None
+        return None, None
     if not _same(secret.encode("utf-8"), settings["secret"].encode("utf-8")):
-        return None
-    return {"HTTP_X_APPENGINE_" + str(name): value.encode("utf-8") for name, value in told["environ"].items()}
+        return None, None
+    visitor = {"HTTP_X_APPENGINE_" + str(name): value.encode("utf-8") for name, value in told["environ"].items()}
+    id = told.get("request_id")
+    return visitor, id and id.encode("ascii")
 
 
 def _same(one, other):

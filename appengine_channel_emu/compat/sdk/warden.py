@@ -4,6 +4,7 @@ Python 2.7, inside the SDK's runtime. The warden listens and never serves; worke
 in that socket's queue while a worker is replaced.
 """
 
+import errno
 import os
 import random
 import select
@@ -193,8 +194,7 @@ def _attend(workers):
     wanted = []
     dues = [due for worker in workers.values() for due in worker.due.values()]
     timeout = max(0.0, min(dues) - time.time()) if dues else None
-    readable, _, _ = select.select(list(workers), [], [], timeout)
-    for fd in readable:
+    for fd in _readable(workers, timeout):
         worker = workers[fd]
         data = os.read(fd, RECORD.size * 128)
         while data and len(data) % RECORD.size:
@@ -219,6 +219,16 @@ def _attend(workers):
                 wanted.append(worker)
             os.kill(worker.pid, signal.SIGKILL)
     return wanted
+
+
+def _readable(fds, timeout):
+    """Those of `fds` that have something to read after at most `timeout` seconds; None waits for ever."""
+    try:
+        return select.select(list(fds), [], [], timeout)[0]
+    except select.error as error:
+        if error.args[0] != errno.EINTR:
+            raise
+        return []
 
 
 def _note(worker, kind, number, seconds):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from . import values
-from .document import Fields, Value
+from . import python2_re, values
+from .document import Fields, Notes, Value
 from .http_headers import read_http_headers
+from .linear_re import Match, Pattern
 
 Login = Literal["optional", "required", "admin"]
 
@@ -25,29 +27,30 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
 }
 _ALL = (*_COMMON, *_STATIC, "upload", "position", *_TAKES)
 
-_GROUP = re.compile(r"\\([1-9])")
-_MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
-_DOTTED = re.compile(r"(?:[^\W\d]|\\[1-9])(?:\w|\\[1-9])*(?:\.(?:\w|\\[1-9])+)+")
+_DOTTED = re.compile(r"[^\s.:]+(?:\.[^\s.:]+)+")
+NOWHERE = python2_re.compile(r"(?!)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Handler:
     """What all kinds have in common; `place` is its file and line.
 
-    `pattern` is matched with the whole path. `redirects` says what a visitor who is not signed in gets where `login`
-    asks for it: the sign-in page, or else 401. `head` puts a handler of an included file before the app's own.
+    `url` is as it was written; `pattern` is matched with the path from its beginning, and has its end in itself.
+    `redirects` says what a visitor who is not signed in gets where `login` asks for it: the sign-in page, or else 401.
+    `head` puts a handler of an included file before the app's own.
     """
 
     place: str
-    pattern: re.Pattern[str]
+    url: str = ""
+    pattern: Pattern
     login: Login = "optional"
     redirects: bool = True
-    secure: str = "default"
-    head: bool = False
+    secure: str = "optional"
+    head: bool = True
 
-    def match(self, path: str) -> re.Match[str] | None:
-        """The match of a decoded path."""
-        return self.pattern.fullmatch(path)
+    def match(self, path: str) -> Match | None:
+        """The match of a decoded path. As on the dev server `/a|/b` takes every path that begins with `/a`."""
+        return self.pattern.match(path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +59,9 @@ class Script(Handler):
 
     script: str
 
-    def target(self, match: re.Match[str]) -> str:
+    def target(self, match: Match) -> str:
         """`module:callable` for a path that matched, or "auto": the app's entrypoint."""
-        return wsgi_target(expand(self.script, match))
+        return wsgi_target(python2_re.expand(self.script, match))
 
     @property
     def is_cgi(self) -> bool:
@@ -66,9 +69,19 @@ class Script(Handler):
         return self.script.endswith(".py") or "/" in self.script
 
     @property
+    def trouble(self) -> str | None:
+        """Why Python 3 cannot run it, whatever the url."""
+        wanted = "name a WSGI callable, such as main.app"
+        if self.is_cgi:
+            return f"the CGI script {self.script!r} needs Python 2.7 and the SDK; for Python 3 {wanted}"
+        if not python2_re.groups_in(self.script) and not _names_callable(self.script):
+            return f"script: {self.script!r} is no module and callable; {wanted}"
+        return None
+
+    @property
     def fixed_target(self) -> str | None:
         """`module:callable` when it is the same for all paths."""
-        return None if _GROUP.search(self.script) or self.is_cgi else wsgi_target(self.script)
+        return None if self.trouble or python2_re.groups_in(self.script) else wsgi_target(self.script)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +93,13 @@ class Static(Handler):
     http_headers: tuple[tuple[str, str], ...] = ()
     require_matching_file: bool = False
 
-    def file(self, match: re.Match[str]) -> str | None:
-        """The file's path below the app's folder, not checked in any way, or None when there cannot be one."""
+    @property
+    def root(self) -> str:
+        """The folder that app.yaml names, from the app's folder; "" for this. Its files may be had, wherever it is."""
+        raise NotImplementedError
+
+    def file(self, match: Match) -> str | None:
+        """The file's path from the app's folder, not checked in any way, or None when there cannot be one."""
         raise NotImplementedError
 
 
@@ -91,69 +109,89 @@ class StaticDir(Static):
 
     folder: str
 
-    def file(self, match: re.Match[str]) -> str | None:
+    @property
+    def root(self) -> str:
         """See `Static`."""
-        rest = match[match.re.groups] or ""
+        return _clean(self.folder)
+
+    def file(self, match: Match) -> str | None:
+        """See `Static`."""
+        # No such group where the url ends in a comment, and no text of it where another branch of the url has matched.
+        rest = match.groupdict().get("file") or ""
         # As on App Engine an empty, "." or ".." segment names no file.
-        if any(part in ("", ".", "..") for part in rest.split("/")):
-            return None
-        return f"{self.folder.rstrip('/')}/{rest}"
+        return None if any(part in ("", ".", "..") for part in rest.split("/")) else posixpath.join(self.root, rest)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StaticFiles(Static):
-    """Files named by `template`, which may refer to groups of the url; only those that `upload` matches exist."""
+    """Files named by `template`, which may refer to groups of the url.
+
+    App Engine got those of them that `upload` matches; the dev server has the others too.
+    """
 
     template: str
-    upload: re.Pattern[str]
+    upload: Pattern
 
-    def file(self, match: re.Match[str]) -> str | None:
+    @property
+    def root(self) -> str:
         """See `Static`."""
-        path = expand(self.template, match)
-        return path if self.upload.fullmatch(path) else None
+        return _clean(self._said)
+
+    @property
+    def _said(self) -> str:
+        """The folder as app.yaml says it: it may have a "." in it, and what a visitor says may not."""
+        return self.template.partition("\\")[0].rpartition("/")[0]
+
+    def file(self, match: Match) -> str | None:
+        """See `Static`."""
+        path = python2_re.expand(self.template, match)
+        if "" in path.split("/"):
+            return None
+        return posixpath.join(self.root, path[len(self._said) :].removeprefix("/"))
 
 
-def expand(template: str, match: re.Match[str]) -> str:
-    """The template with each group reference (a backslash and a digit) replaced by the group's text."""
-    return _GROUP.sub(lambda reference: match[int(reference[1])] or "", template)
+def _clean(folder: str) -> str:
+    """A folder of app.yaml without what leads nowhere: "./static/" is "static", and "." is ""."""
+    path = posixpath.normpath(folder) if folder else ""
+    return "" if path == "." else path
+
+
+def _names_callable(script: str) -> bool:
+    return script == "auto" or ":" in script or _DOTTED.fullmatch(script) is not None
 
 
 def wsgi_target(script: str) -> str:
-    """`package.module.callable` as `package.module:callable`; "auto" stays."""
+    """`package.module.callable` as `package.module:callable`; "auto" stays, and what has a colon already."""
+    if ":" in script:
+        return script
     module, _, attribute = script.rpartition(".")
     return f"{module}:{attribute}" if module else script
 
 
-def read_handler(value: Value, default_expiration: int | None, warnings: list[str]) -> Handler | None:
+def read_handler(value: Value, default_expiration: int | None, notes: Notes) -> Handler | None:
     """One entry of `handlers`, or None (and a warning) if it is of a kind that is not served."""
     fields = Fields(value, "a handler", _ALL)
     kind = _kind(fields)
     for name in _ALL:
-        if name in fields and name not in (*_COMMON, kind, *_TAKES[kind]):
+        if fields.get(name) is not None and name not in (*_COMMON, kind, *_TAKES[kind]):
             takers = [each for each, fields_of in _TAKES.items() if name in fields_of] or ["no"]
             raise value.error(f"{name} is for {' and '.join(takers)} handlers, not for {kind}")
     if kind == "api_endpoint":
-        warnings.append(f"{value.place}: api_endpoint handlers are not served here")
+        notes.unserved(value, "api_endpoint handlers are not served here")
         return None
-    url = fields.need("url", "the paths that it answers, such as '/.*'")
-    pattern = _url_pattern(url, directory=kind == "static_dir")
-    if values.is_slow(pattern):
-        warnings.append(
-            f"{url.place}: url has a repeat inside a repeat, which takes this server very long on some paths; "
-            "App Engine did not mind. Without the outer one it matches fast."
-        )
+    pattern = _pattern(fields, value, notes, directory=kind == "static_dir")
     common = _common(fields, value, pattern)
     if kind == "script":
-        return _script(fields, common)
-    static = _static(fields, default_expiration)
+        return _script(fields, common, notes)
+    static = _static(fields, default_expiration, notes)
     if kind == "static_dir":
-        folder = fields.need("static_dir", "the folder of the files")
-        return StaticDir(**common, **static, folder=values.path_inside(folder, "static_dir"))  # type: ignore[arg-type]
-    return _static_files(fields, common, static, pattern)
+        given = fields.need("static_dir", "the folder of the files")
+        return StaticDir(**common, **static, folder=_folder(given, notes))  # type: ignore[arg-type]
+    return _static_files(fields, common, static, notes)
 
 
 def _kind(fields: Fields) -> str:
-    kinds = [kind for kind in _TAKES if kind in fields]
+    kinds = [kind for kind in _TAKES if fields.get(kind) is not None]
     if kinds == ["script", "api_endpoint"]:
         return "api_endpoint"
     if len(kinds) != 1:
@@ -162,17 +200,30 @@ def _kind(fields: Fields) -> str:
     return kinds[0]
 
 
-def _url_pattern(value: Value, directory: bool) -> re.Pattern[str]:
-    url = value.text("url")
-    if url.startswith("^") or (url.endswith("$") and not url.endswith("\\$")):
-        raise value.error(f"url must not begin with ^ or end with $, which App Engine adds itself: {url!r}")
+def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> Pattern:
+    given = fields.get("url")
+    if given is None:
+        notes.mistake(value, "a handler without url, such as '/.*', answers nothing")
+        return NOWHERE
+    url = given.text("url")
+    if url.startswith("^"):
+        raise given.error(f"url must not begin with ^, which App Engine adds itself: {url!r}")
     if not url.startswith(("/", ".", "(")):
-        raise value.error(f"url must begin with a slash, not {url!r}; did you mean {'/' + url!r}?")
-    values.regex(value, "url")
-    return values.regex(value, "url", f"{url.rstrip('/')}/(.*)" if directory else url)
+        raise given.error(f"url must begin with a slash, not {url!r}; did you mean {'/' + url!r}?")
+    if directory and url.endswith("$"):
+        notes.mistake(given, "the url of a static_dir that ends in $ matches nothing; leave the $ out")
+    within = url if url.endswith("/") else f"{url}/"
+    pattern = values.regex(given, "url", f"{within}(?P<file>.*)$" if directory else f"{url}$")
+    if pattern.is_slow:
+        notes.unserved(
+            given,
+            "url takes this server very long on some paths, during which nothing else is answered: it has several "
+            "endless repeats, and looks ahead or refers to a group. App Engine did not mind.",
+        )
+    return pattern
 
 
-def _common(fields: Fields, value: Value, pattern: re.Pattern[str]) -> dict[str, object]:
+def _common(fields: Fields, value: Value, pattern: Pattern) -> dict[str, object]:
     def word(name: str, words: tuple[str, ...]) -> str:
         given = fields.get(name)
         return words[0] if given is None else values.word(given, name, words)
@@ -180,60 +231,74 @@ def _common(fields: Fields, value: Value, pattern: re.Pattern[str]) -> dict[str,
     word("redirect_http_response_code", ("302", "301", "303", "307"))
     return {
         "place": value.place,
+        "url": given.text("url") if (given := fields.get("url")) else "",
         "pattern": pattern,
         "login": cast("Login", word("login", ("optional", "required", "admin"))),
         "redirects": word("auth_fail_action", ("redirect", "unauthorized")) == "redirect",
-        "secure": word("secure", ("default", "optional", "always", "never")),
-        "head": word("position", ("tail", "head")) == "head",
+        "secure": word("secure", ("optional", "always", "never", "default")).replace("default", "optional"),
+        "head": word("position", ("head", "tail")) == "head",
     }
 
 
-def _script(fields: Fields, common: dict[str, object]) -> Script:
+def _script(fields: Fields, common: dict[str, object], notes: Notes) -> Script:
     value = fields.need("script", "the WSGI callable, such as main.app")
     script = value.text("script")
-    if ":" in script:
-        raise value.error(f"script names a callable with a dot, not a colon: {script.replace(':', '.')!r}")
-    _check_groups(value, "script", script, cast("re.Pattern[str]", common["pattern"]))
     handler = Script(**common, script=script)  # type: ignore[arg-type]
-    if script != "auto" and not handler.is_cgi and not _DOTTED.fullmatch(script):
-        raise value.error(f"script must be a module and its WSGI callable, such as main.app, not {script!r}")
+    if ":" in script:
+        dotted = script.replace(":", ".")
+        notes.mistake(value, f"App Engine wants a dot before the callable: script: {dotted}")
+    elif handler.trouble is not None and not handler.is_cgi:
+        notes.mistake(value, handler.trouble)
+    _check_groups(value, "script", script, handler.pattern, notes)
     return handler
 
 
-def _static(fields: Fields, default_expiration: int | None) -> dict[str, object]:
+def _static(fields: Fields, default_expiration: int | None, notes: Notes) -> dict[str, object]:
     expiration, mime_type, http_headers = (fields.get(name) for name in ("expiration", "mime_type", "http_headers"))
     matching, readable = fields.get("require_matching_file"), fields.get("application_readable")
-    if mime_type and not _MIME_TYPE.fullmatch(mime_type.text("mime_type")):
-        raise mime_type.error(f"mime_type must be a type such as text/css, not {mime_type.text('mime_type')!r}")
-    headers = read_http_headers(http_headers) if http_headers else ()
+    headers = read_http_headers(http_headers, notes) if http_headers else ()
     if http_headers and mime_type and any(name.lower() == "content-type" for name, _ in headers):
         raise http_headers.error("mime_type and a Content-Type header together: keep one of them")
     if readable:
-        values.switch(readable, "application_readable")
+        values.switch(readable, "application_readable", notes)
     return {
-        "mime_type": mime_type.text("mime_type") if mime_type else None,
+        "mime_type": values.mime_type(mime_type, notes) if mime_type else None,
         "expiration": values.duration(expiration, "expiration") if expiration else default_expiration,
         "http_headers": headers,
-        "require_matching_file": values.switch(matching, "require_matching_file") if matching else False,
+        "require_matching_file": values.switch(matching, "require_matching_file", notes) if matching else False,
     }
 
 
-def _static_files(
-    fields: Fields, common: dict[str, object], static: dict[str, object], pattern: re.Pattern[str]
-) -> StaticFiles:
+def _static_files(fields: Fields, common: dict[str, object], static: dict[str, object], notes: Notes) -> StaticFiles:
     value = fields.need("static_files", "the file, such as 'static/favicon.ico'")
     template = value.text("static_files")
-    _check_groups(value, "static_files", template, pattern)
-    if not _GROUP.match(template):
-        values.path_inside(value, "static_files")
+    _check_groups(value, "static_files", template, cast("Pattern", common["pattern"]), notes)
     upload = fields.need("upload", "a regular expression of the files that exist, such as 'static/.*'")
-    return StaticFiles(
+    handler = StaticFiles(
         **common, **static, template=template, upload=values.regex(upload, "upload")  # type: ignore[arg-type]
     )  # fmt: skip
+    _warn_of_place(value, handler.root, notes)
+    return handler
 
 
-def _check_groups(value: Value, name: str, template: str, pattern: re.Pattern[str]) -> None:
-    highest = max((int(number) for number in _GROUP.findall(template)), default=0)
-    if highest > pattern.groups:
+def _folder(value: Value, notes: Notes) -> str:
+    folder = value.text("static_dir")
+    if "\\" in folder:
+        notes.mistake(value, "static_dir is a path with slashes; a backslash is taken for a part of a name")
+    _warn_of_place(value, _clean(folder), notes)
+    return folder
+
+
+def _warn_of_place(value: Value, root: str, notes: Notes) -> None:
+    if root.startswith("/"):
+        notes.mistake(value, "App Engine finds no file by an absolute path; write it from the app's folder")
+    elif root.split("/")[0] == "..":
+        notes.mistake(value, f"{root!r} is outside of the app's folder, which App Engine would not have had")
+
+
+def _check_groups(value: Value, name: str, template: str, pattern: Pattern, notes: Notes) -> None:
+    for group in python2_re.groups_in(template):
+        if group in pattern.groupindex or (isinstance(group, int) and group <= pattern.groups):
+            continue
         groups = f"{pattern.groups} groups" if pattern.groups != 1 else "1 group"
-        raise value.error(f"{name} refers to \\{highest}, but its url has {groups} in parentheses")
+        notes.mistake(value, f"{name} refers to \\{group}, but its url has {groups} in parentheses")

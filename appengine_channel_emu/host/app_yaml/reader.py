@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
-from . import values
-from .config import DEFAULT_SKIP_FILES, AppConfig, ErrorFile, Library
-from .document import BadAppYaml, Fields, Value, read_document
-from .handlers import MOST_HANDLERS, Handler, Script, StaticDir, read_handler, wsgi_target
+from appengine_channel_emu.hints import nearest
+
+from . import python2_re, values
+from .config import SKIPPED_BY_DEFAULT, AppConfig, ErrorFile, Library
+from .document import BadAppYaml, Fields, Notes, Value, read_document
+from .entrypoint import read_entrypoint
+from .handlers import MOST_HANDLERS, NOWHERE, Handler, Script, StaticDir, read_handler, wsgi_target
+from .linear_re import Pattern
+from .wsgi_servers import BadEntrypoint, Entrypoint
 
 _SERVED = (
-    "application", "version", "module", "service", "runtime", "api_version", "threadsafe", "handlers", "includes",
-    "default_expiration", "skip_files", "inbound_services", "env_variables", "libraries", "error_handlers",
-    "entrypoint", "manual_scaling",
+    "application", "project", "version", "module", "service", "runtime", "api_version", "threadsafe", "handlers",
+    "includes", "default_expiration", "skip_files", "inbound_services", "env_variables", "libraries", "error_handlers",
+    "entrypoint", "manual_scaling", "env", "vm", "builtins",
 )  # fmt: skip
 _NOT_SERVED = (
-    "admin_console", "api_config", "app_engine_apis", "auto_id_policy", "automatic_scaling", "backends",
-    "basic_scaling", "beta_settings", "build_env_variables", "builtins", "code_lock", "datastore_auto_id_policy",
-    "derived_file_type", "endpoints_api_service", "env", "env_flex", "health_check", "instance_class",
-    "liveness_check", "main", "network", "nobuild_files", "pagespeed", "readiness_check", "resources",
-    "runtime_config", "service_account", "source_language", "standard_websocket", "vm", "vm_health_check",
-    "vm_settings", "vpc_access", "vpc_access_connector", "zones",
+    "admin_console", "api_config", "app_engine_apis", "app_engine_bundled_services", "auto_id_policy",
+    "automatic_scaling", "backends", "basic_scaling", "beta_settings", "build_env_variables", "code_lock",
+    "datastore_auto_id_policy", "derived_file_type", "endpoints_api_service", "env_flex",
+    "flexible_runtime_settings", "health_check", "instance_class", "liveness_check", "main", "network",
+    "nobuild_files", "pagespeed", "readiness_check", "resources", "runtime_channel", "runtime_config",
+    "service_account", "source_language", "standard_websocket", "vm_health_check", "vm_settings", "vpc_access",
+    "vpc_access_connector", "zones",
 )  # fmt: skip
-_SERVED_IN_INCLUDES = ("handlers", "includes", "env_variables")
+_SERVED_IN_INCLUDES = ("handlers", "includes", "env_variables", "skip_files", "manual_scaling", "vm", "builtins")
+_OUR_BUILTINS = ("default", "remote_api")
+_FLEXIBLE = ("2", "flex", "flexible")
 _INBOUND_SERVICES = (
     "channel_presence", "mail", "mail_bounce", "rest", "warmup", "xmpp_error", "xmpp_message", "xmpp_presence",
     "xmpp_subscribe",
@@ -33,14 +42,16 @@ _ERROR_CODES = ("default", "over_quota", "dos_api_denial", "timeout")
 _OURS = ("CHANNEL_EMULATOR_HOST", "API_HOST", "API_PORT")
 MOST_INCLUDES = 50
 
-_ID = re.compile(r"[A-Za-z\d][A-Za-z\d:.~_-]{0,99}")
+_RUNTIME = re.compile(r"gs://[a-z0-9._/-]+|[a-z][a-z0-9.-]*")
+_API_VERSION = re.compile(r"[\w.]{1,32}", re.ASCII)
+_ID = re.compile(r"[A-Za-z\d:.~_-]{1,400}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENTRYPOINT = re.compile(r"(?:^|\s)([^\W\d]\w*(?:\.\w+)*:[^\W\d]\w*)(?:\(\))?(?:\s|$)")
 
 
 def read_app_yaml(path: Path) -> AppConfig:
     """The app that `path` describes. Raises `BadAppYaml`."""
-    return _Reader(path.resolve()).read()
+    # The app's folder is that of the name, also where this is a link to a file elsewhere.
+    return _Reader(path.parent.resolve() / path.name).read()
 
 
 class _Reader:
@@ -49,11 +60,14 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files = [path]
-        self._warnings: list[str] = []
+        self._notes = Notes()
         self._handlers: list[Handler] = []
         self._included_handlers: list[Handler] = []
         self._env: dict[str, str] = {}
         self._expiration: int | None = None
+        self._skip_files = [SKIPPED_BY_DEFAULT]
+        self._instances = 1
+        self._flexible = False
 
     def read(self) -> AppConfig:
         document = read_document(self._path, self._path.name)
@@ -61,63 +75,66 @@ class _Reader:
             raise BadAppYaml(f"{self._path.name}: is empty; it needs at least a runtime and handlers")
         fields = Fields(document, "app.yaml", _SERVED, _NOT_SERVED)
         self._warn_of(fields)
-        runtime = self._text(fields.need("runtime", "such as python312, or python27"), "runtime")
-        if (value := fields.get("api_version")) is not None:
-            values.word(value, "api_version", ("1", "2"))
+        if (value := fields.get("env")) is not None:
+            self._flexible = value.text("env") in _FLEXIBLE
         if (value := fields.get("default_expiration")) is not None:
             self._expiration = values.duration(value, "default_expiration")
-        self._env = self._read_env(fields)
-        self._handlers = self._read_handlers(fields)
+        self._handlers = self._read_common(fields)
+        if fields.get("skip_files") is not None:
+            self._skip_files = self._read_skip_files(fields)
         self._include(fields, self._path)
-        entrypoint = self._entrypoint(fields)
+        runtime = self._runtime(fields)
+        self._word(fields, "api_version", _API_VERSION)
         return AppConfig(
             path=self._path,
             runtime=runtime,
-            application=self._id(fields, "application"),
-            version=self._id(fields, "version"),
-            module=self._id(fields, "service") or self._id(fields, "module") or "default",
+            flexible=self._flexible or runtime == "vm",
+            application=self._word(fields, "application", _ID) or self._word(fields, "project", _ID),
+            version=self._word(fields, "version", _ID),
+            module=self._word(fields, "service", _ID) or self._word(fields, "module", _ID) or "default",
             threadsafe=self._threadsafe(fields, runtime),
             handlers=self._ordered(runtime),
             error_files=self._error_files(fields),
             env_variables=self._env,
             inbound_services=self._inbound_services(fields),
-            skip_files=self._skip_files(fields),
+            skip_files=self._joined_skip_files(fields),
             libraries=self._libraries(fields),
-            entrypoint=entrypoint,
-            instances=self._instances(fields),
+            entrypoint=self._entrypoint(fields, runtime),
+            instances=self._instances,
             files=tuple(self._files),
-            warnings=tuple(self._warnings),
+            warnings=tuple(self._notes.all),
+            mistakes=tuple(self._notes.mistakes),
         )
-
-    def _warn(self, value: Value, text: str) -> None:
-        self._warnings.append(f"{value.place}: {text}")
 
     def _warn_of(self, fields: Fields) -> None:
         for key in fields.ignored:
-            self._warn(key, f"{key.text('a field')} is not served here, and has no effect")
+            self._notes.unserved(key, f"{key.written} is not served here, and has no effect")
+
+    def _runtime(self, fields: Fields) -> str:
+        if self._flexible and fields.get("runtime") is None:
+            return "custom"
+        value = fields.need("runtime", "such as python312, or python27")
+        runtime = value.text("runtime").strip()
+        if not _RUNTIME.fullmatch(runtime):
+            raise value.error(f"runtime cannot be {runtime!r}{nearest(runtime.lower(), ('python27', 'python312'))}")
+        return runtime
 
     @staticmethod
-    def _text(value: Value, name: str) -> str:
-        text = value.text(name)
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", text):
-            raise value.error(f"{name} cannot be {text!r}")
-        return text
-
-    @staticmethod
-    def _id(fields: Fields, name: str) -> str | None:
+    def _word(fields: Fields, name: str, pattern: re.Pattern[str]) -> str | None:
+        """A word that `pattern` describes, and None where the field is not given."""
         value = fields.get(name)
         if value is None:
             return None
-        text = value.text(name)
-        if not _ID.fullmatch(text):
-            raise value.error(f"{name} must be of letters, digits and dashes, not {text!r}")
+        text = value.text(name).strip()
+        if not pattern.fullmatch(text):
+            raise value.error(f"{name} cannot be {text!r}: letters, digits, dots and dashes")
         return text
 
     def _threadsafe(self, fields: Fields, runtime: str) -> bool:
         value = fields.get("threadsafe")
-        threadsafe = values.switch(value, "threadsafe") if value else runtime != "python"
+        threadsafe = values.switch(value, "threadsafe", self._notes) if value else runtime != "python"
         if value is None and runtime == "python27":
-            self._warn(fields.value, "App Engine wants threadsafe for python27; taken as true")
+            self._notes.unserved(fields.value, "App Engine wants threadsafe for python27; taken as true")
         if threadsafe and runtime == "python27":
             for handler in [*self._handlers, *self._included_handlers]:
                 if isinstance(handler, Script) and handler.is_cgi:
@@ -127,28 +144,49 @@ class _Reader:
                     )
         return threadsafe
 
+    def _read_common(self, fields: Fields) -> list[Handler]:
+        """What app.yaml and the files that it includes both may say; returns the handlers."""
+        self._env |= self._read_env(fields)
+        if (value := fields.get("vm")) is not None:
+            self._flexible = values.switch(value, "vm", self._notes) or self._flexible
+        value = fields.get("builtins")
+        for item in value.items("builtins") if value else ():
+            for key, field in item.entries("a builtin"):
+                if key.written not in _OUR_BUILTINS and not field.is_empty and values.is_on(field):
+                    self._notes.unserved(key, f"the builtin {key.written} is a part of Google's SDK; not served here")
+        self._read_instances(fields)
+        return self._read_handlers(fields)
+
     def _read_env(self, fields: Fields) -> dict[str, str]:
         variables: dict[str, str] = {}
         value = fields.get("env_variables")
         for key, field in value.entries("env_variables") if value else ():
-            name = key.text("a variable's name")
+            name = key.written
             if not _ENV_NAME.fullmatch(name):
                 raise key.error(f"{name!r} is not the name of a variable: letters, digits and underscores")
             if name in _OURS:
-                self._warn(key, f"{name} is set by the emulator, which this cannot change")
+                self._notes.unserved(key, f"{name} is set by the emulator, which this cannot change")
                 continue
-            variables[name] = field.text(f"the variable {name}")
+            variables[name] = self._env_text(field, name)
         return variables
+
+    def _env_text(self, field: Value, name: str) -> str:
+        """The text of a variable; App Engine's reader makes one of nothing and of a list, too."""
+        if field.is_list or field.is_empty:
+            text = "[]" if field.is_list else "None"
+            self._notes.mistake(field, f"the variable {name} is {text!r}, as on App Engine; write a text in quotes")
+            return text
+        return field.text(f"the variable {name}")
 
     def _read_handlers(self, fields: Fields) -> list[Handler]:
         value = fields.get("handlers")
         found = [
-            read_handler(item, self._expiration, self._warnings) for item in (value.items("handlers") if value else ())
+            read_handler(item, self._expiration, self._notes) for item in (value.items("handlers") if value else ())
         ]
         handlers = [handler for handler in found if handler is not None]
         for handler in handlers:
             if isinstance(handler, StaticDir) and not (self._path.parent / handler.folder).is_dir():
-                self._warnings.append(f"{handler.place}: static_dir: there is no folder {handler.folder!r}")
+                self._notes.mistake(handler, f"static_dir: there is no folder {handler.folder!r}")
         return handlers
 
     def _include(self, fields: Fields, included_from: Path) -> None:
@@ -160,31 +198,32 @@ class _Reader:
             if len(self._files) > MOST_INCLUDES:
                 raise item.error(f"more than {MOST_INCLUDES} files are included")
             self._files.append(path)
-            self._read_included(path)
+            self._read_included(item, path)
 
     def _included_path(self, item: Value, included_from: Path) -> Path:
         text = item.text("an entry of includes")
         if "\0" in text or not text.strip():
             raise item.error("an entry of includes must be the path of a file")
-        for base in (included_from.parent, self._path.parent):
+        for base in (included_from.parent, self._path.parent, Path.cwd()):
             path = base / text
             path = path / "include.yaml" if path.is_dir() else path
             if path.is_file():
                 return path.resolve()
         raise item.error(f"includes: there is no file {text!r}")
 
-    def _read_included(self, path: Path) -> None:
+    def _read_included(self, item: Value, path: Path) -> None:
         folder = self._path.parent
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
         document = read_document(path, name)
         if document is None:
-            self._warnings.append(f"{name}: is empty")
+            self._notes.mistake(item, f"includes: {name} is empty")
             return
         left_out = set(_SERVED).difference(_SERVED_IN_INCLUDES)
         fields = Fields(document, "an included file", _SERVED_IN_INCLUDES, [*_NOT_SERVED, *left_out])
         self._warn_of(fields)
-        self._env = self._read_env(fields) | self._env
-        self._included_handlers += self._read_handlers(fields)
+        self._included_handlers += self._read_common(fields)
+        if fields.get("skip_files") is not None:
+            self._skip_files += self._read_skip_files(fields)
         self._include(fields, path)
 
     def _ordered(self, runtime: str) -> tuple[Handler, ...]:
@@ -195,7 +234,7 @@ class _Reader:
             raise BadAppYaml(f"{self._path.name}: has {len(handlers)} handlers; the most is {MOST_HANDLERS}")
         if runtime.startswith("python3") and not any(isinstance(handler, Script) for handler in handlers):
             # Second-generation runtimes send to the entrypoint what no handler takes.
-            handlers.append(Script(place=self._path.name, pattern=re.compile(r"(?s:/.*)"), script="auto"))
+            handlers.append(Script(place=self._path.name, pattern=python2_re.compile(r"(?s)/.*"), script="auto"))
         return tuple(handlers)
 
     def _error_files(self, fields: Fields) -> dict[str, ErrorFile]:
@@ -204,16 +243,19 @@ class _Reader:
         for item in value.items("error_handlers") if value else ():
             entry = Fields(item, "an error handler", ("file", "error_code", "mime_type"))
             file = entry.need("file", "the page to send, such as 'timeout.html'")
-            path = self._path.parent / values.path_inside(file, "file")
-            if not path.is_file() or not path.resolve().is_relative_to(self._path.parent):
-                raise file.error(f"error_handlers: there is no file {file.text('file')!r} in the app's folder")
             code_value, mime = entry.get("error_code"), entry.get("mime_type")
             code = values.word(code_value, "error_code", _ERROR_CODES) if code_value else "default"
+            found = ErrorFile(
+                self._path.parent / file.text("file"), values.mime_type(mime, self._notes) if mime else "text/html"
+            )
             if code in files:
-                raise item.error(f"error_handlers has a file for {code} already")
-            if mime and not re.fullmatch(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", mime.text("mime_type"), re.ASCII):
-                raise mime.error(f"mime_type must be a type such as text/html, not {mime.text('mime_type')!r}")
-            files[code] = ErrorFile(path, mime.text("mime_type") if mime else "text/html")
+                self._notes.mistake(item, f"error_handlers has a file for {code} already, and takes that one")
+            elif not found.is_there:
+                self._notes.mistake(
+                    file, f"error_handlers: there is no file {file.text('file')!r}; visitors get a page of ours"
+                )
+            else:
+                files[code] = found
         return files
 
     def _inbound_services(self, fields: Fields) -> frozenset[str]:
@@ -222,20 +264,24 @@ class _Reader:
         for item in value.items("inbound_services") if value else ():
             service = values.word(item, "an inbound service", _INBOUND_SERVICES)
             if service != "channel_presence":
-                self._warn(item, f"the inbound service {service} is not served here")
+                self._notes.unserved(item, f"the inbound service {service} is not served here")
             services.add(service)
         return frozenset(services)
 
     @staticmethod
-    def _skip_files(fields: Fields) -> tuple[re.Pattern[str], ...]:
-        value = fields.get("skip_files")
-        if value is None:
-            return DEFAULT_SKIP_FILES
-        if value.is_list:
-            return tuple(values.regex(item, "skip_files") for item in value.items("skip_files"))
-        # The old way: one expression over several lines.
-        joined = "".join(line.strip() for line in value.text("skip_files").splitlines())
-        return (values.regex(value, "skip_files", joined),)
+    def _read_skip_files(fields: Fields) -> list[str]:
+        value = fields.need("skip_files", "regular expressions of files")
+        items = value.items("skip_files") if value.is_list else [value]
+        # One expression may stand in several lines, which was the only way once.
+        texts = [re.sub("[\r\n]", "", item.text("skip_files")) for item in items]
+        for item, text in zip(items, texts, strict=True):
+            values.regex(item, "skip_files", text)
+        return texts
+
+    def _joined_skip_files(self, fields: Fields) -> Pattern:
+        """One expression of all: a flag in one of them counts for the others too, as on App Engine."""
+        value = fields.get("skip_files") or fields.value
+        return values.regex(value, "skip_files", "|".join(self._skip_files)) if self._skip_files else NOWHERE
 
     @staticmethod
     def _libraries(fields: Fields) -> tuple[Library, ...]:
@@ -250,31 +296,33 @@ class _Reader:
             found.append(Library(name, version.text("version") if version else "latest", item.place))
         return tuple(found)
 
-    @staticmethod
-    def _entrypoint(fields: Fields) -> str | None:
-        """The WSGI callable, `module:callable`, that the command line names."""
+    def _entrypoint(self, fields: Fields, runtime: str) -> Entrypoint | None:
+        """What its command line starts; the command itself is not run."""
         value = fields.get("entrypoint")
         if value is None:
             return None
-        match = _ENTRYPOINT.search(value.text("entrypoint"))
-        if match is None:
-            raise value.error(
-                "entrypoint names no WSGI callable, such as main:app in 'gunicorn -b :$PORT main:app'; an app that "
-                "is a server of its own is run by itself, with channel-emu serve --upstream in front"
-            )
-        return match[1]
+        try:
+            found = read_entrypoint(value.text("entrypoint"), self._path.parent, os.environ | self._env)
+        except BadEntrypoint as error:
+            if self._flexible or not runtime.startswith("python3"):
+                # What has no entrypoint on App Engine, or cannot run here anyway.
+                self._notes.unserved(value, f"entrypoint {error}")
+                return None
+            raise value.error(f"entrypoint {error}") from None
+        self._files += found.files
+        return found
 
-    def _instances(self, fields: Fields) -> int:
+    def _read_instances(self, fields: Fields) -> None:
         value = fields.get("manual_scaling")
         if value is None:
-            return 1
+            return
         instances = Fields(value, "manual_scaling", ("instances",)).need("instances", "how many instances run")
-        number = values.whole(instances, "instances", 1, 1_000_000)
+        number = values.whole(instances, "instances")
         if number > 1:
-            self._warn(instances, f"{number} instances are asked for; a threadsafe app runs in one here")
-        return number
+            self._notes.unserved(instances, f"{number} instances are asked for; a threadsafe app runs in one here")
+        self._instances = max(self._instances, number)
 
 
 def default_target(config: AppConfig) -> str:
-    """`module:callable` that `script: auto` means: the entrypoint's, or App Engine's default."""
-    return config.entrypoint or wsgi_target("main.app")
+    """What names the application that `script: auto` means: the entrypoint's, or App Engine's default."""
+    return config.entrypoint.target if config.entrypoint else wsgi_target("main.app")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from appengine_channel_emu.hints import nearest
 
-from .document import Value
+from . import python2_re
+from .document import Notes, Value
+from .linear_re import Pattern
 
-_TRUE = ("true", "yes", "on", "y", "1")
-_FALSE = ("false", "no", "off", "n", "0")
+_FALSE = ("false", "no", "off", "n", "f", "0")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"\s*([0-9]{1,9}[DdHhMmSs]?)(\s+[0-9]{1,9}[DdHhMmSs]?)*\s*")
+_DURATION = re.compile(r"\s*([0-9]+[DdHhMmSs]?)(\s+[0-9]+[DdHhMmSs]?)*\s*", re.ASCII)
+LONGEST_DURATION = 100 * 365 * 86400
+"""Seconds; a longer one counts as this."""
 
 
 def word(value: Value, name: str, words: Sequence[str]) -> str:
@@ -25,20 +26,29 @@ def word(value: Value, name: str, words: Sequence[str]) -> str:
     return text
 
 
-def switch(value: Value, name: str) -> bool:
-    """Yes or no, in any of YAML's words."""
-    text = value.text(name).lower()
-    if text not in _TRUE + _FALSE:
-        raise value.error(f"{name} must be true or false, not {value.text(name)!r}")
-    return text in _TRUE
+def switch(value: Value, name: str, notes: Notes) -> bool:
+    """Yes or no, as App Engine's reader has it: every text is yes, a quoted "false" too, which is warned of."""
+    if value.is_list:
+        notes.mistake(value, f"{name} is a list, which counts as false; write true or false")
+        return False
+    given = value.typed(name)
+    if isinstance(given, str) and given.lower() not in ("true", "yes", "on", "y", "t", "1", ""):
+        hint = "leave the quotes out" if given.lower() in _FALSE else "write true or false"
+        notes.mistake(value, f"{name} is the text {given!r}, which counts as true; {hint}")
+    return bool(given)
 
 
-def whole(value: Value, name: str, low: int, high: int) -> int:
-    """A whole number between the bounds, both included."""
+def is_on(value: Value) -> bool:
+    """Whether a builtin is switched on."""
+    return value.text("a builtin").lower() not in (*_FALSE, "off")
+
+
+def whole(value: Value, name: str) -> int:
+    """A whole number above 0."""
     text = value.text(name)
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise value.error(f"{name} must be a whole number from {low} to {high}, not {text!r}")
-    return int(text)
+    if not re.fullmatch(r"[1-9][0-9]*", text):
+        raise value.error(f"{name} must be a whole number above 0, not {text!r}")
+    return int(text) if len(text) < 10 else 10**9
 
 
 def duration(value: Value, name: str) -> int:
@@ -46,47 +56,30 @@ def duration(value: Value, name: str) -> int:
     text = value.text(name)
     if not _DURATION.fullmatch(text):
         raise value.error(f"{name} must be a duration such as '4d 5h' or '10m', not {text!r}")
-    return sum(int(part.rstrip("DdHhMmSs")) * _UNITS[part.lstrip("0123456789").lower()] for part in text.split())
+    parts = [(part.rstrip("DdHhMmSs").lstrip("0"), part.lstrip("0123456789").lower()) for part in text.split()]
+    return min(sum(int(number[:12] or 0) * _UNITS[unit] for number, unit in parts), LONGEST_DURATION)
 
 
-def regex(value: Value, name: str, text: str | None = None) -> re.Pattern[str]:
-    """A regular expression. `text` is it as it is compiled, if that is not the value itself."""
+def regex(value: Value, name: str, text: str | None = None) -> Pattern:
+    """A regular expression of Python 2. `text` is it as it is compiled, if that is not the value itself."""
     text = value.text(name) if text is None else text
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return re.compile(text)
+        return python2_re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
-        raise value.error(f"{name} is not a regular expression: {error} in {value.text(name)!r}") from None
+        raise value.error(f"{name} is not a regular expression: {error} in {text!r}") from None
 
 
-def path_inside(value: Value, name: str, text: str | None = None) -> str:
-    """A path, with slashes, that does not lead out of the app's folder."""
-    text = value.text(name) if text is None else text
-    parts = PurePosixPath(text).parts
-    if not text.strip() or "\0" in text:
-        raise value.error(f"{name} is not a path")
-    if text.startswith("/") or "\\" in re.sub(r"\\[1-9]", "", text) or ".." in parts:
-        raise value.error(f"{name} must be a path below the app's folder, such as 'static', not {text!r}")
+def header_text(value: Value, name: str) -> str:
+    """A text that can stand in a header."""
+    text = value.text(name)
+    if not re.fullmatch(r"[\x20-\x7e]*", text):
+        raise value.error(f"{name} must be printable ASCII on one line")
     return text
 
 
-def is_slow(pattern: re.Pattern[str]) -> bool:
-    """Whether matching may take time exponential in the length of the path: an endless repeat within another.
-
-    App Engine's own engine has no such trouble, so an app that is deployed may well have such a pattern.
-    """
-    try:
-        from re import _parser as parser  # type: ignore[attr-defined]
-    except ImportError:  # Python 3.10
-        import sre_parse as parser
-    return _repeats_within_repeat(parser.parse(pattern.pattern), parser.MAXREPEAT, False)
-
-
-def _repeats_within_repeat(part: object, endless: object, within: bool) -> bool:
-    if isinstance(part, tuple) and len(part) == 3 and part[1] is endless:
-        return within or _repeats_within_repeat(part[2], endless, True)
-    # Parsed expressions are sequences without being iterable by type.
-    if isinstance(part, (str, bytes)) or not hasattr(part, "__getitem__"):
-        return False
-    return any(_repeats_within_repeat(each, endless, within) for each in part)  # type: ignore[attr-defined]
+def mime_type(value: Value, notes: Notes) -> str:
+    """A MIME type, sent as it is: browsers make do with odd ones, which are warned of."""
+    text = header_text(value, "mime_type")
+    if not re.fullmatch(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", text, re.ASCII):
+        notes.mistake(value, f"mime_type is a type such as text/css; {text!r} is sent as it is")
+    return text

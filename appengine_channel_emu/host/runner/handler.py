@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 REQUEST_KEY = "HTTP_CHANNEL_EMU_REQUEST"
+TICKET_KEY = "HTTP_X_APPENGINE_API_TICKET"
+"""What appengine-python-standard asks for before it calls a service at all."""
+NO_TICKET = "none"
 RESULT_HEADER = "Channel-Emu-Result"
 HOP_BY_HOP = frozenset(
     ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -80,6 +83,7 @@ class RequestHandler:
         """Answers one request, on whichever thread `do` runs it."""
         request = json.loads(environ.pop(REQUEST_KEY, "{}"))
         self._prepare(environ, request.get("environ", {}))
+        environ.setdefault(TICKET_KEY, request.get("request_id") or NO_TICKET)
         answer = Answer(self._settings.max_answer)
         result: dict[str, Any] = {}
 
@@ -115,8 +119,9 @@ class RequestHandler:
     ) -> None:
         shim = sys.modules.get("channel_emu_shim")
         if shim is not None:
-            # On the thread of the handler: what it reads of os.environ and google.appengine.api.users.
-            shim.begin_request(environ)
+            # On the thread of the handler: what it reads of os.environ and google.appengine.api.users, and what its
+            # calls of google.appengine.api.channel name.
+            shim.begin_request(environ, request.get("request_id"))
         app = self._app(request.get("target", self._settings.target))
 
         def handle() -> None:

@@ -87,7 +87,7 @@ def test_the_top_of_a_legacy_file(legacy, tmp_path):
     assert legacy.is_legacy_python
     assert legacy.threadsafe
     assert legacy.inbound_services == {"channel_presence"}
-    assert legacy.env_variables == {"GREETING": "hello", "NUMBER": "010"}
+    assert legacy.env_variables == {"GREETING": "hello", "NUMBER": "8"}
     assert legacy.error_files["default"].mime_type == "text/html"
     assert legacy.error_files["timeout"].path == tmp_path / "timeout.json"
     assert legacy.error_files["timeout"].mime_type == "application/json"
@@ -149,24 +149,6 @@ def test_python3_without_entrypoint_runs_main_app(read):
     assert len(config.handlers) == 1
 
 
-@pytest.mark.parametrize(
-    ("entrypoint", "target"),
-    [
-        ("gunicorn main:app", "main:app"),
-        ("uwsgi --http :$PORT --module main:app --master", "main:app"),
-        ("gunicorn -b 0.0.0.0:8080 'main:create()'", None),
-        ("gunicorn main:create_app()", "main:create_app"),
-    ],
-)
-def test_the_callable_of_an_entrypoint(read, entrypoint, target):
-    text = f'runtime: python312\nentrypoint: "{entrypoint}"\n'
-    if target is None:
-        with pytest.raises(ValueError, match="entrypoint names no WSGI callable"):
-            read(text)
-    else:
-        assert read(text).entrypoint == target
-
-
 def test_each_field_that_is_not_served_is_warned_of_once(read):
     config = read(
         "runtime: python312\nautomatic_scaling:\n  max_instances: 3\n  min_instances: 1\ninstance_class: F2\n"
@@ -175,9 +157,9 @@ def test_each_field_that_is_not_served_is_warned_of_once(read):
     assert config.warnings == (
         "app.yaml, line 2: automatic_scaling is not served here, and has no effect",
         "app.yaml, line 5: instance_class is not served here, and has no effect",
+        "app.yaml, line 7: 3 instances are asked for; a threadsafe app runs in one here",
         "app.yaml, line 6: the inbound service warmup is not served here",
         "app.yaml, line 6: the inbound service mail is not served here",
-        "app.yaml, line 7: 3 instances are asked for; a threadsafe app runs in one here",
     )
 
 
@@ -186,13 +168,13 @@ def test_a_missing_static_folder_is_warned_of(read):
     assert config.warnings == ("app.yaml, line 3: static_dir: there is no folder 'sttic'",)
 
 
-@pytest.mark.parametrize("url", ["/(a+)+", "/(.*/)*x", "/((a|b)*c)*"])
+@pytest.mark.parametrize("url", ["/(.*)/(.*)/\\2", "/(?=.*x)(.*/)*y"])
 def test_a_url_that_may_match_slowly_is_warned_of(read, url):
     config = read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n")
-    assert "line 3: url has a repeat inside a repeat" in config.warnings[0]
+    assert "line 3: url takes this server very long on some paths" in config.warnings[0]
 
 
-@pytest.mark.parametrize("url", ["/(.*)/(.*)", "/a+b+", "/(a{2,3})+", "/(a|b)*"])
+@pytest.mark.parametrize("url", ["/(.*)/(.*)", "/(a+)+", "/(.*/)*x", "/(a|b)*", "/(?!static).*"])
 def test_a_harmless_url_is_not(read, url):
     assert not read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n").warnings
 
@@ -205,7 +187,7 @@ def test_the_emulators_own_variables_stay(read):
 
 def test_included_handlers_go_behind_or_before(read, write):
     write(
-        "handlers:\n- {url: /late, script: late.app}\n- {url: /early, script: early.app, position: head}\n"
+        "handlers:\n- {url: /late, script: late.app, position: tail}\n- {url: /early, script: early.app}\n"
         "includes: [deeper]\nenv_variables: {A: included, B: included}\n",
         "lib/include.yaml",
     )
@@ -214,13 +196,13 @@ def test_included_handlers_go_behind_or_before(read, write):
         "runtime: python27\nthreadsafe: true\nincludes:\n- lib\nenv_variables: {A: own}\n"
         "handlers:\n- {url: /mine, script: main.app}\n"
     )
-    assert [handler.script for handler in config.handlers] == ["early.app", "main.app", "late.app", "deep.app"]
-    assert config.env_variables == {"A": "own", "B": "included"}
+    assert [handler.script for handler in config.handlers] == ["early.app", "deep.app", "main.app", "late.app"]
+    assert config.env_variables == {"A": "included", "B": "included"}
     assert [path.name for path in config.files] == ["app.yaml", "include.yaml", "include.yaml"]
     assert config.handlers[0].place == "lib/include.yaml, line 3"
 
 
-@pytest.mark.parametrize("file", ["a.pyc", "lib/b.pyo", ".git/config", "x/.hidden", "notes~", "#notes#", "RCS/a"])
+@pytest.mark.parametrize("file", ["a.pyc", "lib/b.pyo", ".git/config", "x/.hidden", "notes~", "#notes#", "a/RCS/b"])
 def test_files_skipped_by_default(read, file):
     assert read("runtime: python312\n").skips(file)
 
@@ -250,7 +232,72 @@ def test_python25_takes_one_request_at_a_time(read):
     assert not read("runtime: python\napi_version: 1\n").threadsafe
 
 
-def test_a_byte_order_mark_is_no_harm(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_that_app_engine_read(tmp_path, encoding):
     path = tmp_path / "app.yaml"
-    path.write_bytes(b"\xef\xbb\xbfruntime: python312\n")
-    assert read_app_yaml(path).runtime == "python312"
+    path.write_bytes("runtime: python312\nservice: a # é\n".encode(encoding))
+    assert read_app_yaml(path).module == "a"
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("yes", "True"), ("010", "8"), ("0x1F", "31"), ("1.10", "1.1"), ("1e3", "1000.0"), ("1_000", "1000"),
+        ("12:30:45", "45045"), ("2014-01-01", "2014-01-01"), ("'010'", "010"), ("é", "é"),
+    ],
+)  # fmt: skip
+def test_a_variable_is_typed_before_it_is_a_text(read, written, text):
+    assert read(f"runtime: python312\nenv_variables:\n  A: {written}\n").env_variables == {"A": text}
+
+
+def test_the_apps_folder_is_that_of_the_name_also_where_it_is_a_link(write, tmp_path):
+    write("handlers: [{url: /x, script: x.app}]\n", "app/more.yaml")
+    (tmp_path / "app" / "app.yaml").symlink_to(write("runtime: python312\nincludes: [more.yaml]\n", "config/dev.yaml"))
+    config = read_app_yaml(tmp_path / "app" / "app.yaml")
+    assert config.folder == tmp_path / "app"
+    assert first(config, "/x")[0].script == "x.app"
+
+
+def test_files_that_include_each_other_are_read_once(read, write):
+    write("includes: [two.yaml]\nhandlers: [{url: /one, script: one.app}]\n", "inc/one.yaml")
+    write("includes: [one.yaml]\nhandlers: [{url: /two, script: two.app}]\n", "inc/two.yaml")
+    config = read("runtime: python312\nincludes: [inc/one.yaml, inc/two.yaml]\n")
+    assert [handler.script for handler in config.handlers] == ["one.app", "two.app"]
+
+
+def test_the_largest_number_of_instances_counts(read, write):
+    write("manual_scaling: {instances: 3}\n", "more.yaml")
+    assert read("runtime: python312\nmanual_scaling: {instances: 2}\nincludes: [more.yaml]\n").instances == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "takes", "leaves"),
+    [
+        ("/(.*)$", "/x", "x"), ("/(?i)Foo", "/fOO", "/bar"), ("/(foo|\\Foo)", "/Foo", "/fOo"), ("/a|/b", "/abc", "/c"),
+        ("/\\w+", "/abc", "/é"), ("/é", "/é", "/e"), ("'/(?x) a b # c'", "/ab", "/a b"),
+    ],
+)  # fmt: skip
+def test_urls_are_expressions_of_python_2(read, url, takes, leaves):
+    handler = read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n").handlers[0]
+    assert handler.match(takes)
+    assert not handler.match(leaves)
+
+
+@pytest.mark.parametrize(
+    ("template", "script"),
+    [("\\1.app", "a"), ("\\g<1>.app", "a"), ("\\g<name>.app", "a"), ("\\10.app", "j"), ("my-pkg.\\1.app", "my-pkg.a")],
+)
+def test_a_script_refers_to_groups_of_the_url(read, template, script):
+    text = f"runtime: python312\nhandlers:\n- url: /(?P<name>a)(b)(c)(d)(e)(f)(g)(h)(i)(j)\n  script: {template}\n"
+    handler, match = first(read(text), "/abcdefghij")
+    assert handler.target(match) == f"{script}:app"
+
+
+@pytest.mark.parametrize(
+    "text", ["runtime: python\nenv: flex\n", "runtime: python27\nvm: true\n", "env: 2\n", "runtime: vm\n"]
+)
+def test_the_flexible_environment_is_no_runtime_of_ours(read, text):
+    config = read(text)
+    assert config.flexible
+    assert not config.is_legacy_python
+    assert not config.is_python3

@@ -7,6 +7,7 @@ The emulator is asked at CHANNEL_EMULATOR_HOST (`host:port`).
 import base64
 import json
 import os
+import sys
 
 from google.appengine.api.channel.connection import post
 from google.appengine.runtime import apiproxy_errors
@@ -58,7 +59,20 @@ def send_message(client_id, message):
     except UnicodeDecodeError:
         # Python 2 apps can send such bytes; the emulator decides what becomes of them.
         request["message_base64"] = base64.b64encode(message).decode("ascii")
+    sender = request_id()
+    if sender is not None:
+        request["request_id"] = sender
     _call("/_emu/messages", request)
+
+
+def request_id():
+    """What names the request that this thread handles, to the emulator; None where there is none.
+
+    A message does not reach the browser of that request before the answer (behaviour.md 3). The SDK's runtime replaces
+    this function.
+    """
+    shim = sys.modules.get("channel_emu_shim")
+    return shim.request_id() if hasattr(shim, "request_id") else None
 
 
 def transport(path, request):

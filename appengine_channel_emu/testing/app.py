@@ -1,0 +1,145 @@
+"""The app under test, in the same process as its emulator."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from appengine_channel_emu.host.backend import HandlerRaised
+from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
+from appengine_channel_emu.testing.server_api import leading
+from appengine_channel_emu.testing.transports import Transport
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger("channel_emu.presence")
+
+
+class PresenceHandlerError(Exception):
+    """The app's handler of `connected/` or `disconnected/` raised; `__cause__` is what it raised."""
+
+
+class PresenceErrors(list[PresenceHandlerError]):
+    """What the app's presence handlers have raised, oldest first. A test that means them to raise clears it."""
+
+    _meant = False
+
+    def clear(self) -> None:
+        """Forget them; what comes after this, when the pages are closed, is logged alone."""
+        super().clear()
+        self._meant = True
+
+    def raise_first(self) -> None:
+        """Raise the first, if there is one and nobody has cleared them, and begin anew."""
+        errors, meant = list(self), self._meant
+        super().clear()
+        self._meant = False
+        if errors and not meant:
+            if errors[1:]:
+                errors[0].args = (f"{errors[0]} ({len(errors) - 1} more in the log)",)
+            raise errors[0]
+
+
+class Routed:
+    """`app`, whose calls of the Channel API during a request go through `transport`."""
+
+    def __init__(self, app: WSGIApplication, transport: Transport) -> None:
+        self._app = app
+        self._transport = transport
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        with leading(self._transport):
+            body = self._app(environ, start_response)
+        return body if isinstance(body, (list, tuple)) else _RoutedBody(body, self._transport)
+
+
+class _RoutedBody:
+    """A body that is made while it is read."""
+
+    def __init__(self, body: Iterable[bytes], transport: Transport) -> None:
+        self._body = body
+        self._transport = transport
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks: Iterator[bytes] | None = None
+        while True:
+            # Not across the yield: whoever reads goes on with calls of their own.
+            with leading(self._transport):
+                chunks = iter(self._body) if chunks is None else chunks
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        """See PEP 3333."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            with leading(self._transport):
+                close()
+
+
+class AppInProcess:
+    """The app as presence posts reach it."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self.app = app
+        self.errors = PresenceErrors()
+
+    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
+        """POST to the app as the platform did. Raises `HandlerRaised`, and keeps in `errors` what the app raised."""
+        status = ["500"]
+
+        def start_response(line: str, headers: object, exc_info: object = None) -> object:
+            status[0] = line
+            return lambda data: None
+
+        try:
+            self._call(_environ(path, body, content_type), start_response)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # DeadlineExceededError, pytest.fail and sys.exit are no Exception
+            what = f"The app's handler of {path} raised {type(error).__name__}: {error}"
+            log.error("%s", what, exc_info=error)
+            raised = PresenceHandlerError(what)
+            raised.__cause__ = error
+            self.errors.append(raised)
+            raise HandlerRaised(f"The app's handler raised {type(error).__name__}.") from error
+        return int(status[0][:3])
+
+    def _call(self, environ: WSGIEnvironment, start_response: Any) -> None:
+        result = self.app(environ, start_response)
+        try:
+            for _ in result:
+                pass
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+
+def _environ(path: str, body: bytes, content_type: str) -> WSGIEnvironment:
+    return {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": PRESENCE_ADDRESS,
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }

@@ -1,0 +1,3 @@
+"""For all tests: each that is collected reports."""
+
+pytest_plugins = ["tests.support.accounting"]

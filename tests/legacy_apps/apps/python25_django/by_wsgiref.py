@@ -1,0 +1,15 @@
+"""WSGI as it was run before there was `run_wsgi_app`; answers with what Django makes, in pieces."""
+
+import wsgiref.handlers
+
+from google.appengine.ext.webapp import template
+
+
+def application(environ, start_response):
+    page = template.Template('<p>{{ entry }}</p>').render(template.Context({'entry': u'caf\xe9'}))
+    start_response('200 OK', [('Content-Type', 'text/html; charset=utf-8')])
+    return ['', page.encode('utf-8'), page, environ.get('HTTP_COOKIE', 'no cookie')]
+
+
+if __name__ == '__main__':
+    wsgiref.handlers.CGIHandler().run(application)
