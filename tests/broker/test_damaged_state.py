@@ -130,6 +130,18 @@ def test_what_is_not_as_we_write_it_is_set_aside_whole(folder, states, edit):
     again.stop()
 
 
+def test_a_file_that_nobody_may_write_to_by_its_own_word_is_set_aside(folder, states):
+    """By a byte of its head, which SQLite looks at when something is written for the first time."""
+    damage.lay_out(states[0], folder)
+    with (folder / "state.sqlite3").open("r+b") as file:
+        file.seek(18)
+        file.write(b"\x0e")
+    emulator = Emulator(folder, clock := ManualClock())
+    assert len(emulator.events("state_set_aside")) == 1
+    assert use(emulator, clock, states[2]) == 0
+    emulator.stop()
+
+
 def test_it_names_no_content_of_the_file(folder, states):
     damage.lay_out(states[0], folder)
     database = sqlite3.connect(folder / "state.sqlite3")
