@@ -91,6 +91,10 @@ def read(database: sqlite3.Connection) -> tuple[State, str | None]:
     state.tokens = _tokens(database, TokenMint(state.key))
     state.told = [_client_id(row[0]) for row in database.execute("SELECT client_id FROM told")]
     state.sockets = _sockets(database)
+    if clean:
+        # In one that is not, a socket may have been saved before its token, or be left after it.
+        tokens = {token.token for token in state.tokens}
+        _expect(all(socket.token in tokens for socket in state.sockets), "the token of a socket is missing")
     return state, run
 
 

@@ -92,6 +92,8 @@ class SqliteStore:
                 raise
             # On a full disk, say: what is to be kept is kept once that can be done.
             self._lost = True
+        if not self._holds_something and not self._set_aside and self._runs_up_to_date():
+            self._set_aside.append("The saved state is missing: there is no file, or an empty one.")
 
     def load(self) -> State:
         """See `Store`; from here on the state counts as unclean until `close`."""
@@ -189,6 +191,8 @@ class SqliteStore:
                 database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
             # Nothing is written before it is known for ours.
             self._holds_something = saved_rows.check_schema(database)
+            if not self._holds_something and _is_cut_short(database, self._path):
+                raise Damaged("it is cut short")
             if self._holds_something:
                 self._state, self._former_run = saved_rows.read(database)
                 _set_up(database)
@@ -297,6 +301,11 @@ def _set_up(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA synchronous = OFF")
     database.execute(f"PRAGMA journal_size_limit = {SPARE_PAGES * 4096}").fetchall()
     database.execute(f"PRAGMA busy_timeout = {round(SAVE_PATIENCE * 1000)}").fetchall()
+
+
+def _is_cut_short(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether SQLite takes for empty what is no whole page."""
+    return bool(database.execute("PRAGMA page_count").fetchone()[0] == 0 and path.stat().st_size > 0)
 
 
 def _check_writable(database: sqlite3.Connection) -> None:
