@@ -1,11 +1,14 @@
 """From `send_message` in an app's handler to `onmessage` in Chromium: ours, and the SDK's dev server, in one run.
 
-    python bench/delivery.py [--sends 500]
+    python bench/delivery.py [--sends 500] [--posts 100]
 
 One app runs three times: at the emulator's first door, at its SDK door, and on the real `dev_appserver.py`. Each has
 a Chromium of its own, which nothing else watches: its page keeps the times and reports them at the end. The sends take
 turns, each after a pause of random length, so that no server's polls fall into step with them and what else the
-machine does falls on all. Handler and page read the same clock.
+machine does falls on all. Handler and page read the same clock. What sends is another client than the page.
+
+Then each page posts by itself, to a handler that sends to it: from the arrival of the answer to that of the message,
+which the emulator does not let overtake the answer (--push-after-answer).
 """
 
 from __future__ import annotations
@@ -45,7 +48,9 @@ def main() -> int:
     """1 where the emulator is not as much sooner as it must be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sends", type=int, default=500)
-    sends = parser.parse_args().sends
+    parser.add_argument("--posts", type=int, default=100)
+    arguments = parser.parse_args()
+    sends, posts = arguments.sends, arguments.posts
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = beside_the_real_one(APP, folder)
@@ -58,7 +63,9 @@ def main() -> int:
             for server in servers.values():
                 time.sleep(chance.uniform(0, LONGEST_PAUSE))
                 assert http.request("POST", f"{server.url}/send").status == 200
-        return report({name: delays_of(server, sends) for name, server in servers.items()})
+        missed = report({name: delays_of(server, sends) for name, server in servers.items()})
+        report_posts({name: posts_of(server, posts) for name, server in servers.items()})
+        return missed
 
 
 @contextlib.contextmanager
@@ -76,14 +83,22 @@ def chromium(url: str, profile: Path) -> Iterator[None]:
 def delays_of(server: AnyServer, sends: int) -> list[float]:
     """The milliseconds that each message took, sorted, once the page has them all."""
     time.sleep(2)  # The real one's page fetches one message at a time.
-    http.request("POST", f"{server.url}/ask")
+    http.request("POST", f"{server.url}/ask?report")
     delays: list[float] = json.loads(_until_told(server, "/report"))
     assert len(delays) == sends, f"{sends - len(delays)} messages were lost"
     return sorted(delays)
 
 
-def _until_told(server: AnyServer, path: str) -> str:
-    give_up = time.monotonic() + WAIT
+def posts_of(server: AnyServer, posts: int) -> list[float]:
+    """The milliseconds from each answer to its message, sorted; below 0 where the message came first."""
+    http.request("POST", f"{server.url}/ask?post+{posts}")
+    behind: list[float] = json.loads(_until_told(server, "/posted", WAIT + 2 * posts))
+    assert len(behind) == posts
+    return sorted(behind)
+
+
+def _until_told(server: AnyServer, path: str, wait: float = WAIT) -> str:
+    give_up = time.monotonic() + wait
     while not (told := http.request("GET", server.url + path).data.decode()):
         assert time.monotonic() < give_up, f"the page does not tell {path}"
         time.sleep(0.1)
@@ -104,6 +119,15 @@ def report(delays: dict[str, list[float]]) -> int:
         print(f"{name:26}{p50:8.2f}{p99:8.2f}{each[-1]:8.2f}{ratios}")
     print(f"(asked for: {LESS_AT_P50} times at p50, {LESS_AT_P99} times at p99)")
     return int(missed)
+
+
+def report_posts(behind: dict[str, list[float]]) -> None:
+    """Prints a line for each server."""
+    print(f"\n{len(behind[REAL])} posts of each page itself, from the answer to the message in milliseconds")
+    print(f"{'':26}{'min':>8}{'p50':>8}{'max':>8}   messages before their answer")
+    for name, each in behind.items():
+        first = sum(delay <= 0 for delay in each)
+        print(f"{name:26}{each[0]:8.1f}{statistics.median(each):8.1f}{each[-1]:8.1f}   {first}")
 
 
 def percentiles(delays: list[float]) -> tuple[float, float]:

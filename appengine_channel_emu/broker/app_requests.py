@@ -77,10 +77,8 @@ class AppRequests:
 
     def end(self, request: AppRequest) -> None:
         """The last byte of its answer has left, or its connection is lost; idempotent."""
-        if request.browser is None:
-            return
         with self._turn:
-            if request.ended_at is not None:
+            if request.ended_at is not None or request.id not in self._known:
                 return
             request.ended_at = self._later.now()
             self._ended.append(request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from appengine_channel_emu.broker.app_requests import AppRequests
@@ -334,8 +333,7 @@ class Broker:
         """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
         if socket.browser == browser:
             return
-        # One text for all sockets of a browser.
-        socket.browser = None if browser is None else sys.intern(browser)
+        socket.browser = browser
         if socket.holds is not None:
             socket.holds = None
             self._delivery.release(socket)

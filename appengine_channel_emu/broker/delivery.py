@@ -19,6 +19,8 @@ ANSWER_BYTES = 512 * 1024
 """The most one poll answer carries; the rest comes with the next poll."""
 
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
+_SENT = "A message was sent."
+_HELD = "A message was sent; the browser whose request sent it gets it after the answer (--push-after-answer)."
 _OVERFLOW = "A socket had more unread messages than the backlog allows."
 
 
@@ -55,16 +57,18 @@ class Delivery:
             return self._drop(client_id, text, _OVERFLOW)
         channel.last_message_at = now = self._turn.now()
         self._journal.add(now, client_id, text, delivered_to, None)
-        detail = {"bytes": message.size, "sockets": delivered_to}
+        detail, what = {"bytes": message.size, "sockets": delivered_to}, _SENT
         if hold is not None and hold.sockets:
-            detail["held"] = len(hold.sockets)
-        self._turn.event("message_sent", "A message was sent.", client_id=client_id, detail=detail)
+            detail["held"], what = len(hold.sockets), _HELD
+        self._turn.event("message_sent", what, client_id=client_id, detail=detail)
         return Sent(delivered_to)
 
     def release(self, socket: Socket) -> None:
-        """Something of `socket` may leave."""
-        if not socket.deliverable:
-            return
+        """Something of `socket` may be held no longer."""
+        if socket.deliverable:
+            self._wake(socket)
+
+    def _wake(self, socket: Socket) -> None:
         if socket.poll is not None:
             self._turn.then(socket.poll.ready.set)
         elif self.on_unpolled is not None and not socket.old_wire:
@@ -81,9 +85,12 @@ class Delivery:
         self._unsaved.socket(socket)
         if hold is not None and hold.browser == socket.browser:
             hold.add(socket)
-        if socket.holds is not None and self._is_filling(socket):
-            socket.holds = None
-        self.release(socket)
+        if socket.holds is None:
+            self._wake(socket)
+        else:
+            if self._is_filling(socket):
+                socket.holds = None
+            self.release(socket)
         return True
 
     def _is_filling(self, socket: Socket) -> bool:

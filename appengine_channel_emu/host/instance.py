@@ -38,14 +38,16 @@ START_SECONDS = 60.0
 class AppSpec:
     """Which app, and how it is run.
 
-    target:       `module:callable`; the callable may be dotted.
-    folder:       first on the app's sys.path, and its current folder.
+    target:       what names the application (see `runner.target.parse_target`).
+    folder:       on the app's sys.path, and its current folder.
     address:      `host:port` at which the app reaches the emulator.
     python:       the interpreter.
     threads:      how many requests an instance runs at a time, where `threadsafe`.
     threadsafe:   False: one request at a time, on the instance's main thread, in up to `instances` instances.
     environ:      added to the environment of the process, and to the environ of each request.
     timeout_page: body and MIME type of the answer to a request that overran its deadline; None: a page of ours.
+    current:      another current folder.
+    paths:        folders that come before `folder` on sys.path.
     skips:        whether a file, named from `folder` with slashes, is no part of the app: its changes are not followed.
     """
 
@@ -58,6 +60,8 @@ class AppSpec:
     instances: int = 4
     environ: Mapping[str, str] = field(default_factory=dict)
     timeout_page: tuple[bytes, str] | None = None
+    current: Path | None = None
+    paths: tuple[Path, ...] = ()
     skips: Callable[[str], bool] = lambda file: False
 
     def files(self) -> AppFiles:
@@ -111,7 +115,7 @@ class Instance:
         if not self._settled.wait(START_SECONDS):
             raise BackendUnavailable(
                 f"The app is still being imported, and its import may take {START_SECONDS:g} seconds. If it waits for "
-                "something, mend it: a change of its source starts it anew."
+                "something, fix that: a change to its source starts it again."
             )
 
     @property
@@ -142,7 +146,7 @@ class Instance:
             settings, writing = _pipe(theirs, ours)
             process = SupervisedProcess(
                 [spec.python, str(RUNNER), str(settings)],
-                folder=str(spec.folder),
+                folder=str(spec.current or spec.folder),
                 environ=environ,
                 inherited=[settings, report],
                 remove=self._socket_folder,
@@ -151,6 +155,7 @@ class Instance:
         told = {
             "target": spec.target,
             "folder": str(spec.folder),
+            "paths": [str(path) for path in spec.paths],
             "socket": socket,
             "report": report,
             "waitress": str(Path(waitress.__file__).parent),

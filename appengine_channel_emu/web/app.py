@@ -39,7 +39,8 @@ CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
-BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", "/_emu/health"})
+HEALTH_PATH = "/_emu/health"
+BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
@@ -95,6 +96,8 @@ class Front:
         self._guard = Guard(options)
         self.fault_gate = FaultGate(broker, pause)
         self.accounts = Accounts()
+        about = about or About()
+        self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
@@ -107,7 +110,7 @@ class Front:
         }
         self.notes = Notes(broker.snapshots.sockets_of)
         broker.events.listen(self.notes)
-        self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
+        self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
         router: Any = ExactRouter()
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()], router=router)
@@ -127,10 +130,9 @@ class Front:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
 
-    @staticmethod
-    def is_brief(path: str) -> bool:
+    def is_brief(self, path: str) -> bool:
         """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
-        return path in BRIEF_PATHS
+        return path in self._brief
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""

@@ -13,7 +13,7 @@ LONGEST_AGENT = 512
 """Characters of a User-Agent that tell browsers apart; each open socket refers to them."""
 
 REMEMBERED = 256
-"""Addresses that are kept as they were read."""
+"""Browsers whose text is kept, so that all their sockets refer to one."""
 
 _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
 
@@ -21,7 +21,7 @@ _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fence
 def browser_of(environ: WSGIEnvironment) -> str | None:
     """The same text for all requests of one browser: its address and User-Agent. None for one without a User-Agent."""
     agent = environ.get("HTTP_USER_AGENT")
-    return f"{_machine(environ.get('REMOTE_ADDR', ''))} {agent[:LONGEST_AGENT]}" if agent else None
+    return _text(environ.get("REMOTE_ADDR", ""), agent[:LONGEST_AGENT]) if agent else None
 
 
 def is_navigation(environ: WSGIEnvironment) -> bool:
@@ -37,6 +37,10 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
+def _text(address: str, agent: str) -> str:
+    return f"{_machine(address)} {agent}"
+
+
 def _machine(address: str) -> str:
     """This machine's own addresses are one: a browser may use ::1 for a connection and 127.0.0.1 for the next."""
     try:

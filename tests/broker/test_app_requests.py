@@ -356,9 +356,3 @@ def test_requests_are_forgotten(broker, clock):
     clock.advance(1)
     begin(broker)
     assert len(broker.app_requests) == 1
-
-
-def test_browsers_are_one_text_for_all_their_sockets(broker):
-    pages = [Page(broker, browser=" ".join(["127.0.0.1", "Chromium"])) for _ in range(2)]
-    texts = {id(broker._sockets.find(page.socket).browser) for page in pages}
-    assert len(texts) == 1

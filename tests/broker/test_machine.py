@@ -7,19 +7,24 @@ import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import SocketGone, TokenError, TokenTimedOut
+from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.store import SqliteStore
 from tests.broker.kept import OtherProgram
 
 CLIENT_IDS = ["ann", "böb", "a-b-c"]
+BROWSERS = ["Chromium", "Firefox"]
+MARGIN, NAVIGATION, LONGEST = 0.25, 0.3, 0.5
+"""Seconds by which what a request sends to its own browser waits: after its answer, and at the longest."""
 ATTACHED = 5
 WINDOW = 60
 GRACE = 2
@@ -29,12 +34,15 @@ EXAMPLES = 3000 if os.environ.get("SOAK") else 150
 class Page:
     """What a page knows, and what it must have received in the end."""
 
-    """Its moments are in seconds of the clock's `uptime`."""
+    """Its moments are in seconds of the clock's `uptime`, but for those of messages, which are of the clock."""
 
-    def __init__(self, client_id: str, token: str, socket: str, now: float) -> None:
-        self.client_id, self.token, self.socket = client_id, token, socket
+    def __init__(self, client_id: str, token: str, socket: str, now: float, browser: str) -> None:
+        self.client_id, self.token, self.socket, self.browser = client_id, token, socket, browser
         self.received: list[str] = []
         self.expected: list[str] = []
+        self.known = True
+        """Whether the broker knows its browser, which it learns anew after a restart."""
+        self.held: dict[int, Held] = {}
         self.poll = None
         self.quiet_since = now
         self.saved = 0
@@ -47,15 +55,40 @@ class Page:
         if self.poll is not None:
             self.quiet_since = at
 
+    def due(self, now: float) -> list[str]:
+        """What it must have received by now: all up to the first message that is held."""
+        held = [number for number, held in self.held.items() if not held.over(now)]
+        return self.expected[: min(held, default=len(self.expected))]
+
     def detaches_at(self) -> float:
         """When it stops counting as attached, if it is not polled again."""
         ends = [at for at in (self.detached_at, self.ended_at) if at is not None]
         return min([*ends, self.quiet_since + ATTACHED])
 
 
+class Request:
+    """A request of the app's that a page's browser made."""
+
+    def __init__(self, known, browser: str, margin: float) -> None:
+        self.known, self.browser, self.margin = known, browser, margin
+        self.ended_at: float | None = None
+
+
+class Held(NamedTuple):
+    """Why a message waits."""
+
+    request: Request
+    sent_at: float
+
+    def over(self, now: float) -> bool:
+        ended_at = self.request.ended_at
+        return now >= self.sent_at + LONGEST or (ended_at is not None and now >= ended_at + self.request.margin)
+
+
 class BrokerMachine(RuleBasedStateMachine):
     tokens = Bundle("tokens")
     pages = Bundle("pages")
+    requests = Bundle("requests")
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,8 +107,10 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def start(self) -> None:
         self.store = SqliteStore(self.folder)
-        self.clock._followers.clear()  # the former broker's timers are gone with its process
-        self.broker = Broker(self.clock, post_presence=self.post, state=self.store.load(), keep_changes=True)
+        # Of the former process nothing runs any more.
+        self.clock._followers.clear()
+        options = BrokerOptions(push_after_answer=MARGIN)
+        self.broker = Broker(self.clock, options, self.post, self.store.load(), keep_changes=True)
         self.broker.when_urgent(self.save)
 
     def post(self, client_id: str, connected: bool) -> None:
@@ -98,6 +133,7 @@ class BrokerMachine(RuleBasedStateMachine):
         return True
 
     def teardown(self) -> None:
+        self.clock.advance(LONGEST)
         for page in self.living():
             self.exchange(page)
             assert page.received == page.expected
@@ -109,6 +145,11 @@ class BrokerMachine(RuleBasedStateMachine):
         assert self.save()
         self.store.close(True)
         shutil.rmtree(self.folder)
+
+    def holds(self, page: Page, request: Request) -> bool:
+        """Whether what `request` sends waits for `page`: both must be known to this broker, not to a former one."""
+        known = request.known.id in self.broker.app_requests._known
+        return known and page.known and page.browser == request.browser
 
     def living(self) -> list[Page]:
         """Pages whose socket is not gone."""
@@ -123,10 +164,10 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def exchange(self, page: Page, lose: bool = False) -> None:
         """One poll of `page`, answered at once; a lost answer teaches it nothing."""
-        poll = self.broker.poll(page.socket, len(page.received))
+        poll = self.broker.poll(page.socket, len(page.received), page.browser)
         answer = poll.take()
         poll.release()
-        page.poll, page.detached_at, page.quiet_since = None, None, self.clock.uptime()
+        page.poll, page.detached_at, page.quiet_since, page.known = None, None, self.clock.uptime(), True
         assert answer.next - len(answer.messages) == len(page.received)
         if not lose:
             page.received += [message.text for message in answer.messages]
@@ -140,22 +181,50 @@ class BrokerMachine(RuleBasedStateMachine):
             self.saved_tokens.add(made.token)  # at once
         return client_id, made.token
 
-    @rule(target=pages, token=tokens)
-    def open(self, token: tuple[str, str]) -> Page:
+    @rule(target=pages, token=tokens, browser=st.sampled_from(BROWSERS))
+    def open(self, token: tuple[str, str], browser: str) -> Page:
         client_id, text = token
         if self.expires[text] <= self.clock.now():
             with pytest.raises(TokenError):
                 self.broker.open(text)
             return multiple()
-        opened = self.broker.open(text)
+        opened = self.broker.open(text, browser=browser)
         assert opened.told.is_set
         assert (opened.client_id, opened.next) == (client_id, 0)
-        page = Page(client_id, text, opened.socket, self.clock.uptime())
+        page = Page(client_id, text, opened.socket, self.clock.uptime(), browser)
         self.all_pages.append(page)
         return page
 
+    @initialize(target=pages)
+    def first_page(self) -> Page:
+        """So that most of what follows has a page to happen to."""
+        return self.open(self.create(CLIENT_IDS[0], 3), BROWSERS[0])
+
+    @rule(target=requests, page=pages, navigation=st.booleans(), answered=st.booleans())
+    def page_posts(self, page: Page, navigation: bool, answered: bool) -> Request:
+        """A page's request, in which the app sends to that page."""
+        known = self.broker.app_requests.begin(page.browser, navigation)
+        request = Request(known, page.browser, NAVIGATION if navigation else MARGIN)
+        self.send_in_request(request, page)
+        if answered:
+            self.answer(request)
+        return request
+
+    @rule(request=requests, page=pages)
+    def send_in_request(self, request: Request, page: Page) -> None:
+        self.send(page.client_id, False, (page.client_id, page.token), request)
+
+    @rule(request=requests)
+    def answer(self, request: Request) -> None:
+        self.broker.app_requests.end(request.known)
+        request.ended_at = request.ended_at or self.clock.now()
+
+    @rule(seconds=st.sampled_from([0.125, 0.25, 0.375, 0.5]))
+    def wait_a_moment(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
     @rule(client_id=st.sampled_from(CLIENT_IDS), by_token=st.booleans(), token=tokens)
-    def send(self, client_id: str, by_token: bool, token: tuple[str, str]) -> None:
+    def send(self, client_id: str, by_token: bool, token: tuple[str, str], request: Request | None = None) -> None:
         self.sent += 1
         text = f"message {self.sent}"
         target = client_id
@@ -164,8 +233,11 @@ class BrokerMachine(RuleBasedStateMachine):
         receivers = [page for page in self.living() if page.client_id == client_id]
         if by_token and self.expires[target] <= self.clock.now():
             receivers = []
-        assert self.broker.send_message(target, text).delivered_to == len(receivers)
+        sent = self.broker.send_message(target, text, request and request.known.id)
+        assert sent.delivered_to == len(receivers)
         for page in receivers:
+            if request is not None and self.holds(page, request):
+                page.held[len(page.expected)] = Held(request, self.clock.now())
             page.expected.append(text)
 
     @rule(page=pages, lose=st.booleans())
@@ -175,7 +247,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.poll(page.socket, len(page.received))
             return
         self.exchange(page, lose)
-        assert lose or page.received == page.expected
+        assert lose or page.received == page.due(self.clock.now())
 
     @rule(page=pages, lose=st.booleans())
     def send_and_poll(self, page: Page, lose: bool) -> None:
@@ -186,18 +258,18 @@ class BrokerMachine(RuleBasedStateMachine):
     def park(self, page: Page) -> None:
         if page not in self.living():
             return
-        older, page.poll = page.poll, self.broker.poll(page.socket, len(page.received))
-        page.detached_at = None
+        older, page.poll = page.poll, self.broker.poll(page.socket, len(page.received), page.browser)
+        page.detached_at, page.known = None, True
         assert older is None or (older.ready.is_set and older.take().messages == [])
-        assert page.poll.ready.is_set == (page.received != page.expected)
+        assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
 
     @rule(page=pages)
     def answer_parked(self, page: Page) -> None:
         if page.poll is None or page not in self.living():
             return
-        assert page.poll.ready.is_set == (page.received != page.expected)
+        assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
         page.received += [message.text for message in page.poll.take().messages]
-        assert page.received == page.expected
+        assert page.received == page.due(self.clock.now())
         page.poll, page.quiet_since = None, self.clock.uptime()
 
     @rule(page=pages)
@@ -211,19 +283,19 @@ class BrokerMachine(RuleBasedStateMachine):
         client_id, text = token
         living = page in self.living() and client_id == page.client_id
         try:
-            opened = self.broker.open(text, resume=(page.socket, len(page.received)))
+            opened = self.broker.open(text, (page.socket, len(page.received)), browser=page.browser)
         except TokenError:
             assert self.expires[text] <= self.clock.now()
             return
         assert (opened.socket == page.socket) == living
         if living:
             assert opened.next == len(page.received)
-            page.token, page.detached_at = text, None
+            page.token, page.detached_at, page.known = text, None, True
             if page.poll is None:
                 page.quiet_since = self.clock.uptime()
         else:
             self.broker.close(opened.socket)
-            closed = Page(client_id, text, opened.socket, self.clock.uptime())
+            closed = Page(client_id, text, opened.socket, self.clock.uptime(), page.browser)
             closed.ended_at = self.clock.uptime()
             self.all_pages.append(closed)
         self.save()
@@ -237,6 +309,14 @@ class BrokerMachine(RuleBasedStateMachine):
             with pytest.raises(SocketGone):
                 self.broker.poll(page.socket, 0)
         self.save()
+
+    @rule(page=pages, browser=st.sampled_from(BROWSERS))
+    def move(self, page: Page, browser: str) -> None:
+        """The page goes on in another browser, as one that was resumed there."""
+        if page in self.living():
+            if page.browser != browser:
+                page.browser, page.held = browser, {}
+            self.poll(page, False)
 
     @rule(seconds=st.sampled_from([1, 2, 3, 5, 7, 30, 59, 66]))
     def advance(self, seconds: int) -> None:
@@ -295,7 +375,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.start()
         self.killed = self.killed or not whole
         for page in living:
-            page.poll, page.quiet_since = None, now
+            page.poll, page.quiet_since, page.known, page.held = None, now, False, {}
             if self.failing:
                 page.end(now)
             elif not whole:

@@ -36,3 +36,5 @@ def test_each_way_to_wait_gets_all_news_and_shows_its_price(context, emulator):
     assert poll[6] == channel[6] == 0
     assert page.locator("#chart path.cut").count() >= 1
     assert page.locator("#chart circle").count() == 9
+    # The channel's time is that of the push alone: nothing waited for the answer to the page's own request.
+    assert not any("held" in event["detail"] for event in emulator.events("message_sent"))

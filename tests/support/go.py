@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import urllib3
 from tests.support import parts
 
 SOURCE = Path(__file__).with_name("go_app")
+START_SECONDS = 20
 
 
 def build(folder: Path) -> Path:
@@ -33,16 +35,37 @@ def build(folder: Path) -> Path:
     return folder / "app"
 
 
-class GoApp:
-    """Its process, led to the emulator at `address`, `host:port`, by the variables that Google's library reads."""
+def free_port() -> int:
+    """One that nobody has at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
-    def __init__(self, program: Path, address: str, environ: Mapping[str, str]) -> None:
-        host, _, port = address.rpartition(":")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        ours = {"API_HOST": host, "API_PORT": port, "PORT": str(self.port), "PATH": os.environ["PATH"]}
+
+class GoApp:
+    """Its process, led to the emulator at `address`, `host:port`, by the variables that Google's library reads.
+
+    It listens on `port`, or on a free one.
+    """
+
+    def __init__(self, program: Path, address: str, environ: Mapping[str, str], port: int | None = None) -> None:
+        self.port = port or free_port()
+        host, _, port_there = address.rpartition(":")
+        ours = {"API_HOST": host, "API_PORT": port_there, "PORT": str(self.port), "PATH": os.environ["PATH"]}
         self._process = subprocess.Popen([str(program)], env={**environ, **ours}, stderr=subprocess.PIPE)
         self._http = urllib3.PoolManager(retries=urllib3.Retry(connect=50, backoff_factor=0.05, backoff_max=0.2))
+
+    def wait(self) -> None:
+        """Returns when it accepts connections."""
+        give_up = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert time.monotonic() < give_up, "the Go app takes no connection"
+                time.sleep(0.02)
+            else:
+                return
 
     def ask(self, path: str, **fields: str) -> tuple[int, str]:
         """Status and body of its answer."""

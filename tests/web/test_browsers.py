@@ -33,6 +33,11 @@ def test_without_an_agent_no_browser_is_known(environ):
     assert browser_of(environ) is None
 
 
+def test_all_sockets_of_a_browser_refer_to_one_text():
+    agents = ["".join([CHROME, "!"]) for _ in "12"]
+    assert asked("127.0.0.1", agents[0]) is asked("127.0.0.1", agents[1])
+
+
 def test_an_endless_agent_is_cut_short():
     assert len(asked("127.0.0.1", "x" * 60_000)) < LONGEST_AGENT + 50
 

@@ -16,16 +16,25 @@ gone_on = threading.Event()
 
 
 def app(environ, start_response):
-    """`/token?id=` makes one; any other path is one of WAYS, with the fields `id`, `text` and `pause` (ms)."""
+    """`/` is a page, `/token?id=` makes one; else the path is one of WAYS, which have `id`, `text` and `pause` (ms)."""
     fields = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
     name = environ["PATH_INFO"].strip("/")
-    if name == "token":
+    if not name:
+        answer = page(fields.get("transport", ""))
+    elif name == "token":
         answer = channel.create_channel(fields["id"])
     else:
         answer = WAYS.get(name, nothing)(fields) or "answer"
         time.sleep(int(fields.get("pause", 0)) / 1000.0)
     start_response("200 OK", [("Content-Type", "text/html"), ("Cache-Control", "no-cache")])
     return [answer.encode("ascii")]
+
+
+def page(transport):
+    """The page; the browser client in it uses `transport`, if that is not empty."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")) as text:
+        page = text.read()
+    return page.replace("TRANSPORT", transport)
 
 
 def nothing(fields):
