@@ -35,6 +35,7 @@ def restore(
             _take_up(saved, tokens[saved.token], state, sockets, turn)
         else:
             unsaved.socket_ended(saved)
+            turn.event("socket_closed", "The token of a socket was not saved.", socket=saved.id)
     for channel in list(sockets.channels.values()):
         channel.empty_since = turn.uptime()
         # Not at once: there is no app yet that could be told.
