@@ -64,9 +64,11 @@ class Delivery:
         return Sent(delivered_to)
 
     def release(self, socket: Socket) -> None:
-        """Something of `socket` may leave."""
-        if not socket.deliverable:
-            return
+        """Something of `socket` may be held no longer."""
+        if socket.deliverable:
+            self._wake(socket)
+
+    def _wake(self, socket: Socket) -> None:
         if socket.poll is not None:
             self._turn.then(socket.poll.ready.set)
         elif self.on_unpolled is not None and not socket.old_wire:
@@ -83,9 +85,12 @@ class Delivery:
         self._unsaved.socket(socket)
         if hold is not None and hold.browser == socket.browser:
             hold.add(socket)
-        if socket.holds is not None and self._is_filling(socket):
-            socket.holds = None
-        self.release(socket)
+        if socket.holds is None:
+            self._wake(socket)
+        else:
+            if self._is_filling(socket):
+                socket.holds = None
+            self.release(socket)
         return True
 
     def _is_filling(self, socket: Socket) -> bool:

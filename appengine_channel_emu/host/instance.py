@@ -115,7 +115,7 @@ class Instance:
         if not self._settled.wait(START_SECONDS):
             raise BackendUnavailable(
                 f"The app is still being imported, and its import may take {START_SECONDS:g} seconds. If it waits for "
-                "something, mend it: a change of its source starts it anew."
+                "something, fix that: a change to its source starts it again."
             )
 
     @property

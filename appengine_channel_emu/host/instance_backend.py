@@ -41,7 +41,7 @@ class InstanceBackend:
     It reads from the environ of a request, where somebody between the front and it has put them:
 
     ``channel_emu.target``
-        "module:callable" of the same folder that answers in place of `spec.target`.
+        "module:callable" of the same folder that answers instead of `spec.target`.
     ``channel_emu.app_environ``
         dict of JSON values, what the app finds in its environ beside the request itself.
     """
@@ -58,7 +58,7 @@ class InstanceBackend:
     def start(self) -> None:
         """Import the app. Raises `CannotStart` when what the target names is not there.
 
-        An app that raises while it is imported is no reason to give up: visitors see why, until it is mended.
+        An app that raises while it is imported is no reason to give up: visitors see why, until it is fixed.
         """
         try:
             with self._instances.take() as instance:
@@ -188,5 +188,5 @@ def _told_to_runner(environ: WSGIEnvironment) -> dict[str, Any]:
 
 
 def _failure_page(traceback: str, start_response: StartResponse) -> Iterable[bytes]:
-    text = "This page goes away with the next request after the app is mended."
+    text = "This page goes away with the next request after the app is fixed."
     return error_page(start_response, 500, "The app could not be imported", text, detail=traceback)

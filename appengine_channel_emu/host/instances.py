@@ -164,4 +164,4 @@ class Instances:
     def _check_pause(self) -> None:
         pause = min(LONGEST_PAUSE, 0.25 * 2 ** (self._crashes - 1)) if self._crashes > 1 else 0.0
         if time.monotonic() < self._last_crash + pause:
-            raise BackendUnavailable("The app's process ended again and again; it is started anew in a moment.")
+            raise BackendUnavailable("The app's process ended again and again; it is started again in a moment.")

@@ -28,6 +28,7 @@ _LONGEST_REMEMBERED = 256
 # No reading makes a guarded path of a text without one of these.
 _WORDS = ("connected", "receive", "_emu", "rpc_http", "remote_api")
 _IGNORED = re.compile(r"[\x00-\x20\x7f]+")
+_UNICODE_ESCAPE = re.compile("%u([0-9a-f]{4})")
 # What may stand before a path: a host; for CherryPy, whose server the SDK has, whatever ends in a scheme and a host.
 _AUTHORITY = re.compile(r"[/\\]{2,}[^/\\?#]*")
 _WHOLE_ADDRESS = re.compile(r"[^?]+?://[^/]*")
@@ -104,6 +105,8 @@ def _readings(path: str) -> Iterator[str]:
 
 
 def _decoded(text: str) -> str:
+    # Jetty, which served Java apps, knows %uXXXX too.
+    text = _UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
     return unquote(text, encoding="latin-1").lower()
 
 

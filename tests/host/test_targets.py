@@ -138,7 +138,10 @@ class Listener:
             except OSError:
                 return
             with connection:
-                self.lines.append(connection.recv(65536).partition(b"\r\n")[0])
+                line = connection.recv(65536).partition(b"\r\n")[0]
+                if not line:
+                    continue  # It was only looked for.
+                self.lines.append(line)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     def close(self):

@@ -28,6 +28,7 @@ BODIES: list[Callable[[str], str]] = [
     lambda path: escaped(path, "aeiou").replace("%", "%25"),
     lambda path: path.replace("channel", "chan%09nel").replace("ec", "e%0Ac"),
     lambda path: path.replace("/channel/", "/a%2fb/%2E%2e/channel/"),
+    lambda path: path.replace("a", "%u0061").replace("e", "%U0065"),
 ]
 
 # What comes before it. RFC 3986, WHATWG: an authority; RFC 9112: the absolute form, which CherryPy sees in others too.
@@ -60,7 +61,8 @@ ODD = [
     "/x%2fy", "/%25", "/%2525", "/%252F", "/%", "/%zz", "/100%", "/x%00y", "/x%09y", "/x%20y", "/x+y", "/x\\y", "/\\x",
     "/x;y=1", "/x;y=1/z;", "/;", "/http://other.example/x?y=z", "/https%3A%2F%2Fother.example%2Fx", "//http://x/y",
     "/x?", "/?", "/?x=a?b=c&d=%2F..//", "/x?y=\\z", "/x?y=%zz", "/x??y", "/x#y", "/x?y#z", "/#/x", "/x:80/y", "/@x",
-    "/~x", "/x'y\"z", "/<x>", "/{x}|^`", "/[x]", "/x,y!z*($)", "/caf%C3%A9", "/%e2%98%83", "/X/Y.Z", "/.x", "/x.",
+    "/~x", "/%u0041", "/%u", "/x'y\"z", "/<x>", "/{x}|^`", "/[x]", "/x,y!z*($)", "/caf%C3%A9", "/%e2%98%83", "/X/Y.Z",
+    "/.x", "/x.",
     "/_ah/channel", "/_ah/channel/", "/_ah/channel/connect", "/_ah/channel/connected/x", "/_ah/channel/connected.html",
     "/connected/", "/x/_ah/channel/connected/", "/_ah/channels/receive", "/receive?x=/_ah/channel/receive",
     "/x?next=/_ah/channel/connected/", "/_ah/warmup", "/_emux", "/" + "x" * 4000,

@@ -191,9 +191,9 @@ def _named_somewhere(words: Sequence[str], place: Place) -> Entrypoint | None:
 def _python(words: list[str], place: Place, variables: Mapping[str, str]) -> Entrypoint | None:
     while words and words[0].startswith("-"):
         option = words.pop(0)
-        if option.startswith("-m") or (option.endswith("m") and not option.startswith("--")):
-            module = option[2:] if option.startswith("-m") and len(option) > 2 else "".join(words[:1])
-            rest = words if option != "-m" and option.startswith("-m") else words[1:]
+        attached = option.removeprefix("-m") if option.startswith("-m") else ""
+        if attached or (option.endswith("m") and not option.startswith("--")):
+            module, *rest = [attached, *words] if attached else words or [""]
             server = MODULES.get(module)
             return server(rest, place, variables) if server else replace(place.entrypoint(module), guessed=True)
         if option == "-c":

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from appengine_channel_emu.hints import nearest
 
-from . import values
-from .config import DEFAULT_SKIP_FILES, AppConfig, ErrorFile, Library
+from . import python2_re, values
+from .config import SKIPPED_BY_DEFAULT, AppConfig, ErrorFile, Library
 from .document import BadAppYaml, Fields, Notes, Value, read_document
 from .entrypoint import read_entrypoint
 from .handlers import MOST_HANDLERS, NOWHERE, Handler, Script, StaticDir, read_handler, wsgi_target
+from .linear_re import Pattern
 from .wsgi_servers import BadEntrypoint, Entrypoint
 
 _SERVED = (
@@ -64,7 +65,7 @@ class _Reader:
         self._included_handlers: list[Handler] = []
         self._env: dict[str, str] = {}
         self._expiration: int | None = None
-        self._skip_files = [DEFAULT_SKIP_FILES]
+        self._skip_files = [SKIPPED_BY_DEFAULT]
         self._instances = 1
         self._flexible = False
 
@@ -233,7 +234,7 @@ class _Reader:
             raise BadAppYaml(f"{self._path.name}: has {len(handlers)} handlers; the most is {MOST_HANDLERS}")
         if runtime.startswith("python3") and not any(isinstance(handler, Script) for handler in handlers):
             # Second-generation runtimes send to the entrypoint what no handler takes.
-            handlers.append(Script(place=self._path.name, pattern=re.compile(r"(?s:/.*)"), script="auto"))
+            handlers.append(Script(place=self._path.name, pattern=python2_re.compile(r"(?s)/.*"), script="auto"))
         return tuple(handlers)
 
     def _error_files(self, fields: Fields) -> dict[str, ErrorFile]:
@@ -277,7 +278,7 @@ class _Reader:
             values.regex(item, "skip_files", text)
         return texts
 
-    def _joined_skip_files(self, fields: Fields) -> re.Pattern[str]:
+    def _joined_skip_files(self, fields: Fields) -> Pattern:
         """One expression of all: a flag in one of them counts for the others too, as on App Engine."""
         value = fields.get("skip_files") or fields.value
         return values.regex(value, "skip_files", "|".join(self._skip_files)) if self._skip_files else NOWHERE

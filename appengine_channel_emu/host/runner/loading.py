@@ -56,7 +56,7 @@ def _load(text: str) -> WSGIApplication:
             raise TargetMissing(
                 "attribute",
                 f"The module {target.module!r} has neither {' nor '.join(map(repr, USUAL_NAMES))}: "
-                f"name its WSGI application, such as {target.module}:main.",
+                f"name its WSGI application, as in {target.module}:name.",
             )
     named = repr(name) if name.isidentifier() or "." in name else name
     objection = objection_to(found, f"{named} of the module {target.module!r}")

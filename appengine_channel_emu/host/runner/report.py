@@ -23,7 +23,7 @@ WROTE_SECONDS = 0.5
 """Between two reports that the same file is written: well within what the front allows for."""
 
 NO_TEXT = (
-    ".log", ".db", ".sqlite", ".sqlite3", ".db3", ".pid", ".lock", ".tmp", ".swp", ".pickle", ".pkl", ".dat", ".pyc",
+    ".log", ".db", ".sqlite", ".sqlite3", ".db3", ".pid", ".lock", ".tmp", ".swp", ".pickle", ".pkl", ".pyc",
     ".png", ".jpg", ".jpeg", ".gif", ".ico", ".webp", ".avif", ".bmp", ".pdf", ".zip", ".gz", ".woff", ".woff2", ".ttf",
     ".otf", ".eot", ".mp3", ".mp4", ".ogg", ".wav", ".webm", ".so", "-wal", "-shm", "-journal", "~",
 )  # fmt: skip
@@ -40,7 +40,8 @@ class Report:
     def __init__(self, fd: int) -> None:
         os.set_inheritable(fd, False)
         self._fd = fd
-        self._lock = threading.Lock()
+        # See `SourceLog`.
+        self._lock = threading.RLock()
 
     def send(self, **message: Any) -> None:
         """Sends one line."""
@@ -105,6 +106,8 @@ class SourceLog:
         self._report = report
         self._seen: dict[str, list[float]] = {}
         self._new: dict[str, list[float]] = {}
+        # Taken by one thread twice, when a finalizer that runs meanwhile opens a file.
+        self._lock = threading.RLock()
         self._texts = 0
         self._read: set[str] = set()
         self._read_before: set[str] = set()
@@ -118,19 +121,20 @@ class SourceLog:
 
     def report(self, folders: Iterable[str] = ()) -> None:
         """Tells the front what is new since the last time."""
-        if self._unfinished:
-            # What a request has opened it has written until its end.
-            unfinished, self._unfinished = self._unfinished, set()
-            self._report.send(wrote=list(unfinished), at=time.time())
-        again = (self._read & self._read_before) - self._read_again
-        self._read_before |= self._read
-        self._read = set()
-        if again:
-            # It is not kept from one request to the next.
-            self._read_again |= again
-            self._report.send(again=list(again))
-        if self._new or folders:
+        with self._lock:
             new, self._new = self._new, {}
+            unfinished, self._unfinished = self._unfinished, set()
+            read, self._read = self._read, set()
+            # Such a file is not kept from one request to the next.
+            again = (read & self._read_before) - self._read_again
+            self._read_before |= read
+            self._read_again |= again
+        if unfinished:
+            # What a request has opened it has written until its end.
+            self._report.send(wrote=list(unfinished), at=time.time())
+        if again:
+            self._report.send(again=list(again))
+        if new or folders:
             self._report.send(sources=new, folders=list(folders))
 
     def _watch_imports(self) -> None:
@@ -181,16 +185,18 @@ class SourceLog:
             return
         stamp = _stamp(own, self.at_once)
         if stamp is not None:
-            if not self.at_once:
-                self._read.add(own)
             self._note(own, stamp)
 
     def _note(self, own: str, stamp: list[float]) -> None:
-        if self._seen.get(own) != stamp:
-            self._texts += own not in self._seen and not own.endswith(".py")
-            self._seen[own] = self._new[own] = stamp
-            if self.at_once:
-                self.report()
+        with self._lock:
+            if not self.at_once:
+                self._read.add(own)
+            is_new = self._seen.get(own) != stamp
+            if is_new:
+                self._texts += own not in self._seen and not own.endswith(".py")
+                self._seen[own] = self._new[own] = stamp
+        if is_new and self.at_once:
+            self.report()
 
     def _has_room(self) -> bool:
         if self._texts == MOST_TEXTS:
@@ -207,7 +213,8 @@ class SourceLog:
         if own is None or own.endswith(NO_TEXT):
             return
         now = time.time()
-        self._unfinished.add(own)
+        with self._lock:
+            self._unfinished.add(own)
         if not 0 <= now - self._writing.get(own, 0.0) < WROTE_SECONDS:
             if len(self._writing) >= MOST_TEXTS:
                 self._writing.clear()
