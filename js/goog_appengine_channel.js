@@ -18,6 +18,7 @@ var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
 var encode = encodeURIComponent;
+var origin = location.protocol + '//' + location.host; // The page's.
 
 if (api.Channel && api.Channel.emulated) return; // Loaded twice.
 
@@ -436,18 +437,21 @@ Channel.prototype.open = function (handler) {
 
 /** The folder of this script, less the page's own origin. */
 function scriptBase() {
-  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, found;
+  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i;
+  // A <base> that came after the script has changed its `src`, but not where it runs.
+  var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+:\d+/.exec(new Error().stack);
   for (i = scripts.length; i-- && !found;) {
     found = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
   }
   if (!found) return '/_ah/channel/';
   Socket.TRANSPORT = (/[?&]transport=(\w+)/.exec(found[3]) || [])[1];
-  return (found[1] === location.protocol + '//' + location.host ? '' : found[1]) + found[2];
+  return (found[1] === origin ? '' : found[1]) + found[2];
 }
 
-/** Pages put an origin before BASE_URL, even where it has one. */
+/** Pages put an origin before BASE_URL, even where it has one. What has none is the page's, whatever its <base>. */
 function baseUrl() {
-  return String(Socket.BASE_URL).replace(/^(https?:\/\/.*?)https?:\/\/[^\/]*/, '$1').replace(/\/?$/, '/');
+  var base = String(Socket.BASE_URL).replace(/^(https?:\/\/.*?)https?:\/\/[^\/]*/, '$1').replace(/\/?$/, '/');
+  return (/^\/(?!\/)/.test(base) && location.host ? origin : '') + base;
 }
 
 var folder = scriptBase();

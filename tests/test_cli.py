@@ -49,6 +49,10 @@ def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[s
         (["serve", "--port", "eighty"], "--port: 'eighty' is not a whole number"),
         (["serve", "nothing-here"], "there is no 'nothing-here'; give module:callable"),
         (["serve", "main.app"], "did you mean main:app?"),
+        (["serve", "mysite.wsgi"], "there is no module 'mysite.wsgi' in"),
+        (["serve", "mysite.wsgi"], "such as mysite.wsgi:application"),
+        (["serve", "main:create_app(x)"], "whose arguments are plain values"),
+        (["serve", "~nobody-of-this-name/app"], "names the home folder of nobody here"),
     ],
 )
 def test_a_mistake_exits_2_and_says_what_to_do(
@@ -95,6 +99,35 @@ def test_module_and_callable(tmp_path: Path) -> None:
     assert find_target(Settings(app="main:app", app_dir=tmp_path)) == WsgiApp("main", "app", tmp_path)
     dotted = find_target(Settings(app="web.wsgi:site.application", app_dir=tmp_path))
     assert dotted == WsgiApp("web.wsgi", "site.application", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("app", "target"),
+    [
+        ("main", "main"),
+        ("mysite.wsgi", "mysite.wsgi"),
+        ("mysite", "mysite"),
+        ("main:create_app()", "main:create_app()"),
+        ("main:create_app('x', debug=True)", "main:create_app('x', debug=True)"),
+        ("main.py:app", "main:app"),
+        ("mysite/wsgi.py:application", "mysite.wsgi:application"),
+        ("my-app:app", "my-app:app"),
+    ],
+)
+def test_modules_factories_and_files(tmp_path: Path, app: str, target: str) -> None:
+    (tmp_path / "main.py").touch()
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite" / "__init__.py").touch()
+    (tmp_path / "mysite" / "wsgi.py").touch()
+    found = find_target(Settings(app=app, app_dir=tmp_path))
+    assert isinstance(found, WsgiApp)
+    assert str(found) == target
+
+
+def test_the_callable_of_a_module_that_is_there_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "main.py").touch()
+    with pytest.raises(BadSetting, match="did you mean main:handler"):
+        find_target(Settings(app="main.handler", app_dir=tmp_path))
 
 
 def test_without_an_app_and_without_app_yaml_the_emulator_is_alone(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import appengine_channel_emu
+from tests.support.source import build_wheel, copy_source
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "js" / "goog_appengine_channel.js"
@@ -19,17 +20,7 @@ COMPAT = ROOT / "appengine_channel_emu" / "compat"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A clean copy of what git has: a build leaves its own traces in the folder."""
-    folder = tmp_path_factory.mktemp("source")
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT, check=True, capture_output=True,
-    ).stdout.decode().split("\0")  # fmt: skip
-    for name in filter(None, files):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-P", str(ROOT / name), str(folder / name)], check=True)
-    return folder
+    return copy_source(tmp_path_factory.mktemp("source"))
 
 
 def run(*arguments, cwd):
@@ -43,8 +34,7 @@ def compat_files():
 
 
 def test_the_wheel(source, tmp_path):
-    run("-m", "pip", "wheel", "-q", "--no-build-isolation", "--no-deps", "-w", str(tmp_path), ".", cwd=source)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+    with zipfile.ZipFile(build_wheel(source, tmp_path)) as wheel:
         assert wheel.read("appengine_channel_emu/js/goog_appengine_channel.js") == SCRIPT.read_bytes()
         for name, data in compat_files().items():
             assert wheel.read(f"appengine_channel_emu/{name}") == data

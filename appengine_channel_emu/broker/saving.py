@@ -7,10 +7,10 @@ sockets that changed and not by the number of messages.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
-from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
+from appengine_channel_emu.broker.channel import Channel, Message, Socket, TokenRecord
 from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken, State
 from appengine_channel_emu.broker.turn import Turn
 
@@ -20,7 +20,9 @@ BATCH = 500
 """Records of a kind a batch at most, so that handing one over never holds the broker up."""
 
 BATCH_MESSAGES = 2_000
-"""Messages a batch at most."""
+BATCH_BYTES = 4 * 1024 * 1024
+"""Messages a batch at most: a token that is made meanwhile is in the next, within the tenth of a second that a SIGKILL
+may cost (behaviour.md 2)."""
 
 
 class Ledger(Generic[Record]):
@@ -175,23 +177,39 @@ class Unsaved:
 
     def _take_sockets(self) -> list[SavedSocket]:
         saved: list[SavedSocket] = []
-        left = BATCH_MESSAGES
+        room = _Room()
         self._taken_after = []
         for socket in self._sockets.take_changed():
-            saved.append(_saved_socket(socket, left))
-            left -= len(saved[-1].messages)
+            saved.append(_saved_socket(socket, room))
             self._taken_after.append((socket, saved[-1].messages_after))
             if socket.stored < socket.last_number:
                 self._sockets.change(socket.id, socket)
-            if left <= 0:
+            if not room.left:
                 break
         return saved
 
 
-def _saved_socket(socket: Socket, most: int) -> SavedSocket:
+class _Room:
+    """What a batch may still hold of messages."""
+
+    def __init__(self) -> None:
+        self._messages, self._bytes = BATCH_MESSAGES, BATCH_BYTES
+
+    @property
+    def left(self) -> bool:
+        return self._messages > 0 and self._bytes > 0
+
+    def take(self, message: Message) -> str:
+        """Its text, which is in the batch from here on."""
+        self._messages -= 1
+        self._bytes -= message.size
+        return message.text
+
+
+def _saved_socket(socket: Socket, room: _Room) -> SavedSocket:
     after = max(socket.stored, socket.acknowledged)
-    skipped = after - socket.acknowledged
-    texts = [message.text for message in islice(socket.queue, skipped, skipped + most)]
+    new = islice(socket.queue, after - socket.acknowledged, None)
+    texts = [room.take(message) for message in takewhile(lambda _: room.left, new)]
     socket.stored = after + len(texts)
     return SavedSocket(
         socket.id,

@@ -48,6 +48,10 @@ _LOCK_BYTES = 2 * _RUN + 2
 _INCREMENTAL = 2
 
 
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter comes of SQLite's own text about a name that is damaged."""
+
+
 class StoreInUse(Exception):
     """Another emulator uses this folder."""
 
@@ -66,6 +70,7 @@ class SqliteStore:
     _state: State
     _former_run: str | None
     _opened: tuple[int, int] | None
+    _holds_something: bool
     _begun: bool
     _untidy: bool
     _shrunk: bool
@@ -77,20 +82,24 @@ class SqliteStore:
         self._lock = self._lock_folder(folder / "lock")
         self._run = secrets.token_hex(_RUN // 2)
         self._up_to_date = False
-        self._lost = ""
-        """Why there is no file, and another is to be made."""
+        self._lost = False
+        """There is no file, and one is to be made."""
         try:
             self._open(new_key())
-        except BaseException:
-            os.close(self._lock)
-            raise
+        except OSError:
+            if self._holds_something:
+                os.close(self._lock)
+                raise
+            # On a full disk, say: what is to be kept is kept once that can be done.
+            self._lost = True
 
     def load(self) -> State:
         """See `Store`; from here on the state counts as unclean until `close`."""
-        # On a full disk, say, what can be read is used; what cannot be saved is said by whoever saves.
+        # What can be read is used; what cannot be saved is said by whoever saves.
         with contextlib.suppress(OSError):
             self.save(Changes())
         self._state.set_aside = " ".join(self._set_aside) or None
+        self._set_aside.clear()
         return self._state
 
     def save(self, changes: Changes) -> None:
@@ -102,8 +111,7 @@ class SqliteStore:
                 if not self._begun:
                     self._begin(database)
                 saved_rows.write(database, changes)
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            # The latter comes of SQLite's own text about a name that is damaged.
+        except _FAULTS as error:
             self._say(up_to_date=False)
             if _is_for_now(error):
                 raise OSError(f"{self._path} cannot be written: {error}") from error
@@ -115,7 +123,7 @@ class SqliteStore:
         """See `Store`."""
         if not self._untidy:
             return
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*_FAULTS):
             spare = self._database.execute("PRAGMA freelist_count").fetchone()[0] - SPARE_PAGES
             if spare > 0:
                 # `execute` would stop after the first page.
@@ -129,46 +137,59 @@ class SqliteStore:
 
     def close(self, saved: bool = True) -> None:
         """See `Store`."""
-        if saved:
-            with contextlib.suppress(sqlite3.Error), self._database as database:
+        if saved and not self._lost:
+            with contextlib.suppress(*_FAULTS), self._database as database:
                 if not self._begun:
                     self._begin(database)
                 database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
                 self._begun = True
         self._say(up_to_date=saved and self._begun)
-        with contextlib.suppress(sqlite3.Error):
+        if not self._lost:
             self._database.close()
         os.close(self._lock)
 
     def _open(self, key: bytes) -> None:
-        """Read the file, or make one, with `key`, where there is none that can be used."""
+        """Read the file, or make one, with `key`, where there is none that can be used. Raises OSError."""
         self._begun = self._untidy = self._shrunk = False
         self._former_run = None
         self._state = State(key)
+        for suffix in ("", *_SUFFIXES):
+            self._note_aside(set_aside_unless_plain(self._named(suffix)), "it is no file of ours")
+        self._holds_something = self._path.exists() and self._path.stat().st_size > 0
         try:
-            for suffix in ("", *_SUFFIXES):
-                self._note_aside(set_aside_unless_plain(self._named(suffix)), "it is no file of ours")
-            self._database = self._connect()
-        except OSError:
-            raise
-        except Exception as error:
-            # Whatever it is: nothing in a file may keep the emulator from starting.
-            if _is_for_now(error):
-                raise OSError(f"{self._path} cannot be used: {error}") from error
-            self._move_away(_why(error))
-            self._state = State(key)
-            self._database = self._connect()
+            self._database = self._connect_whatever_is_there()
+        except _FAULTS as error:
+            raise OSError(f"{self._path} cannot be used: {error}") from error
         self._opened = self._identity()
         # Where that can be told: a file of version 0.1.0 names no run.
         self._state.stale = self._former_run is not None and self._former_run not in self._runs_up_to_date()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect_whatever_is_there(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except OSError:
+            raise
+        except Exception as error:
+            # Of whatever kind: nothing in a file may keep the emulator from starting.
+            if _is_for_now(error):
+                if "locked" in str(error):
+                    raise
+                # On a full disk there is no room for what SQLite shares with other programs.
+                return self._connect(alone=True)
+            self._move_away(_why(error))
+            self._state = State(self._state.key)
+            return self._connect()
+
+    def _connect(self, alone: bool = False) -> sqlite3.Connection:
         # Made first, so that it is never readable by others, not even for a moment.
         os.close(open_plain(self._path, os.O_CREAT | os.O_RDWR))
         database = sqlite3.connect(self._path, timeout=START_PATIENCE, check_same_thread=False)
         try:
+            if alone:
+                database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
             # Nothing is written before it is known for ours.
-            if saved_rows.check_schema(database):
+            self._holds_something = saved_rows.check_schema(database)
+            if self._holds_something:
                 self._state, self._former_run = saved_rows.read(database)
                 _set_up(database)
                 _check_writable(database)
@@ -196,22 +217,21 @@ class SqliteStore:
         """The file is lost in the middle of a run. Raises `StoreLost` once there is another, else OSError."""
         self._say(up_to_date=False)
         if not self._lost:
-            with contextlib.suppress(sqlite3.Error):
-                self._database.close()
+            self._database.close()
             self._move_away(why)
-            self._lost = why
-        try:
-            self._open(self._state.key)
-        except sqlite3.Error as error:
-            raise OSError(f"{self._path} cannot be made: {error}") from error
-        self._lost = ""
-        raise StoreLost(self._set_aside[-1])
+            self._lost = True
+        self._open(self._state.key)
+        self._lost = False
+        said = " ".join(self._set_aside)
+        self._set_aside.clear()
+        raise StoreLost(said)
 
     def _move_away(self, why: str) -> None:
         if not self._path.exists():
             self._set_aside.append(f"The saved state cannot be used: {why}.")
             return
         aside = set_aside(self._path)
+        self._holds_something = False
         # With its log beside it SQLite can still open it.
         for suffix in ("-wal", "-journal"):
             with contextlib.suppress(FileNotFoundError):

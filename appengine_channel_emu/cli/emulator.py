@@ -64,5 +64,7 @@ def _understood(address: str, status: int, data: bytes) -> dict[str, Any]:
         return answer
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         raise EmulatorError(str(answer["error"].get("text")))
+    if isinstance(answer, dict) and isinstance(answer.get("reason"), str):
+        raise EmulatorError(answer["reason"])
     text = data[:200].decode("utf-8", "backslashreplace").strip()
     raise EmulatorError(f"what answers at {address} is no emulator, or refuses this: {status} {text}")

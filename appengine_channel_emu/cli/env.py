@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from appengine_channel_emu.cli.emulator import EmulatorError, add_emulator_option, address_of, ask
-from appengine_channel_emu.cli.environment import variables
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
+from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.no_proxy import NAMES, PROXIES, with_no_proxy
 from appengine_channel_emu.locations import COMPAT_PATH
 
@@ -27,7 +27,7 @@ def run(argv: Sequence[str]) -> int:
         options.emulator = f"127.0.0.1:{options.port}"
     address = address_of(parser, options)
     try:
-        ask(address, "/_emu/health")
+        ask(address, "/_emu/health/live")
     except EmulatorError as error:
         print(f"channel-emu env: {error}", file=sys.stderr)
         return COULD_NOT_START

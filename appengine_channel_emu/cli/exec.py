@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from appengine_channel_emu.cli.environment import variables
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
+from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load

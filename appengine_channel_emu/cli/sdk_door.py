@@ -26,7 +26,7 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
         log.warning("%s", mistake)
     overlay = overlay_of(app)
     if overlay is not None:
-        log.warning("The SDK refuses %s as it is. A copy beside links to the app's files is run, with:", app.path)
+        log.warning("The SDK refuses %s as it is, and is given it with changes:", app.path)
         for change in overlay.changes:
             log.warning("  %s", change)
 

@@ -208,7 +208,7 @@ def _order(server: Server) -> Result:
     return _that(received == sent, f"received {len(received)} of {len(sent)}, in order: {received == sorted(received)}")
 
 
-@check("delivery: send takes a token in place of a client id; to nobody it succeeds")
+@check("delivery: send takes a token instead of a client id; to nobody it succeeds")
 def _by_token(server: Server) -> Result:
     token = server.token(_name())
     server.dev("connect", token)

@@ -6,11 +6,11 @@ a header or a body of the app's is then never another header, and never the next
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import socket
 import tempfile
-from dataclasses import dataclass
 from typing import IO
 
 from . import exchange
@@ -30,23 +30,34 @@ _STATUS = re.compile(r"HTTP/1\.(\d) ([1-9]\d\d)(?: (.*))?", re.ASCII)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
+_LISTS = frozenset(["connection", "content-length", "transfer-encoding"])
 
 
-@dataclass(frozen=True, slots=True)
+@functools.lru_cache(maxsize=1024)
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
 class _Head:
-    version: str
-    status: int
-    reason: str
-    headers: Headers
+    """The status and the headers of an answer; `version` is what follows HTTP/1 and the dot."""
 
-    def values(self, name: str) -> list[str]:
-        """The members of the list that the headers of this name, in lower case, are together."""
-        given = [value for key, value in self.headers if key.lower() == name]
-        return [member.strip(" \t") for value in given for member in value.split(",")]
+    def __init__(self, version: str, status: int, reason: str, headers: Headers) -> None:
+        self.version = version
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self._lists: dict[str, list[str]] = {}
+        for name, value in headers:
+            if (lower := name.lower()) in _LISTS:
+                self._lists.setdefault(lower, []).extend(member.strip(" \t") for member in value.split(","))
+
+    def members(self, name: str) -> list[str]:
+        """The members of the list that the headers of this name, one of `_LISTS`, are together."""
+        return self._lists.get(name, [])
 
     @property
     def keeps_connection(self) -> bool:
-        options = [option.lower() for option in self.values("connection")]
+        options = [option.lower() for option in self.members("connection")]
         return "keep-alive" in options if self.version == "0" else "close" not in options
 
 
@@ -72,7 +83,7 @@ class AnswerReader:
         """
         head = self._final_head()
         length, chunked = self._framing(head)
-        headers = _with_one_length(head.headers, length)
+        headers = head.headers if len(head.members("content-length")) < 2 else _with_one_length(head.headers, length)
         if method == "HEAD" or head.status in (204, 304):
             self.reusable = head.keeps_connection and not self._data
             return Answer(head.status, head.reason, headers, io.BytesIO(), 0)
@@ -98,20 +109,22 @@ class AnswerReader:
             if len(self._data) > LARGEST_HEAD:
                 raise self._not_http("its headers have no end")
             looked_at = max(0, len(self._data) - 2)
-            self._data += self._receive()
+            self._data = self._data + self._receive() if self._data else self._receive()
             if self._data[: len(_BEGINNING)] != _BEGINNING[: len(self._data)]:
                 raise self._not_http(f"it begins with {self._data[:40]!r}")
         head, self._data = self._data[: end.start()], self._data[end.end() :]
         return head.decode("latin-1")
 
     def _parse(self, head: str) -> _Head:
-        first, *lines = head.removesuffix("\r").replace("\r\n", "\n").split("\n")
+        text = head.removesuffix("\r").replace("\r\n", "\n")
+        first, *lines = text.split("\n")
         found = _STATUS.fullmatch(first)
         if found is None or "\r" in first or "\0" in first:
             raise self._not_http(f"its first line is {first[:80]!r}")
+        clean = "\r" not in text and "\0" not in text
         headers: Headers = []
         for line in lines:
-            if line[:1] in (" ", "\t"):
+            if line.startswith((" ", "\t")):
                 # Obsolete folding: RFC 9112, section 5.2.
                 if not headers:
                     raise self._not_http("its first header begins with a space")
@@ -121,9 +134,9 @@ class AnswerReader:
             name, colon, value = line.partition(":")
             # Spaces before the colon are to be taken away: section 5.1.
             name = name.rstrip(" \t")
-            if not colon or not _NAME.fullmatch(name):
+            if not colon or not _is_name(name):
                 raise self._not_http(f"{line[:80]!r} is no header")
-            headers.append((name, self._checked(name, value)))
+            headers.append((name, value.strip(" \t") if clean else self._checked(name, value)))
         return _Head(found[1], int(found[2]), found[3] or "", headers)
 
     def _checked(self, name: str, value: str) -> str:
@@ -135,7 +148,7 @@ class AnswerReader:
 
     def _framing(self, head: _Head) -> tuple[int | None, bool]:
         """The stated length, if any, and whether the body comes in chunks (RFC 9112, section 6.3)."""
-        codings, lengths = head.values("transfer-encoding"), head.values("content-length")
+        codings, lengths = head.members("transfer-encoding"), head.members("content-length")
         if codings and lengths:
             raise self._not_http("it has both a Content-Length and a Transfer-Encoding")
         if codings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
 from appengine_channel_emu.host.app_yaml.handlers import Static, StaticFiles, wsgi_target
+from appengine_channel_emu.host.app_yaml.linear_re import Match
 from appengine_channel_emu.host.app_yaml.reader import default_target
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.instance import AppSpec
@@ -25,8 +27,6 @@ from appengine_channel_emu.host.static_files import FoundFile, find_file, no_fil
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-NO_SCRIPT = "channel_emu_shim:install"
-"""Something to import at the start where every script's name comes out of the url."""
 
 log = logging.getLogger("channel_emu.app")
 
@@ -76,6 +76,9 @@ class AppBackend:
                 instances=instances,
                 environ=process_environ(config, address),
                 timeout_page=_timeout_page(config),
+                current=config.entrypoint.folder if config.entrypoint else None,
+                paths=config.entrypoint.paths if config.entrypoint else (),
+                skips=config.skips,
             )
             self._scripts = make_scripts(spec)
 
@@ -134,7 +137,7 @@ class AppBackend:
             return 404
         return self._scripts.post(path, body, content_type, timeout, told)
 
-    def _file(self, handler: Static, match: re.Match[str]) -> FoundFile | None:
+    def _file(self, handler: Static, match: Match) -> FoundFile | None:
         """The handler's file for a path. That App Engine would not have one is said in the log, once a handler."""
         name = handler.file(match)
         found = find_file(self._config, name, handler.root)
@@ -147,7 +150,7 @@ class AppBackend:
     def _run(
         self,
         handler: Script,
-        match: re.Match[str],
+        match: Match,
         user: User | None,
         environ: WSGIEnvironment,
         start_response: StartResponse,
@@ -161,7 +164,7 @@ class AppBackend:
         environ.update(told)
         return self._scripts(environ, finished(start_response))
 
-    def _told_to_scripts(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, Any] | None:
+    def _told_to_scripts(self, handler: Script, match: Match, user: User | None) -> dict[str, Any] | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
         if handler.trouble is not None:
             return None
@@ -175,22 +178,25 @@ class AppBackend:
             "channel_emu.app_environ": {**request_environ(user), "PATH_TRANSLATED": str(script)},
         }
 
-    def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
+    def _matches(self, path: str) -> Iterable[tuple[Handler, Match]]:
         for handler in self._config.handlers:
             match = handler.match(path)
             if match is not None:
                 yield handler, match
 
-    def _handler_of(self, path: str) -> tuple[Handler, re.Match[str]] | None:
+    def _handler_of(self, path: str) -> tuple[Handler, Match] | None:
         return next(iter(self._matches(path)), None)
 
 
 def _first_target(config: AppConfig) -> str:
-    """The script to import at the start: that of "/", or else the last one, which most often takes what is left."""
+    """The script to import at the start: that of "/", or else the last one, which most often takes what is left.
+
+    None, "", where every script's name comes out of the url.
+    """
     scripts = [handler for handler in config.handlers if isinstance(handler, Script) and handler.fixed_target]
     chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
     if chosen is None:
-        return NO_SCRIPT
+        return ""
     return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
 
 
@@ -259,5 +265,5 @@ def _elsewhere(config: AppConfig) -> str:
         return f"an app of the runtime {config.runtime} is started by its own tools; {front}"
     text = f"an app of the flexible environment is a server of its own, which its entrypoint starts; {front}"
     if config.runtime.startswith("python") and config.entrypoint:
-        text += f" Its WSGI callable can be served too: channel-emu serve {config.entrypoint}"
+        text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
     return text

@@ -17,6 +17,9 @@ LOOK_SECONDS = 20.0
 MOST_FILES = 2000
 
 _OF_MODULES = ("google.appengine.api", "google.appengine.ext")
+_PORTED = "appengine-python-standard"
+_PORTED_FUNCTIONS = ("google.appengine.api.wrap_wsgi_app",)
+"""What is imported from a package of theirs, and is no module."""
 _NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
 
 log = logging.getLogger("channel_emu.app")
@@ -53,16 +56,23 @@ _LIBRARIES: dict[str, tuple[str, str]] = {
 }
 
 _LOOK = """
-import importlib.util, json, sys
+import importlib, importlib.util, json, sys
 def there(name):
+    package, _, last = name.rpartition(".")
     try:
-        return importlib.util.find_spec(name) is not None
+        if importlib.util.find_spec(name) is not None:
+            return True
+        return package.startswith("google.") and hasattr(importlib.import_module(package), last)
     except Exception:
         return False
-print(json.dumps([name for name in json.loads(sys.argv[1]) if not there(name)]))
+print(json.dumps([name for name in json.load(sys.stdin) if not there(name)]))
 """
 
-_SDK_IMPORT = re.compile(r"^[ \t]*(?:from|import)[ \t]+(google\.appengine(?:\.\w+)+)(?:[ \t]+import[ \t]+(\w+))?", re.M)
+_SDK_IMPORT = re.compile(
+    r"^[ \t]*(?:from[ \t]+(google\.appengine(?:\.\w+)*)[ \t]+import[ \t]*(\([^)]*\)|[^\n(]*)"
+    r"|import[ \t]+(google\.appengine\.[^\n]*))",
+    re.M,
+)
 
 
 def sdk_need(config: AppConfig, python: str) -> str | None:
@@ -80,11 +90,18 @@ def warn_of_missing_modules(config: AppConfig, python: str) -> None:
     for module in missing:
         if module in wanted:
             log.warning("%s", _library_text(wanted[module], python))
+        elif module in _PORTED_FUNCTIONS:
+            log.warning(
+                "%s: %s is a function of %s, which %s does not have; without it the app cannot be imported: "
+                "%s -m pip install %s",
+                uses[module], module, _PORTED, python, python, _PORTED,
+            )  # fmt: skip
         else:
             log.warning(
-                "%s: %s is a part of Google's SDK that is not there under Python 3; "
-                "%s -m pip install appengine-python-standard brings what Google has ported of it.",
-                uses[module], module, python,
+                "%s: %s is a part of Google's SDK that is not there under Python 3. %s -m pip install %s brings what "
+                "Google has ported of it; most of its services then still need Google's servers "
+                "(docs/app-yaml.md says which work here).",
+                uses[module], module, python, _PORTED,
             )  # fmt: skip
 
 
@@ -109,7 +126,8 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
     path = os.pathsep.join(filter(None, [str(COMPAT_PATH), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
-            [python, "-c", _LOOK, json.dumps(names)],
+            [python, "-c", _LOOK],
+            input=json.dumps(names),
             cwd=folder,
             env=os.environ | {"PYTHONPATH": path},
             capture_output=True,
@@ -133,10 +151,23 @@ def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
             continue
         for match in _SDK_IMPORT.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
-            module, name = match.groups()
-            # "from google.appengine.api import users" names a module with its last word, others an attribute.
-            full = f"{module}.{name}" if name and module in _OF_MODULES else module
-            yield full, f"{path.relative_to(folder).as_posix()}, line {line}"
+            for name in _imported(match):
+                yield name, f"{path.relative_to(folder).as_posix()}, line {line}"
+
+
+def _imported(match: re.Match[str]) -> Iterator[str]:
+    """The modules that an import names, and what may be a function of a package."""
+    module, names, plain = match.groups()
+    if plain:
+        yield from re.findall(r"google(?:\.\w+)+", plain.partition("#")[0])
+        return
+    # "from google.appengine.api import users" names a module with its last word, others an attribute.
+    if module in (*_OF_MODULES, "google.appengine"):
+        for name in re.sub(r"#[^\n]*|[()\\]", "", names).split(","):
+            word = name.split()[:1]
+            yield f"{module}.{word[0]}" if word and word[0].isidentifier() else module
+    else:
+        yield module
 
 
 def python_files(folder: Path) -> Iterator[Path]:

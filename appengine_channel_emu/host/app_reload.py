@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from appengine_channel_emu.host.app_backend import AppBackend, read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.instance import SourceWatch
 from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.source_watch import SourceWatch, stamp_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -27,7 +27,7 @@ log = logging.getLogger("channel_emu.app")
 class ReloadingBackend:
     """The `AppBackend` that `make` gives for `config`, and another whenever a file that it was read from changes.
 
-    A change that cannot be served gives visitors a page that says what is wrong with it, until it is mended.
+    A change that cannot be served gives visitors a page that says what is wrong with it, until it is fixed.
     """
 
     def __init__(self, config: AppConfig, make: Callable[[AppConfig], AppBackend]) -> None:
@@ -62,7 +62,7 @@ class ReloadingBackend:
         try:
             backend = self._take()
         except BackendUnavailable as trouble:
-            text = "This page goes away with the next request after the file is mended."
+            text = "This page goes away with the next request after the file is fixed."
             return error_page(start_response, 500, "app.yaml cannot be served", text, detail=str(trouble))
         try:
             return backend(environ, start_response)
@@ -114,7 +114,7 @@ class ReloadingBackend:
         self._watch.add(_seen(set(config.files).difference(self._config.files)), ())
         log.info("%s has changed: the app is served by it from here on.", config.path.name)
         if self._fresh.takes_presence != self.takes_presence:
-            log.warning("A change of inbound_services takes effect when channel-emu is started anew.")
+            log.warning("A change of inbound_services takes effect when channel-emu is started again.")
         older, self._current, self._config, self._trouble = self._current, self._fresh, config, None
         threading.Thread(target=self._retire, args=(older,), name="retire", daemon=True).start()
 
@@ -131,12 +131,4 @@ def _watch(paths: Iterable[Path]) -> SourceWatch:
 
 
 def _seen(paths: Iterable[Path]) -> dict[str, list[float]]:
-    seen: dict[str, list[float]] = {}
-    for path in paths:
-        try:
-            found = path.stat()
-        except OSError:
-            seen[str(path)] = []
-        else:
-            seen[str(path)] = [found.st_mtime, found.st_size]
-    return seen
+    return {str(path): stamp_of(str(path)) for path in paths}

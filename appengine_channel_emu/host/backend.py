@@ -46,6 +46,11 @@ class Backend(Protocol):
         bool, whether the app is to be told of clients that connect and disconnect; without the attribute it is.
     ``presence_hint``
         str or None, what to tell the user when a client connects and the app is not told.
+
+    One whose app may come and go without it has a method:
+
+    ``why_unreachable()``
+        str or None, why the app cannot be reached now. It may take a second.
     """
 
     def start(self) -> None:

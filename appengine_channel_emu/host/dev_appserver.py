@@ -22,6 +22,7 @@ from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun,
 from appengine_channel_emu.host.headers import REQUEST_HEADER, RESULT_HEADER
 from appengine_channel_emu.host.http_connection import TcpConnection
 from appengine_channel_emu.host.legacy_app import LegacyApp
+from appengine_channel_emu.host.login import way_to_the_form
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
@@ -73,9 +74,14 @@ class DevAppserverBackend:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """See `Backend`."""
+        form = way_to_the_form(environ)
+        if form is not None:
+            start_response("302 Found", [("Location", form), ("Cache-Control", "no-store"), ("Content-Length", "0")])
+            return []
         started = time.monotonic()
         try:
             request = proxy.read_request(environ)
+            request.target = _as_the_sdk_reads_it(request.target)
             answer = self._send(request, _visitor(environ), self._limit(), environ.get("channel_emu.request_id"))
         except proxy.NotForwardable as refusal:
             return proxy.refused(refusal, start_response)
@@ -168,6 +174,12 @@ class DevAppserverBackend:
         fields = [("Content-Type", mime_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
         start_response("500 Internal Server Error", fields)
         return [body]
+
+
+def _as_the_sdk_reads_it(target: str) -> str:
+    """Its server takes a path with `://` in it for a whole address, and refuses what has a fragment."""
+    path, question_mark, query = target.partition("#")[0].partition("?")
+    return f"{path.replace('://', '%3A//')}{question_mark}{query}"
 
 
 def _visitor(environ: WSGIEnvironment) -> dict[str, str]:

@@ -36,7 +36,8 @@ _LAST_LINES = 15
 _MODULE_PORTS = 8
 _PORT_TRIES = 50
 # Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
-_PORTS = range(20_000, 32_000)
+# Above those that the SDK picks for its instances, from 15,000 on.
+_PORTS = range(25_000, 32_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class DevServerSpec:
     storage:   folder of the datastore and the like; None for one that goes away with the process.
     hosts:     names beside localhost and loopback addresses that visitors may use; None lets every name in.
     arguments: of the user's own, for dev_appserver.py.
-    overlay:   makes, in the folder that it is given, what is run in place of the app's folder; returns its app.yaml.
-    python25:  whether that is an app for Python 2.5, which gets what that runtime had.
+    overlay:   makes, in the folder that it is given, what the SDK reads instead of `yaml`; returns its path.
+    python25:  whether the app is for the runtime of Python 2.5.
     """
 
     yaml: Path
@@ -157,13 +158,8 @@ class DevServerProcess:
         else:
             ours += [f"--addn_host={host}" for host in ("*.localhost", *spec.hosts)]
         launcher = [spec.python, str(INSIDE / "launcher.py"), str(self._folder / "index"), str(spec.sdk.script)]
-        yaml = spec.yaml
-        if spec.overlay is not None:
-            yaml = spec.overlay(self._folder / "app")
-            # Of a linked file inotify would see no change.
-            ours.append("--use_mtime_file_watcher=yes")
         # The user's last: of an option given twice the later one counts.
-        return [*launcher, *ours, *spec.arguments, str(yaml)]
+        return [*launcher, *ours, *spec.arguments, str(spec.yaml)]
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
         _host, _, _port = spec.address.rpartition(":")
@@ -174,7 +170,9 @@ class DevServerProcess:
             "task_deadline": None if spec.deadline is None else max(TASK_SECONDS, spec.deadline),
             "grace": GRACE_SECONDS,
             "port": self.port,
-            "python25": os.fsencode(self._folder / "app").decode("latin-1") if spec.python25 else None,
+            "yaml": _latin_1(spec.yaml),
+            "read_instead": None if spec.overlay is None else _latin_1(spec.overlay(self._folder / "app")),
+            "python25": spec.python25,
         }
         ours = {
             "CHANNEL_EMU_RUNTIME": json.dumps(told),
@@ -200,6 +198,11 @@ class DevServerProcess:
 
     def _clean_up(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _latin_1(path: Path) -> str:
+    """The path as JSON can carry it to Python 2.7, whose paths are bytes: one in each character."""
+    return os.fsencode(path).decode("latin-1")
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

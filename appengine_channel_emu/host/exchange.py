@@ -59,7 +59,7 @@ class EndedEarly(BrokenAnswer):
     """It closed the connection in the middle of one."""
 
     def __init__(self, name: str, error: BaseException | None = None) -> None:
-        super().__init__(f"The answer of {name} ended early{f': {reason(error)}' if error else ''}.")
+        super().__init__(f"{name} broke off: its answer ended early{f' ({reason(error)})' if error else ''}.")
 
 
 class NotHttp(BrokenAnswer):

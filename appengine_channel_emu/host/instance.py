@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, Upstream
 from appengine_channel_emu.host.http_connection import InstanceConnection
 from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.host.process import SupervisedProcess
+from appengine_channel_emu.host.reports import Reports
+from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 from appengine_channel_emu.locations import COMPAT_PATH
 
 RUNNER = Path(__file__).with_name("wsgi_runner.py")
@@ -36,14 +38,17 @@ START_SECONDS = 60.0
 class AppSpec:
     """Which app, and how it is run.
 
-    target:       `module:callable`; the callable may be dotted.
-    folder:       first on the app's sys.path, and its current folder.
+    target:       what names the application (see `runner.target.parse_target`).
+    folder:       on the app's sys.path, and its current folder.
     address:      `host:port` at which the app reaches the emulator.
     python:       the interpreter.
     threads:      how many requests an instance runs at a time, where `threadsafe`.
     threadsafe:   False: one request at a time, on the instance's main thread, in up to `instances` instances.
     environ:      added to the environment of the process, and to the environ of each request.
     timeout_page: body and MIME type of the answer to a request that overran its deadline; None: a page of ours.
+    current:      another current folder.
+    paths:        folders that come before `folder` on sys.path.
+    skips:        whether a file, named from `folder` with slashes, is no part of the app: its changes are not followed.
     """
 
     target: str
@@ -55,6 +60,21 @@ class AppSpec:
     instances: int = 4
     environ: Mapping[str, str] = field(default_factory=dict)
     timeout_page: tuple[bytes, str] | None = None
+    current: Path | None = None
+    paths: tuple[Path, ...] = ()
+    skips: Callable[[str], bool] = lambda file: False
+
+    def files(self) -> AppFiles:
+        """What this app's instances have in common."""
+        # By its real name too: a process that has moved into a folder is told that one.
+        folders = {os.path.join(name, "") for name in (os.path.abspath(self.folder), os.path.realpath(self.folder))}
+
+        def ignored(path: str) -> bool:
+            return any(
+                path.startswith(folder) and self.skips(path[len(folder) :].replace(os.sep, "/")) for folder in folders
+            )
+
+        return AppFiles(ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +88,9 @@ class ImportFailure:
 class Instance:
     """The process, from its start on. `failure` is set when the app could not be imported."""
 
-    def __init__(self, spec: AppSpec, deadline: float | None = None) -> None:
+    def __init__(self, spec: AppSpec, deadline: float | None = None, files: AppFiles | None = None) -> None:
         self._spec = spec
+        self._files = files or spec.files()
         self._deadline = deadline
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
@@ -81,7 +102,7 @@ class Instance:
         self.started_at = time.monotonic()
         self.ended_at: float | None = None
         self._settled = threading.Event()
-        self._sources = SourceWatch()
+        self._sources = SourceWatch(self._files)
         self._overrun_cpu: dict[int, float | None] = {}
         try:
             self._process = self._start(socket)
@@ -94,13 +115,18 @@ class Instance:
         if not self._settled.wait(START_SECONDS):
             raise BackendUnavailable(
                 f"The app is still being imported, and its import may take {START_SECONDS:g} seconds. If it waits for "
-                "something, mend it: a change of its source starts it anew."
+                "something, fix that: a change to its source starts it again."
             )
 
     @property
     def stale(self) -> bool:
-        """Whether a source file has changed since the app read it."""
+        """Whether a source file, or a text of the app's, has changed since the app read it."""
         return self._sources.changed()
+
+    @property
+    def changed_file(self) -> str | None:
+        """The one that has."""
+        return self._sources.changed_file
 
     def cpu_of_overrun(self, number: int) -> float | None:
         """The CPU seconds that request `number` had used at its deadline, if known; asked once."""
@@ -120,7 +146,7 @@ class Instance:
             settings, writing = _pipe(theirs, ours)
             process = SupervisedProcess(
                 [spec.python, str(RUNNER), str(settings)],
-                folder=str(spec.folder),
+                folder=str(spec.current or spec.folder),
                 environ=environ,
                 inherited=[settings, report],
                 remove=self._socket_folder,
@@ -129,6 +155,7 @@ class Instance:
         told = {
             "target": spec.target,
             "folder": str(spec.folder),
+            "paths": [str(path) for path in spec.paths],
             "socket": socket,
             "report": report,
             "waitress": str(Path(waitress.__file__).parent),
@@ -147,61 +174,36 @@ class Instance:
         # A process that has died at once reads nothing.
         with contextlib.suppress(BrokenPipeError), open(settings, "w", encoding="utf-8") as file:
             json.dump(told, file)
-        with open(report, encoding="utf-8") as lines:
-            for line in lines:
-                message = json.loads(line)
-                if "sources" in message:
-                    self._sources.add(message["sources"], message["folders"])
-                if "overrun" in message:
-                    self._overrun_cpu[message["overrun"]] = message["cpu"]
-                if message.get("state") == "serving":
-                    self._settled.set()
-                elif message.get("state") == "failed":
-                    self._fail(message["reason"], message["text"])
+        with Reports(report, self._take_report) as reports:
+            self._files.report(self, reports.catch_up)
+            reports.follow()
+            self._files.report(self, None)
         how = process.wait()
         self.ended_at = time.monotonic()
         self._fail("died", f"The app's process {how} while it was being imported.")
+
+    def _take_report(self, message: dict[str, Any]) -> None:
+        if "process" in message:
+            self._files.runs_in(self, message["process"])
+        if "wrote" in message:
+            self._files.wrote(message["wrote"], message["at"])
+        if "again" in message:
+            self._files.read_again(message["again"])
+        if "sources" in message:
+            self._sources.add(message["sources"], message["folders"])
+        if "too_many" in message:
+            self._files.too_many(message["too_many"])
+        if "overrun" in message:
+            self._overrun_cpu[message["overrun"]] = message["cpu"]
+        if message.get("state") == "serving":
+            self._settled.set()
+        elif message.get("state") == "failed":
+            self._fail(message["reason"], message["text"])
 
     def _fail(self, reason: str, text: str) -> None:
         if not self._settled.is_set():
             self.failure = ImportFailure(reason, text)
             self._settled.set()
-
-
-class SourceWatch:
-    """Source files as they were when they were read.
-
-    Each request looks at them all, which takes 0.2 ms for a hundred. Of an app with more than `MOST_EACH_TIME` they are
-    looked at every `INTERVAL` seconds.
-    """
-
-    MOST_EACH_TIME = 500
-    INTERVAL = 0.5
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._files: dict[str, list[float]] = {}
-        self._folders: dict[str, float] = {}
-        self._looked_at = 0.0
-        self._changed = False
-
-    def add(self, files: dict[str, list[float]], folders: Iterable[str]) -> None:
-        """Watch `files` (path: modification time and size) and the entries of `folders`."""
-        with self._lock:
-            self._files.update(files)
-            self._folders.update({folder: _folder_time(folder) for folder in folders})
-
-    def changed(self) -> bool:
-        """Whether something differs; once true it stays true."""
-        with self._lock:
-            now = time.monotonic()
-            due = len(self._files) <= self.MOST_EACH_TIME or now - self._looked_at >= self.INTERVAL
-            if due and not self._changed:
-                self._looked_at = now
-                self._changed = any(_differs(path, seen) for path, seen in self._files.items()) or any(
-                    _folder_time(folder) != seen for folder, seen in self._folders.items()
-                )
-            return self._changed
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
@@ -216,21 +218,6 @@ def _folder_for_sockets() -> str:
     """The system's temporary folder, unless its path is too long: a Unix socket's has 103 bytes on macOS."""
     folder = tempfile.gettempdir()
     return folder if len(os.fsencode(folder)) <= 70 else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
-
-
-def _differs(path: str, seen: list[float]) -> bool:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return True
-    return [found.st_mtime, found.st_size] != seen
-
-
-def _folder_time(folder: str) -> float:
-    try:
-        return os.stat(folder).st_mtime
-    except OSError:
-        return 0.0
 
 
 def _environment(spec: AppSpec) -> dict[str, str]:

@@ -41,7 +41,7 @@ class InstanceBackend:
     It reads from the environ of a request, where somebody between the front and it has put them:
 
     ``channel_emu.target``
-        "module:callable" of the same folder that answers in place of `spec.target`.
+        "module:callable" of the same folder that answers instead of `spec.target`.
     ``channel_emu.app_environ``
         dict of JSON values, what the app finds in its environ beside the request itself.
     """
@@ -51,13 +51,14 @@ class InstanceBackend:
         self._deadline = deadline
         # A little more than a handler has: the other end of the deadline is in its own exchange.
         patience = None if deadline is None else deadline + 2 * GRACE_SECONDS
-        self._instances = Instances(lambda: Instance(spec, deadline), spec, patience)
+        files = spec.files()
+        self._instances = Instances(lambda: Instance(spec, deadline, files), spec, patience)
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
         """Import the app. Raises `CannotStart` when what the target names is not there.
 
-        An app that raises while it is imported is no reason to give up: visitors see why, until it is mended.
+        An app that raises while it is imported is no reason to give up: visitors see why, until it is fixed.
         """
         try:
             with self._instances.take() as instance:
@@ -187,5 +188,5 @@ def _told_to_runner(environ: WSGIEnvironment) -> dict[str, Any]:
 
 
 def _failure_page(traceback: str, start_response: StartResponse) -> Iterable[bytes]:
-    text = "This page goes away with the next request after the app is mended."
+    text = "This page goes away with the next request after the app is fixed."
     return error_page(start_response, 500, "The app could not be imported", text, detail=traceback)

@@ -123,8 +123,9 @@ class Instances:
 
     def _look_after(self) -> None:
         """Lets go of those that run old source, of the dead, and of those that failed a while ago."""
-        if any(instance.stale for instance in self._serving):
-            log.info("The app's source has changed: a new instance serves from here on.")
+        stale = next((instance for instance in self._serving if instance.stale), None)
+        if stale is not None:
+            log.info("%s has changed: a new instance serves from here on.", stale.changed_file)
             self._crashes = 0
             for instance in list(self._serving):
                 self._replace(instance)
@@ -163,4 +164,4 @@ class Instances:
     def _check_pause(self) -> None:
         pause = min(LONGEST_PAUSE, 0.25 * 2 ** (self._crashes - 1)) if self._crashes > 1 else 0.0
         if time.monotonic() < self._last_crash + pause:
-            raise BackendUnavailable("The app's process ended again and again; it is started anew in a moment.")
+            raise BackendUnavailable("The app's process ended again and again; it is started again in a moment.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def _entries(node: yaml.Node) -> list[tuple[yaml.Node, yaml.Node]]:
 
 
 class Overlay:
-    """An app as SDK 1.9.88 takes it: links to its files, and an app.yaml of ours.
+    """An app.yaml of ours, which SDK 1.9.88 takes, to be read in place of the app's.
 
     `changes` says for people what differs in it. All else stands in it as it was written: to the SDK a quoted `false`
     is not the plain one.
@@ -118,10 +117,7 @@ class Overlay:
                 self.changes.append(f"without {field}, which the SDK does not know")
 
     def __call__(self, folder: Path) -> Path:
-        """Make it in `folder`, which exists and is empty; returns its app.yaml."""
-        for entry in os.scandir(self._app.path.parent):
-            if entry.name != self._app.path.name:
-                (folder / entry.name).symlink_to(entry.path)
+        """Make it in `folder`, which exists; returns its path."""
         made = folder / self._app.path.name
         made.write_text(yaml.serialize(self._root, Dumper=yaml.SafeDumper), encoding="utf-8")
         return made

@@ -21,10 +21,11 @@ from html import escape
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote_plus
 
 from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
 from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.sites import is_own_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -149,6 +150,20 @@ def login_url(goal: str) -> str:
     return f"{LOGIN_PATH}?continue={quote(goal, safe='')}"
 
 
+def way_to_the_form(environ: WSGIEnvironment) -> str | None:
+    """Where somebody is sent whom another site's page would sign in or out at the SDK's own `/_ah/login`, by a GET.
+
+    None for all other requests. At the form it takes a click of the user's, which our own page sends.
+    """
+    path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+    if not path.startswith((LOGIN_PATH, LOGOUT_PATH)):
+        return None
+    # Python 2 has two separators.
+    names = {unquote_plus(field.partition("=")[0]) for field in re.split("[&;]", query)}
+    acts = path.startswith(LOGOUT_PATH) or "action" in names
+    return None if not acts or is_own_page(environ) else login_url(safe_goal(_first(parse_qs(query), "continue")))
+
+
 class SignIn:
     """The pages and the cookie, signed with `key`."""
 
@@ -178,18 +193,19 @@ class SignIn:
         if method in ("GET", "HEAD"):
             return self._get(environ, start_response)
         if method != "POST":
-            text = "Signing in takes GET and POST."
-            return error_page(start_response, 405, "Not served", text, headers=[("Allow", "GET, HEAD, POST")])
-        if not _is_own_page(environ):
-            return error_page(start_response, 403, "Refused", "A page of another site may not sign you in or out.")
+            status, allow = 200 if method == "OPTIONS" else 405, [("Allow", "GET, HEAD, OPTIONS, POST")]
+            return error_page(start_response, status, "Sign in", "Signing in takes GET and POST.", headers=allow)
+        if not is_own_page(environ):
+            text = "A page of another site may not sign you in or out, and this request does not say that it is ours."
+            return error_page(start_response, 403, "Refused", text)
         return self._post(environ, start_response)
 
     def _get(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         fields = parse_qs(environ.get("QUERY_STRING", ""), errors="replace", max_num_fields=None)
         goal = safe_goal(_first(fields, "continue"))
         logout = environ["PATH_INFO"] == LOGOUT_PATH or _first(fields, "action").lower() == "logout"
-        # A link of another site's may lead here; signing out then takes a click.
-        if logout and environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none", "same-site"):
+        # A page of another site, or of another port, may lead here; signing out then takes a click. HEAD does nothing.
+        if logout and environ["REQUEST_METHOD"] == "GET" and is_own_page(environ):
             return self._go(environ, start_response, goal, None)
         return self._form(environ, start_response, goal)
 
@@ -255,19 +271,6 @@ def _cookie_name(environ: WSGIEnvironment) -> str:
     """With the port, since browsers send a cookie to all ports of a host and several emulators may run."""
     port = environ.get("HTTP_HOST", "").rpartition("]")[2].rpartition(":")[2]
     return f"{COOKIE}_{port if port.isascii() and port.isdigit() else environ.get('SERVER_PORT', '80')}"
-
-
-def _is_own_page(environ: WSGIEnvironment) -> bool:
-    """Whether a form was sent by our own page, or by no browser at all."""
-    own = f"{environ.get('wsgi.url_scheme', 'http')}://{environ.get('HTTP_HOST', '')}".lower()
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is not None:
-        return str(origin).lower() == own
-    if "HTTP_SEC_FETCH_SITE" in environ:
-        return environ["HTTP_SEC_FETCH_SITE"] in ("same-origin", "none")
-    # Browsers of 2010 send no Origin with a form, but the page that it is on.
-    referer = urlsplit(environ.get("HTTP_REFERER", own))
-    return f"{referer.scheme}://{referer.netloc}".lower() == own
 
 
 def _first(fields: dict[str, list[str]], name: str) -> str:

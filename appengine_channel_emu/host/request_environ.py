@@ -25,6 +25,7 @@ def process_environ(config: AppConfig, address: str) -> dict[str, str]:
     """What stays the same for all requests of a run; `address` is the emulator's `host:port`."""
     return {
         **config.env_variables,
+        **(config.entrypoint.environ if config.entrypoint else {}),
         "APPLICATION_ID": f"dev~{config.application or 'app'}",
         "APPENGINE_RUNTIME": config.runtime,
         "AUTH_DOMAIN": "gmail.com",

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LONG_PAST = "Fri, 01 Jan 1990 00:00:00 GMT"
 """What the dev server let files expire at when app.yaml has no word on it (facts.md 9.1)."""
 
+LONGEST_NAME = 4096
+"""Characters of a path; systems have no longer ones."""
+
 _BLOCK_BYTES = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -56,7 +59,7 @@ def find_file(config: AppConfig, name: str | None, root: str = "") -> FoundFile 
 
     `root` is how the name begins: the folder that app.yaml itself names, "" for the app's. It may lead elsewhere.
     """
-    if name is None or "\0" in name or name.startswith("/"):
+    if name is None or "\0" in name or name.startswith("/") or len(name) > LONGEST_NAME:
         return None
     below = name.removeprefix(f"{root}/") if root else name
     if "\\" in below or any(part in ("", ".", "..") for part in below.split("/")):

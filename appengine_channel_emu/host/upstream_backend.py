@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import socket
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host import proxy
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Upstream
+from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Unreachable, Upstream
 from appengine_channel_emu.host.http_connection import TcpConnection
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 
 USER_IP_HEADER = "X-AppEngine-User-IP"
 """In which App Engine told apps in processes of their own where a request came from."""
+
+LOOK_SECONDS = 1.0
+CLOSING_SECONDS = 0.05
+"""How soon a connection that leads to nobody is closed."""
 
 log = logging.getLogger("channel_emu.upstream")
 
@@ -42,20 +50,46 @@ class UpstreamBackend:
         if f"{host}:{port}" == address:
             raise CannotStart(f"--upstream {url} is the emulator itself; give the address of the app.")
         self._url = url
+        self._server = host, port
+        self._looking = threading.Lock()
+        self._unreachable: str | None = None
         self._address = address
         self._deadline = deadline
         self._upstream = Upstream(lambda name: TcpConnection(host, port, name), f"The app at {url}")
 
     def start(self) -> None:
         """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""
-        host, _, port = self._address.rpartition(":")
-        log.info(
-            "The app at %s reaches the emulator with CHANNEL_EMULATOR_HOST=%s API_HOST=%s API_PORT=%s in its environ",
-            self._url,
-            self._address,
-            host,
-            port,
-        )
+        names = " ".join(f"{name}={value}" for name, value in variables(self._address).items())
+        log.info("The app at %s reaches the emulator with %s in its environment.", self._url, names)
+        why = self.why_unreachable()
+        if why is not None:
+            log.warning("%s Until it can be, its visitors get 502 and /_emu/health/ready says 503.", why)
+
+    def why_unreachable(self) -> str | None:
+        """See `Backend`. No request is sent; of several threads one looks, and the others take what it found before."""
+        if self._looking.acquire(blocking=False):
+            try:
+                self._unreachable = self._look()
+            finally:
+                self._looking.release()
+        return self._unreachable
+
+    def _look(self) -> str | None:
+        name = f"The app at {self._url}"
+        try:
+            connection = socket.create_connection(self._server, LOOK_SECONDS)
+        except (OSError, UnicodeError) as error:
+            return str(Unreachable(name, error))
+        # A container's port may be open before the app in it is: then it is closed at once.
+        with connection, contextlib.suppress(TimeoutError):
+            connection.settimeout(CLOSING_SECONDS)
+            try:
+                if connection.recv(1):
+                    return None
+            except ConnectionError:
+                pass
+            return f"{name} cannot be reached: it closes connections at once."
+        return None
 
     def stop(self) -> None:
         """See `Backend`."""

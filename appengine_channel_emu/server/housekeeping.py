@@ -76,7 +76,10 @@ class Saver:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._failing_since: float | None = None
+        self._trouble = ""
         self._complained = False
+        self._up_to_date = False
+        """The last save has succeeded; before the first of a run the store may not have been able to begin one."""
         broker.when_urgent(self._wake.set)
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
@@ -108,7 +111,7 @@ class Saver:
     def save(self) -> bool:
         """Save what there is to save, and say what becomes of it; whether all of it could be."""
         try:
-            while (changes := self._broker.take_changes()) or self._failing_since is not None:
+            while (changes := self._broker.take_changes()) or not self._up_to_date:
                 self._save(changes)
                 self._works()
         except Exception as error:
@@ -123,9 +126,11 @@ class Saver:
             self._store.save(changes)
         except StoreLost as error:
             self._broker.save_anew()
-            self._broker.note("state_set_aside", f"{error} All that there is now is saved anew.")
+            if str(error):
+                self._broker.note("state_set_aside", f"{error} All that there is now is saved anew.")
 
     def _fails(self, error: Exception) -> None:
+        self._up_to_date = False
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
@@ -144,3 +149,4 @@ class Saver:
         if self._complained:
             self._broker.note("store_works", "The state is saved again, and nothing of it is missing.")
         self._failing_since, self._complained = None, False
+        self._up_to_date = True

@@ -80,7 +80,7 @@ class Service:
         self.broker = self._make_broker()
         for fault in settings.fault:
             self.broker.faults.add(fault)
-        about = About(settings=described(settings), is_ready=lambda: self._ready)
+        about = About(described(settings), self._why_not_ready, hasattr(self._backend, "why_unreachable"))
         self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)
         self._note_presence_off()
         self._map: dict[int, Any] = {}
@@ -136,6 +136,12 @@ class Service:
             self._saver.stop()
         for sock in self._sockets + self._api_sockets:
             sock.close()
+
+    def _why_not_ready(self) -> str | None:
+        if not self._ready:
+            return "The app is still being started."
+        why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
+        return why_unreachable() if why_unreachable else None
 
     def _make_broker(self) -> Broker:
         settings = self.settings

@@ -53,7 +53,8 @@ class Settings:
         kinds.text("APP"),
         None,
         THE_APP,
-        "the app: module:callable (any WSGI app), an App Engine app's folder or its app.yaml; "
+        "the app: module:callable, module:factory() or a module alone (any WSGI app), an App Engine app's folder or "
+        "its app.yaml; "
         "without it, the emulator alone",
         positional=True,
     )

@@ -12,6 +12,7 @@ from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.presence import Encoding
+from appengine_channel_emu.host.runner.callables import is_async
 from appengine_channel_emu.testing.app import AppInProcess, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.deadline import Limited
@@ -38,7 +39,7 @@ class Emulator:
     During its requests `app`'s `google.appengine.api.channel` asks this emulator. From its making on, so does what
     calls that module elsewhere, until another emulator is made or this one is left as a context manager. At its end a
     `with` block closes the pages that are still open and lets the app hear of it, and raises `PresenceHandlerError` if
-    the app's presence handlers have raised.
+    the app's presence handlers have raised. Raises TypeError for an ASGI application.
     """
 
     def __init__(
@@ -55,6 +56,10 @@ class Emulator:
         busy_deadline: float | None = 30.0,
         options: WebOptions | None = None,
     ) -> None:
+        if app is not None and is_async(app):
+            raise TypeError(
+                "the app is an ASGI application, and this serves WSGI: a2wsgi.ASGIMiddleware(app) makes it so"
+            )
         self.clock: Clock = clock or ManualClock()
         self._transport = InProcess(self)
         self._clients: list[ChannelClient] = []

@@ -23,6 +23,8 @@ LARGEST_ANSWER = 1_000
 class Events:
     """`GET /_emu/events[?after=N][&wait=SECONDS][&kind=KIND][&client_id=ID]`."""
 
+    only_get = True
+
     def __init__(self, broker: Broker, watch: EventWatch) -> None:
         self._broker = broker
         self._watch = watch
@@ -60,6 +62,8 @@ class SentMessages(Messages):
 
 class AwaitedMessages:
     """`GET /_emu/messages/wait?[client_id=ID][&after=N][&count=K][&wait=SECONDS]`."""
+
+    only_get = True
 
     def __init__(self, broker: Broker, watch: EventWatch) -> None:
         self._broker = broker

@@ -27,10 +27,15 @@ from appengine_channel_emu.web.console import NotesResource
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the front is told of the server around it: its settings, and whether the app can be served."""
+    """What the front is told of the server around it.
+
+    why_not_ready: says why the app cannot be reached, None while it can.
+    looks_for_app: whether saying so takes a look at the app, and so may take a while.
+    """
 
     settings: dict[str, Any] = field(default_factory=dict)
-    is_ready: Callable[[], bool] = lambda: True
+    why_not_ready: Callable[[], str | None] = lambda: None
+    looks_for_app: bool = False
 
 
 def admin_resources(
@@ -38,7 +43,7 @@ def admin_resources(
 ) -> dict[str, object]:
     """Resources by path; `reset` forgets everything."""
     watch = EventWatch(broker)
-    ready = Ready(about.is_ready)
+    ready = Ready(about.why_not_ready)
     return {
         "/_emu/health": ready,
         "/_emu/health/ready": ready,

@@ -24,15 +24,18 @@ FARTHEST_ADVANCE = 100_000_000
 class Ready:
     """`GET /_emu/health` and `/_emu/health/ready`."""
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
-        self._is_ready = is_ready
+    def __init__(self, why_not_ready: Callable[[], str | None]) -> None:
+        self._why_not_ready = why_not_ready
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """200 once the app can be served too, 503 before."""
+        """200 while the app can be reached too, 503 and the reason otherwise."""
         Query(req)
-        ready = self._is_ready()
-        resp.status = falcon.HTTP_200 if ready else falcon.HTTP_503
-        answer_json(resp, {"status": "ready" if ready else "starting", "version": __version__})
+        why = self._why_not_ready()
+        if why is None:
+            answer_json(resp, {"status": "ready", "version": __version__})
+        else:
+            resp.status = falcon.HTTP_503
+            answer_json(resp, {"status": "not ready", "reason": why, "version": __version__})
 
 
 class Live:

@@ -9,7 +9,7 @@ from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.guard import Guard
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RpcHttp, ServerApi
-from appengine_channel_emu.web.waiting import send
+from appengine_channel_emu.web.waiting import send, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -25,7 +25,10 @@ class ApiPort:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        is_head = environ.get("REQUEST_METHOD") == "HEAD"
         refusal = self._guard.refuse(environ)
         if refusal is not None:
-            return send(refusal, start_response)
-        return self._faults.call(self._rpc_http, environ, start_response, "api port")
+            body: Iterable[bytes] = send(refusal, start_response)
+        else:
+            body = self._faults.call(self._rpc_http, environ, start_response, "api port")
+        return without_body(body) if is_head else body

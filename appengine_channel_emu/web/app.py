@@ -21,15 +21,16 @@ from appengine_channel_emu.web.errors import add_error_handlers
 from appengine_channel_emu.web.exact_router import ExactRouter
 from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.fault_stages import Door
-from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard
+from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
+from appengine_channel_emu.web.targets import RECEIVE_PATH
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting, send
+from appengine_channel_emu.web.waiting import Answer, Waiting, send, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,7 +39,8 @@ CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
-BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", "/_emu/health"})
+HEALTH_PATH = "/_emu/health"
+BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
 
 OVERDUE = "channel_emu.overdue"
 """Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
@@ -94,6 +96,8 @@ class Front:
         self._guard = Guard(options)
         self.fault_gate = FaultGate(broker, pause)
         self.accounts = Accounts()
+        about = about or About()
+        self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         tabs = Tabs(broker, later)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
@@ -106,7 +110,7 @@ class Front:
         }
         self.notes = Notes(broker.snapshots.sockets_of)
         broker.events.listen(self.notes)
-        self._resources |= admin_resources(broker, self.accounts, self.notes, about or About(), self.reset)
+        self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
         router: Any = ExactRouter()
         self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()], router=router)
@@ -126,13 +130,17 @@ class Front:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
 
-    @staticmethod
-    def is_brief(path: str) -> bool:
+    def is_brief(self, path: str) -> bool:
         """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
-        return path in BRIEF_PATHS
+        return path in self._brief
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        is_head = environ.get("REQUEST_METHOD") == "HEAD"
+        body = self._answer(environ, start_response)
+        return without_body(body) if is_head else body
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         refusal = self._guard.refuse(environ)
         if refusal is not None:
             return send(refusal, start_response)

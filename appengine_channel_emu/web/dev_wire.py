@@ -15,6 +15,8 @@ from appengine_channel_emu.web.waiting import Answer, Waiting
 class DevWire:
     """`GET dev?command=connect|poll|disconnect&channel=TOKEN`."""
 
+    only_get = True
+
     def __init__(self, broker: Broker, options: WebOptions) -> None:
         self._broker = broker
         self._options = options

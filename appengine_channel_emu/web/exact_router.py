@@ -11,7 +11,11 @@ from falcon.routing import map_http_methods, set_default_responders
 
 
 class ExactRouter:
-    """A router as Falcon documents one; methods are looked up when a path is first used."""
+    """A router as Falcon documents one; methods are looked up when a path is first used.
+
+    HEAD is answered as GET is, whose body Falcon then leaves out. A resource whose GET takes or opens something, or
+    waits, says so by a true `only_get`, and answers HEAD 405.
+    """
 
     def __init__(self) -> None:
         self._resources: dict[str, object] = {}
@@ -26,9 +30,11 @@ class ExactRouter:
         resource = self._resources.get(uri)
         if resource is None:
             return None
-        methods = self._methods.get(uri)
+        methods: Any = self._methods.get(uri)
         if methods is None:
             methods = map_http_methods(resource)
+            if "GET" in methods and not getattr(resource, "only_get", False):
+                methods.setdefault("HEAD", methods["GET"])
             set_default_responders(methods)
             self._methods[uri] = methods
         return resource, methods, {}, uri

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-import posixpath
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.host.proxy import origin_form
+from appengine_channel_emu.host.sites import is_same_site
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.targets import ADMIN_PATHS, PRESENCE_PATHS, RECEIVE_PATH, leads_to
 from appengine_channel_emu.web.waiting import Answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 POLL_PATH = "/_ah/channel/poll"
-RECEIVE_PATH = "/_ah/channel/receive"
-PRESENCE_PATHS = ("/_ah/channel/connected", "/_ah/channel/disconnected")
-ADMIN_PATHS = ("/_emu", "/rpc_http", "/_ah/remote_api")
-_BELOW_ADMIN_PATHS = tuple(path + "/" for path in ADMIN_PATHS)
 
 REMEMBERED = 256
 """Hosts and addresses that are kept as they were read: reading one takes longer than all the other rules."""
@@ -34,19 +32,8 @@ ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 PEER = "channel_emu.peer"
 """In the environ where a proxy says who the visitor is: the address that the connection itself comes from."""
 
-_PARAMETERS = re.compile(r";[^/\\]*")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
 _RESERVED_HEADERS = ("HTTP_X_APPENGINE_", "HTTP_X_GOOGLE_")
-
-
-def clean_path(path: str) -> str:
-    """`path` without empty and dot segments or a last slash: what an app behind us may take it for.
-
-    Java's servers leave out what follows a semicolon in a segment, and some take a backslash for a slash.
-    """
-    if ";" in path or "\\" in path:
-        path = _PARAMETERS.sub("", path).replace("\\", "/")
-    return posixpath.normpath("/" + path.lstrip("/"))
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -74,13 +61,7 @@ class Guard:
     def refuse(self, environ: WSGIEnvironment) -> Answer | None:
         """An answer that refuses the request, or None; removes headers that a visitor may not send."""
         self._strip_reserved_headers(environ)
-        path = clean_path(environ.get("PATH_INFO", ""))
-        return (
-            self._check_host(environ)
-            or self._check_peer(environ, path)
-            or self._check_site(environ, path)
-            or self._check_presence(path)
-        )
+        return self._check_host(environ) or self._check_target(environ)
 
     def _strip_reserved_headers(self, environ: WSGIEnvironment) -> None:
         # The SDK's dev server makes an administrator of anybody who sends X-AppEngine-Fake-Is-Admin.
@@ -108,12 +89,21 @@ class Guard:
             "or start channel-emu with --allow-host NAME.",
         )
 
-    def _is_admin(self, path: str) -> bool:
-        return self._admin_everywhere or path in ADMIN_PATHS or path.startswith(_BELOW_ADMIN_PATHS)
+    def _check_target(self, environ: WSGIEnvironment) -> Answer | None:
+        """The rules of every guarded path that the target may be read as."""
+        guarded = _guarded_paths(environ)
+        is_admin = self._admin_everywhere or not guarded.isdisjoint(ADMIN_PATHS)
+        if not (guarded or is_admin):
+            return None
+        return (
+            (self._check_peer(environ) if is_admin else None)
+            or self._check_site(environ, guarded)
+            or self._check_presence(guarded)
+        )
 
-    def _check_peer(self, environ: WSGIEnvironment, path: str) -> Answer | None:
+    def _check_peer(self, environ: WSGIEnvironment) -> Answer | None:
         """The admin API is for programs on this machine."""
-        if self._options.allow_remote_admin or not self._is_admin(path):
+        if self._options.allow_remote_admin:
             return None
         # A request that came over no network, as in a test in process, has no address.
         if "REMOTE_ADDR" not in environ:
@@ -123,24 +113,31 @@ class Guard:
             return None
         return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 
-    def _check_site(self, environ: WSGIEnvironment, path: str) -> Answer | None:
+    def _check_site(self, environ: WSGIEnvironment, guarded: frozenset[str]) -> Answer | None:
         """Another site's page may not reach what acts or tells."""
-        if not (self._is_admin(path) or path == RECEIVE_PATH or path in PRESENCE_PATHS):
-            return None
-        origin = environ.get("HTTP_ORIGIN")
-        if path == RECEIVE_PATH and origin in self._options.receive_origins:
+        if guarded == {RECEIVE_PATH} and environ.get("HTTP_ORIGIN") in self._options.receive_origins:
             return None
         return None if is_same_site(environ) else _text("403 Forbidden", "A page of another site may not ask this.")
 
-    def _check_presence(self, path: str) -> Answer | None:
+    def _check_presence(self, guarded: frozenset[str]) -> Answer | None:
         """Only we tell an app who is present."""
-        if path not in PRESENCE_PATHS or self._options.presence_from_visitors:
+        if guarded.isdisjoint(PRESENCE_PATHS) or self._options.presence_from_visitors:
             return None
         return _text(
             "403 Forbidden",
             "The emulator itself posts presence to the app. To post it by hand, start channel-emu with "
             "--presence-from-visitors.",
         )
+
+
+def _guarded_paths(environ: WSGIEnvironment) -> frozenset[str]:
+    path: str = environ.get("PATH_INFO", "")
+    target: str = environ.get("REQUEST_URI") or path
+    if target.startswith("/"):
+        target = target.partition("?")[0]
+        # Nearly always they are the same.
+        return leads_to(path) if target == path else leads_to(path) | leads_to(target)
+    return leads_to(path) | leads_to(origin_form(target).partition("?")[0])
 
 
 def _has_reserved_headers(environ: WSGIEnvironment) -> bool:
@@ -157,13 +154,6 @@ def normal_origin(origin: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _own_origin(environ: WSGIEnvironment) -> str:
-    """The origin of a page of ours at the address that was asked; browsers leave a scheme's own port out."""
-    scheme = environ.get("wsgi.url_scheme", "http")
-    host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
-    return f"{scheme}://{host}"
-
-
 def _is_localhost(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
@@ -175,14 +165,6 @@ def _is_literal(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_same_site(environ: WSGIEnvironment) -> bool:
-    """Whether a request comes from no page at all, or from one of ours."""
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and origin.lower() != _own_origin(environ):
-        return False
-    return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

@@ -149,15 +149,16 @@ class RpcHttp:
 
     def __init__(self, api: ServerApi) -> None:
         self._api = api
-        self._methods = {"POST": self._answer_call, "GET": self._identify}
+        self._methods = {"POST": self._answer_call, "GET": self._identify, "HEAD": self._identify}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         method = self._methods.get(environ["REQUEST_METHOD"])
-        if method is None:
-            answer = _text("405 Method Not Allowed", "POST a call, or GET the app's id.\n", ("Allow", "GET, POST"))
-        else:
+        if method is not None:
             answer = method(environ)
+        else:
+            status = "200 OK" if environ["REQUEST_METHOD"] == "OPTIONS" else "405 Method Not Allowed"
+            answer = _text(status, "POST a call, or GET the app's id.\n", ("Allow", "GET, HEAD, OPTIONS, POST"))
         return send(answer, start_response)
 
     def _answer_call(self, environ: WSGIEnvironment) -> Answer:

@@ -43,6 +43,8 @@ def _number(req: falcon.Request, name: str) -> int:
 class Open:
     """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
+    only_get = True
+
     def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker
         self._options = options
@@ -83,6 +85,8 @@ class PollSocket:
     `{"error": STATUS, "reason": TEXT}`, and a line feed, which is nowhere else in it, ends the body. It is one packet
     more for each poll, so the head comes early where messages do, see `EARLY_SECONDS`.
     """
+
+    only_get = True
 
     def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
         self._broker = broker

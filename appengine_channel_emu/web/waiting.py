@@ -11,7 +11,7 @@ in the end, also when the client vanished before it was iterated. In a test with
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +38,28 @@ class ConnectionCut(BaseException):
 
 def _ended() -> Answer:
     raise RuntimeError("this request has ended")
+
+
+def without_body(body: Iterable[bytes]) -> Iterable[bytes]:
+    """What is sent in answer to HEAD, where `body` answers GET: its headers alone (RFC 9110, section 9.3.2)."""
+    return _Unsent(body)
+
+
+class _Unsent:
+    """A body that is made, because that may make its headers too, and not sent."""
+
+    def __init__(self, body: Iterable[bytes]) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in self._body:
+            pass
+        return iter(())
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
 
 
 def send(answer: Answer, start_response: StartResponse) -> list[bytes]:

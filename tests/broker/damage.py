@@ -15,6 +15,8 @@ PAGE = 4096
 CLIENTS = 12
 MESSAGES = 4
 
+_NAMES = ["lock", *(f"state.sqlite3{suffix}" for suffix in ("", "-wal", "-journal"))]
+
 Files = dict[str, bytes]
 """The files of a state folder by their names."""
 
@@ -57,8 +59,8 @@ def damage(files: Files, folder: Path, seed: int) -> str:
         with contextlib.suppress(sqlite3.Error):
             _edit(folder / "state.sqlite3", lambda database: way(database, chance))
     else:
-        name = chance.choice(sorted(files)) if chance.random() < 0.3 else "state.sqlite3"
-        lay_out(files | {name: bytes(way(bytearray(files[name]), chance))}, folder)
+        name = chance.choice(_NAMES) if chance.random() < 0.3 else "state.sqlite3"
+        lay_out(files | {name: bytes(way(bytearray(files.get(name, b"")), chance))}, folder)
     return way.__name__
 
 

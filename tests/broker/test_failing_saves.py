@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 import shutil
 from collections.abc import Callable
 
@@ -222,6 +224,66 @@ def test_a_stop_does_not_call_the_state_clean_when_the_last_save_has_failed(fold
     assert SqliteStore(folder).load().clean
 
 
+@contextlib.contextmanager
+def no_room():
+    """No file of this process may grow."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_state_is_taken_up_on_a_full_disk(folder, how):
+    first = Emulator(folder, clock := ManualClock())
+    token = first.broker.create_channel("bob").token
+    socket = first.broker.open(token).socket
+    first.broker.send_message("bob", "one")
+    first.save()
+    getattr(first, how)()
+    with no_room():
+        second = Emulator(folder, ManualClock(clock.now()))
+        assert second.texts(socket) == ["one"]
+        second.broker.send_message("bob", "two")
+        assert not second.save()
+    assert second.save()
+    third = restarted(second, folder, clock, "kill")
+    assert third.texts(socket) == ["one", "two"]
+    assert third.broker.open(token).client_id == "bob"
+    assert third.events("stale_start") == third.events("state_set_aside") == []
+    third.stop()
+
+
+@pytest.mark.parametrize("found", [None, b"", b"somebody's notes"])
+def test_a_first_state_is_begun_once_there_is_room(folder, found):
+    folder.mkdir(mode=0o700)
+    if found is not None:
+        (folder / "state.sqlite3").write_bytes(found)
+    with no_room():
+        first = Emulator(folder, clock := ManualClock())
+        token = first.broker.create_channel("bob").token
+        for _ in range(3):
+            assert not first.save()
+        first.broker.create_channel("eve")
+    assert first.save()
+    assert len(first.events("store_works")) == 1
+    assert len(list(folder.glob("*.unreadable-*"))) == bool(found)
+    second = restarted(first, folder, clock, "kill")
+    assert second.broker.open(token).client_id == "bob"
+    assert second.events("stale_start") == []
+    second.stop()
+
+
+def test_a_start_and_a_stop_without_any_room_are_no_error(folder):
+    with no_room():
+        first = Emulator(folder, ManualClock())
+        first.broker.create_channel("bob")
+        first.stop()
+    Emulator(folder, ManualClock()).stop()
+
+
 def remove(store, path):
     path.unlink()
 
@@ -308,20 +370,26 @@ def test_a_page_that_knows_more_than_a_clean_state_is_told(folder):
     second.stop()
 
 
-def test_a_batch_is_bounded_and_no_message_of_it_is_left_out(folder):
+@pytest.mark.parametrize(("count", "size"), [(900, 1), (100, 30_000)])
+def test_a_batch_is_bounded_and_no_message_of_it_is_left_out(folder, count, size):
     emulator = Emulator(folder, clock := ManualClock())
     sockets = [emulator.broker.open(emulator.broker.create_channel("bob").token).socket for _ in range(5)]
-    for number in range(900):
-        emulator.broker.send_message("bob", str(number))
+    sent = [f"{number} ".ljust(size, "x") for number in range(count)]
+    for text in sent:
+        emulator.broker.send_message("bob", text)
     batches = []
     while changes := emulator.broker.take_changes():
-        batches.append(sum(len(socket.messages) for socket in changes.sockets))
+        batches.append([text for socket in changes.sockets for text in socket.messages])
         emulator.store.save(changes)
-    assert max(batches) <= 2000
-    assert sum(batches) == 5 * 900
+    assert max(map(len, batches)) <= 2000
+    assert max(sum(map(len, batch)) for batch in batches) < 4_300_000
+    assert sum(map(len, batches)) == 5 * count
     again = restarted(emulator, folder, clock)
     for socket in sockets:
-        assert again.texts(socket) == [str(number) for number in range(900)]
+        got = []
+        while messages := again.texts(socket, len(got)):
+            got += messages
+        assert got == sent
     again.stop()
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from appengine_channel_emu.web.targets import leads_to
 from tests.browser.conftest import FLAGS, Serve, chromium_path
 from tests.browser.tab import WAIT
+from tests.support.emulator import RunningEmulator
+from tests.support.targets import disguised
 
 EVIL = "evil.example"
 
@@ -134,6 +139,53 @@ def test_a_page_with_a_token_may_use_its_channel_and_nothing_else(serve: Serve, 
             "(url) => fetch(url, {credentials: 'include'}).then((answer) => answer.status)",
             f"http://localhost:{emulator.port}/_ah/channel/open?channel={token}",
         )
+
+
+POST_ALL = """async (targets) => {
+    const post = (url) => fetch(url, {method: 'POST', mode: 'no-cors', body: new URLSearchParams({from: 'victim'})});
+    return (await Promise.all(targets.map((target) => post(target).then((answer) => answer.type, () => 'refused'))));
+}"""
+
+
+class _App(_Blank):
+    """An app that runs already, and keeps the targets that reach it."""
+
+    targets: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.targets.append(self.requestline.split()[1])
+        self.do_GET()
+
+
+def test_no_disguise_reaches_the_app_from_another_sites_page(tmp_path: Path, page: Page, other_port: int) -> None:
+    """As the browser itself sends it: some slip through its own clean-up of addresses, others are made by it."""
+    _App.targets.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _App) as app:
+        threading.Thread(target=app.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{app.server_address[1]}"
+        with RunningEmulator("--upstream", url, log=tmp_path / "log") as emulator:
+            page.goto(f"http://127.0.0.1:{other_port}/")
+            targets = [target for target in [*disguised(120), "//x/harmless"] if target.startswith("/")]
+            got = page.evaluate(POST_ALL, [emulator.url + target for target in targets])
+            assert len(got) > 100
+            assert set(got) == {"opaque"}
+            page.evaluate(
+                """(action) => {
+                    document.body.innerHTML = '<form method=post target=frame><input name=from value=victim></form>'
+                        + '<iframe name=frame></iframe>';
+                    document.querySelector('form').action = action;
+                    return new Promise((resolve) => {
+                        document.querySelector('iframe').onload = resolve;
+                        document.querySelector('form').submit();
+                    });
+                }""",
+                f"{emulator.url}//x/_ah/channel/connected/",
+            )
+        app.shutdown()
+    # The browser makes harmless ones of a few.
+    assert "//x/harmless" in _App.targets
+    assert len(_App.targets) < 10
+    assert [target for target in _App.targets if leads_to(target.partition("?")[0])] == []
 
 
 def _rebinding(port: int, seen: dict[str, object]) -> None:

@@ -78,6 +78,22 @@ class TestAsked:
         receive(tab, emulator)
         assert is_used(transport, polls), polls
 
+    @pytest.mark.parametrize("script_first", [True, False])
+    def test_with_a_base_of_another_origin(self, tab, emulator, polls, transport, script_first):
+        base = '<base href="http://other.example/x/">'
+        # A script that waits for nothing runs when the base is there already, and its `src` is another one then.
+        script = f'<script async src="{{}}/_ah/channel/jsapi?transport={transport}"></script>'
+        head = script.format("") + base if script_first else base + script.format(emulator.url)
+        page = f"<!DOCTYPE html><head>{head}</head><body>"
+        tab.page.route("**/based", lambda route: route.fulfill(body=page, content_type="text/html"))
+        tab.visit(f"{emulator.url}/based", script=None)
+        tab.page.wait_for_function("() => window.goog")
+        assert tab.page.evaluate("new URL('/x', document.baseURI).host") == "other.example"
+        receive(tab, emulator)
+        assert is_used(transport, polls), polls
+        tab.close()
+        assert [post["path"] for post in emulator.get_json("/told?at_least=2")] == ["connected", "disconnected"]
+
     def test_from_a_sandboxed_page(self, tab, emulator, polls, transport):
         tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)

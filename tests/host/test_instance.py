@@ -12,7 +12,6 @@ import pytest
 
 from appengine_channel_emu.host import instances
 from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.instance import SourceWatch
 from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
@@ -134,20 +133,6 @@ def test_every_edit_is_seen_by_the_very_next_request(make_backend, write_app):
     for number in range(1, 6):
         write_app(source % ("x" * number))
         assert visit(backend).text == "x" * number
-
-
-def test_of_very_many_files_not_every_request_looks_at_all(tmp_path, monkeypatch):
-    watch = SourceWatch()
-    path = tmp_path / "main.py"
-    path.write_text("1")
-    found = path.stat()
-    watch.add({str(path): [found.st_mtime, found.st_size]}, ())
-    monkeypatch.setattr(SourceWatch, "MOST_EACH_TIME", 0)
-    assert not watch.changed()
-    path.write_text("22")
-    assert not watch.changed()
-    monkeypatch.setattr(SourceWatch, "INTERVAL", 0.0)
-    assert watch.changed()
 
 
 def test_a_module_read_later_is_watched_too(make_backend, write_app):

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from appengine_channel_emu.host.login import SignIn, User, login_key, safe_goal, user_environ
+from appengine_channel_emu.host.login import SignIn, User, login_key, safe_goal, user_environ, way_to_the_form
 from tests.host.conftest import visit
 
 OWN = "http://localhost:8080"
@@ -96,6 +96,8 @@ def test_a_goal_in_the_page_is_text(sign_in):
         {"HTTP_SEC_FETCH_SITE": "cross-site"},
         {"HTTP_SEC_FETCH_SITE": "same-site"},
         {"HTTP_REFERER": "http://evil.example/page"},
+        # A form without a word of where it is.
+        {"HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64)"},
     ],
 )
 def test_another_sites_page_can_sign_nobody_in_or_out(sign_in, fields):
@@ -105,11 +107,75 @@ def test_another_sites_page_can_sign_nobody_in_or_out(sign_in, fields):
         assert not got.header("Set-Cookie")
 
 
-def test_a_link_on_another_site_signs_nobody_out(sign_in):
-    got = visit(sign_in, "/_ah/logout?continue=/", HTTP_SEC_FETCH_SITE="cross-site")
+BROWSER = {"HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64)"}
+OTHER_PAGES = [
+    {"HTTP_SEC_FETCH_SITE": "cross-site"},
+    {"HTTP_SEC_FETCH_SITE": "same-site"},
+    {"HTTP_ORIGIN": "null"},
+    {"HTTP_REFERER": "http://evil.example/page"},
+    {"HTTP_REFERER": "http://localhost:8081/"},
+    {"HTTP_REFERER": "http://[x"},
+    # A page can ask its browser not to name it, and an old browser says nothing else.
+    BROWSER,
+]
+OWN_PAGES = [
+    {"HTTP_SEC_FETCH_SITE": "same-origin"},
+    {"HTTP_SEC_FETCH_SITE": "none"},
+    {"HTTP_REFERER": f"{OWN}/game", **BROWSER},
+    {"HTTP_REFERER": "http://localhost/game", "HTTP_HOST": "localhost:80", **BROWSER},
+    {"HTTP_USER_AGENT": "curl/7.88.1"},
+    {},
+]
+
+
+@pytest.mark.parametrize("fields", OTHER_PAGES)
+@pytest.mark.parametrize("path", ["/_ah/logout?continue=/", "/_ah/login?action=logout", "/_ah/login?x&action=LOGOUT"])
+def test_a_link_on_another_site_or_port_signs_nobody_out(path, fields, sign_in):
+    got = visit(sign_in, path, **fields)
     assert got.status == 200
     assert not got.header("Set-Cookie")
     assert "Sign out" in got.text
+
+
+@pytest.mark.parametrize("fields", OWN_PAGES)
+def test_an_apps_own_link_signs_out(fields, sign_in):
+    for path in ("/_ah/logout?continue=/bye", "/_ah/login?continue=/bye&action=logout"):
+        got = visit(sign_in, path, **fields)
+        assert (got.status, got.header("Location")) == (302, ["/bye"])
+        assert got.header("Set-Cookie")[0].endswith("Max-Age=0")
+    assert post(sign_in, **fields).header("Set-Cookie")
+
+
+@pytest.mark.parametrize("path", ["/_ah/logout", "/_ah/login?action=logout"])
+def test_head_signs_nobody_out(path, sign_in):
+    got = visit(sign_in, path, method="HEAD")
+    assert (got.status, got.body, got.header("Set-Cookie")) == (200, b"", [])
+
+
+ACTING = [
+    "/_ah/logout",
+    "/_ah/logout?continue=http://localhost:8080/",
+    "/_ah/login?action=Logout",
+    "/_ah/login?email=a%40b.c&admin=True&action=Login&continue=/x",
+    "/_ah/login?email=a@b.c;%61ction=Login",
+]
+
+
+@pytest.mark.parametrize("path", ACTING)
+def test_at_the_sdks_own_page_another_site_gets_no_further_than_the_form(path):
+    def way(**fields):
+        path_info, _, query = path.partition("?")
+        return way_to_the_form({"PATH_INFO": path_info, "QUERY_STRING": query, "HTTP_HOST": "localhost:8080", **fields})
+
+    for fields in OTHER_PAGES:
+        assert way(**fields) == f"/_ah/login?continue=%2F{'x' if path.endswith('/x') else ''}"
+    assert [way(**fields) for fields in OWN_PAGES] == [None] * len(OWN_PAGES)
+
+
+def test_the_sdks_form_itself_is_for_everybody():
+    for path in ("/_ah/login", "/", "/_ah/x"):
+        environ = {"PATH_INFO": path, "QUERY_STRING": "continue=/x&reaction=1", "HTTP_SEC_FETCH_SITE": "cross-site"}
+        assert way_to_the_form(environ) is None
 
 
 def test_a_get_signs_nobody_in(sign_in):
@@ -152,6 +218,8 @@ def test_a_huge_form_is_not_read(sign_in, length):
 
 def test_other_methods(sign_in):
     assert visit(sign_in, "/_ah/login", "DELETE").status == 405
+    options = visit(sign_in, "/_ah/login", "OPTIONS")
+    assert (options.status, options.header("Allow")) == (200, ["GET, HEAD, OPTIONS, POST"])
 
 
 def test_the_environ_of_a_visitor():

@@ -127,7 +127,71 @@ def test_presence_is_posted_to_it(emulator):
 
 
 def test_how_the_app_reaches_the_emulator_is_said(emulator):
-    assert f"CHANNEL_EMULATOR_HOST=127.0.0.1:{emulator.port}" in emulator.log.read_text()
+    said = emulator.log.read_text()
+    assert f"CHANNEL_EMULATOR_HOST=127.0.0.1:{emulator.port} API_HOST=127.0.0.1 API_PORT={emulator.port}" in said
+    # Without it Go's library looks for a metadata server, and panics.
+    assert "RUN_WITH_DEVAPPSERVER=1" in said
+    assert "WARNING" not in said
+
+
+def test_ready_means_that_the_app_can_be_reached(tmp_path):
+    """The ready line does not wait for it: the app may need the emulator's variables to start."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with RunningEmulator("--upstream", url, log=tmp_path / "log") as emulator:
+        refused = f"The app at {url} cannot be reached: Connection refused."
+        assert f"WARNING {refused}" in emulator.log.read_text()
+        for path in ("/_emu/health/ready", "/_emu/health"):
+            answer = HTTP.request("GET", emulator.url + path)
+            assert (answer.status, answer.json()["status"], answer.json()["reason"]) == (503, "not ready", refused)
+        assert HTTP.request("GET", f"{emulator.url}/_emu/health/live").status == 200
+        assert HTTP.request("HEAD", f"{emulator.url}/_emu/health/ready").status == 503
+        command = [sys.executable, "-m", "appengine_channel_emu"]
+        where = ["--emulator", f"127.0.0.1:{emulator.port}"]
+        waited = subprocess.run(
+            [*command, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (waited.returncode, waited.stdout) == (1, "")
+        assert refused in waited.stderr
+        # The app is started with what the emulator says.
+        assert subprocess.run([*command, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
+        server = ThreadingHTTPServer(("127.0.0.1", int(url.rpartition(":")[2])), Echo)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            answer = HTTP.request("GET", f"{emulator.url}/_emu/health/ready")
+            assert (answer.status, "reason" in answer.json()) == (200, False)
+            assert subprocess.run([*command, "wait", *where], cwd=ROOT, check=False).returncode == 0
+        finally:
+            server.shutdown()
+            server.server_close()
+        assert HTTP.request("GET", f"{emulator.url}/_emu/health/ready").status == 503
+
+
+def test_a_port_that_leads_to_nobody_is_no_app(talks):
+    """As that of a container whose app is not there yet."""
+    url = talks(lambda connection, stop: connection.close())
+    backend = UpstreamBackend(url, "127.0.0.1:8080", 5.0)
+    assert backend.why_unreachable() == f"The app at {url} cannot be reached: it closes connections at once."
+    assert UpstreamBackend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
+
+
+def test_only_one_looks_at_a_time(monkeypatch):
+    looking, go_on = threading.Event(), threading.Event()
+    backend = UpstreamBackend("http://127.0.0.1:1", "127.0.0.1:8080", 5.0)
+    before = backend.why_unreachable()
+
+    def look(self):
+        looking.set()
+        assert go_on.wait(20)
+
+    monkeypatch.setattr(UpstreamBackend, "_look", look)
+    other = threading.Thread(target=backend.why_unreachable)
+    other.start()
+    assert looking.wait(20)
+    assert backend.why_unreachable() == before
+    go_on.set()
+    other.join(20)
+    assert backend.why_unreachable() is None
 
 
 def test_nobody_there():

@@ -163,3 +163,13 @@ def test_the_server_apis_refusals_are_the_librarys(emulator):
         channel.create_channel("")
     with pytest.raises(channel.InvalidMessageError, match="1 to 32767 bytes"):
         channel.send_message("x", "")
+
+
+def test_an_asgi_application_is_refused_when_the_emulator_is_made():
+    class Framework:
+        async def __call__(self, scope, receive, send):
+            pass
+
+    for app in (Framework(), Framework().__call__):
+        with pytest.raises(TypeError, match="ASGI application"):
+            Emulator(app)

@@ -38,6 +38,37 @@ test('in a browser without document.currentScript the last script of that name c
   assert.equal(page.appengine.Socket.BASE_URL, 'http://other/_ah/channel/');
 });
 
+test('a <base> that came after the script has changed its src, but not where it runs', () => {
+  const src = 'http://cdn.example/_ah/channel/jsapi';
+  const stacks = {
+    [`${ORIGIN}/_ah/channel/jsapi`]: '/_ah/channel/',
+    [`${ORIGIN}/_ah/channel/jsapi?transport=short`]: '/_ah/channel/',
+    'http://127.0.0.1:9999/_ah/channel/jsapi': 'http://127.0.0.1:9999/_ah/channel/',
+    [`${ORIGIN}/static/copy.js`]: 'http://cdn.example/_ah/channel/',
+  };
+  for (const [from, base] of Object.entries(stacks)) {
+    const page = new Page({ load: false });
+    page.load(src, from);
+    assert.equal(page.appengine.Socket.BASE_URL, base);
+    assert.equal(page.appengine.Socket.TRANSPORT, /transport/.test(from) ? 'short' : undefined);
+  }
+});
+
+test('what has no origin of its own is asked of the page\'s, which a <base> may have changed for others', async () => {
+  const page = new Page();
+  const socket = page.open();
+  assert.match(page.request.asked, new RegExp(`^${ORIGIN}/_ah/channel/open`));
+  await page.request.answer(200, OPENED);
+  assert.match(page.request.asked, new RegExp(`^${ORIGIN}/_ah/channel/poll`));
+  socket.send('text');
+  assert.equal(page.waiting[1].asked, `${ORIGIN}/_ah/channel/receive`);
+  for (const base of ['//other.example/x/', 'relative/']) {
+    page.appengine.Socket.BASE_URL = base;
+    page.open();
+    assert.match(page.waiting[page.waiting.length - 1].asked, new RegExp(`^${base}open`));
+  }
+});
+
 test('BASE_URL is read when a socket is opened', async () => {
   const page = new Page();
   page.appengine.Socket.BASE_URL = 'http://other:1/_ah/channel/';

@@ -57,10 +57,10 @@ function settle() {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** One request of the page, answered by the test. */
+/** One request of the page, answered by the test. `url` is `asked` without the page's own origin. */
 class Request {
-  constructor(page, kind, method, url, body) {
-    Object.assign(this, { page, kind, method, url, body, state: 'waiting', options: null });
+  constructor(page, kind, method, asked, body) {
+    Object.assign(this, { page, kind, method, asked, url: page.shortened(asked), body, state: 'waiting', options: null });
     this.at = page.clock.now;
     this.settled = new Promise((resolve) => { this.resolve = resolve; });
   }
@@ -282,7 +282,7 @@ class Page {
     const window = this.window = {
       document: this.document,
       location: { protocol: this.origin.split('//')[0], host: this.origin.split('//')[1] },
-      navigator: { sendBeacon: (url) => { this.beacons.push(url); return true; } },
+      navigator: { sendBeacon: (url) => { this.beacons.push(this.shortened(url)); return true; } },
       performance: { now: () => this.clock.now },
       console: { log: (text) => this.notes.push(text) },
       onpagehide: null,
@@ -305,12 +305,12 @@ class Page {
     if (options.load !== false) this.load(options.src);
   }
 
-  /** Runs the script as the page's `<script src>` would. */
-  load(src = this.origin + '/_ah/channel/jsapi') {
+  /** Runs the script as the page's `<script src>` would; `from`: where it runs, in the words of an error's stack. */
+  load(src = this.origin + '/_ah/channel/jsapi', from = SCRIPT) {
     const script = { src };
     this.document.scripts.push(script);
     this.document.currentScript = this.noCurrentScript ? undefined : script;
-    vm.runInContext(SOURCE, this.window, { filename: SCRIPT });
+    vm.runInContext(SOURCE, this.window, { filename: from });
     this.document.currentScript = null;
   }
 
@@ -333,6 +333,11 @@ class Page {
     await settle();
     await settle();
     return posted[0];
+  }
+
+  /** `url`, without the page's own origin. */
+  shortened(url) {
+    return url.startsWith(this.origin + '/') ? url.slice(this.origin.length) : url;
   }
 
   get appengine() {

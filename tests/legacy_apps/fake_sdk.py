@@ -10,6 +10,7 @@ NEEDED = (
     "google/__init__.py",
     "google/appengine/__init__.py",
     "google/appengine/api/__init__.py",
+    "google/appengine/api/appinfo.py",
     "google/appengine/api/appinfo_includes.py",
     "google/appengine/datastore/__init__.py",
     "google/appengine/tools/devappserver2/devappserver2.py",

@@ -68,7 +68,7 @@ def test_the_other_requests_of_a_replaced_instance_end_in_peace(notes, http):
         stuck = pool.submit(timed, http, url)
         # Its deadline, and half a second before it is given up.
         watcher.wait_for("struck")
-        neighbour = pool.submit(timed, http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.8}")
+        neighbour = pool.submit(timed, http, f"{notes.url}/slow/some?seconds={DEADLINE * 0.65}")
         assert stuck.result()[0] == 500
         assert http.request("GET", f"{notes.url}/environ").status == 200
         assert neighbour.result()[:2] == (200, "done")

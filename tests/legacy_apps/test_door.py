@@ -88,8 +88,9 @@ def test_a_change_of_the_source_is_picked_up(tmp_path, http):
     shutil.copytree(APPS / "python25_cgi", app)
     with emulated(app, tmp_path / "log") as emulator:
         assert b"<title>Shouts" in http.request("GET", emulator.url).data
-        page = (app / "page.html").read_text()
-        (app / "page.html").write_text(page.replace("<title>Shouts", "<title>Whispers"))
+        # A file that was not there at the start is part of the change.
+        (app / "new.html").write_text((app / "page.html").read_text().replace("<title>Shouts", "<title>Whispers"))
+        (app / "main.py").write_text((app / "main.py").read_text().replace("page.html", "new.html"))
         give_up = time.monotonic() + 15
         while b"<title>Whispers" not in http.request("GET", emulator.url).data:
             assert time.monotonic() < give_up

@@ -49,7 +49,7 @@ def test_ready_only_once_the_app_is(make_service, slow_app, http):
     started_service = [Service(Settings(port=0, state_dir="none"), lambda address: slow_app)]
     try:
         started_service[0].start()
-        assert seen == {"ready": (503, "starting"), "live": (200, "live")}
+        assert seen == {"ready": (503, "not ready"), "live": (200, "live")}
         assert http.request("GET", f"{started_service[0].url}/_emu/health").status == 200
     finally:
         started_service[0].stop()

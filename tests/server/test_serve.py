@@ -191,3 +191,24 @@ def test_a_user_without_a_home_folder_is_served_and_told_that_nothing_is_kept():
     assert code == 0
     assert "Nothing is kept over a restart: there is no home folder." in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("app", ["mysite.wsgi", "mysite.wsgi:make('x')"])
+def test_a_module_and_a_factory_are_served(serve, tmp_path, app):
+    (tmp_path / "mysite").mkdir()
+    source = APP.replace("def app", "def application") + "make = lambda x: application\n"
+    (tmp_path / "mysite" / "wsgi.py").write_text(source)
+    _, line = serve(app, "--app-dir", str(tmp_path), "--port", "0", "--state-dir", "none")
+    with urllib.request.urlopen(line.split()[-1], timeout=10) as answer:
+        assert answer.read() == b"x"
+
+
+def test_an_asgi_app_is_refused_at_the_start_and_told_what_to_do(serve, tmp_path):
+    source = "class App:\n    async def __call__(self, scope, receive, send): pass\napp = App()\n"
+    (tmp_path / "main.py").write_text(source)
+    process, line = serve("main:app", "--app-dir", str(tmp_path), "--port", "0", "--state-dir", "none")
+    assert (line, process.wait(20)) == ("", 1)
+    said = process.stderr.read()
+    assert "channel-emu: 'app' of the module 'main' is an ASGI application." in said
+    assert "channel-emu serve --upstream http://127.0.0.1:9000" in said
+    assert "Traceback" not in said

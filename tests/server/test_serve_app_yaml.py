@@ -200,6 +200,8 @@ def test_modules_that_python3_will_not_find_are_named(serve, write, tmp_path):
     (tmp_path / "old.py").write_text(
         "\nfrom google.appengine.ext import db\nfrom google.appengine.api import users\n"
         "from google.appengine.runtime import DeadlineExceededError\n"
+        "from google.appengine.api import (\n    channel, wrap_wsgi_app,  # both\n    memcache as cache,\n)\n"
+        "import google.appengine.ext.ndb as ndb, os\nfrom google.appengine.api import images, mail\n"
     )
     with (tmp_path / "app.yaml").open("a") as file:
         file.write("libraries:\n- {name: no-such-library, version: '1'}\n- {name: ssl, version: latest}\n")
@@ -208,6 +210,12 @@ def test_modules_that_python3_will_not_find_are_named(serve, write, tmp_path):
     assert "app.yaml, line 20: App Engine gave the app the library no-such-library" in log
     assert "-m pip install no-such-library" in log
     assert "old.py, line 2: google.appengine.ext.db is a part of Google's SDK" in log
+    assert "old.py, line 5: google.appengine.api.wrap_wsgi_app is a function of appengine-python-standard" in log
+    assert "without it the app cannot be imported" in log
+    for line, module in ((5, "api.memcache"), (9, "ext.ndb"), (10, "api.images"), (10, "api.mail")):
+        assert f"old.py, line {line}: google.appengine.{module} is a part of Google's SDK" in log
+    assert "most of its services then still need Google's servers" in log
+    assert "channel is a part" not in log
     assert "ssl" not in log
     assert "users is a part" not in log
     assert "DeadlineExceededError" not in log

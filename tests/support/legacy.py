@@ -49,7 +49,7 @@ def emulated(app: Path, log: Path, *arguments: str, environ: Mapping[str, str] |
 
 
 class PlainSdk:
-    """The app behind dev_appserver.py alone, with nothing of ours. A Python 2.5 app gets the same overlay."""
+    """The app behind dev_appserver.py alone, with nothing of ours. A Python 2.5 app gets the same app.yaml."""
 
     def __init__(self, app: Path, folder: Path, *arguments: str) -> None:
         self._app = app
@@ -104,12 +104,12 @@ class PlainSdk:
         """The dev server writes into the app's folder, so it gets links to it."""
         made = self._folder / "app"
         made.mkdir()
+        for entry in self._app.iterdir():
+            (made / entry.name).symlink_to(entry)
         app = read_legacy_app(self._app / "app.yaml")
         assert app is not None
         if app.runtime == "python":
+            (made / "app.yaml").unlink()
             Python25Overlay(app)(made)
-            return made
-        for entry in self._app.iterdir():
-            (made / entry.name).symlink_to(entry)
         assert yaml.safe_load((made / "app.yaml").read_text())
         return made

@@ -175,6 +175,14 @@ def node() -> Path:
 
 
 @functools.cache
+def php() -> Path:
+    """PHP with its own server, behind which apps read addresses in a way of their own."""
+    for path in _on_path(["php"]):
+        return path
+    raise PartMissing("no PHP found: on Debian, apt install php-cli")
+
+
+@functools.cache
 def openssl() -> Path:
     """The command that makes a certificate."""
     for path in _on_path(["openssl"]):

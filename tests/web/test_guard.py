@@ -10,7 +10,9 @@ from webtest import TestApp
 from appengine_channel_emu.server.proxied import PeerKept, proxy_options
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.targets import PRESENCE_PATHS, leads_to
 from tests.support.service import running_service
+from tests.support.targets import ODD, disguised
 from tests.support.visitor import OURS, THEIRS, EchoApp, status, visitor
 
 PROTECTED = ["/_emu/health", "/rpc_http", "/_ah/remote_api", "/_ah/channel/receive", "/_ah/channel/connected/"]
@@ -266,6 +268,31 @@ class TestPresencePaths:
         assert seen == ["403 Forbidden"]
         assert b"--presence-from-visitors" in body
         assert app.requests == []
+
+    @pytest.mark.parametrize("target", disguised(200))
+    def test_in_no_disguise(self, app, target):
+        seen = []
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "REQUEST_URI": target,
+            "PATH_INFO": "/somewhere",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": "localhost",
+            "HTTP_ORIGIN": THEIRS,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+        }
+        list(Emulator(app)(environ, lambda status, headers, exc_info=None: seen.append(status)))
+        assert seen == ["403 Forbidden"]
+        assert app.requests == []
+
+    @pytest.mark.parametrize("target", ODD)
+    def test_and_nothing_else_is_taken_for_them(self, target):
+        assert leads_to(target.partition("?")[0]) == frozenset()
+
+    def test_what_could_be_read_in_too_many_ways_is_refused_and_takes_no_time_to_tell(self):
+        monster = "//a;b/%25%32%65\\x%3fy%2523z%00/" * 2000
+        assert leads_to(monster) == frozenset()
+        assert leads_to(f"{monster}connected") == PRESENCE_PATHS
 
     def test_unless_the_user_lets_them(self, app):
         options = WebOptions(presence_from_visitors=True)

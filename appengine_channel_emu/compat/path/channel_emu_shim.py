@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 
+import channel_emu_users
+
 # Beside this file's folder, not in it: on sys.path it would hide every other package called google.
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -95,6 +97,16 @@ def begin_request(environ, request_id=None):
     )
     _request.id = os.getpid(), request_id
     _layer_os_environ()
+    channel_emu_users.serve_urls(_our_users)
+
+
+def _our_users():
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("channel_emu_our_users", _location("google.appengine.api.users"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def request_id():

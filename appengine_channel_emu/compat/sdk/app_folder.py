@@ -1,6 +1,5 @@
 """Keeps compiled files out of the app's folder (Python 2.7)."""
 
-import imp
 import os
 import sys
 
@@ -39,7 +38,9 @@ def keep_clean(root):
     """Called when the sandbox is closed, before the first module of the app is imported."""
     compiled = CompiledAtHome(root)
     sys.meta_path.insert(0, compiled)
-    # These two look for nothing, and so are not preceded by a question.
+    # The app's `imp`, which is not the SDK's. These two look for nothing, and so are not preceded by a question.
+    import imp
+
     for name, at in (("load_source", 1), ("load_module", 2)):
         setattr(imp, name, _deciding(compiled, getattr(imp, name), at))
 

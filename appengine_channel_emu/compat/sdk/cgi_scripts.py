@@ -2,9 +2,14 @@
 
 A page that Django has rendered is of a type of its own, or Unicode. `wsgiref` refuses the one in the middle of an answer
 that has begun, and `print` the other as soon as a letter is not ASCII.
+
+And lets them call `reload(sys)`, which gave them `sys.setdefaultencoding` back, without losing the answer of the request
+that they are first run for.
 """
 
+import __builtin__
 import cStringIO
+import sys
 
 
 class Answer(object):
@@ -39,6 +44,20 @@ def plain(data):
     return "".join((data,)) if isinstance(data, str) else data
 
 
+def _keeping_streams(reload_module):
+    """`reload`, but for `sys` it leaves the streams as they are: the new ones would be the process's."""
+
+    def reload_and_keep(module):
+        streams = sys.stdin, sys.stdout, sys.stderr
+        try:
+            return reload_module(module)
+        finally:
+            if module is sys:
+                sys.stdin, sys.stdout, sys.stderr = streams
+
+    return reload_and_keep
+
+
 def install():
     """Called when the sandbox is closed."""
     from wsgiref import handlers
@@ -46,6 +65,7 @@ def install():
     from google.appengine.runtime import cgi
 
     cgi.cStringIO = _Answers
+    __builtin__.reload = _keeping_streams(reload)
     write = handlers.BaseHandler.write
     handlers.BaseHandler.write = lambda handler, data: write(handler, plain(data))
     # Or every request would be given what the first one had and it has not, cookies included.

@@ -3,10 +3,19 @@
 ``python2.7 launcher.py FOLDER SDK/dev_appserver.py ARGUMENTS...``
 
 The dev server keeps index.yaml of the app up to date with the queries it has seen. Here it does so in FOLDER, with the
-app's own index.yaml to start from; nothing else about it is changed. FOLDER lies in the dev server's own temporary one.
+app's own index.yaml to start from. FOLDER lies in the dev server's own temporary one.
+
+Of the environment variable CHANNEL_EMU_RUNTIME, a JSON object that startup.py describes, these are for here; paths are
+bytes, one in each character:
+
+yaml:         the app's app.yaml.
+read_instead: a file that is read instead, null for none. The app's folder stays the one that has app.yaml.
+python25:     whether the app is for the runtime of Python 2.5, which it is told in APPENGINE_RUNTIME.
 """
 
 import errno
+import io
+import json
 import os
 import select
 import shutil
@@ -54,6 +63,25 @@ def take_includes_of_any_name(appinfo_includes):
     appinfo_includes._ResolvePath = resolve_bytes
 
 
+def read_instead(appinfo, appinfo_includes, yaml, made, python25):
+    """The file `made` stands in for `yaml`; what it names is still looked for beside `yaml`."""
+    parse = appinfo_includes.ParseAndReturnIncludePaths
+
+    def parse_made(opened, open_fn=open):
+        if os.path.abspath(opened.name) != yaml:
+            return parse(opened, open_fn)
+        with open(made) as content:
+            stand_in = io.BytesIO(content.read())
+        stand_in.name = opened.name
+        app, included = parse(stand_in, open_fn)
+        if python25:
+            runtime = appinfo.EnvironmentVariables(APPENGINE_RUNTIME="python")
+            app.env_variables = appinfo.EnvironmentVariables.Merge(app.env_variables, runtime)
+        return app, included
+
+    appinfo_includes.ParseAndReturnIncludePaths = parse_made
+
+
 def main(folder, script):
     thread.start_new_thread(end_when_orphaned, (sys.stdout.fileno(), os.path.dirname(folder), os.getppid()))
     sys.argv[:] = sys.argv[2:]
@@ -61,7 +89,7 @@ def main(folder, script):
     import dev_appserver
 
     dev_appserver.fix_sys_path()
-    from google.appengine.api import appinfo_includes
+    from google.appengine.api import appinfo, appinfo_includes
     from google.appengine.datastore import datastore_stub_index
 
     def redirected(updater, root_path):
@@ -73,6 +101,10 @@ def main(folder, script):
 
     datastore_stub_index.IndexYamlUpdater.__init__ = redirected
     take_includes_of_any_name(appinfo_includes)
+    told = json.loads(os.environ["CHANNEL_EMU_RUNTIME"])
+    if told["read_instead"] is not None:
+        yaml, made = (told[name].encode("latin-1") for name in ("yaml", "read_instead"))
+        read_instead(appinfo, appinfo_includes, yaml, made, told["python25"])
     run = {"__name__": "__main__", "__file__": script}
     dev_appserver._run_file(script, run)
 

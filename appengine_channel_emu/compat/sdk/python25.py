@@ -16,6 +16,9 @@ ON_THE_PATH = ("webob_0_9", "ipaddr", "antlr3", "simplejson", "fancy_urllib")
 """Importable without a word in app.yaml; in front of the SDK's own choice, whose webob is not the one of webapp."""
 
 DEFAULT = "0.96"
+STAND_IN = "1.2"
+"""What app.yaml is given where its author names no Django."""
+
 VERSIONS = {"django": ("0.96", "1.0", "1.1", "1.2", "1.3")}
 """What `use_library` knew."""
 
@@ -33,9 +36,18 @@ class UnacceptableVersionError(Exception):
     """Another version of the library is already in use."""
 
 
+def is_for(config):
+    """Whether the app is one for Python 2.5: launcher.py has put that into its environment."""
+    return any((each.key, each.value) == ("APPENGINE_RUNTIME", "python") for each in config.environ)
+
+
 def prepare(config):
     """Before the sandbox closes: what it and the request handler shall know of the app."""
-    config.environ.add(key="APPENGINE_RUNTIME", value="python")
+    # Apps go through their environment, where the SDK has a bool; to WSGI this is as false.
+    config.environ.add(key="wsgi.multithread", value="")
+    for library in config.libraries:
+        if library.name == "django" and library.version != STAND_IN:
+            installed["django"] = str(library.version), False
     # Where Python 2.7 has it; the runtime had it without being asked.
     config.libraries.add(name="pycrypto", version="2.6")
 
@@ -47,6 +59,8 @@ def install():
     sys.path[1:1] = [folder for folder in map(_folder, ON_THE_PATH) if os.path.isdir(folder)]
     _make_dist()
     register = lib_config.register
+    # Known before webapp is imported, or appengine_config.py would be said to set what nobody knows.
+    register("webapp", {"django_setup": None, "django_version": None})
 
     def registered(prefix, mapping):
         handle = register(prefix, mapping)
@@ -133,9 +147,12 @@ def _set_up_django(handle, set_up):
             _version_in_use("django"),
         )
     set_up()
-    if _is_the_sdks("django") and installed["django"][0] != _version_in_use("django")[:3]:
+    if not _is_the_sdks("django"):
+        return
+    asked, _ = installed["django"]
+    if asked in VERSIONS["django"] and not _version_in_use("django").startswith(asked + "."):
         _import_libraries_of_the_top_level()
-    if installed.get("django", (None, False))[0] == DEFAULT:
+    if asked == DEFAULT:
         _escape_by_default(False)
 
 

@@ -9,7 +9,8 @@ deadline:       seconds a request may take; null for no limit.
 task_deadline:  the same for task queues and cron.
 grace:          seconds after the deadline for a handler that catches the error.
 port:           where the dev server's default module listens.
-python25:       the folder of the app that is for Python 2.5, null for none.
+
+What it is told besides is for launcher.py.
 
 The process that the dev server started stays as it is and becomes a warden: workers are forked from it, which share
 its listening socket. So a worker that overran its deadline, or died, is replaced without the dev server noticing.
@@ -37,9 +38,6 @@ finally:
     sys.dont_write_bytecode = keeps_bytecode
 
 settings = json.loads(os.environ.pop("CHANNEL_EMU_RUNTIME"))
-if settings["python25"] is not None:
-    # Paths are bytes here; they come one in each character.
-    settings["python25"] = os.path.realpath(settings["python25"].encode("latin-1"))
 # With this copy of urllib2 the runtime calls the SDK's services, which are on this machine. The app will have another.
 urllib2.getproxies = dict
 # The sandbox closes while enable_sandbox runs: everything of the standard library that is needed later is imported here.
@@ -51,7 +49,7 @@ _enable_sandbox = sandbox.enable_sandbox
 
 def enable_sandbox(config):
     """The SDK's own, and then ours: importing the runtime's modules any earlier would break it."""
-    is_python25 = config.application_root == settings["python25"]
+    is_python25 = python25.is_for(config)
     if is_python25:
         python25.prepare(config)
     _enable_sandbox(config)

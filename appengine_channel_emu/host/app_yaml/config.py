@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import python2_re
 from .handlers import Handler
+from .linear_re import Pattern
+from .wsgi_servers import Entrypoint
 
-DEFAULT_SKIP_FILES = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
+SKIPPED_BY_DEFAULT = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
 """Editors' copies, compiled files, RCS folders, dot files (facts.md 9.1)."""
+
+DEFAULT_SKIP_FILES = python2_re.compile(SKIPPED_BY_DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ class AppConfig:
     error_files: Mapping[str, ErrorFile] = field(default_factory=dict)
     env_variables: Mapping[str, str] = field(default_factory=dict)
     inbound_services: frozenset[str] = frozenset()
-    skip_files: re.Pattern[str] = re.compile(DEFAULT_SKIP_FILES)
+    skip_files: Pattern = DEFAULT_SKIP_FILES
     libraries: tuple[Library, ...] = ()
-    entrypoint: str | None = None
+    entrypoint: Entrypoint | None = None
     instances: int = 1
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()

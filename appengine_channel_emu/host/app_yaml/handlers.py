@@ -11,6 +11,7 @@ from typing import Literal, cast
 from . import python2_re, values
 from .document import Fields, Notes, Value
 from .http_headers import read_http_headers
+from .linear_re import Match, Pattern
 
 Login = Literal["optional", "required", "admin"]
 
@@ -27,7 +28,7 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
 _ALL = (*_COMMON, *_STATIC, "upload", "position", *_TAKES)
 
 _DOTTED = re.compile(r"[^\s.:]+(?:\.[^\s.:]+)+")
-NOWHERE = re.compile(r"(?!)")
+NOWHERE = python2_re.compile(r"(?!)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,13 @@ class Handler:
 
     place: str
     url: str = ""
-    pattern: re.Pattern[str]
+    pattern: Pattern
     login: Login = "optional"
     redirects: bool = True
     secure: str = "optional"
     head: bool = True
 
-    def match(self, path: str) -> re.Match[str] | None:
+    def match(self, path: str) -> Match | None:
         """The match of a decoded path. As on the dev server `/a|/b` takes every path that begins with `/a`."""
         return self.pattern.match(path)
 
@@ -58,7 +59,7 @@ class Script(Handler):
 
     script: str
 
-    def target(self, match: re.Match[str]) -> str:
+    def target(self, match: Match) -> str:
         """`module:callable` for a path that matched, or "auto": the app's entrypoint."""
         return wsgi_target(python2_re.expand(self.script, match))
 
@@ -97,7 +98,7 @@ class Static(Handler):
         """The folder that app.yaml names, from the app's folder; "" for this. Its files may be had, wherever it is."""
         raise NotImplementedError
 
-    def file(self, match: re.Match[str]) -> str | None:
+    def file(self, match: Match) -> str | None:
         """The file's path from the app's folder, not checked in any way, or None when there cannot be one."""
         raise NotImplementedError
 
@@ -113,7 +114,7 @@ class StaticDir(Static):
         """See `Static`."""
         return _clean(self.folder)
 
-    def file(self, match: re.Match[str]) -> str | None:
+    def file(self, match: Match) -> str | None:
         """See `Static`."""
         # No such group where the url ends in a comment, and no text of it where another branch of the url has matched.
         rest = match.groupdict().get("file") or ""
@@ -129,7 +130,7 @@ class StaticFiles(Static):
     """
 
     template: str
-    upload: re.Pattern[str]
+    upload: Pattern
 
     @property
     def root(self) -> str:
@@ -141,7 +142,7 @@ class StaticFiles(Static):
         """The folder as app.yaml says it: it may have a "." in it, and what a visitor says may not."""
         return self.template.partition("\\")[0].rpartition("/")[0]
 
-    def file(self, match: re.Match[str]) -> str | None:
+    def file(self, match: Match) -> str | None:
         """See `Static`."""
         path = python2_re.expand(self.template, match)
         if "" in path.split("/"):
@@ -199,7 +200,7 @@ def _kind(fields: Fields) -> str:
     return kinds[0]
 
 
-def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> re.Pattern[str]:
+def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> Pattern:
     given = fields.get("url")
     if given is None:
         notes.mistake(value, "a handler without url, such as '/.*', answers nothing")
@@ -213,16 +214,16 @@ def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> 
         notes.mistake(given, "the url of a static_dir that ends in $ matches nothing; leave the $ out")
     within = url if url.endswith("/") else f"{url}/"
     pattern = values.regex(given, "url", f"{within}(?P<file>.*)$" if directory else f"{url}$")
-    if values.is_slow(pattern):
+    if pattern.is_slow:
         notes.unserved(
             given,
-            "url has a repeat inside a repeat, which takes this server very long on some paths; "
-            "App Engine did not mind. Without the outer one it matches fast.",
+            "url takes this server very long on some paths, during which nothing else is answered: it has several "
+            "endless repeats, and looks ahead or refers to a group. App Engine did not mind.",
         )
     return pattern
 
 
-def _common(fields: Fields, value: Value, pattern: re.Pattern[str]) -> dict[str, object]:
+def _common(fields: Fields, value: Value, pattern: Pattern) -> dict[str, object]:
     def word(name: str, words: tuple[str, ...]) -> str:
         given = fields.get(name)
         return words[0] if given is None else values.word(given, name, words)
@@ -271,7 +272,7 @@ def _static(fields: Fields, default_expiration: int | None, notes: Notes) -> dic
 def _static_files(fields: Fields, common: dict[str, object], static: dict[str, object], notes: Notes) -> StaticFiles:
     value = fields.need("static_files", "the file, such as 'static/favicon.ico'")
     template = value.text("static_files")
-    _check_groups(value, "static_files", template, cast("re.Pattern[str]", common["pattern"]), notes)
+    _check_groups(value, "static_files", template, cast("Pattern", common["pattern"]), notes)
     upload = fields.need("upload", "a regular expression of the files that exist, such as 'static/.*'")
     handler = StaticFiles(
         **common, **static, template=template, upload=values.regex(upload, "upload")  # type: ignore[arg-type]
@@ -295,7 +296,7 @@ def _warn_of_place(value: Value, root: str, notes: Notes) -> None:
         notes.mistake(value, f"{root!r} is outside of the app's folder, which App Engine would not have had")
 
 
-def _check_groups(value: Value, name: str, template: str, pattern: re.Pattern[str], notes: Notes) -> None:
+def _check_groups(value: Value, name: str, template: str, pattern: Pattern, notes: Notes) -> None:
     for group in python2_re.groups_in(template):
         if group in pattern.groupindex or (isinstance(group, int) and group <= pattern.groups):
             continue

@@ -6,8 +6,11 @@ the letters of every script.
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
+
+from .linear_re import Match, Pattern
 
 _LETTER_ESCAPES = frozenset("AbBdDsSwWZafnrtvx")
 _CLASS_ESCAPES = frozenset("bdDsSwWafnrtvx")
@@ -20,7 +23,8 @@ _REFERENCE = re.compile(r"\\(?:g<(\w+)>|(0[0-7]{0,2})|([1-7][0-7]{2})|([1-9][0-9
 _CONTROL = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
 
-def compile(text: str) -> re.Pattern[str]:
+@functools.lru_cache
+def compile(text: str) -> Pattern:
     """The pattern. Raises `re.error`, RecursionError or OverflowError for what Python 3 cannot have."""
     pattern, flags = _translated(text, verbose=False)
     if "x" in flags:
@@ -30,7 +34,7 @@ def compile(text: str) -> re.Pattern[str]:
         value |= re.RegexFlag[letter.upper()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return re.compile(pattern, value)
+        return Pattern(re.compile(pattern, value))
 
 
 def _translated(text: str, *, verbose: bool) -> tuple[str, set[str]]:
@@ -74,7 +78,7 @@ def _escape(text: str, in_class: bool) -> tuple[str, int]:
     return text[:2], len(text[:2])
 
 
-def expand(template: str, match: re.Match[str]) -> str:
+def expand(template: str, match: Match) -> str:
     r"""`match.expand` of Python 2, with `\1`, `\g<name>` and escapes. A group that is missing or unmatched is empty."""
 
     def replaced(reference: re.Match[str]) -> str:

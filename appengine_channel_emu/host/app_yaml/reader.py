@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from appengine_channel_emu.hints import nearest
 
-from . import values
-from .config import DEFAULT_SKIP_FILES, AppConfig, ErrorFile, Library
+from . import python2_re, values
+from .config import SKIPPED_BY_DEFAULT, AppConfig, ErrorFile, Library
 from .document import BadAppYaml, Fields, Notes, Value, read_document
+from .entrypoint import read_entrypoint
 from .handlers import MOST_HANDLERS, NOWHERE, Handler, Script, StaticDir, read_handler, wsgi_target
+from .linear_re import Pattern
+from .wsgi_servers import BadEntrypoint, Entrypoint
 
 _SERVED = (
     "application", "project", "version", "module", "service", "runtime", "api_version", "threadsafe", "handlers",
@@ -42,7 +46,6 @@ _RUNTIME = re.compile(r"gs://[a-z0-9._/-]+|[a-z][a-z0-9.-]*")
 _API_VERSION = re.compile(r"[\w.]{1,32}", re.ASCII)
 _ID = re.compile(r"[A-Za-z\d:.~_-]{1,400}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENTRYPOINT = re.compile(r"(?:^|\s)([^\W\d]\w*(?:\.\w+)*:[^\W\d]\w*)(?:\(\))?(?:\s|$)")
 
 
 def read_app_yaml(path: Path) -> AppConfig:
@@ -62,7 +65,7 @@ class _Reader:
         self._included_handlers: list[Handler] = []
         self._env: dict[str, str] = {}
         self._expiration: int | None = None
-        self._skip_files = [DEFAULT_SKIP_FILES]
+        self._skip_files = [SKIPPED_BY_DEFAULT]
         self._instances = 1
         self._flexible = False
 
@@ -96,7 +99,7 @@ class _Reader:
             inbound_services=self._inbound_services(fields),
             skip_files=self._joined_skip_files(fields),
             libraries=self._libraries(fields),
-            entrypoint=self._entrypoint(fields),
+            entrypoint=self._entrypoint(fields, runtime),
             instances=self._instances,
             files=tuple(self._files),
             warnings=tuple(self._notes.all),
@@ -231,7 +234,7 @@ class _Reader:
             raise BadAppYaml(f"{self._path.name}: has {len(handlers)} handlers; the most is {MOST_HANDLERS}")
         if runtime.startswith("python3") and not any(isinstance(handler, Script) for handler in handlers):
             # Second-generation runtimes send to the entrypoint what no handler takes.
-            handlers.append(Script(place=self._path.name, pattern=re.compile(r"(?s:/.*)"), script="auto"))
+            handlers.append(Script(place=self._path.name, pattern=python2_re.compile(r"(?s)/.*"), script="auto"))
         return tuple(handlers)
 
     def _error_files(self, fields: Fields) -> dict[str, ErrorFile]:
@@ -275,7 +278,7 @@ class _Reader:
             values.regex(item, "skip_files", text)
         return texts
 
-    def _joined_skip_files(self, fields: Fields) -> re.Pattern[str]:
+    def _joined_skip_files(self, fields: Fields) -> Pattern:
         """One expression of all: a flag in one of them counts for the others too, as on App Engine."""
         value = fields.get("skip_files") or fields.value
         return values.regex(value, "skip_files", "|".join(self._skip_files)) if self._skip_files else NOWHERE
@@ -293,19 +296,21 @@ class _Reader:
             found.append(Library(name, version.text("version") if version else "latest", item.place))
         return tuple(found)
 
-    @staticmethod
-    def _entrypoint(fields: Fields) -> str | None:
-        """The WSGI callable, `module:callable`, that the command line names."""
+    def _entrypoint(self, fields: Fields, runtime: str) -> Entrypoint | None:
+        """What its command line starts; the command itself is not run."""
         value = fields.get("entrypoint")
         if value is None:
             return None
-        match = _ENTRYPOINT.search(value.text("entrypoint"))
-        if match is None:
-            raise value.error(
-                "entrypoint names no WSGI callable, such as main:app in 'gunicorn -b :$PORT main:app'; an app that "
-                "is a server of its own is run by itself, with channel-emu serve --upstream in front"
-            )
-        return match[1]
+        try:
+            found = read_entrypoint(value.text("entrypoint"), self._path.parent, os.environ | self._env)
+        except BadEntrypoint as error:
+            if self._flexible or not runtime.startswith("python3"):
+                # What has no entrypoint on App Engine, or cannot run here anyway.
+                self._notes.unserved(value, f"entrypoint {error}")
+                return None
+            raise value.error(f"entrypoint {error}") from None
+        self._files += found.files
+        return found
 
     def _read_instances(self, fields: Fields) -> None:
         value = fields.get("manual_scaling")
@@ -319,5 +324,5 @@ class _Reader:
 
 
 def default_target(config: AppConfig) -> str:
-    """`module:callable` that `script: auto` means: the entrypoint's, or App Engine's default."""
-    return config.entrypoint or wsgi_target("main.app")
+    """What names the application that `script: auto` means: the entrypoint's, or App Engine's default."""
+    return config.entrypoint.target if config.entrypoint else wsgi_target("main.app")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 
 from appengine_channel_emu.hints import nearest
 
 from . import python2_re
 from .document import Notes, Value
+from .linear_re import Pattern
 
 _FALSE = ("false", "no", "off", "n", "f", "0")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -60,7 +60,7 @@ def duration(value: Value, name: str) -> int:
     return min(sum(int(number[:12] or 0) * _UNITS[unit] for number, unit in parts), LONGEST_DURATION)
 
 
-def regex(value: Value, name: str, text: str | None = None) -> re.Pattern[str]:
+def regex(value: Value, name: str, text: str | None = None) -> Pattern:
     """A regular expression of Python 2. `text` is it as it is compiled, if that is not the value itself."""
     text = value.text(name) if text is None else text
     try:
@@ -83,27 +83,3 @@ def mime_type(value: Value, notes: Notes) -> str:
     if not re.fullmatch(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", text, re.ASCII):
         notes.mistake(value, f"mime_type is a type such as text/css; {text!r} is sent as it is")
     return text
-
-
-def is_slow(pattern: re.Pattern[str]) -> bool:
-    """Whether matching may take time exponential in the length of the path: an endless repeat within another.
-
-    App Engine's own engine has no such trouble, so an app that is deployed may well have such a pattern.
-    """
-    try:
-        from re import _parser as parser  # type: ignore[attr-defined]
-    except ImportError:  # Python 3.10
-        import sre_parse as parser
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        parsed = parser.parse(pattern.pattern, pattern.flags)
-    return _repeats_within_repeat(parsed, parser.MAXREPEAT, False)
-
-
-def _repeats_within_repeat(part: object, endless: object, within: bool) -> bool:
-    if isinstance(part, tuple) and len(part) == 3 and part[1] is endless:
-        return within or _repeats_within_repeat(part[2], endless, True)
-    # Parsed expressions are sequences without being iterable by type.
-    if isinstance(part, (str, bytes)) or not hasattr(part, "__getitem__"):
-        return False
-    return any(_repeats_within_repeat(each, endless, within) for each in part)  # type: ignore[attr-defined]

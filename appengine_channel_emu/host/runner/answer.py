@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .callables import ASGI_HELP, is_awaitable
+
 
 class AppFailed(Exception):
     """The request gets a page of the front's instead of the app's answer.
@@ -53,6 +55,10 @@ class Answer:
     def collect(self, parts: Iterable[bytes]) -> None:
         """Takes what the app returned, to its end."""
         try:
+            if is_awaitable(parts):
+                raise AppFailed("protocol", f"The app is an ASGI application. {ASGI_HELP}")
+            if callable(parts) and not hasattr(parts, "__iter__"):
+                raise AppFailed("protocol", "The app returned a callable: it may be a factory; name a call of it.")
             for block in parts:
                 self.write(block)
         finally:

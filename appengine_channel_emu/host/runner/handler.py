@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 REQUEST_KEY = "HTTP_CHANNEL_EMU_REQUEST"
+TICKET_KEY = "HTTP_X_APPENGINE_API_TICKET"
+"""What appengine-python-standard asks for before it calls a service at all."""
+NO_TICKET = "none"
 RESULT_HEADER = "Channel-Emu-Result"
 HOP_BY_HOP = frozenset(
     ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -80,6 +83,7 @@ class RequestHandler:
         """Answers one request, on whichever thread `do` runs it."""
         request = json.loads(environ.pop(REQUEST_KEY, "{}"))
         self._prepare(environ, request.get("environ", {}))
+        environ.setdefault(TICKET_KEY, request.get("request_id") or NO_TICKET)
         answer = Answer(self._settings.max_answer)
         result: dict[str, Any] = {}
 

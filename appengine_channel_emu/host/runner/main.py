@@ -35,8 +35,8 @@ def main(settings_json: str, load_package: Callable[[str, str], ModuleType]) -> 
     report = Report(settings.report)
     sources = SourceLog(settings.folder, report)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    # In place of the script's folder, whose modules are none of the app's business.
-    sys.path[0] = settings.folder
+    # Instead of the script's folder, whose modules are none of the app's business.
+    sys.path[:1] = [*settings.paths, settings.folder]
     sys.argv = [settings.target]
     load_package("waitress", settings.waitress)
     kind = MainThreadDeadlines if settings.threads is None else Deadlines
@@ -79,7 +79,8 @@ def end_on_sigterm(main_thread: MainThread) -> None:
 def import_app(apps: Apps, settings: Settings) -> dict[str, str] | None:
     """What to report when the app cannot be imported; else None."""
     try:
-        apps.get(settings.target)
+        if settings.target:
+            apps.get(settings.target)
     except TargetMissing as missing:
         return {"reason": missing.reason, "text": str(missing)}
     except BaseException as error:

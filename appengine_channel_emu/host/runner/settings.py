@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 
 class Settings(SimpleNamespace):
-    """Given as one JSON object.
+    """Given as one JSON object, through a pipe.
 
-    target:     "module:callable"; the callable may be dotted.
-    folder:     the app's folder, first on sys.path.
+    target:     what names the application (see `target.parse_target`); "" where requests alone do.
+    folder:     the app's folder, on sys.path behind `paths`.
+    paths:      folders that come first on sys.path.
     socket:     path of the Unix socket to listen on.
     report:     number of the inherited pipe.
     waitress:   folder of the waitress package.
@@ -21,6 +22,7 @@ class Settings(SimpleNamespace):
 
     target: str
     folder: str
+    paths: list[str]
     socket: str
     report: int
     waitress: str

@@ -1,7 +1,11 @@
 """A guest book in the style of 2011: Python 2.5, `use_library`, settings and filters of Django."""
 
 import os
+import sys
 
+# Gives back what the start of Python takes away.
+reload(sys)
+sys.setdefaultencoding('utf-8')
 os.environ['DJANGO_SETTINGS_MODULE'] = 'settings'
 
 from google.appengine.dist import use_library
@@ -24,7 +28,7 @@ class Main(webapp.RequestHandler):
         self.response.out.write(template.render(os.path.join(os.path.dirname(__file__), 'templates', 'page.html'), {
             'version': django.VERSION,
             'title': settings.BOOK_TITLE,
-            'entry': u'<b>caf\xe9</b>',
+            'entry': '<b>caf\xc3\xa9' + u'</b>',
             'token': channel.create_channel('guest'),
             'framework': webapp.RequestHandler.__module__,
             'runtime': os.environ['APPENGINE_RUNTIME'],
