@@ -64,7 +64,8 @@ def _tell(state: State, turn: Turn) -> None:
         turn.event(
             "stale_start",
             "The saved state is not the last one: saving had failed when the emulator ended, or its files were damaged "
-            f"or replaced. What was accepted since is lost. Sockets closed, which tells their pages: {len(state.sockets)}.",
+            "or replaced. What was accepted since is lost. "
+            f"Sockets closed, which tells their pages: {len(state.sockets)}.",
         )
     elif not state.clean:
         turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")
