@@ -63,8 +63,9 @@ def _tell(state: State, turn: Turn) -> None:
     if state.stale:
         turn.event(
             "stale_start",
-            "The emulator could not save its state before it ended: what it accepted after its last save is lost. "
-            f"Sockets that were closed for that, with a word to their pages: {len(state.sockets)}.",
+            "The saved state is not the last one: saving had failed when the emulator ended, or its files were damaged "
+            "or replaced. What was accepted since is lost. "
+            f"Sockets closed, which tells their pages: {len(state.sockets)}.",
         )
     elif not state.clean:
         turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")

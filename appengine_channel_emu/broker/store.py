@@ -155,6 +155,7 @@ class SqliteStore:
     def _open(self, key: bytes) -> None:
         """Read the file, or make one, with `key`, where there is none that can be used. Raises OSError."""
         self._begun = self._untidy = self._shrunk = False
+        self._holds_something = True  # until that is known
         self._former = None
         self._state = State(key)
         for suffix in ("", *_SUFFIXES):
