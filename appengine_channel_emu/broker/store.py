@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import sqlite3
@@ -146,6 +147,8 @@ class SqliteStore:
         self._say(up_to_date=saved and self._begun)
         if not self._lost:
             self._database.close()
+        # Not by closing alone: a process that is just being started may hold a copy of the descriptor.
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
 
     def _open(self, key: bytes) -> None:
@@ -254,8 +257,6 @@ class SqliteStore:
         return found.st_dev, found.st_ino
 
     def _lock_folder(self, path: Path) -> int:
-        import fcntl
-
         while True:
             self._note_aside(set_aside_unless_plain(path), "its lock is no file of ours")
             descriptor = open_plain(path, os.O_CREAT | os.O_RDWR)
