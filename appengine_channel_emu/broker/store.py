@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
@@ -150,6 +151,8 @@ class SqliteStore:
                 self._say_what_it_has()
         if not self._lost:
             self._database.close()
+        # Not by closing alone: a process that is just being started may hold a copy of the descriptor.
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
 
     def _open(self, key: bytes) -> None:
@@ -262,8 +265,6 @@ class SqliteStore:
         return found.st_dev, found.st_ino
 
     def _lock_folder(self, path: Path) -> int:
-        import fcntl
-
         while True:
             self._note_aside(set_aside_unless_plain(path), "its lock is no file of ours")
             descriptor = open_plain(path, os.O_CREAT | os.O_RDWR)

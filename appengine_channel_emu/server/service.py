@@ -52,10 +52,11 @@ APP_SECONDS = 6.0
 """for the app: SIGTERM, SIGKILL 3 seconds later, and whatever it started;"""
 LOOP_SECONDS = 1.0
 REQUEST_SECONDS = 5.0
-"""for requests that its threads still serve, of an app that is not ours to stop;"""
+"""for requests that its threads still serve, of an app that is not ours to stop."""
 TIMER_SECONDS = 1.0
 
-SAVE_SECONDS = 2.5
+END_SECONDS = 9.5
+"""For all of a stop: saving has what the others have left of it."""
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
@@ -130,13 +131,13 @@ class Service:
     def stop(self) -> None:
         """Stop the app, answer nothing more, and save what is left; idempotent, and safe while it is being started.
 
-        Whatever hangs, it ends within `STOP_SECONDS`, and what saving takes after that.
+        Whatever hangs, it ends within `END_SECONDS`.
         """
         with self._changing:
             if self._stopping:
                 return
             self._stopping = True
-        budget = Budget(STOP_SECONDS)
+        budget, saving = Budget(STOP_SECONDS), Budget(END_SECONDS)
         if self._backend:
             budget.call(self._backend.stop, APP_SECONDS, "the app")
         if self._loop.is_alive():
@@ -150,9 +151,7 @@ class Service:
         budget.call(self._later.stop, TIMER_SECONDS, "the timers")
         budget.call(self._ticker.stop, TIMER_SECONDS, "the broker's timers")
         if self._saver:
-            Budget(SAVE_SECONDS).call(
-                self._saver.stop, SAVE_SECONDS, "the store: a restart may lose what was sent last"
-            )
+            saving.call(self._saver.stop, END_SECONDS, "the store: a restart may lose what was sent last")
         for sock in self._sockets + self._api_sockets:
             sock.close()
 

@@ -124,7 +124,7 @@ def test_no_request_is_left_unanswered_while_instances_come_and_go(tmp_path):
     text = textwrap.dedent(APP)
     source.write_text(text)
     options = ("main:app", "--app-dir", str(tmp_path), "--request-deadline", "0.5")
-    limits = ("--backlog", "20000", "--max-sockets", "20000")
+    limits = ("--backlog", "20000", "--max-sockets", "20000", "--resume-window", "3600")
     with RunningEmulator(*options, *limits, log=tmp_path / "log") as emulator:
         page = emulator.get_json(f"/_ah/channel/open?channel={emulator.create_channel('page')}")["socket"]
         clients = Clients(emulator, tmp_path / "orders")
