@@ -26,7 +26,8 @@ def _texts():
     for name in files:
         if name.endswith((".py", ".js", ".md", ".yaml", ".toml", ".cfg")):
             # A reference may go on in the next line of a comment.
-            yield name, re.sub(r"\s*\n\s*(?:#|//|\*)?\s*", " ", (ROOT / name).read_text(encoding="utf-8", errors="replace"))
+            text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
+            yield name, re.sub(r"\s*\n\s*(?:#|//|\*)?\s*", " ", text)
 
 
 @pytest.mark.parametrize("document", ["behaviour", "facts"])
