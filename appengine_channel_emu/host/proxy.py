@@ -138,10 +138,10 @@ def failed(
         return deadline_page(start_response, deadline or 0.0)
     if isinstance(failure, Unreachable):
         return error_page(start_response, 502, "The app is not there", f"{failure} Is it running?")
+    if isinstance(failure, NoRoom):
+        return error_page(start_response, 507, "No room for the answer", str(failure))
     if isinstance(failure, AnswerTooLarge):
         return error_page(start_response, 500, "Response too large", str(failure))
-    if isinstance(failure, NoRoom):
-        return error_page(start_response, 503, "No room for the response", str(failure))
     return error_page(start_response, 502, "The app gave no answer", f"{failure} Its log may say why.")
 
 
