@@ -174,6 +174,9 @@ def test_a_port_that_leads_to_nobody_is_no_app(talks, monkeypatch):
     monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 20.0)
     backend = UpstreamBackend(url, "127.0.0.1:8080", 5.0)
     assert backend.why_unreachable() == f"The app at {url} cannot be reached: it closes connections at once."
+
+
+def test_one_that_says_nothing_before_it_is_asked_is_one(talks, monkeypatch):
     monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 0.01)
     assert UpstreamBackend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
 
