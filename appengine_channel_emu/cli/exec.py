@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
 from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.locations import COMPAT_PATH
+from appengine_channel_emu.server.signals import Job, Signals, see_the_end
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
 NOT_EXECUTABLE = 126
@@ -22,6 +22,7 @@ NOT_FOUND = 127
 """As shells say it (POSIX, Shell Command Language, 2.8.2)."""
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""But those that are ignored: a shell starts background jobs so, and so shall the command be."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -65,17 +66,17 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
     from appengine_channel_emu.server.listener import CannotListen
     from appengine_channel_emu.server.service import Service
 
-    child = Child(command)
-    try:
-        service = Service(settings, lambda address: None)
-    except CannotListen as error:
-        print(f"channel-emu exec: {error}", file=sys.stderr)
-        return COULD_NOT_START
-    try:
-        service.start()
-        return child.run(_environment(service.address))
-    finally:
-        service.stop()
+    with Signals([number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]) as signals:
+        try:
+            service = Service(settings, lambda address: None)
+        except CannotListen as error:
+            print(f"channel-emu exec: {error}", file=sys.stderr)
+            return COULD_NOT_START
+        try:
+            service.start()
+            return _run_command(command, _environment(service.address), signals)
+        finally:
+            see_the_end(service.stop, signals)
 
 
 def _environment(address: str) -> dict[str, str]:
@@ -83,38 +84,22 @@ def _environment(address: str) -> dict[str, str]:
     return with_no_proxy(os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)})
 
 
-class Child:
-    """The command, which hears of the signals that we get. To be made before there is anything to clean up."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-        for number in FORWARDED:
-            # A shell starts background jobs with SIGINT ignored, and so shall the command be.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._forward)
-
-    def run(self, environment: dict[str, str]) -> int:
-        """Run it to its end; the exit status as a shell would give it."""
-        try:
-            self._process = subprocess.Popen(self._command, env=environment)
-        except FileNotFoundError:
-            print(f"channel-emu exec: there is no command {self._command[0]!r}", file=sys.stderr)
-            return NOT_FOUND
-        except OSError as error:
-            print(f"channel-emu exec: cannot run {self._command[0]!r}: {error.strerror}", file=sys.stderr)
-            return NOT_EXECUTABLE
-        for number in self._early:
-            self._process.send_signal(number)
-        status = self._process.wait()
-        return 128 - status if status < 0 else status
-
-    def _forward(self, number: int, frame: FrameType | None) -> None:
-        if self._process is None:
-            self._early.append(number)
-        elif not (number == signal.SIGINT and _is_terminals_foreground()):
-            self._process.send_signal(number)
+def _run_command(command: list[str], environment: dict[str, str], signals: Signals) -> int:
+    """Run it to its end, with the signals that we get; the exit status as a shell would give it."""
+    try:
+        process = subprocess.Popen(command, env=environment)
+    except FileNotFoundError:
+        print(f"channel-emu exec: there is no command {command[0]!r}", file=sys.stderr)
+        return NOT_FOUND
+    except OSError as error:
+        print(f"channel-emu exec: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
+        return NOT_EXECUTABLE
+    waiting = Job(process.wait, signals, "command")
+    while (number := signals.wait(job=waiting)) is not None:
+        if not (number == signal.SIGINT and _is_terminals_foreground()):
+            process.send_signal(number)
+    status = process.wait()
+    return 128 - status if status < 0 else status
 
 
 def _is_terminals_foreground() -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from collections.abc import Sequence
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.cli.parser import CLEAN_STOP, USAGE
+from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, USAGE
 from appengine_channel_emu.hints import nearest
+from appengine_channel_emu.streams import forget_output, open_missing
+
+INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # Each verb is a module here with `run(argv) -> exit code`.
 VERBS = {
@@ -52,7 +57,28 @@ def main(argv: Sequence[str]) -> int:
 
 def entry_point() -> None:
     """The console script."""
-    sys.exit(main(sys.argv[1:]))
+    open_missing()
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        code = main(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read from us has enough.
+        forget_output()
+        return CLEAN_STOP
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        forget_output()
+        print(f"channel-emu: cannot write: {error.strerror}", file=sys.stderr)
+        return COULD_NOT_START
+    return code
 
 
 def _usage() -> str:

@@ -15,6 +15,7 @@ from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
+from appengine_channel_emu.streams import log_to
 
 if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig
@@ -139,6 +140,8 @@ def _backend(target: Target, settings: Settings, address: str) -> Backend | None
 def log_to_stderr(settings: Settings) -> None:
     """Everything but the ready line goes there (behaviour.md 12)."""
     level = settings.log_level.upper()
+    if sys.stderr is not None:
+        log_to(sys.stderr)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from appengine_channel_emu.cli.emulator import EmulatorError, add_emulator_option, address_of, ask
 from appengine_channel_emu.cli.log_format import no_control
 from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
+from appengine_channel_emu.streams import forget_output
 
 if TYPE_CHECKING:
     from appengine_channel_emu.testing import ChannelClient
@@ -41,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
     except (EmulatorError, ConnectionError) as error:
         if isinstance(error, BrokenPipeError):
             # Whoever read from us has enough; what is left in the buffer must not fail at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            forget_output()
             return CLEAN_STOP
         print(f"channel-emu tail: {error}", file=sys.stderr)
         return ENDED

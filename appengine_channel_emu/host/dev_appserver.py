@@ -66,6 +66,9 @@ class DevAppserverBackend:
     def stop(self) -> None:
         """See `Backend`."""
         self._stopped = True
+        # First without the lock, which a start holds until the dev server answers.
+        if self._process is not None:
+            self._process.stop()
         with self._lock:
             if self._process is not None:
                 self._process.stop()
@@ -148,6 +151,9 @@ class DevAppserverBackend:
 
     def _start(self) -> None:
         process = self._process = DevServerProcess(self._spec)
+        if self._stopped:
+            process.stop()
+            raise CannotStart("The emulator is stopping.")
         if self._upstream is not None:
             self._upstream.close()
         self._upstream = Upstream(lambda name: TcpConnection(LOOPBACK, process.port, name), "dev_appserver.py")

@@ -77,6 +77,7 @@ class Entrance:
     def guard(self, server: Any, channel_class: type[ParkingChannel], spare_class: type[SpareChannel]) -> None:
         """Take the connections that come to `server`."""
         server.handle_accept = functools.partial(self._accept, server, channel_class, spare_class)
+        server.maintenance = functools.partial(_end_idle, server)
         self._servers.append(server)
 
     def look(self) -> None:
@@ -161,6 +162,14 @@ def connection_limit(wanted: int) -> tuple[int, str]:
     if soft >= needed:
         return wanted, "--max-connections"
     return max(soft - SPARE_CONNECTIONS - FILES_OF_OUR_OWN, soft // 2), f"the limit of {soft} open files (ulimit -n)"
+
+
+def _end_idle(server: Any, now: float) -> None:
+    """Have those closed that have been idle for long; waitress's own way walks a dict that changes meanwhile."""
+    cutoff = now - server.adj.channel_timeout
+    for channel in list(server.active_channels.values()):
+        if not channel.requests and channel.last_activity < cutoff:
+            channel.will_close = True
 
 
 def _can_open_files() -> bool:

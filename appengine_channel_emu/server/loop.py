@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import select
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -39,6 +40,9 @@ class Loop(Protocol):
     def update(self, channel: Any) -> None:
         """What `channel` waits for may have changed; called under the channel's `loop_lock`."""
 
+    def remove(self, channel: Any) -> None:
+        """`channel` is about to be closed; called under its `loop_lock`, while its descriptor is still its own."""
+
     def soon(self, task: Any) -> bool:
         """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done.
 
@@ -52,7 +56,51 @@ class Loop(Protocol):
         """Take no connections of `server` for a moment, on the loop's own thread."""
 
     def wake(self) -> None:
-        """End the turn under way, from any thread."""
+        """End the turn under way, from any thread, also when the loop has ended."""
+
+
+class Waker:
+    """Ends a turn that sleeps; stands in the socket map beside the connections.
+
+    Waitress's own trigger writes to the number of its pipe, which may be another file's once the pipe is closed.
+    """
+
+    accepting = False
+
+    def __init__(self, socket_map: dict[int, Any]) -> None:
+        self._reading, self._writing = socket.socketpair()
+        self._reading.setblocking(False)
+        self._writing.setblocking(False)
+        socket_map[self._reading.fileno()] = self
+
+    def wake(self) -> None:
+        """Make it readable. From any thread."""
+        # Full: it is readable already. Closed: nobody sleeps any more.
+        with contextlib.suppress(OSError):
+            self._writing.send(b"x")
+
+    def readable(self) -> bool:
+        """See waitress."""
+        return True
+
+    def writable(self) -> bool:
+        """See waitress."""
+        return False
+
+    def handle_read_event(self) -> None:
+        """See waitress."""
+        with contextlib.suppress(OSError):
+            self._reading.recv(4096)
+
+    def handle_error(self) -> None:
+        """See waitress."""
+
+    handle_close = handle_error
+
+    def close(self) -> None:
+        """See waitress."""
+        self._reading.close()
+        self._writing.close()
 
 
 class EpollLoop:
@@ -64,6 +112,7 @@ class EpollLoop:
     def __init__(self, socket_map: dict[int, Any]) -> None:
         self._map = socket_map
         self._epoll = select.epoll()
+        self._waker = Waker(socket_map)
         self._servers: list[Any] = []
         self._calls: deque[Any] = deque()
         self._answers: deque[Any] = deque()
@@ -85,6 +134,14 @@ class EpollLoop:
             with contextlib.suppress(OSError):
                 self._epoll.modify(channel.fileno_or_none, events)
 
+    def remove(self, channel: Any) -> None:
+        """See `Loop`. Closing alone does not do it.
+
+        A process that was forked and has not yet begun its program holds a copy of every descriptor. Until then an
+        entry outlives `close()`, and its events come under a number that the next connection may have.
+        """
+        self._forget(channel.fileno_or_none)
+
     def soon(self, task: Any) -> bool:
         """See `Loop`."""
         on_loop = get_ident() == self._thread
@@ -103,8 +160,7 @@ class EpollLoop:
     def wake(self) -> None:
         """See `Loop`."""
         self._asleep = False
-        if self._servers:
-            self._servers[0].trigger.pull_trigger()
+        self._waker.wake()
 
     def pause(self, server: Any) -> None:
         """See `Loop`; the next housekeeping ends it."""
@@ -119,27 +175,38 @@ class EpollLoop:
                 self._servers.append(thing)
                 # It would wake the loop after each answer, to ask what the connections say by themselves.
                 thing.pull_trigger = _nothing
-        next_housekeeping = 0.0
-        while not stopping():
+
+        def turn() -> None:
             self._serve_descriptors()
             self._serve_tasks()
             each_turn()
-            if time.monotonic() >= next_housekeeping:
-                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-                self._keep_house()
-                each_second()
+
+        def keep_house() -> None:
+            self._keep_house()
+            each_second()
+
+        _go_round(stopping, turn, keep_house)
 
     def _serve_descriptors(self) -> None:
         # In this order: a task that is added in between wakes a loop that is about to sleep.
         self._asleep = True
         ready = self._epoll.poll(0 if self._calls or self._answers else TURN_SECONDS)
         self._asleep = False
-        for descriptor, flags in ready:
-            thing = self._map.get(descriptor)
-            if thing is not None:
+        # All are looked up before any is served: what is accepted meanwhile may get the number of one that ends
+        # meanwhile, and an event of that one is not for it.
+        found: list[tuple[int, Any, int]] = [(number, self._map.get(number), flags) for number, flags in ready]
+        for descriptor, thing, flags in found:
+            if thing is None:
+                self._forget(descriptor)
+            elif self._map.get(descriptor) is thing:
                 wasyncore.readwrite(thing, flags)
-                if hasattr(thing, "changed"):
-                    thing.changed()
+                changed = getattr(thing, "changed", None)
+                if changed is not None:
+                    changed()
+
+    def _forget(self, descriptor: int | None) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.unregister(descriptor if descriptor is not None else -1)
 
     def _serve_tasks(self) -> None:
         # A few at a time, so that thousands of answers do not keep a new request waiting, nor the other way round.
@@ -165,11 +232,15 @@ class StockLoop:
 
     def __init__(self, socket_map: dict[int, Any]) -> None:
         self._map = socket_map
+        self._waker = Waker(socket_map)
 
     def add(self, channel: Any) -> None:
         """See `Loop`."""
 
     def update(self, channel: Any) -> None:
+        """See `Loop`."""
+
+    def remove(self, channel: Any) -> None:
         """See `Loop`."""
 
     def soon(self, task: Any) -> bool:
@@ -178,7 +249,7 @@ class StockLoop:
 
     def wake(self) -> None:
         """See `Loop`."""
-        next(iter(self._map.values())).pull_trigger()
+        self._waker.wake()
 
     def pause(self, server: Any) -> None:
         """See `Loop`."""
@@ -186,21 +257,40 @@ class StockLoop:
 
     def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
         """See `Loop`."""
-        next_housekeeping = 0.0
-        while not stopping():
+        for thing in list(self._map.values()):
+            if hasattr(thing, "active_channels"):
+                thing.pull_trigger = self.wake
+
+        def turn() -> None:
             wasyncore.poll2(TURN_SECONDS, self._map)
             each_turn()
-            if time.monotonic() >= next_housekeeping:
-                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-                for channel in list(self._map.values()):
-                    if hasattr(channel, "changed"):
-                        channel.changed()
-                each_second()
+
+        def keep_house() -> None:
+            for channel in list(self._map.values()):
+                if hasattr(channel, "changed"):
+                    channel.changed()
+            each_second()
+
+        _go_round(stopping, turn, keep_house)
 
 
 def make_loop(socket_map: dict[int, Any]) -> Loop:
     """The best loop that this system has."""
     return EpollLoop(socket_map) if hasattr(select, "epoll") else StockLoop(socket_map)
+
+
+def _go_round(stopping: Callable[[], bool], turn: Callable[[], None], keep_house: Callable[[], None]) -> None:
+    """Turn after turn. One that fails is logged: without this thread nobody would be served any more."""
+    next_housekeeping = 0.0
+    while not stopping():
+        try:
+            turn()
+            if time.monotonic() >= next_housekeeping:
+                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+                keep_house()
+        except Exception:
+            log.exception("The server's loop goes on after an error.")
+            time.sleep(PAUSE_SECONDS)
 
 
 def _serve(task: Any) -> None:

@@ -12,42 +12,37 @@ gone the application still works on plain waitress, at a thread a poll.
 from __future__ import annotations
 
 import contextlib
+import logging
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import Error
 
+from appengine_channel_emu.server.answers import AnswerBuffers
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Patience
-from appengine_channel_emu.server.queueing import AppPool
-from appengine_channel_emu.web.app import OVERDUE, WHEN_SENT
-from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
+from appengine_channel_emu.server.queueing import AppPool, Pool
+from appengine_channel_emu.server.tasks import WAITING, Parked, ParkingTask, RefusalTask
+from appengine_channel_emu.web.app import OVERDUE
+from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+log = logging.getLogger("channel_emu")
+
 BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
 
-HEADS = 64
-"""Heads of answers that are kept to be used again."""
-
-_WAITING = "channel_emu.waiting"
-
-
-class Parked(BaseException):
-    """Not an error: unwinds a task whose answer is not ready."""
-
-    task: ParkingTask
-
-    def __init__(self, waiting: Waiting) -> None:
-        super().__init__()
-        self.waiting = waiting
+LINGER_BYTES = 64 * 1024 * 1024
+LINGER_BLOCK = 256 * 1024
+"""What a client may still send once it has been refused, and what is read of it at a time."""
 
 
 class Gate:
@@ -58,7 +53,7 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Call the application, or go on with the answer that a former call left in `environ`."""
-        waiting = environ.pop(_WAITING, None)
+        waiting = environ.pop(WAITING, None)
         if waiting is not None:
             return waiting  # type: ignore[no-any-return]
         body = self._application(environ, start_response)
@@ -101,80 +96,12 @@ class Lot:
         return int(waiting.deadline / self.QUARTER) + 1
 
 
-class ParkingTask(WSGITask):  # type: ignore[misc]
-    """A task whose answer goes out from the thread that made it, in one piece."""
-
-    environ: dict[str, Any]
-    _parked = False
-    _heads: ClassVar[dict[object, tuple[bytes, bool]]] = {}
-
-    def service(self) -> None:
-        """See waitress; a connection that is to be cut ends as if its client had gone."""
-        waits = False
-        try:
-            super().service()
-        except ConnectionCut:
-            raise ClientDisconnected from None
-        except Parked as parked:
-            parked.task = self
-            self._parked = waits = True
-            # What those in front of the gate need; thousands of whole ones take memory, and time to let go of.
-            self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], _WAITING: parked.waiting}
-            raise
-        finally:
-            if not waits:
-                self.channel.has_written()
-
-    def get_environment(self) -> dict[str, Any]:
-        """See waitress."""
-        environ: dict[str, Any] = super().get_environment()
-        environ[WHEN_SENT] = self.channel.when_sent
-        return environ
-
-    def send_head(self) -> None:
-        """Send the head of an answer that is not there yet."""
-        self.write(b"")
-        self.channel.flush()
-
-    def build_response_header(self) -> bytes:
-        """See waitress; of those parked, thousands have the same head within a second, which it makes once."""
-        if not self._parked:
-            return super().build_response_header()  # type: ignore[no-any-return]
-        connection = self.request.headers.get("CONNECTION")
-        key = (self.version, self.status, connection, int(self.start_time), *self.response_headers)
-        known = self._heads.get(key)
-        if known is not None:
-            head, self.chunked_response = known
-            return head
-        head = super().build_response_header()
-        if not self.close_on_finish:
-            if len(self._heads) >= HEADS:
-                self._heads.clear()
-            self._heads[key] = head, self.chunked_response
-        return head  # type: ignore[no-any-return]
-
-    def finish(self) -> None:
-        """Send what was written, without waiting for the loop to do it."""
-        super().finish()
-        self.channel.flush()
-
-    def set_close_on_finish(self) -> None:
-        """See waitress, which would close the connection after chunks, though they say where they end."""
-        if not self.chunked_response:
-            super().set_close_on_finish()
-
-
-class RefusalTask(ErrorTask):  # type: ignore[misc]
-    """The answer to what is not served at all."""
-
-    def execute(self) -> None:
-        """See waitress; some of what was sent may be in it."""
-        self.response_headers.append(("X-Content-Type-Options", "nosniff"))
-        super().execute()
-
-
 class ParkingChannel(HTTPChannel):  # type: ignore[misc]
-    """A connection whose running task may be parked."""
+    """A connection whose running task may be parked. It is closed by the loop's thread alone, or when that has ended.
+
+    A client that has ended its sending side may still wait for its answers, and gets them; only one that waits for a
+    poll is a page that has gone.
+    """
 
     parser_class = RequestParser
     error_task_class = RefusalTask
@@ -187,8 +114,17 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """Whether its port serves nothing of the app's."""
     overdue = False
     """Whether its next request has waited for too long."""
+    lingering = False
+    """Whether all has been said, and what its client still sends is read and dropped."""
+    lingered = 0
+    """Bytes that were dropped."""
+    request: Any
     requests: list[Any]
     events = 0
+    _half_closed = False
+    """Whether its client has ended its sending side."""
+    _refused = False
+    """Whether its last answer refuses something of which more may come."""
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
@@ -197,15 +133,21 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     _unsent: list[Callable[[], None]] | None = None
     """The same of answers that are written, but not all sent."""
 
+    def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: dict[int, Any]) -> None:
+        super().__init__(server, sock, addr, adj, map=map)
+        self.outbufs = AnswerBuffers(adj.outbuf_overflow)
+
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
-        """See waitress; the loop hears of it."""
-        super().add_channel(map)
+        """See waitress; the loop hears of it, first: it may have no room for it, and raise OSError."""
         self.loop_lock = Lock()
         self.loop.add(self)
+        super().add_channel(map)
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         """See waitress; from here on nobody may name its descriptor, which may soon be another's."""
         with self.loop_lock:
+            if self._fileno is not None:
+                self.loop.remove(self)
             super().del_channel(map)
 
     @property
@@ -226,6 +168,87 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if self.request is not None or self.total_outbufs_len:
             self.patience.watch(self)
 
+    def readable(self) -> bool:
+        """See waitress."""
+        if self.lingering:
+            return not self.will_close
+        return not self._half_closed and bool(super().readable())
+
+    def handle_read(self) -> None:
+        """See waitress, for which a client that has ended its side has gone."""
+        try:
+            data = self.socket.recv(LINGER_BLOCK if self.lingering else self.adj.recv_bytes)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.handle_close()
+            return
+        if not data:
+            self._end_of_requests()
+        elif self.lingering:
+            self.lingered += len(data)
+            if self.lingered > LINGER_BYTES:
+                self.handle_close()
+        elif not (self.requests and self.requests[-1].error):
+            # What follows something that is refused is no request.
+            self.last_activity = time.time()
+            self.received(data)
+
+    def refuse(self, error: Error) -> bool:
+        """Answer the request that is under way with `error`; False where another is to be answered before it."""
+        with self.requests_lock:
+            request, self.request = self.request, None
+            if request is None:
+                return True
+            if self.requests:
+                return False
+            request.refuse(error)
+            self.requests.append(request)
+        self.server.add_task(self)
+        return True
+
+    def handle_write(self) -> None:
+        """See waitress; an answer that refuses something is not broken off while its client still sends."""
+        if not (self.close_when_flushed and self._refused and not self._half_closed and not self.spare):
+            super().handle_write()
+            self._tell_sent()
+            return
+        self.flush()
+        self._tell_sent()
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and go on reading for a while (RFC 9112, section 9.6).
+
+        Closing over unread bytes resets the connection, and the client may lose the answer by it.
+        """
+        self.close_when_flushed = False
+        self.lingering = True
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+        self.patience.watch(self)
+
+    def _end_of_requests(self) -> None:
+        """The client has ended its sending side: it has gone, or waits for the answers to what it has sent."""
+        with self.requests_lock:
+            self._half_closed = True
+            request, self.request = self.request, None
+            if request is not None and request.begun and not self.lingering:
+                request.end_early()
+                self.requests.append(request)
+                if len(self.requests) == 1:
+                    self.server.add_task(self)
+            waits = bool(self.requests)
+            if not waits:
+                self.close_when_flushed = True
+        waiting = self._waiting
+        gone = self._parked and waiting is not None and waiting.ends_with_client
+        if gone or not (waits or self.total_outbufs_len):
+            self.handle_close()
+
     def _flush_outbufs_below_high_watermark(self) -> None:
         if self.total_outbufs_len > self.adj.outbuf_high_watermark:
             # It may block until the loop has sent something.
@@ -244,6 +267,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Run the task at the head, or go on with it; returns early when it is parked."""
         waiting, self._waiting = self._waiting, None
+        self._refused = bool(self.requests and self.requests[0].error)
         try:
             super().service()
         except Parked as parked:
@@ -252,11 +276,14 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
+        if self._half_closed:
+            with self.requests_lock:
+                self.close_when_flushed |= not self.requests
         self.changed()
 
     def _flush_some(self, do_close: bool = True) -> bool:
-        # Closing takes the lock that is held here, so the socket stays while it is used.
-        return bool(self.connected and super()._flush_some(do_close=do_close))
+        # The loop closes it: here any thread may be, and the loop's may be using the socket.
+        return bool(self.connected and super()._flush_some(do_close=False))
 
     def flush(self) -> None:
         """Send as much as the client takes."""
@@ -283,13 +310,12 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if self._unwritten and not self.connected:
             _call_all(self._unwritten)
 
-    def handle_write(self) -> None:
-        """See waitress."""
-        super().handle_write()
-        self._tell_sent()
-
     def handle_close(self) -> None:
-        """The client has gone: what it waited for is given up."""
+        """The client has gone, or is to go: what it waited for is given up."""
+        with self.loop_lock, contextlib.suppress(OSError):
+            # At once, even where a process that is being started holds a copy of the descriptor.
+            if self._fileno is not None:
+                self.socket.shutdown(socket.SHUT_WR)
         super().handle_close()
         self._leave()
         self._tell_sent()
@@ -303,6 +329,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self.lot.add(waiting)
         if not self.connected:
             self._leave()
+        if self._half_closed and waiting.ends_with_client:
+            waiting.expire()
         waiting.when_ready(self._resume)
 
     def _resume(self) -> None:
@@ -344,7 +372,7 @@ class Pools:
         self._loop = loop
         self._is_ours = is_ours
         self._is_brief = is_brief
-        self._own = ThreadedTaskDispatcher()
+        self._own = Pool()
         self._own.set_thread_count(own_threads)
         self._app = AppPool()
         self._app.set_thread_count(app_threads)
@@ -376,7 +404,9 @@ class Pools:
             return False
         return int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 
-    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
-        """End the threads."""
-        self._own.shutdown(cancel_pending, timeout)
-        return bool(self._app.shutdown(cancel_pending, timeout))
+    def end(self, seconds: float) -> None:
+        """End the threads; requests that take longer than `seconds` get no answer."""
+        give_up = time.monotonic() + seconds
+        left = self._own.end(seconds) + self._app.end(max(0.0, give_up - time.monotonic()))
+        if left:
+            log.info("%d requests had not been answered when the emulator was stopped.", left)

@@ -2,40 +2,89 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import re
 from typing import Any
 
-from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.receiver import ChunkedReceiver
-from waitress.utilities import RequestHeaderFieldsTooLarge
+from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge, RequestHeaderFieldsTooLarge
+
+from appengine_channel_emu.server.chunks import ChunkReader
 
 MOST_HEADERS = 200
 """Lines of a request's head; browsers send about twenty."""
 
-LONGEST_CHUNK_LINE = 1024
-LONGEST_TRAILER = 16 * 1024
+_CODINGS = re.compile(rb"\r\ntransfer-encoding:([^\r\n]*)")
+_FOLDED_FRAMING = re.compile(rb"\r\n(?:transfer-encoding|content-length|connection|host):[^\r\n]*\r\n[ \t]")
+
+log = logging.getLogger("channel_emu")
+
+
+class NoRoom(Error):  # type: ignore[misc]
+    """The answer to a body that the temporary folder has no room for (RFC 4918, section 11.5)."""
+
+    code = 507
+    reason = "Insufficient Storage"
 
 
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Joins repeated Cookie headers with "; " (RFC 6265, section 5.4; RFC 9113, 8.2.3), not with ", " as any other.
 
     Refuses what another server in front of us, or behind, might delimit in another way: a length beside chunks, chunks
-    in HTTP/1.0, and versions that are neither 1.0 nor 1.1 (RFC 9112, section 6.1, on request smuggling). What Python
-    cannot convert is refused too, where waitress would drop the connection: a Content-Length of thousands of digits, an
-    address with half an IPv6 literal.
+    in HTTP/1.0, any Transfer-Encoding but `chunked`, once, a folded line that says where the request ends, and versions
+    that are neither 1.0 nor 1.1 (RFC 9112, section 6.1, on request smuggling). What Python cannot convert is refused
+    too, where waitress would drop the connection: a Content-Length of thousands of digits, an address with half an IPv6
+    literal.
     """
 
     body_rcv: Any
+    error: Error | None
     path = "/"
+    command = ""
     """Of a request too broken to have one; waitress names it in its log."""
+
+    def received(self, data: bytes) -> int:
+        """See waitress; a body that cannot be kept is refused, where waitress would drop the connection."""
+        try:
+            consumed: int = super().received(data)
+        except OSError as error:
+            self._refuse_body(error)
+            return len(data)
+        if self.completed:
+            # Nothing more is to come: a request without a body, or one that is refused.
+            self.expect_continue = False
+            self._use_our_words()
+        return consumed
+
+    def end_early(self) -> None:
+        """The client has ended its side in the middle of the request."""
+        if not self.headers_finished:
+            self._parse_nothing()
+        self.error = BadRequest("The request ended early: the client closed its side of the connection within it.")
+        self.completed = True
+
+    def refuse(self, error: Error) -> None:
+        """Answer it with `error`, whatever of it has come."""
+        if not self.headers_finished:
+            self._parse_nothing()
+        self.error = error
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of it has come, empty lines apart."""
+        return bool(self.headers_finished or self.header_plus.strip())
 
     def parse_header(self, header_plus: bytes) -> None:
         """See waitress; `header_plus` is the request line and the headers."""
         if header_plus.count(b"\r\n") > MOST_HEADERS:
-            super().parse_header(b"GET / HTTP/1.0\r\n")
+            self._parse_nothing()
             self.error = RequestHeaderFieldsTooLarge(f"A request has at most {MOST_HEADERS} headers.")
             return
+        lower = header_plus.lower()
+        _check_framing(lower)
         try:
-            super().parse_header(_with_one_cookie(header_plus))
+            super().parse_header(_with_one_cookie(header_plus, lower))
         except ValueError as error:
             raise ParsingError("The address or Content-Length is malformed.") from error
         if self.version not in ("1.1", "1.0"):
@@ -46,25 +95,69 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.body_rcv = ChunkReader(self.body_rcv.getbuf())
         elif "TRANSFER_ENCODING" in self.headers:
             raise ParsingError("HTTP/1.0 knows no Transfer-Encoding.")
+        self._read_lists()
+
+    def _read_lists(self) -> None:
+        """Headers that may name several things, of which waitress knows one alone (RFC 9112, 9.3; RFC 9110, 10.1.1)."""
+        if "CONNECTION" in self.headers:
+            options = _members(self.headers["CONNECTION"])
+            self.connection_close = "close" in options or (self.version == "1.0" and "keep-alive" not in options)
+        if "EXPECT" in self.headers:
+            self.expect_continue = self.version == "1.1" and "100-continue" in _members(self.headers["EXPECT"])
+
+    def _parse_nothing(self) -> None:
+        """What answers it asks for attributes that only a parsed head gives."""
+        super().parse_header(b"GET / HTTP/1.0\r\n")
+
+    def _use_our_words(self) -> None:
+        """Waitress names its own settings."""
+        if isinstance(self.error, RequestEntityTooLarge):
+            # See `Service`: one more than what is allowed.
+            most = self.adj.max_request_body_size - 1
+            self.error = RequestEntityTooLarge(
+                f"The body of a request has at most {most:,} bytes (--max-request-size)."
+            )
+        elif self.header_bytes_received >= self.adj.max_request_header_size and self.body_rcv is None:
+            most = self.adj.max_request_header_size
+            text = f"The headers of a request have fewer than {most:,} bytes (--max-header-size)."
+            self.error = RequestHeaderFieldsTooLarge(text)
+
+    def _refuse_body(self, error: OSError) -> None:
+        with contextlib.suppress(OSError):
+            # It may try once more to write what it could not.
+            self.close()
+        self.body_rcv = None
+        reason = error.strerror or str(error)
+        log.warning("There is no room for the body of a request in the temporary folder: %s.", reason)
+        self.error = NoRoom(
+            f"The emulator's temporary folder has no room for the body of this request: {reason}. "
+            "Free some space there, or set TMPDIR to another folder."
+        )
+        self.completed = True
 
 
-class ChunkReader(ChunkedReceiver):  # type: ignore[misc]
-    """Waitress's reader of chunks, for which a line of theirs and a trailer may not be endless."""
+def _check_framing(head: bytes) -> None:
+    """Refuse what makes it doubtful where the request ends; `head` is in lower case."""
+    if (b"\r\n " in head or b"\r\n\t" in head) and _FOLDED_FRAMING.search(head):
+        # Others might read it in another way (RFC 9112, section 5.2).
+        raise ParsingError("Headers that say where a request ends, and where it goes, have one line each.")
+    if b"\r\ntransfer-encoding:" not in head:
+        return
+    values = [value.strip(b" \t") for value in _CODINGS.findall(head)]
+    if values == [b"chunked"]:
+        return
+    codings = {coding.strip(b" \t") for value in values for coding in value.split(b",")}
+    if codings <= {b"chunked", b""}:
+        raise ParsingError("Transfer-Encoding names chunked, once.")
+    raise TransferEncodingNotImplemented("The only Transfer-Encoding that is understood is chunked.")
 
-    control_line: bytes
-    trailer: bytes
 
-    def received(self, s: bytes) -> int:
-        """See waitress."""
-        consumed: int = super().received(s)
-        if len(self.control_line) > LONGEST_CHUNK_LINE or len(self.trailer) > LONGEST_TRAILER:
-            self.control_line = self.trailer = b""
-            self.error = RequestHeaderFieldsTooLarge("The chunks' own lines are too long.")
-        return consumed
+def _members(value: str) -> set[str]:
+    return {member.strip(" \t").lower() for member in value.split(",")}
 
 
-def _with_one_cookie(head: bytes) -> bytes:
-    if head.lower().count(b"\r\ncookie:") < 2:
+def _with_one_cookie(head: bytes, lower: bytes) -> bytes:
+    if lower.count(b"\r\ncookie:") < 2:
         return head
     lines = head.split(b"\r\n")
     cookies = [line for line in lines if line[:7].lower() == b"cookie:"]

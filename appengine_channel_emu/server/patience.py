@@ -12,6 +12,9 @@ from typing import Any
 
 from waitress.utilities import Error
 
+LINGER_SECONDS = 10.0
+"""How long a client that has been refused may go on sending."""
+
 Note = Callable[[str, str], None]
 """Records an event: its kind and its text."""
 
@@ -55,7 +58,8 @@ class _Watched:
         """Note whether anything went forward."""
         channel = self.channel
         request = channel.request
-        phase = None if request is None else (request, request.headers_finished)
+        phase: object = None if request is None else (request, request.headers_finished)
+        phase = phase or channel.lingering
         # What is not read from the client is not its fault.
         if phase != self.phase or not channel.readable():
             self.phase, self.since = phase, now
@@ -79,7 +83,11 @@ class _Watched:
         """Whether there is nothing to wait for."""
         channel = self.channel
         return not channel.connected or not bool(
-            channel.spare or channel.request is not None or channel.total_outbufs_len or channel.requests
+            channel.spare
+            or channel.lingering
+            or channel.request is not None
+            or channel.total_outbufs_len
+            or channel.requests
         )
 
 
@@ -111,7 +119,10 @@ class Patience:
 
     def _judge(self, watched: _Watched, now: float) -> None:
         limits, channel = self._limits, watched.channel
-        if channel.total_outbufs_len:
+        if channel.lingering:
+            if now - watched.since > LINGER_SECONDS:
+                channel.handle_close()
+        elif channel.total_outbufs_len:
             if now - watched.answer_since > limits.answer_timeout:
                 self._cut(channel, f"A client read nothing of its answer for {limits.answer_timeout:g} s")
         elif channel.request is None:
@@ -142,20 +153,8 @@ class Patience:
                 self._refuse(watched.channel, NotTaken(text))
 
     def _refuse(self, channel: Any, error: Error) -> None:
-        with channel.requests_lock:
-            request, channel.request = channel.request, None
-            if request is None:
-                return
-            alone = not channel.requests
-            if alone:
-                if not request.headers_finished:
-                    request.parse_header(b"GET / HTTP/1.0\r\n")
-                request.error = error
-                channel.requests.append(request)
         self._note("client_too_slow", str(error.body))
-        if alone:
-            channel.server.add_task(channel)
-        else:
+        if not channel.refuse(error):
             # Behind another request of the same connection: its answer would come out of order.
             channel.handle_close()
 

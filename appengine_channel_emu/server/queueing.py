@@ -11,7 +11,22 @@ QUEUE_SECONDS = 60.0
 """How long a request to the app may wait until it is begun (behaviour.md 6, rule 1)."""
 
 
-class AppPool(ThreadedTaskDispatcher):  # type: ignore[misc]
+class Pool(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Waitress's pool, which ends in its own time, without a word."""
+
+    def end(self, seconds: float) -> int:
+        """End the threads; how many still have work to do after `seconds`. What waits for one is given up."""
+        self.set_thread_count(0)
+        give_up = time.monotonic() + seconds
+        with self.lock:
+            while self.threads and (left := give_up - time.monotonic()) > 0:
+                self.thread_exit_cv.wait(left)
+            while self.queue:
+                self.queue.popleft().cancel()
+            return len(self.threads)
+
+
+class AppPool(Pool):
     """Waitress's pool, which knows since when each task has been waiting. Looks at `overdue` now and then."""
 
     def add_task(self, task: Any) -> None:

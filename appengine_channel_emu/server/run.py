@@ -6,20 +6,23 @@ import gc
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable
-from types import FrameType
 
 from appengine_channel_emu.host.backend import Backend, CannotStart
 from appengine_channel_emu.notes import Note
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
+from appengine_channel_emu.server.signals import Job, Signals, see_the_end
 from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.streams import say
 from appengine_channel_emu.web.accounts import Account
 from appengine_channel_emu.web.app import access_log, printable
 
 STOPPED = 0
 COULD_NOT_START = 1
+
+MAKING_SECONDS = 5.0
+"""For what comes before the app's start, when it is to be stopped: opening the port and the store."""
 
 SWITCH_SECONDS = 0.0005
 
@@ -28,56 +31,64 @@ REPORTED_PATHS = 20
 log = logging.getLogger("channel_emu")
 
 
-class StoppedAtStart(BaseException):
-    """A signal came while the app was being started, which may take a minute when it hangs."""
+class CannotAnnounce(Exception):
+    """The ready line cannot be written, and who waits for it would wait for ever; the text says why."""
+
+
+class Serving:
+    """A service that is made, started and stopped on threads other than the main one, which waits for signals."""
+
+    def __init__(self, settings: Settings, make_backend: Callable[[str], Backend | None], signals: Signals) -> None:
+        self._settings = settings
+        self._make_backend = make_backend
+        self.service: Service | None = None
+        self.start = Job(self._start, signals, "start")
+
+    def _start(self) -> None:
+        self.service = Service(self._settings, self._make_backend)
+        self.service.start()
+
+    def stop(self) -> None:
+        """Stop the service, also while it is still being started."""
+        if self.service is None:
+            self.start.wait(MAKING_SECONDS)
+        if self.service is not None:
+            self.service.stop()
 
 
 def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> int:
-    """Serve `settings` until SIGTERM or SIGINT; returns the exit code.
+    """Serve `settings` until SIGTERM, SIGINT or SIGHUP; returns the exit code.
 
     `make_backend` is given the emulator's `host:port` and makes the app behind it, or None.
     """
-    stop = threading.Event()
-    starting = False
     if settings.quiet:
         access_log.setLevel(logging.WARNING)
+    with Signals(stop_signals()) as signals:
+        return _serve_until_stopped(Serving(settings, make_backend, signals), signals)
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        already = stop.is_set()
-        stop.set()
-        if starting and not already:
-            raise StoppedAtStart
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+def _serve_until_stopped(serving: Serving, signals: Signals) -> int:
     try:
-        service = Service(settings, make_backend)
-    except CannotListen as error:
-        return _could_not_start(error)
-    try:
-        starting = True
-        if not stop.is_set():
-            service.start()
-        starting = False
-        _serve_until(stop, service)
-    except StoppedAtStart:
-        log.info("Stopped before the app could be served.")
-    except CannotStart as error:
-        starting = False
+        if signals.wait(job=serving.start) is not None:
+            log.info("Stopped before the app could be served.")
+            return STOPPED
+        serving.start.result()
+        _suit_the_interpreter()
+        assert serving.service is not None
+        _announce(serving.service)
+        signals.wait()
+    except (CannotListen, CannotStart, CannotAnnounce) as error:
         return _could_not_start(error)
     finally:
-        service.stop()
-    if not settings.quiet:
-        _report(service.front.accounts.all())
-        _tell_notes(service.front.notes.all())
+        see_the_end(serving.stop, signals)
+    _report(serving.service)
     return STOPPED
 
 
-def _serve_until(stop: threading.Event, service: Service) -> None:
-    _suit_the_interpreter()
-    if not stop.is_set():
-        _announce(service)
-    stop.wait()
+def stop_signals() -> list[int]:
+    """What ends the emulator. A SIGHUP that is ignored, as under nohup, stays so."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
 def _suit_the_interpreter() -> None:
@@ -88,7 +99,13 @@ def _suit_the_interpreter() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _report(accounts: list[Account]) -> None:
+def _report(service: Service) -> None:
+    if not service.settings.quiet:
+        _tell_accounts(service.front.accounts.all())
+        _tell_notes(service.front.notes.all())
+
+
+def _tell_accounts(accounts: list[Account]) -> None:
     """What the app's paths have cost: the price of holding requests, beside channels that hold none."""
     if not accounts:
         return
@@ -117,7 +134,13 @@ def _announce(service: Service) -> None:
     if service.settings.host not in (LOCALHOST, "127.0.0.1", "::1"):
         log.warning("Other machines can reach this server: it is a tool for development and has no other protection.")
     # The one line on standard output, for people and for scripts that wait for it.
-    print(f"channel-emu: ready at {service.url}", flush=True)
+    try:
+        say(f"channel-emu: ready at {service.url}")
+    except OSError as error:
+        raise CannotAnnounce(
+            f"the ready line cannot be written to standard output: {error.strerror}. Nobody would hear that the "
+            "emulator is ready, so it ends. To run it without that line: channel-emu serve > /dev/null"
+        ) from None
 
 
 def _could_not_start(error: Exception) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import sys
@@ -18,6 +19,7 @@ from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
+from appengine_channel_emu.server.budget import Budget
 from appengine_channel_emu.server.entrance import Entrance, SpareChannel, connection_limit
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.later import LaterThread
@@ -43,6 +45,18 @@ SEND_BYTES = 64 * 1024
 UNSENT_BYTES = 64 * 1024 * 1024
 """Of one connection: a thread with more to send waits for the client. No whole answer of an app's has as much, nor what
 one read's worth of pipelined polls is answered."""
+
+STOP_SECONDS = 7.0
+"""For all of a stop but the last save. Of these, at the most:"""
+APP_SECONDS = 6.0
+"""for the app: SIGTERM, SIGKILL 3 seconds later, and whatever it started;"""
+LOOP_SECONDS = 1.0
+REQUEST_SECONDS = 5.0
+"""for requests that its threads still serve, of an app that is not ours to stop."""
+TIMER_SECONDS = 1.0
+
+END_SECONDS = 9.5
+"""For all of a stop: saving has what the others have left of it."""
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
@@ -88,6 +102,7 @@ class Service:
         self._waitress_loop = make_loop(self._map)
         self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
         self._patience = Patience(_limits(settings), self.broker.note)
+        self._changing = threading.Lock()
         self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
         self._ticker = Ticker(self.broker)
@@ -99,7 +114,49 @@ class Service:
         return f"http://{self.address}"
 
     def start(self) -> None:
-        """Serve, and return once the app can be served too. Raises `CannotStart`."""
+        """Serve, and return once the app can be served too, or `stop` was called. Raises `CannotStart`."""
+        with self._changing:
+            if self._stopping:
+                return
+            self._serve()
+        if self._backend:
+            self._backend.start()
+        with self._changing:
+            if self._stopping:
+                return
+            self._ready = True
+            # Last, because it may tell the app who has gone since the emulator was stopped.
+            self._ticker.start()
+
+    def stop(self) -> None:
+        """Stop the app, answer nothing more, and save what is left; idempotent, and safe while it is being started.
+
+        Whatever hangs, it ends within `END_SECONDS`.
+        """
+        with self._changing:
+            if self._stopping:
+                return
+            self._stopping = True
+        budget, saving = Budget(STOP_SECONDS), Budget(END_SECONDS)
+        if self._backend:
+            budget.call(self._backend.stop, APP_SECONDS, "the app")
+        if self._loop.is_alive():
+            self._waitress_loop.wake()
+            if budget.join(self._loop, LOOP_SECONDS, "the server's loop"):
+                self._pools.end(budget.at_most(REQUEST_SECONDS))
+                for sock in self._sockets + self._api_sockets:
+                    _stop_listening(sock)
+                wasyncore.close_all(self._map, ignore_all=True)
+            self._entrance.close()
+        budget.call(self._later.stop, TIMER_SECONDS, "the timers")
+        budget.call(self._ticker.stop, TIMER_SECONDS, "the broker's timers")
+        if self._saver:
+            saving.call(self._saver.stop, END_SECONDS, "the store: a restart may lose what was sent last")
+        for sock in self._sockets + self._api_sockets:
+            sock.close()
+
+    def _serve(self) -> None:
+        """Take connections, and begin with all that runs beside them."""
         limit, why = connection_limit(self.settings.max_connections)
         self._entrance = Entrance(limit, why, self._waitress_loop, self.broker.note)
         self._servers = self._make_servers(self._sockets, self.front)
@@ -111,31 +168,6 @@ class Service:
         self._later.start()
         if self._saver:
             self._saver.start()
-        if self._backend:
-            self._backend.start()
-        self._ready = True
-        # Last, because it may tell the app who has gone since the emulator was stopped.
-        self._ticker.start()
-
-    def stop(self) -> None:
-        """Stop the app, answer nothing more, and save what is left; idempotent."""
-        if self._stopping:
-            return
-        self._stopping = True
-        if self._backend:
-            self._backend.stop()
-        if self._loop.is_alive():
-            self._waitress_loop.wake()
-            self._loop.join()
-            self._pools.shutdown()
-            wasyncore.close_all(self._map, ignore_all=True)
-            self._entrance.close()
-        self._later.stop()
-        self._ticker.stop()
-        if self._saver:
-            self._saver.stop()
-        for sock in self._sockets + self._api_sockets:
-            sock.close()
 
     def _why_not_ready(self) -> str | None:
         if not self._ready:
@@ -243,6 +275,12 @@ class Service:
             self._entrance.look()
 
         self._waitress_loop.run(lambda: self._stopping, each_turn, each_second)
+
+
+def _stop_listening(sock: socket.socket) -> None:
+    """At once, also where a process that is being started holds a copy: the next emulator may want the port."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _log_event(event: Event) -> None:

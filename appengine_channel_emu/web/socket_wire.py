@@ -119,6 +119,12 @@ class PollSocket:
         return min(seconds, self._options.longest_poll)
 
 
+class _PageWaiting(Waiting):
+    """Browsers never end one side alone: a page that has done so has gone."""
+
+    ends_with_client = True
+
+
 class _Held:
     """A poll with its answer to come."""
 
@@ -126,7 +132,7 @@ class _Held:
         self._poll = poll
         self._tabs = tabs
         self._shaken = False
-        self.waiting = Waiting(poll.ready, seconds, self._answer, self._release, _JSON if early else None)
+        self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, _JSON if early else None)
 
     def shake(self) -> None:
         """See `Shakeable`."""

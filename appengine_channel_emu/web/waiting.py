@@ -76,6 +76,9 @@ class Waiting:
     at once: `head_sent` tells `answer` that they were.
     """
 
+    ends_with_client = False
+    """Whether a client that has ended its sending side is one that has gone. Others may still wait for the answer."""
+
     def __init__(
         self,
         signal: Signal,

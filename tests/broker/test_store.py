@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 
@@ -119,6 +120,17 @@ def test_two_emulators_do_not_share_a_folder(folder):
         SqliteStore(folder)
     first.stop()
     Emulator(folder, ManualClock()).stop()
+
+
+def test_a_folder_is_free_at_once_though_a_copy_of_its_lock_lives(folder):
+    """As one does in a process that is just being started."""
+    emulator = Emulator(folder, ManualClock())
+    copy = os.dup(emulator.store._lock)
+    try:
+        emulator.stop()
+        Emulator(folder, ManualClock()).stop()
+    finally:
+        os.close(copy)
 
 
 def test_a_message_that_was_acknowledged_in_time_is_never_written(folder):

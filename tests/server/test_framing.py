@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from tests.support.attack import ask
+from tests.support.attack import ask, connect, rest
 from tests.support.emulator import RunningEmulator
 
 APP = """
@@ -74,6 +74,29 @@ def post(*headers, body=b"", version=b"1.1"):
         pytest.param(post(b"Transfer-Encoding : chunked", body=b"0\r\n\r\n"), id="space before the colon, chunks"),
         pytest.param(post(b"Transfer-Encoding: xchunked", body=b"0\r\n\r\n"), id="unknown encoding"),
         pytest.param(post(b"Transfer-Encoding: chunked, identity", body=b"0\r\n\r\n"), id="chunks not last"),
+        pytest.param(post(b"Transfer-Encoding: chunked, chunked", body=b"0\r\n\r\n"), id="chunked twice"),
+        pytest.param(
+            post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), id="two headers"
+        ),
+        pytest.param(post(b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n"), id="another encoding before"),
+        pytest.param(
+            post(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked", body=b"0\r\n\r\n"), id="in two headers"
+        ),
+        pytest.param(post(b"Transfer-Encoding: chunked,", body=b"0\r\n\r\n"), id="a comma behind"),
+        pytest.param(post(b"Transfer-Encoding: , chunked", body=b"0\r\n\r\n"), id="a comma before"),
+        pytest.param(post(b"Transfer-Encoding: chunked;q=1", body=b"0\r\n\r\n"), id="a parameter"),
+        pytest.param(post(b'Transfer-Encoding: "chunked"', body=b"0\r\n\r\n"), id="quoted"),
+        pytest.param(post(b"Transfer-Encoding:", body=b""), id="no encoding"),
+        pytest.param(post(b"Transfer-Encoding:", b"Content-Length: 3", body=b"abc"), id="no encoding, and a length"),
+        pytest.param(post(b"Content-Length: 3", b"Transfer-Encoding: ", body=b"abc"), id="a length, and no encoding"),
+        pytest.param(
+            post(b"Transfer-Encoding: ,", b"Content-Length: 3", body=b"abc"), id="an empty list, and a length"
+        ),
+        pytest.param(post(b"Transfer-Encoding: identity", b"Content-Length: 3", body=b"abc"), id="identity"),
+        pytest.param(post(b"Transfer-Encoding:\r\n chunked", body=b"0\r\n\r\n"), id="a folded encoding"),
+        pytest.param(post(b"Transfer-Encoding: chunked\r\n , x", body=b"0\r\n\r\n"), id="an encoding folded behind"),
+        pytest.param(post(b"Content-Length:\r\n\t5", body=b"01234"), id="a folded length"),
+        pytest.param(post(b"Content-Length: 1\r\n 0", body=b"0123456789"), id="a length in two lines"),
         pytest.param(post(b"Transfer-Encoding: \x0bchunked", body=b"0\r\n\r\n"), id="a control character"),
         pytest.param(post(b"Transfer-Encoding: chunked", body=b"0\r\n\r\n", version=b"1.0"), id="chunks in 1.0"),
         pytest.param(post(b"Transfer-Encoding: chunked", body=b"0\r\n\r\n", version=b"1.2"), id="another version"),
@@ -82,6 +105,17 @@ def post(*headers, body=b"", version=b"1.1"):
         pytest.param(post(b"X: a\0b", body=b""), id="a zero byte"),
         pytest.param(
             post(b"Transfer-Encoding: chunked", body=b"5;\nabc\r\n01234\r\n0\r\n\r\n"), id="line feed in a chunk"
+        ),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"5;a\n\r\n01234\r\n0\r\n\r\n"), id="it ends the line"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"5\n\r\n01234\r\n0\r\n\r\n"), id="behind the size"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"5\n01234\n0\n\n"), id="line feeds alone"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"5\r\r\n01234\r\n0\r\n\r\n"), id="a second return"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"1\r\na\r\n\r\n0\r\n\r\n"), id="a line between chunks"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"1 \r\na\r\n0\r\n\r\n"), id="a space behind the size"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"1\r\na\n0\r\n\r\n"), id="a chunk's end of one byte"),
+        pytest.param(post(b"Transfer-Encoding: chunked", body=b"0\r\nX: a\n\r\n"), id="line feed in a trailer"),
+        pytest.param(
+            post(b"Transfer-Encoding: chunked", body=b"00000000000000000\r\n\r\n"), id="a size of seventeen digits"
         ),
         pytest.param(post(b"Transfer-Encoding: chunked", body=b"-1\r\n0\r\n\r\n"), id="a negative chunk"),
         pytest.param(post(b"Transfer-Encoding: chunked", body=b"0x5\r\n01234\r\n0\r\n\r\n"), id="hexadecimal chunk"),
@@ -92,6 +126,17 @@ def test_an_end_that_could_be_read_in_two_ways_is_refused_and_ends_the_connectio
     statuses, reached = send(emulator, request_bytes, SECOND)
     assert statuses in ([b"400"], [b"501"])
     assert reached == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_chunks_may_come_in_pieces_of_any_size(emulator, size):
+    body = b'3\r\nabc\r\nA;ext;n=v;q="a;\\"b"\r\n0123456789\r\n000\r\nX-Trailer: 1\r\nY:\r\n\r\n'
+    request = post(b"Connection: close", b"transfer-ENCODING:\tChunked ", body=body)
+    with connect(emulator) as made:
+        for at in range(0, len(request), size):
+            made.sendall(request[at : at + size])
+        assert rest(made).startswith(b"HTTP/1.1 200 ")
+    assert [entry[3] for entry in emulator.get_json("/seen") if entry[1] == "/a"][-1] == "abc0123456789"
 
 
 def test_a_presence_post_within_a_body_stays_a_body(emulator):

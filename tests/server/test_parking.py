@@ -20,10 +20,12 @@ from appengine_channel_emu.server.parking import ParkingChannel
 
 
 class Wire:
-    """A connection, byte by byte."""
+    """A connection, byte by byte; on `sock`, if that is given."""
 
-    def __init__(self, service):
-        self.sock = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    def __init__(self, service, sock=None):
+        self.sock = sock or socket.socket()
+        self.sock.settimeout(10)
+        self.sock.connect(("127.0.0.1", service.port))
         self.file = self.sock.makefile("rb")
 
     def send(self, *requests, version="1.1", headers=""):

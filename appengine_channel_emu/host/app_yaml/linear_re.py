@@ -3,7 +3,8 @@
 Python's `re` tries one way after the other, and holds up the whole process meanwhile, every channel in it: a url such
 as `/(.*)/(.*)x` takes it half a minute on a path of 60,000 slashes, one with a repeat inside a repeat years on one of
 60. App Engine's own engine followed all ways at once. So does `Pattern` where `re` might be slow: as Pike's virtual
-machine, a few microseconds for each character, in Python, so that other threads get their turns. Both find the same.
+machine, a few microseconds for each character, in Python, so that other threads get their turns. Both find the same;
+only what a group holds may differ, where the inside of an endless repeat can match nothing.
 
 An expression that refers to its own groups, or looks ahead or behind, is left to `re`.
 """

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,7 +36,12 @@ class Server:
         self._free = threading.Semaphore(threads)
         self._parser = importlib.import_module("waitress.parser").HTTPRequestParser
         self._task = importlib.import_module("waitress.task").WSGITask
-        self._adjustments = importlib.import_module("waitress.adjustments").Adjustments(unix_socket=path, ident=None)
+        adjustments = importlib.import_module("waitress.adjustments").Adjustments
+        # The front has looked at the size of what it sends.
+        sizes = {"max_request_header_size": sys.maxsize, "max_request_body_size": sys.maxsize}
+        self._adjustments = adjustments(unix_socket=path, ident=None, **sizes)
+        error = importlib.import_module("waitress.utilities").Error
+        self._no_room = type("NoRoom", (error,), {"code": 507, "reason": "Insufficient Storage"})
         # What a task asks of its channel to make an environ.
         server = SimpleNamespace(adj=self._adjustments, effective_port=path, server_name="localhost")
         self._channel = SimpleNamespace(server=server, addr=("localhost", None), check_client_disconnected=None)
@@ -67,11 +73,12 @@ class Server:
         """Whether another request may follow."""
         request = self._parser(self._adjustments)
         try:
-            if not _receive(connection, request):
+            if not self._receive(connection, request):
                 return False
             status, headers, body = self._answer(request)
         finally:
-            request.close()
+            with contextlib.suppress(OSError):
+                request.close()
         lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""]
         head = "\r\n".join(lines).encode("latin-1")
         if len(body) <= RECEIVE_BYTES:
@@ -80,6 +87,20 @@ class Server:
             connection.sendall(head)
             connection.sendall(body)
         return request.error is None
+
+    def _receive(self, connection: socket.socket, request: Any) -> bool:
+        """Reads all of the next request; whether there was one. One whose body cannot be kept has an `error`."""
+        while not request.completed:
+            data = connection.recv(RECEIVE_BYTES)
+            if not data:
+                return False
+            while data and not request.completed:
+                try:
+                    data = data[request.received(data) :]
+                except OSError as error:
+                    text = f"The app's temporary folder has no room for the body of this request: {error.strerror}."
+                    request.error, request.completed = self._no_room(text), True
+        return not request.empty
 
     def _answer(self, request: Any) -> Response:
         if request.error is not None:
@@ -90,14 +111,3 @@ class Server:
         del environ["waitress.client_disconnected"]
         with self._free:
             return self._handler(environ)
-
-
-def _receive(connection: socket.socket, request: Any) -> bool:
-    """Reads all of the next request; whether there was one."""
-    while not request.completed:
-        data = connection.recv(RECEIVE_BYTES)
-        if not data:
-            return False
-        while data and not request.completed:
-            data = data[request.received(data) :]
-    return not request.empty

@@ -1,0 +1,168 @@
+"""The process's standard streams, which may be closed, full, or a pipe that nobody reads."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import os
+import select
+import stat
+import sys
+import threading
+import time
+from typing import TextIO
+
+HELD_BYTES = 1024 * 1024
+"""Of lines that cannot be written yet."""
+
+DRAIN_SECONDS = 1.0
+_AT_ONCE = 4096
+"""Bytes that a pipe with any room takes without blocking (PIPE_BUF)."""
+
+
+def open_missing() -> None:
+    """Have 0, 1 and 2 open: what is opened later would else get these numbers, and what is meant for the terminal."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def say(line: str) -> None:
+    """Write `line` to standard output, at once. Raises OSError; a standard output that is closed wants nothing."""
+    if sys.stdout is None:
+        return
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):
+        print(line, flush=True)
+        return
+    # Not by way of its buffer, which would try again, and fail again, when the process ends.
+    data = f"{line}\n".encode()
+    while data:
+        data = data[os.write(number, data) :]
+
+
+def forget_output() -> None:
+    """Drop what standard output could not write, or it fails once more when the process ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def log_to(stream: TextIO) -> None:
+    """Have standard error be a `LogStream` that writes where `stream` does, if that is a file of the system's."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+        sys.stderr = made = LogStream(stream.fileno())
+        atexit.register(made.drain)
+
+
+def drain_log() -> None:
+    """Wait a moment for what is held of the log, before the process ends without more ado."""
+    if isinstance(sys.stderr, LogStream):
+        sys.stderr.drain()
+
+
+class LogStream(io.TextIOBase):
+    """Writes to the descriptor `number`; whoever writes never waits, and never fails.
+
+    What cannot be written is held and written as soon as it can be: a terminal may have been stopped with Ctrl-S, the
+    reader of a pipe may be busy. Past `HELD_BYTES`, and where writing fails (a full disk), lines are lost, and it is
+    said how many.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._lock = threading.Lock()
+        self._out = _for_itself(number)
+        self._held: list[bytes] = []
+        self._size = self._lost = 0
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """See io."""
+        return "utf-8"
+
+    def fileno(self) -> int:
+        """See io."""
+        return self._number
+
+    def isatty(self) -> bool:
+        """See io."""
+        return os.isatty(self._number)
+
+    def writable(self) -> bool:
+        """See io."""
+        return True
+
+    def write(self, text: str) -> int:
+        """See io."""
+        data = text.encode("utf-8", "backslashreplace")
+        with self._lock:
+            if self._size + len(data) > HELD_BYTES and self._held:
+                self._lost += 1
+                return len(text)
+            writing = bool(self._held)
+            self._held.append(data)
+            self._size += len(data)
+            if not writing and not self._write_held():
+                threading.Thread(target=self._go_on, name="log", daemon=True).start()
+        return len(text)
+
+    def flush(self) -> None:
+        """See io; what is held is written when it can be."""
+
+    def drain(self) -> None:
+        """Wait a moment for what is held."""
+        give_up = time.monotonic() + DRAIN_SECONDS
+        while self._held and time.monotonic() < give_up:
+            time.sleep(0.01)
+
+    def _go_on(self) -> None:
+        poll = select.poll()
+        poll.register(self._out, select.POLLOUT)
+        done = False
+        while not done:
+            poll.poll()
+            with self._lock:
+                done = self._write_held()
+            time.sleep(0.01)
+
+    def _write_held(self) -> bool:
+        """Write what can be written; whether that is all."""
+        while self._held:
+            try:
+                rest = self._write(self._held[0])
+            except OSError:
+                rest, self._lost = b"", self._lost + 1
+            self._size -= len(self._held[0]) - len(rest)
+            if rest:
+                self._held[0] = rest
+                return False
+            del self._held[0]
+        if self._lost:
+            with contextlib.suppress(OSError):
+                if not self._write(f"channel-emu: {self._lost} lines of the log have been lost.\n".encode()):
+                    self._lost = 0
+        return True
+
+    def _write(self, data: bytes) -> bytes:
+        """Write `data`; what of it would have to wait. Raises OSError."""
+        poll = select.poll()
+        poll.register(self._out, select.POLLOUT)
+        while data and poll.poll(0):
+            try:
+                data = data[os.write(self._out, data[:_AT_ONCE]) :]
+            except BlockingIOError:
+                break
+        return data
+
+
+def _for_itself(number: int) -> int:
+    """The same file, in a mode of its own in which writing never blocks, where the system has that; else `number`."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.fstat(number).st_mode) or os.isatty(number):
+            return os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    return number

@@ -1,0 +1,77 @@
+"""What a client has not taken yet of its answers, also where the temporary folder is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import socket
+
+import pytest
+
+from appengine_channel_emu.server.answers import AnswerBuffer
+
+NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_file(*arguments, **options):
+    raise NO_ROOM
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, None], ids=["no file", "one write", "three writes", "room"])
+def test_everything_comes_out_as_it_went_in(monkeypatch, room):
+    rng = random.Random(3)
+    written = os.pwrite
+    left = [room]
+
+    def write(number, data, offset):
+        if left[0] is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                written(number, data[: len(data) // 2], offset)  # Half of it had room.
+                raise NO_ROOM
+        return written(number, data, offset)
+
+    if room == 0:
+        monkeypatch.setattr("tempfile.TemporaryFile", no_file)
+    monkeypatch.setattr(os, "pwrite", write)
+    buffer, expected, found = AnswerBuffer(2000), b"", b""
+    for _ in range(500):
+        data = rng.randbytes(rng.randrange(1500))
+        expected += data
+        buffer.append(data)
+        for _ in range(rng.randrange(3)):
+            part = buffer.get(rng.randrange(1, 1000))
+            taken = rng.randrange(len(part) + 1)
+            found += part[:taken]
+            buffer.skip(taken, True)
+        assert len(buffer) == len(expected) - len(found)
+        assert bool(buffer) == (found != expected)
+    while len(buffer):
+        part = buffer.get(1000)
+        found += part
+        buffer.skip(len(part))
+    assert found == expected
+    buffer.close()
+    assert len(buffer) == 0
+
+
+class LargeApp:
+    def start(self):
+        pass
+
+    stop = start
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [("Content-Length", "8000000")])
+        return [b"x" * 8_000_000]
+
+
+def test_a_large_answer_comes_whole_where_there_is_no_room(make_service, monkeypatch):
+    monkeypatch.setattr("tempfile.TemporaryFile", no_file)
+    service = make_service(LargeApp())
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as sock, sock.makefile("rb") as file:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, _, body = file.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body == b"x" * 8_000_000
