@@ -1,5 +1,5 @@
 """A local server for App Engine's Channel API."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["__version__"]

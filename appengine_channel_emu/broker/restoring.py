@@ -35,6 +35,7 @@ def restore(
             _take_up(saved, tokens[saved.token], state, sockets, turn)
         else:
             unsaved.socket_ended(saved)
+            turn.event("socket_closed", "The token of a socket was not saved.", socket=saved.id)
     for channel in list(sockets.channels.values()):
         channel.empty_since = turn.uptime()
         # Not at once: there is no app yet that could be told.
@@ -62,8 +63,9 @@ def _tell(state: State, turn: Turn) -> None:
     if state.stale:
         turn.event(
             "stale_start",
-            "The emulator could not save its state before it ended: what it accepted after its last save is lost. "
-            f"Sockets that were closed for that, with a word to their pages: {len(state.sockets)}.",
+            "The saved state is not the last one: saving had failed when the emulator ended, or its files were damaged "
+            "or replaced. What was accepted since is lost. "
+            f"Sockets closed, which tells their pages: {len(state.sockets)}.",
         )
     elif not state.clean:
         turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.limits import MAXIMUM_MESSAGE_LENGTH, check_client_id
@@ -36,6 +36,13 @@ LONGEST_TEXT = 3 * MAXIMUM_MESSAGE_LENGTH
 """Bytes: each that is not UTF-8 became U+FFFD, which has three."""
 
 _SOCKET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{21}\Z")
+
+
+class SavedBy(NamedTuple):
+    """Which run wrote the state, and in how many saves. Version 0.1.0 does not say."""
+
+    run: str
+    saves: int
 
 
 class Damaged(Exception):
@@ -80,18 +87,23 @@ def _schema(database: sqlite3.Connection) -> set[tuple[str, ...]]:
     return {tuple(" ".join(str(value).split()) for value in row) for row in rows}
 
 
-def read(database: sqlite3.Connection) -> tuple[State, str | None]:
-    """All of it, and the name of the run that wrote it, if that gave one; raises `Damaged` or sqlite3.Error."""
+def read(database: sqlite3.Connection) -> tuple[State, SavedBy | None]:
+    """All of it, and who wrote it, where that is said; raises `Damaged` or sqlite3.Error."""
     meta = dict(database.execute("SELECT name, value FROM meta"))
     key, clean, run = meta.get("key"), meta.get("clean"), meta.get("run")
     _expect(type(key) is bytes and len(key) == KEY_BYTES, "its key is damaged")
     _expect(type(clean) is int and clean in (0, 1), "it does not say whether it is whole")
-    _expect(run is None or type(run) is str, "it does not say which run wrote it")
+    saves = meta.get("saves", 0)
+    _expect((run is None or type(run) is str) and _is_number(saves), "it does not say which run wrote it")
     state = State(key=key, clean=bool(clean))  # type: ignore[arg-type]  # `_expect` has seen to it
     state.tokens = _tokens(database, TokenMint(state.key))
     state.told = [_client_id(row[0]) for row in database.execute("SELECT client_id FROM told")]
     state.sockets = _sockets(database)
-    return state, run
+    if clean:
+        # In one that is not, a socket may have been saved before its token, or be left after it.
+        tokens = {token.token for token in state.tokens}
+        _expect(all(socket.token in tokens for socket in state.sockets), "the token of a socket is missing")
+    return state, SavedBy(run, saves) if run else None
 
 
 def _tokens(database: sqlite3.Connection, mint: TokenMint) -> list[SavedToken]:

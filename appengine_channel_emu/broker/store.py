@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import sqlite3
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NoReturn
 
 from appengine_channel_emu.broker import saved_rows
 from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
-from appengine_channel_emu.broker.saved_rows import Damaged
+from appengine_channel_emu.broker.saved_rows import Damaged, SavedBy
 from appengine_channel_emu.broker.state import Changes, State, StoreLost
 from appengine_channel_emu.broker.token import new_key
 
@@ -44,8 +45,8 @@ _FOR_NOW = (
 
 _DAMAGE = ("database disk image is malformed", "file is not a database")
 _SUFFIXES = ("-wal", "-shm", "-journal")
-_RUN = 32
-_LOCK_BYTES = 2 * _RUN + 2
+_LOCK_BYTES = 100
+_LOCK_TEXT = re.compile(r" ?[0-9a-f]{32}( [0-9a-f]{32})? [0-9]{1,18} *\n")
 _INCREMENTAL = 2
 
 
@@ -63,13 +64,14 @@ class SqliteStore:
     What cannot be used is set aside, and is no error. Raises `StoreInUse` when another process has the folder,
     OSError when nothing can be kept there.
 
-    The file `lock` holds the names of the runs whose saved state is up to date. A save that fails empties it, which
-    takes no room on a full disk: so a state from which something is missing is known for that at the next start.
+    The file `lock` says of which run the state is, and how often that has saved. A save that fails empties it, which
+    takes no room on a full disk. So a state from which something is missing is known for that at the next start, be it
+    that saving failed, that SQLite's log is damaged, or that an older file was put back.
     """
 
     _database: sqlite3.Connection
     _state: State
-    _former_run: str | None
+    _former: SavedBy | None
     _opened: tuple[int, int] | None
     _holds_something: bool
     _begun: bool
@@ -81,8 +83,8 @@ class SqliteStore:
         self._path = folder / "state.sqlite3"
         self._set_aside: list[str] = []
         self._lock = self._lock_folder(folder / "lock")
-        self._run = secrets.token_hex(_RUN // 2)
-        self._up_to_date = False
+        self._run = secrets.token_hex(16)
+        self._saves = 0
         self._lost = False
         """There is no file, and one is to be made."""
         try:
@@ -93,6 +95,8 @@ class SqliteStore:
                 raise
             # On a full disk, say: what is to be kept is kept once that can be done.
             self._lost = True
+        if not self._holds_something and not self._set_aside and self._read_lock():
+            self._set_aside.append("The saved state is missing: there is no file, or an empty one.")
 
     def load(self) -> State:
         """See `Store`; from here on the state counts as unclean until `close`."""
@@ -109,16 +113,15 @@ class SqliteStore:
             self._begin_anew("another program has removed or replaced it")
         try:
             with self._database as database:
-                if not self._begun:
-                    self._begin(database)
+                self._count(database)
                 saved_rows.write(database, changes)
         except _FAULTS as error:
-            self._say(up_to_date=False)
+            self._say_that_it_lacks_something()
             if _is_for_now(error):
                 raise OSError(f"{self._path} cannot be written: {error}") from error
             self._begin_anew(_why(error))
-        self._begun = self._untidy = True
-        self._say(up_to_date=True)
+        self._untidy = True
+        self._say_what_it_has()
 
     def tidy(self) -> None:
         """See `Store`."""
@@ -138,13 +141,14 @@ class SqliteStore:
 
     def close(self, saved: bool = True) -> None:
         """See `Store`."""
-        if saved and not self._lost:
-            with contextlib.suppress(*_FAULTS), self._database as database:
-                if not self._begun:
-                    self._begin(database)
-                database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
-                self._begun = True
-        self._say(up_to_date=saved and self._begun)
+        if not saved:
+            self._say_that_it_lacks_something()
+        elif not self._lost:
+            with contextlib.suppress(*_FAULTS):
+                with self._database as database:
+                    self._count(database)
+                    database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
+                self._say_what_it_has()
         if not self._lost:
             self._database.close()
         # Not by closing alone: a process that is just being started may hold a copy of the descriptor.
@@ -154,7 +158,8 @@ class SqliteStore:
     def _open(self, key: bytes) -> None:
         """Read the file, or make one, with `key`, where there is none that can be used. Raises OSError."""
         self._begun = self._untidy = self._shrunk = False
-        self._former_run = None
+        self._holds_something = True  # until that is known
+        self._former = None
         self._state = State(key)
         for suffix in ("", *_SUFFIXES):
             self._note_aside(set_aside_unless_plain(self._named(suffix)), "it is no file of ours")
@@ -164,8 +169,7 @@ class SqliteStore:
         except _FAULTS as error:
             raise OSError(f"{self._path} cannot be used: {error}") from error
         self._opened = self._identity()
-        # Where that can be told: a file of version 0.1.0 names no run.
-        self._state.stale = self._former_run is not None and self._former_run not in self._runs_up_to_date()
+        self._state.stale = not self._is_up_to_date()
 
     def _connect_whatever_is_there(self) -> sqlite3.Connection:
         try:
@@ -192,8 +196,10 @@ class SqliteStore:
                 database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
             # Nothing is written before it is known for ours.
             self._holds_something = saved_rows.check_schema(database)
+            if not self._holds_something and _is_cut_short(database, self._path):
+                raise Damaged("it is cut short")
             if self._holds_something:
-                self._state, self._former_run = saved_rows.read(database)
+                self._state, self._former = saved_rows.read(database)
                 _set_up(database)
                 _check_writable(database)
                 _let_it_shrink(database)
@@ -206,19 +212,21 @@ class SqliteStore:
             raise
         return database
 
-    def _begin(self, database: sqlite3.Connection) -> None:
-        """This run's state, unclean from here on; within a transaction."""
-        # Before it is committed the file is the former run's.
-        self._write_lock("" if self._state.stale else self._former_run or "", self._run)
-        self._up_to_date = True
-        database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0), ('run', ?)", (self._run,))
-        if self._state.stale:
-            database.execute("DELETE FROM sockets")
-            database.execute("DELETE FROM messages")
+    def _count(self, database: sqlite3.Connection) -> None:
+        """One more save of this run, within its transaction; with the first the state is this run's, and unclean."""
+        if not self._begun:
+            # Until it is committed the file is the former run's.
+            former = self._former.run if self._former and not self._state.stale else ""
+            self._write_lock(f"{former} {self._run} 0")
+            database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 0), ('run', ?)", (self._run,))
+            if self._state.stale:
+                database.execute("DELETE FROM sockets")
+                database.execute("DELETE FROM messages")
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('saves', ?)", (self._saves + 1,))
 
     def _begin_anew(self, why: str) -> NoReturn:
         """The file is lost in the middle of a run. Raises `StoreLost` once there is another, else OSError."""
-        self._say(up_to_date=False)
+        self._say_that_it_lacks_something()
         if not self._lost:
             self._database.close()
             self._move_away(why)
@@ -272,24 +280,34 @@ class SqliteStore:
                 raise
             os.close(descriptor)
 
-    def _runs_up_to_date(self) -> list[str]:
-        return os.pread(self._lock, _LOCK_BYTES, 0).decode("ascii", "replace").split()
+    def _is_up_to_date(self) -> bool:
+        """Whether the file has all that was saved; one of version 0.1.0 cannot tell."""
+        if self._former is None:
+            return True
+        *runs, saves = self._read_lock() or ["0"]
+        if self._former.run not in runs:
+            return False
+        return len(runs) == 2 or self._former.saves >= int(saves)
 
-    def _say(self, up_to_date: bool) -> None:
-        """Let the next start know whether anything is missing from the file."""
-        if up_to_date == self._up_to_date:
-            return
-        self._up_to_date = up_to_date
-        if up_to_date:
-            self._write_lock("", self._run)
-        else:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._lock, 0)
+    def _say_what_it_has(self) -> None:
+        """After a save. Not before: a kill in between would have the file lack what was never in it."""
+        self._begun = True
+        self._saves += 1
+        self._write_lock(f"{self._run} {self._saves}")
 
-    def _write_lock(self, *runs: str) -> None:
+    def _say_that_it_lacks_something(self) -> None:
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
+
+    def _read_lock(self) -> list[str]:
+        """One run or two and a number, or nothing."""
+        text = os.pread(self._lock, _LOCK_BYTES, 0).decode("ascii", "replace")
+        return text.split() if _LOCK_TEXT.fullmatch(text) else []
+
+    def _write_lock(self, text: str) -> None:
         with contextlib.suppress(OSError):
             # Always as long, so that it overwrites what is there and needs no room.
-            os.pwrite(self._lock, " ".join(runs).ljust(_LOCK_BYTES - 1).encode() + b"\n", 0)
+            os.pwrite(self._lock, text.ljust(_LOCK_BYTES - 1).encode() + b"\n", 0)
 
 
 def _set_up(database: sqlite3.Connection) -> None:
@@ -298,6 +316,11 @@ def _set_up(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA synchronous = OFF")
     database.execute(f"PRAGMA journal_size_limit = {SPARE_PAGES * 4096}").fetchall()
     database.execute(f"PRAGMA busy_timeout = {round(SAVE_PATIENCE * 1000)}").fetchall()
+
+
+def _is_cut_short(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether SQLite takes for empty what is no whole page."""
+    return bool(database.execute("PRAGMA page_count").fetchone()[0] == 0 and path.stat().st_size > 0)
 
 
 def _check_writable(database: sqlite3.Connection) -> None:

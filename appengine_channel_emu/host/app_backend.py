@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
 from appengine_channel_emu.host.app_yaml.handlers import Static, StaticFiles, wsgi_target
-from appengine_channel_emu.host.app_yaml.linear_re import Match
 from appengine_channel_emu.host.app_yaml.reader import default_target
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.instance import AppSpec
@@ -137,7 +136,7 @@ class AppBackend:
             return 404
         return self._scripts.post(path, body, content_type, timeout, told)
 
-    def _file(self, handler: Static, match: Match) -> FoundFile | None:
+    def _file(self, handler: Static, match: re.Match[str]) -> FoundFile | None:
         """The handler's file for a path. That App Engine would not have one is said in the log, once a handler."""
         name = handler.file(match)
         found = find_file(self._config, name, handler.root)
@@ -150,7 +149,7 @@ class AppBackend:
     def _run(
         self,
         handler: Script,
-        match: Match,
+        match: re.Match[str],
         user: User | None,
         environ: WSGIEnvironment,
         start_response: StartResponse,
@@ -164,7 +163,7 @@ class AppBackend:
         environ.update(told)
         return self._scripts(environ, finished(start_response))
 
-    def _told_to_scripts(self, handler: Script, match: Match, user: User | None) -> dict[str, Any] | None:
+    def _told_to_scripts(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, Any] | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
         if handler.trouble is not None:
             return None
@@ -178,13 +177,13 @@ class AppBackend:
             "channel_emu.app_environ": {**request_environ(user), "PATH_TRANSLATED": str(script)},
         }
 
-    def _matches(self, path: str) -> Iterable[tuple[Handler, Match]]:
+    def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
         for handler in self._config.handlers:
             match = handler.match(path)
             if match is not None:
                 yield handler, match
 
-    def _handler_of(self, path: str) -> tuple[Handler, Match] | None:
+    def _handler_of(self, path: str) -> tuple[Handler, re.Match[str]] | None:
         return next(iter(self._matches(path)), None)
 
 

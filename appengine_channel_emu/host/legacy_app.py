@@ -28,11 +28,15 @@ _REFUSED_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class LegacyApp:
-    """An app for the SDK: its app.yaml, and what it says; `config` is None where only the SDK can read it."""
+    """An app for the SDK: its app.yaml, and what it says.
+
+    `config` is None where `refusal` says what is wrong with it to us; the SDK then very likely refuses it too.
+    """
 
     path: Path
     document: Value
     config: AppConfig | None
+    refusal: str = ""
 
     @property
     def runtime(self) -> str:
@@ -59,7 +63,7 @@ class LegacyApp:
     @property
     def mistakes(self) -> tuple[str, ...]:
         """Lines for the user about what the SDK takes, and takes otherwise than its author may think."""
-        return self.config.mistakes if self.config else ()
+        return self.config.mistakes if self.config else (self.refusal,)
 
 
 def read_legacy_app(path: Path) -> LegacyApp | None:
@@ -70,14 +74,13 @@ def read_legacy_app(path: Path) -> LegacyApp | None:
         raise CannotStart(str(error)) from error
     if document is None or _text(document, "runtime") not in LEGACY_RUNTIMES:
         return None
+    # The folder that the file is found in, which a link need not share with what it leads to: so the SDK sees it.
+    path = path.parent.resolve() / path.name
     try:
         config = read_app_yaml(path)
-    except BadAppYaml:
-        config = None
-    if config is not None and not config.is_legacy_python:
-        return None
-    # The folder that the file is found in, which a link need not share with what it leads to: so the SDK sees it.
-    return LegacyApp(path.parent.resolve() / path.name, document, config)
+    except BadAppYaml as error:
+        return LegacyApp(path, document, None, str(error))
+    return LegacyApp(path, document, config) if config.is_legacy_python else None
 
 
 def _field(document: Value, name: str) -> Value | None:

@@ -21,6 +21,8 @@ class Reports:
         self._fd = fd
         self._take = take
         self._lock = threading.Lock()
+        # Each is for one thread at a time: for `follow`, and under the lock.
+        self._any, self._more = self._poll_object(), self._poll_object()
         self._rest = b""
         self._ended = False
 
@@ -37,13 +39,13 @@ class Reports:
     def follow(self) -> None:
         """Return when the process has closed its end."""
         while not self._ended:
-            self._poll(None)
+            self._any.poll()
             self.catch_up()
 
     def catch_up(self) -> None:
         """Take all that is there, without waiting for more."""
         with self._lock:
-            while not self._ended and self._poll(0):
+            while not self._ended and self._more.poll(0):
                 data = os.read(self._fd, READ_BYTES)
                 self._ended = not data
                 *lines, self._rest = (self._rest + data).split(b"\n")
@@ -52,8 +54,8 @@ class Reports:
                     with contextlib.suppress(ValueError):
                         self._take(json.loads(line))
 
-    def _poll(self, timeout: float | None) -> bool:
+    def _poll_object(self) -> select.poll:
         # A number beyond 1,023 is too large for select.
-        waiting = select.poll()
-        waiting.register(self._fd, select.POLLIN)
-        return bool(waiting.poll(timeout))
+        made = select.poll()
+        made.register(self._fd, select.POLLIN)
+        return made

@@ -136,13 +136,13 @@ class SourceWatch:
 
     def changed(self) -> bool:
         """Whether something differs, and the app is not who did it; once true it stays true."""
-        if self.changed_file is None and time.monotonic() >= self._next_look and self._look():
-            # Only now: a report that nobody has read yet may say that the app did it, or that it has read the file.
+        if self.changed_file is None and time.monotonic() >= self._next_look:
+            # What the last request has read is known, whoever has been quicker.
             self._app.catch_up()
-            for path, stamp in self._look():
-                if self._is_change(path, stamp):
-                    self.changed_file = path
-                    break
+            if self._look():
+                # And a report that came while we looked may say that the app did it.
+                self._app.catch_up()
+                self.changed_file = next((path for path, stamp in self._look() if self._is_change(path, stamp)), None)
         return self.changed_file is not None
 
     def _look(self) -> list[tuple[str, Stamp]]:

@@ -26,6 +26,9 @@ ANSWER_SECONDS = 5.0
 
 PARKED_SECONDS = 25.0
 
+AGENT = {"User-Agent": "channel-emu test client"}
+"""A browser of its own: what a test's requests to the app lead to does not wait for their answers (behaviour.md 3)."""
+
 IN_PROCESS = "the emulator in this process"
 
 
@@ -133,7 +136,7 @@ class OverHTTP:
 
     def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
         """See `Transport`. Raises `EmulatorAway`."""
-        headers = {"Content-Type": "application/json"} if body is not None else None
+        headers = AGENT | ({"Content-Type": "application/json"} if body is not None else {})
         target = f"{self.url}{path}?{urlencode(query)}"
         try:
             answer = self._pool.request(method, target, body=body, headers=headers, timeout=ANSWER_SECONDS)
@@ -187,7 +190,8 @@ class _ParkedPoll:
         self._arrived.set()
 
     def _poll(self) -> Reply:
-        self._connection.request("GET", f"{self._path}?{urlencode(self._query | {'wait': PARKED_SECONDS})}")
+        target = f"{self._path}?{urlencode(self._query | {'wait': PARKED_SECONDS})}"
+        self._connection.request("GET", target, headers=AGENT)
         answer = self._connection.getresponse()
         return Reply(answer.status, answer.reason, answer.read())
 

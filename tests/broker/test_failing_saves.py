@@ -354,6 +354,41 @@ def test_an_older_state_that_was_put_back_costs_no_page_a_message_unawares(folde
     second.stop()
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+def test_a_log_that_was_cut_off_costs_no_page_a_message_unawares(folder, kept):
+    """SQLite takes up what is left of it, which is an older state."""
+    first = Emulator(folder, clock := ManualClock())
+    socket = first.broker.open(first.broker.create_channel("bob").token).socket
+    for number in range(20):
+        first.broker.send_message("bob", f"{number} {LONG}")
+        first.save()
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first.kill()
+    log = files["state.sqlite3-wal"]
+    damaged = folder.with_name("damaged")
+    damaged.mkdir(mode=0o700)
+    for name, content in (files | {"state.sqlite3-wal": log[: int(len(log) * kept)]}).items():
+        (damaged / name).write_bytes(content)
+    second = Emulator(damaged, ManualClock(clock.now()))
+    with pytest.raises(SocketGone):
+        second.broker.poll(socket, 0)
+    assert second.events("stale_start")
+    second.stop()
+
+
+def test_a_kill_between_a_save_and_its_note_is_no_loss(folder, monkeypatch):
+    first = Emulator(folder, clock := ManualClock())
+    socket = first.broker.open(first.broker.create_channel("bob").token).socket
+    first.save()
+    first.broker.send_message("bob", "one")
+    monkeypatch.setattr(first.store, "_say_what_it_has", lambda: None)
+    first.save()
+    second = restarted(first, folder, clock, "kill")
+    assert second.texts(socket) == ["one"]
+    assert second.events("stale_start") == []
+    second.stop()
+
+
 def test_a_page_that_knows_more_than_a_clean_state_is_told(folder):
     """Version 0.1.0 called a state clean that lacked what it could not save."""
     first = Emulator(folder, clock := ManualClock())

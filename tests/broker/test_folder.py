@@ -9,6 +9,7 @@ import pytest
 
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.folder import open_plain, private_folder
+from appengine_channel_emu.broker.store import SqliteStore
 from tests.broker.kept import Emulator
 
 
@@ -124,6 +125,19 @@ def test_a_file_of_somebody_elses_in_it_is_moved_out_of_the_way(folder, monkeypa
     (told,) = emulator.events("state_set_aside")
     assert "no file of ours" in told
     emulator.stop()
+
+
+def test_what_cannot_be_moved_out_of_the_way_is_an_error_that_says_so(folder, monkeypatch):
+    """As in a folder that became read-only: nothing is kept then."""
+    folder.mkdir(mode=0o700)
+    (folder / "state.sqlite3").mkdir()
+
+    def refuse(path, target):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr("pathlib.Path.rename", refuse)
+    with pytest.raises(OSError, match="Read-only"):
+        SqliteStore(folder)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.mkdir(), lambda path: path.symlink_to("/dev/zero")])

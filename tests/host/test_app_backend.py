@@ -232,16 +232,6 @@ def test_the_hint_is_for_apps_that_know_of_presence(make, tmp_path, url, source,
     assert (app.presence_hint is not None) == said
 
 
-def test_a_path_cannot_hold_up_everybody_by_the_urls_of_app_yaml(make):
-    """`re` would take years over each, and holds up all threads meanwhile."""
-    app = make(
-        "runtime: python312\nskip_files: (.*a)*(.*b)*c\nhandlers:\n"
-        "- {url: '/(a+)+', script: main.app}\n- {url: '/(.*/)*x', script: main.app}\n- {url: /s, static_dir: static}\n"
-    )
-    for path in (f"/{'a' * 5000}!", "/" * 5000, f"/s/{'ab' * 2000}"):
-        assert visit(app, path).status == 404
-
-
 @pytest.mark.parametrize("script", ["old.py", "main"])
 def test_a_script_that_python3_cannot_run_says_so(make, script):
     app = make(

@@ -62,6 +62,14 @@ def test_the_flexible_environment_is_not_for_the_sdk(write, text):
     assert write(text) is None
 
 
+def test_what_is_wrong_with_it_is_said_though_the_sdk_decides(write):
+    app = write("runtime: python27\nthreadsafe: true\ninbound_services: [channel_presence]\nhandlrs: []\n")
+    assert app.mistakes == ("app.yaml, line 4: app.yaml has no field 'handlrs'; did you mean handlers?",)
+    assert app.takes_presence
+    assert app.presence_hint is None
+    assert app.timeout_page is None
+
+
 def test_the_hint_counts_included_handlers(write, tmp_path):
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "more.yaml").write_text("handlers: [{url: /_ah/channel/connected/, script: a.app}]\n")

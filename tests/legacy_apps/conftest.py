@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 import urllib3
@@ -41,12 +42,14 @@ class Watcher:
     """Hears what an app's handler says of itself, on a channel of its own."""
 
     client_id = "watcher"
+    headers: ClassVar[dict[str, str]] = {"User-Agent": "watcher"}
+    """It is not the browser that the handler works for, whose messages wait for its answer."""
 
     def __init__(self, emulator: RunningEmulator, http: urllib3.PoolManager) -> None:
         self._http = http
         self._url = f"{emulator.url}/_ah/channel"
         token = emulator.create_channel(self.client_id)
-        self._socket = http.request("GET", f"{self._url}/open?channel={token}").json()["socket"]
+        self._socket = http.request("GET", f"{self._url}/open?channel={token}", headers=self.headers).json()["socket"]
         self._after = 0
 
     def wait_for(self, message: str) -> None:
@@ -54,7 +57,7 @@ class Watcher:
         messages: list[str] = []
         while message not in messages:
             poll = f"{self._url}/poll?socket={self._socket}&after={self._after}&wait=20"
-            answer = self._http.request("GET", poll).json()
+            answer = self._http.request("GET", poll, headers=self.headers).json()
             messages, self._after = answer["messages"], answer["next"]
             assert messages, f"nobody said {message!r}"
 

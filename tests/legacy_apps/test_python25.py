@@ -22,9 +22,11 @@ def app_that_asks_for(version, tmp_path):
     """A copy of the app."""
     app = tmp_path / "app"
     shutil.copytree(APP, app, ignore=shutil.ignore_patterns("*.pyc"))
-    main = (app / "main.py").read_text()
-    assert CHOICE in main
-    (app / "main.py").write_text(main.replace(CHOICE, f"use_library('django', '{version}')"))
+    # In each script, as it had to be: any of them may be an instance's first.
+    for name in ("main.py", "printed.py", "by_wsgiref.py"):
+        script = (app / name).read_text()
+        assert CHOICE in script
+        (app / name).write_text(script.replace(CHOICE, f"use_library('django', '{version}')"))
     return app
 
 
@@ -76,4 +78,4 @@ def test_an_app_that_chooses_django_0_96_or_nothing(tmp_path, http):
             assert "<title>GUESTS</title><p><b>café</b></p>Django 1.2" in page(http, emulator)
         assert page(http, emulator, "/print") == "<p><café></p> printed\n"
         warning = "django 0.96 was requested, which this SDK lacks: 1.2.5.final.0 is used instead"
-        assert eventually(emulator.log.read_text, lambda log: warning in log).count(warning) == 1
+        eventually(emulator.log.read_text, lambda log: warning in log)

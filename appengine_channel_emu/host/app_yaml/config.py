@@ -10,7 +10,6 @@ from pathlib import Path
 
 from . import python2_re
 from .handlers import Handler
-from .linear_re import Pattern
 from .wsgi_servers import Entrypoint
 
 SKIPPED_BY_DEFAULT = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
@@ -71,7 +70,7 @@ class AppConfig:
     error_files: Mapping[str, ErrorFile] = field(default_factory=dict)
     env_variables: Mapping[str, str] = field(default_factory=dict)
     inbound_services: frozenset[str] = frozenset()
-    skip_files: Pattern = DEFAULT_SKIP_FILES
+    skip_files: re.Pattern[str] = DEFAULT_SKIP_FILES
     libraries: tuple[Library, ...] = ()
     entrypoint: Entrypoint | None = None
     instances: int = 1

@@ -11,7 +11,6 @@ from typing import Literal, cast
 from . import python2_re, values
 from .document import Fields, Notes, Value
 from .http_headers import read_http_headers
-from .linear_re import Match, Pattern
 
 Login = Literal["optional", "required", "admin"]
 
@@ -42,13 +41,13 @@ class Handler:
 
     place: str
     url: str = ""
-    pattern: Pattern
+    pattern: re.Pattern[str]
     login: Login = "optional"
     redirects: bool = True
     secure: str = "optional"
     head: bool = True
 
-    def match(self, path: str) -> Match | None:
+    def match(self, path: str) -> re.Match[str] | None:
         """The match of a decoded path. As on the dev server `/a|/b` takes every path that begins with `/a`."""
         return self.pattern.match(path)
 
@@ -59,7 +58,7 @@ class Script(Handler):
 
     script: str
 
-    def target(self, match: Match) -> str:
+    def target(self, match: re.Match[str]) -> str:
         """`module:callable` for a path that matched, or "auto": the app's entrypoint."""
         return wsgi_target(python2_re.expand(self.script, match))
 
@@ -98,7 +97,7 @@ class Static(Handler):
         """The folder that app.yaml names, from the app's folder; "" for this. Its files may be had, wherever it is."""
         raise NotImplementedError
 
-    def file(self, match: Match) -> str | None:
+    def file(self, match: re.Match[str]) -> str | None:
         """The file's path from the app's folder, not checked in any way, or None when there cannot be one."""
         raise NotImplementedError
 
@@ -114,7 +113,7 @@ class StaticDir(Static):
         """See `Static`."""
         return _clean(self.folder)
 
-    def file(self, match: Match) -> str | None:
+    def file(self, match: re.Match[str]) -> str | None:
         """See `Static`."""
         # No such group where the url ends in a comment, and no text of it where another branch of the url has matched.
         rest = match.groupdict().get("file") or ""
@@ -130,7 +129,7 @@ class StaticFiles(Static):
     """
 
     template: str
-    upload: Pattern
+    upload: re.Pattern[str]
 
     @property
     def root(self) -> str:
@@ -142,7 +141,7 @@ class StaticFiles(Static):
         """The folder as app.yaml says it: it may have a "." in it, and what a visitor says may not."""
         return self.template.partition("\\")[0].rpartition("/")[0]
 
-    def file(self, match: Match) -> str | None:
+    def file(self, match: re.Match[str]) -> str | None:
         """See `Static`."""
         path = python2_re.expand(self.template, match)
         if "" in path.split("/"):
@@ -200,7 +199,7 @@ def _kind(fields: Fields) -> str:
     return kinds[0]
 
 
-def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> Pattern:
+def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> re.Pattern[str]:
     given = fields.get("url")
     if given is None:
         notes.mistake(value, "a handler without url, such as '/.*', answers nothing")
@@ -213,17 +212,10 @@ def _pattern(fields: Fields, value: Value, notes: Notes, *, directory: bool) -> 
     if directory and url.endswith("$"):
         notes.mistake(given, "the url of a static_dir that ends in $ matches nothing; leave the $ out")
     within = url if url.endswith("/") else f"{url}/"
-    pattern = values.regex(given, "url", f"{within}(?P<file>.*)$" if directory else f"{url}$")
-    if pattern.is_slow:
-        notes.unserved(
-            given,
-            "url takes this server very long on some paths, during which nothing else is answered: it has several "
-            "endless repeats, and looks ahead or refers to a group. App Engine did not mind.",
-        )
-    return pattern
+    return values.regex(given, "url", f"{within}(?P<file>.*)$" if directory else f"{url}$")
 
 
-def _common(fields: Fields, value: Value, pattern: Pattern) -> dict[str, object]:
+def _common(fields: Fields, value: Value, pattern: re.Pattern[str]) -> dict[str, object]:
     def word(name: str, words: tuple[str, ...]) -> str:
         given = fields.get(name)
         return words[0] if given is None else values.word(given, name, words)
@@ -272,7 +264,7 @@ def _static(fields: Fields, default_expiration: int | None, notes: Notes) -> dic
 def _static_files(fields: Fields, common: dict[str, object], static: dict[str, object], notes: Notes) -> StaticFiles:
     value = fields.need("static_files", "the file, such as 'static/favicon.ico'")
     template = value.text("static_files")
-    _check_groups(value, "static_files", template, cast("Pattern", common["pattern"]), notes)
+    _check_groups(value, "static_files", template, cast("re.Pattern[str]", common["pattern"]), notes)
     upload = fields.need("upload", "a regular expression of the files that exist, such as 'static/.*'")
     handler = StaticFiles(
         **common, **static, template=template, upload=values.regex(upload, "upload")  # type: ignore[arg-type]
@@ -296,7 +288,7 @@ def _warn_of_place(value: Value, root: str, notes: Notes) -> None:
         notes.mistake(value, f"{root!r} is outside of the app's folder, which App Engine would not have had")
 
 
-def _check_groups(value: Value, name: str, template: str, pattern: Pattern, notes: Notes) -> None:
+def _check_groups(value: Value, name: str, template: str, pattern: re.Pattern[str], notes: Notes) -> None:
     for group in python2_re.groups_in(template):
         if group in pattern.groupindex or (isinstance(group, int) and group <= pattern.groups):
             continue

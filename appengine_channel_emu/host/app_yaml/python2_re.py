@@ -10,8 +10,6 @@ import functools
 import re
 import warnings
 
-from .linear_re import Match, Pattern
-
 _LETTER_ESCAPES = frozenset("AbBdDsSwWZafnrtvx")
 _CLASS_ESCAPES = frozenset("bdDsSwWafnrtvx")
 _FLAGS = re.compile(r"\(\?([iLmsxtu]+)\)")
@@ -24,7 +22,7 @@ _CONTROL = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 
 
 @functools.lru_cache
-def compile(text: str) -> Pattern:
+def compile(text: str) -> re.Pattern[str]:
     """The pattern. Raises `re.error`, RecursionError or OverflowError for what Python 3 cannot have."""
     pattern, flags = _translated(text, verbose=False)
     if "x" in flags:
@@ -34,7 +32,7 @@ def compile(text: str) -> Pattern:
         value |= re.RegexFlag[letter.upper()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Pattern(re.compile(pattern, value))
+        return re.compile(pattern, value)
 
 
 def _translated(text: str, *, verbose: bool) -> tuple[str, set[str]]:
@@ -78,7 +76,7 @@ def _escape(text: str, in_class: bool) -> tuple[str, int]:
     return text[:2], len(text[:2])
 
 
-def expand(template: str, match: Match) -> str:
+def expand(template: str, match: re.Match[str]) -> str:
     r"""`match.expand` of Python 2, with `\1`, `\g<name>` and escapes. A group that is missing or unmatched is empty."""
 
     def replaced(reference: re.Match[str]) -> str:

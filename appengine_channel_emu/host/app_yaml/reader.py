@@ -13,7 +13,6 @@ from .config import SKIPPED_BY_DEFAULT, AppConfig, ErrorFile, Library
 from .document import BadAppYaml, Fields, Notes, Value, read_document
 from .entrypoint import read_entrypoint
 from .handlers import MOST_HANDLERS, NOWHERE, Handler, Script, StaticDir, read_handler, wsgi_target
-from .linear_re import Pattern
 from .wsgi_servers import BadEntrypoint, Entrypoint
 
 _SERVED = (
@@ -278,7 +277,7 @@ class _Reader:
             values.regex(item, "skip_files", text)
         return texts
 
-    def _joined_skip_files(self, fields: Fields) -> Pattern:
+    def _joined_skip_files(self, fields: Fields) -> re.Pattern[str]:
         """One expression of all: a flag in one of them counts for the others too, as on App Engine."""
         value = fields.get("skip_files") or fields.value
         return values.regex(value, "skip_files", "|".join(self._skip_files)) if self._skip_files else NOWHERE

@@ -9,7 +9,6 @@ from appengine_channel_emu.hints import nearest
 
 from . import python2_re
 from .document import Notes, Value
-from .linear_re import Pattern
 
 _FALSE = ("false", "no", "off", "n", "f", "0")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -60,7 +59,7 @@ def duration(value: Value, name: str) -> int:
     return min(sum(int(number[:12] or 0) * _UNITS[unit] for number, unit in parts), LONGEST_DURATION)
 
 
-def regex(value: Value, name: str, text: str | None = None) -> Pattern:
+def regex(value: Value, name: str, text: str | None = None) -> re.Pattern[str]:
     """A regular expression of Python 2. `text` is it as it is compiled, if that is not the value itself."""
     text = value.text(name) if text is None else text
     try:

@@ -168,17 +168,6 @@ def test_a_missing_static_folder_is_warned_of(read):
     assert config.warnings == ("app.yaml, line 3: static_dir: there is no folder 'sttic'",)
 
 
-@pytest.mark.parametrize("url", ["/(.*)/(.*)/\\2", "/(?=.*x)(.*/)*y"])
-def test_a_url_that_may_match_slowly_is_warned_of(read, url):
-    config = read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n")
-    assert "line 3: url takes this server very long on some paths" in config.warnings[0]
-
-
-@pytest.mark.parametrize("url", ["/(.*)/(.*)", "/(a+)+", "/(.*/)*x", "/(a|b)*", "/(?!static).*"])
-def test_a_harmless_url_is_not(read, url):
-    assert not read(f"runtime: python312\nhandlers:\n- url: {url}\n  script: main.app\n").warnings
-
-
 def test_the_emulators_own_variables_stay(read):
     config = read("runtime: python312\nenv_variables:\n  API_HOST: elsewhere\n  MINE: 'yes'\n")
     assert config.env_variables == {"MINE": "yes"}

@@ -2,6 +2,10 @@
 
 import wsgiref.handlers
 
+from google.appengine.dist import use_library
+
+use_library('django', '1.2')
+
 from google.appengine.ext.webapp import template
 
 

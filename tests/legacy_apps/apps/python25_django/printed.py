@@ -1,3 +1,7 @@
+from google.appengine.dist import use_library
+
+use_library('django', '1.2')
+
 from google.appengine.ext.webapp import template
 
 print 'Content-Type: text/html; charset=utf-8'
