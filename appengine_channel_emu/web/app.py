@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.later import Later
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
@@ -25,7 +26,6 @@ from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
-from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.targets import RECEIVE_PATH

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.later import Later
 from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.web.aliases import Aliases
-from appengine_channel_emu.web.shake import Browser, Later, Shakeable, Shaker
+from appengine_channel_emu.web.shake import Browser, Shakeable, Shaker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -322,7 +322,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     elif part == "ticker":
         service.broker.run_due = hang
     elif part == "later":
-        service._later.call(0, hang)
+        service._later.at(0, hang)
     elif part == "request":
         service.front._backend = hang
         wire.send("/")
