@@ -25,9 +25,10 @@ from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
-from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
+from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
 from appengine_channel_emu.server.patience import Limits, Patience
 from appengine_channel_emu.server.proxied import PeerKept, proxy_options
+from appengine_channel_emu.server.queueing import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
