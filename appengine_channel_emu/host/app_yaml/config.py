@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import python2_re
 from .handlers import Handler
-from .wsgi_servers import Entrypoint
+from .place import Entrypoint
 
 SKIPPED_BY_DEFAULT = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
 """Editors' copies, compiled files, RCS folders, dot files (facts.md 9.1)."""

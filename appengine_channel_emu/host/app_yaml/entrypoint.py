@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .place import BadEntrypoint, Entrypoint, Place
 from .shell import NotShell, commands
-from .wsgi_servers import MODULES, SERVERS, BadEntrypoint, Entrypoint, Place
+from .wsgi_servers import MODULES, SERVERS
 
 APP_ENGINE = {
     "PORT": "8080",
@@ -45,20 +46,8 @@ _WORDS_OF_WRAPPER = {"gosu": 1, "su-exec": 1, "newrelic-admin": 1, "timeout": 1}
 _RUNNERS = ("poetry", "pipenv", "pdm", "uv", "rye", "hatch", "conda", "pixi")
 # Their words look like an app's at times: npm run start:prod.
 _OTHER_LANGUAGES = (
-    "node",
-    "npm",
-    "npx",
-    "yarn",
-    "pnpm",
-    "bun",
-    "deno",
-    "java",
-    "php",
-    "ruby",
-    "bundle",
-    "go",
-    "dotnet",
-)
+    "node", "npm", "npx", "yarn", "pnpm", "bun", "deno", "java", "php", "ruby", "bundle", "go", "dotnet",
+)  # fmt: skip
 _PYTHON_VALUES = ("-W", "-X", "--check-hash-based-pycs")
 
 

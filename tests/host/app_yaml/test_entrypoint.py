@@ -8,7 +8,7 @@ import pytest
 
 from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.app_yaml.entrypoint import read_entrypoint
-from appengine_channel_emu.host.app_yaml.wsgi_servers import BadEntrypoint
+from appengine_channel_emu.host.app_yaml.place import BadEntrypoint
 
 MANAGE = """
 import os
