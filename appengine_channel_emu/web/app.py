@@ -224,7 +224,7 @@ def _cut_event(path: str, held: float, cpu: float | None) -> tuple[str, str]:
     used = "" if cpu is None else f" with {cpu:.2f} s of CPU"
     return "request_cut", (
         f"{printable(path)} was cut at its deadline, after {held:.1f} s{used}. "
-        "A page that waits for news should open a channel (Channel API) in place of a long request."
+        "A page that waits for news should open a channel (Channel API) instead of a long request."
     )
 
 
