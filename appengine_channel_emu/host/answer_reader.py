@@ -6,12 +6,10 @@ a header or a body of the app's is then never another header, and never the next
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import re
 import socket
-import tempfile
 from typing import IO
 
 from . import exchange
@@ -171,21 +169,15 @@ class AnswerReader:
         if length is not None and length <= len(self._data):
             body, self._data = self._data[:length], self._data[length:]
             return io.BytesIO(body), length
-        small = length is not None and length <= exchange.SPOOL_BYTES
-        sink = _Sink(io.BytesIO() if small else tempfile.SpooledTemporaryFile(exchange.SPOOL_BYTES))  # noqa: SIM115
-        try:
+        sink = _Sink()
+        with sink.spool:
             if chunked:
                 self._copy_chunks(sink)
             elif length is not None:
                 self._copy(length, sink)
             else:
                 self._copy_to_the_end(sink)
-            return sink.finished(), sink.size
-        except BaseException:
-            with contextlib.suppress(OSError):
-                # It may try once more to write what it could not.
-                sink.file.close()
-            raise
+            return sink.spool.whole(), sink.size
 
     def _copy(self, length: int, sink: _Sink) -> None:
         while length:
@@ -254,26 +246,15 @@ class AnswerReader:
 class _Sink:
     """Where a body is put, at most `MAX_ANSWER_BYTES` of it."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
+    def __init__(self) -> None:
+        self.spool = exchange.Spool()
         self.size = 0
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
         if self.size > exchange.MAX_ANSWER_BYTES:
             raise exchange.AnswerTooLarge
-        try:
-            self.file.write(data)
-        except OSError as error:
-            raise exchange.NoRoom(error) from error
-
-    def finished(self) -> IO[bytes]:
-        """The file, at its start."""
-        try:
-            self.file.seek(0)
-        except OSError as error:
-            raise exchange.NoRoom(error) from error
-        return self.file
+        self.spool.write(data)
 
 
 def _with_one_length(headers: Headers, length: int | None) -> Headers:

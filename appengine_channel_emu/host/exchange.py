@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -239,6 +240,37 @@ class Upstream:
             connection.close()
         else:
             self._idle.append((time.monotonic(), connection))
+
+
+class Spool:
+    """Takes an answer while it comes: in memory up to `SPOOL_BYTES`, beyond them in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - handed on
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is not None:
+            with contextlib.suppress(OSError):
+                # It may try once more to write what it could not.
+                self._file.close()
+
+    def write(self, block: bytes) -> None:
+        """Add `block`. Raises `NoRoom`."""
+        try:
+            self._file.write(block)
+        except OSError as error:
+            raise NoRoom(error) from error
+
+    def whole(self) -> IO[bytes]:
+        """The answer, from its start; its reader's to close. Raises `NoRoom`."""
+        try:
+            self._file.seek(0)
+        except OSError as error:
+            raise NoRoom(error) from error
+        return self._file
 
 
 def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:

@@ -188,6 +188,56 @@ def test_no_disguise_reaches_the_app_from_another_sites_page(tmp_path: Path, pag
     assert [target for target in _App.targets if leads_to(target.partition("?")[0])] == []
 
 
+SIGN_OUT = """async (target) => {
+    const image = (url) => new Promise((resolve) => {
+        const image = new Image();
+        image.onload = image.onerror = resolve;
+        image.src = url;
+    });
+    const frame = (url) => new Promise((resolve) => {
+        const frame = document.createElement('iframe');
+        frame.onload = resolve;
+        frame.referrerPolicy = 'no-referrer';
+        frame.src = url;
+        document.body.append(frame);
+    });
+    for (const path of ['/_ah/logout?continue=/', '/_ah/login?action=logout']) {
+        await fetch(target + path, {mode: 'no-cors', credentials: 'include', referrerPolicy: 'no-referrer'});
+        await image(target + path);
+        await frame(target + path);
+    }
+}"""
+
+LINK = """
+def app(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/html')])
+    return [b'<!doctype html><a href="/_ah/logout?continue=/_ah/login">sign out</a>']
+"""
+
+
+def test_a_page_on_another_port_signs_nobody_out_and_the_apps_own_link_does(
+    tmp_path: Path, page: Page, other_port: int
+) -> None:
+    (tmp_path / "app.yaml").write_text("runtime: python39\nhandlers:\n- url: /.*\n  script: main.app\n")
+    (tmp_path / "main.py").write_text(LINK)
+    with RunningEmulator(str(tmp_path), log=tmp_path / "log") as emulator:
+        target = f"http://localhost:{emulator.port}"
+        page.goto(f"{target}/_ah/login?continue=/")
+        page.get_by_label("E-mail").fill("ann@example.com")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{target}/")
+        page.goto(f"http://localhost:{other_port}/")
+        page.evaluate(SIGN_OUT, target)
+        # By a link that is followed, too.
+        page.evaluate("(url) => { location.href = url; }", f"{target}/_ah/logout?continue=/")
+        page.get_by_role("button", name="Sign out").wait_for()
+        assert "You are signed in as ann@example.com." in page.content()
+        page.goto(f"{target}/")
+        page.get_by_role("link", name="sign out").click()
+        page.wait_for_url(f"{target}/_ah/login")
+        assert "You are not signed in." in page.content()
+
+
 def _rebinding(port: int, seen: dict[str, object]) -> None:
     flags = [*FLAGS, "--no-sandbox", f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
     with sync_playwright() as playwright:

@@ -212,3 +212,24 @@ def test_what_is_too_large_is_said_to_be(name, said, service):
     assert head.startswith("HTTP/1.1 500 ")
     assert b"larger than 32 MiB" in body
     check_the_next_one(service)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "length"),
+    [
+        ("fine", 200, "Content-Length: 2"),
+        ("until-close", 200, None),
+        ("chunks", 200, None),
+        ("304-with-a-length", 304, None),
+        ("two-lengths", 502, ""),
+        ("negative-length", 502, ""),
+    ],
+)
+def test_head_is_answered_without_a_body(name, status, length, service):
+    """The length is the app's own, if it gave one."""
+    head, body = ask(service, name, b"HEAD")
+    assert (int(head.split()[1]), body) == (status, b"")
+    assert ("Content-Length" in head) == (length is not None)
+    assert (length or "") in head
+    assert "Transfer-Encoding" not in head
+    check_the_next_one(service)

@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 import urllib3
 
+from appengine_channel_emu.host import upstream_backend
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
 from appengine_channel_emu.host.upstream_backend import UpstreamBackend
 from tests.host.conftest import visit
@@ -167,11 +168,16 @@ def test_ready_means_that_the_app_can_be_reached(tmp_path):
         assert HTTP.request("GET", f"{emulator.url}/_emu/health/ready").status == 503
 
 
-def test_a_port_that_leads_to_nobody_is_no_app(talks):
+def test_a_port_that_leads_to_nobody_is_no_app(talks, monkeypatch):
     """As that of a container whose app is not there yet."""
     url = talks(lambda connection, stop: connection.close())
+    monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 20.0)
     backend = UpstreamBackend(url, "127.0.0.1:8080", 5.0)
     assert backend.why_unreachable() == f"The app at {url} cannot be reached: it closes connections at once."
+
+
+def test_one_that_says_nothing_before_it_is_asked_is_one(talks, monkeypatch):
+    monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 0.01)
     assert UpstreamBackend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
 
 

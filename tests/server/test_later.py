@@ -1,0 +1,40 @@
+"""Calls in some milliseconds' time, on one thread of their own."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from appengine_channel_emu.server.later import LaterThread
+
+
+@pytest.fixture
+def later():
+    later = LaterThread()
+    later.start()
+    yield later
+    later.stop()
+
+
+def test_what_is_due_sooner_than_the_rest_is_called_sooner(later):
+    called = threading.Event()
+    later.call(60, lambda: None)
+    later.call(0.01, called.set)
+    assert called.wait(10)
+
+
+def test_a_call_that_fails_takes_no_other_with_it(later, caplog):
+    called = threading.Event()
+    later.call(0, lambda: 1 / 0)
+    later.at(later.now(), called.set)
+    assert called.wait(10)
+    assert "A timer failed" in caplog.text
+
+
+def test_nothing_is_called_before_it_is_due(later):
+    seen, called = [], threading.Event()
+    due = later.now() + 0.05
+    later.at(due, lambda: (seen.append(later.now()), called.set()))
+    assert called.wait(10)
+    assert seen[0] >= due
