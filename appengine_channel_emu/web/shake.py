@@ -33,8 +33,8 @@ LAPS = 12
 FEWEST_PARKED, MOST_PARKED = 5, 32
 """A browser that holds polls back has this many parked; with more it is no single browser, but a load test."""
 
-Browser = tuple[str, str, str]
-"""Address, Host and User-Agent: tabs that share them may share connections."""
+Browser = tuple[str | None, str]
+"""Who asks (`browsers.browser_of`), and the Host: tabs that share them may share connections."""
 
 
 class Shakeable(Protocol):

@@ -9,6 +9,7 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.later import Later
 from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.web.aliases import Aliases
+from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.shake import Browser, Shakeable, Shaker
 
 if TYPE_CHECKING:
@@ -53,4 +54,4 @@ class Tabs:
 
 
 def _browser(environ: WSGIEnvironment) -> Browser:
-    return environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", ""), environ.get("HTTP_USER_AGENT", "")
+    return browser_of(environ), environ.get("HTTP_HOST", "")

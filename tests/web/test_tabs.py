@@ -125,7 +125,7 @@ class Held:
         self.shaken = True
 
 
-BROWSER = ("127.0.0.1", "localhost:8080", "Firefox")
+BROWSER = ("loopback Firefox", "localhost:8080")
 OTHER = ("127.0.0.1", "localhost:8080", "Chromium")
 
 
