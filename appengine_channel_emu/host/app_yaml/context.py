@@ -1,4 +1,4 @@
-"""Where a command line runs, and the application that it starts there."""
+"""The context in which a command line runs, and the application that it starts there."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _is_folder(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Place:
+class Context:
     """Where a command runs: its current folder, what is on sys.path, what has been exported, which files were read."""
 
     folder: Path
@@ -88,18 +88,18 @@ class Place:
         """The application in a file: the one called `name`, or what it has."""
         pure = PurePosixPath(path)
         parent = str(pure.parent)
-        place = self if parent == "." else self.searched(parent)
-        return place.entrypoint(f"{pure.stem}:{name}" if name else pure.stem)
+        context = self if parent == "." else self.searched(parent)
+        return context.entrypoint(f"{pure.stem}:{name}" if name else pure.stem)
 
-    def moved(self, folder: str) -> Place:
+    def moved(self, folder: str) -> Context:
         """In another folder, seen from here."""
         return replace(self, current=self._path(folder))
 
-    def searched(self, *folders: str) -> Place:
+    def searched(self, *folders: str) -> Context:
         """With folders first on sys.path."""
         return replace(self, paths=(*map(self._path, folders), *self.paths))
 
-    def given(self, environ: Mapping[str, str]) -> Place:
+    def given(self, environ: Mapping[str, str]) -> Context:
         """With variables."""
         return replace(self, environ={**self.environ, **environ})
 
