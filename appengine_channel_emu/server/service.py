@@ -85,10 +85,10 @@ class Service:
         self.settings = settings
         self._sockets = listen(settings.host, settings.port)
         self._api_sockets = self._listen_for_api()
-        self.api_address = _address(LOCALHOST, self._api_sockets[0]) if self._api_sockets else None
+        self.api_address = _address(self._api_sockets[0]) if self._api_sockets else None
         """`host:port` of the API port, if there is one."""
         self.port = int(self._sockets[0].getsockname()[1])
-        self.address = _address(settings.host, self._sockets[0])
+        self.address = _address(self._sockets[0])
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self._later = LaterThread()
@@ -330,7 +330,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _address(host: str, sock: socket.socket) -> str:
+def _address(sock: socket.socket) -> str:
     """`host:port` that a program on this machine can connect to."""
     address, port = sock.getsockname()[:2]
     if address in ("0.0.0.0", "::"):
