@@ -116,7 +116,8 @@ def test_the_fixture_would_notice(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
+        # An opener of its own: `urlopen` keeps the one that it makes at first, proxies included, for all that follows.
         with pytest.raises(OSError, match="timed out"):
-            urllib.request.urlopen("http://127.0.0.1:9/", timeout=0.1)
+            urllib.request.build_opener().open("http://127.0.0.1:9/", timeout=0.1)
         listener.setblocking(False)
         listener.accept()[0].close()
