@@ -85,6 +85,11 @@ class TestOtherCommands:
         assert (code, err) == (0, "")
 
 
+def test_a_current_folder_that_is_gone(tmp_path):
+    code, _, err = run(f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {EMU} serve --port 0")
+    assert (code, err) == (1, "channel-emu: the current folder is gone; change to one that exists\n")
+
+
 class TestLog:
     @full
     def test_to_a_full_disk_it_serves_all_the_same(self):
