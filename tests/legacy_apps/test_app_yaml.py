@@ -88,3 +88,6 @@ def test_an_odd_app_yaml_has_the_same_effect_in_every_kind_of_app(app, tmp_path,
             "line 12: error_handlers: there is no file 'nothing.html'; visitors get a page of ours" in log.read_text()
         )
         assert "pagespeed" in log.read_text()
+        if kind == "sdk":
+            assert "Starting module" in log.read_text()
+            assert "Could not read search indexes" not in log.read_text()
