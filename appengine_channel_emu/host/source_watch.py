@@ -27,13 +27,13 @@ VANISHED_SECONDS = 0.02
 
 WRITES_KEPT = 10_000
 
-QUIET_SECONDS = 60.0
+QUIET_SECONDS = 15.0
 SOME_RESTARTS = 5
-"""So many changes of a file without such a quiet are perhaps no user's work: if the app reads it time and again, as one
+"""So many changes of a text without such a quiet are perhaps no user's work: if the app reads it time and again, as one
 does with data, it needs no new instance to see them."""
 MANY_RESTARTS = 20
 PAUSE_SECONDS = 10.0
-"""So many surely are not: from then on a change has to wait."""
+"""So many surely are not: from then on a change has to wait. Those of a module never do."""
 
 log = logging.getLogger("channel_emu.instance")
 
@@ -91,6 +91,8 @@ class AppFiles:
 
     def may_restart(self, path: str) -> bool:
         """Whether a change of `path` is to cost an instance now."""
+        if path.endswith(".py"):
+            return True
         count, last = self._restarts.get(path, (0, 0.0))
         now = time.monotonic()
         if now - last > QUIET_SECONDS:

@@ -22,7 +22,7 @@ SPARE_CONNECTIONS = 32
 FILES_OF_OUR_OWN = 128
 """File descriptors left for the app's connections, temporary files and the store."""
 
-HEALTH_PATH = "/_emu/health"
+HEALTH_PATHS = ("/_emu/health", "/_emu/health/live", "/_emu/health/ready")
 RELIEF = 0.9
 """Part of the limit below which all is well again."""
 
@@ -57,7 +57,7 @@ class SpareChannel(ParkingChannel):
         """Answer, and close."""
         request = self.requests[0]
         request.headers["CONNECTION"] = "close"
-        if request.error is None and request.path.rstrip("/") != HEALTH_PATH:
+        if request.error is None and request.path.rstrip("/") not in HEALTH_PATHS:
             request.error = Busy(_FULL)
         super().service()
 

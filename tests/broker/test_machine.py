@@ -119,14 +119,15 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def save(self) -> bool:
         try:
-            while changes := self.broker.take_changes():
+            # As `Saver` does: after one that failed the store wants one that succeeds, if only of nothing.
+            while (changes := self.broker.take_changes()) or self.failing:
                 self.store.save(changes)
+                self.failing = False
         except OSError:
             assert self.locked
             self.broker.give_back_changes()
             self.failing = True
             return False
-        self.failing = False
         for page in self.all_pages:
             page.saved = len(page.expected)
         self.saved_tokens.update(self.expires)

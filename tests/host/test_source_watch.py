@@ -384,8 +384,9 @@ def test_looking_takes_a_small_share_of_the_time(watched, monkeypatch):
     assert sources.changed_file == str(watched)
 
 
-def test_what_changes_again_and_again_starts_an_instance_now_and_then(watched, monkeypatch, caplog):
-    now = [1000.0]
+def test_a_text_that_changes_again_and_again_starts_an_instance_now_and_then(tmp_path, monkeypatch, caplog):
+    watched, now = tmp_path / "data.json", [1000.0]
+    watched.write_text("")
     monkeypatch.setattr(source_watch.time, "monotonic", lambda: now[0])
     app, restarts = AppFiles(), 0
     for number in range(600):  # ten minutes
@@ -395,10 +396,33 @@ def test_what_changes_again_and_again_starts_an_instance_now_and_then(watched, m
         restarts += sources.changed()
     assert 20 + 50 <= restarts <= 20 + 60
     assert caplog.text.count("changes again and again") == 1
-    now[0] += 61
+    now[0] += 16
     sources = watch(watched, app)
     watched.write_text("a user's")
     assert sources.changed()
+
+
+def test_each_change_of_a_module_counts_however_often_it_is_saved(watched, monkeypatch):
+    now, app = [1000.0], AppFiles()
+    monkeypatch.setattr(source_watch.time, "monotonic", lambda: now[0])
+    app.read_again([str(watched)])
+    for number in range(100):
+        sources = watch(watched, app)
+        watched.write_text("#" * number)
+        now[0] += 1
+        assert sources.changed()
+
+
+@pytest.mark.parametrize("seconds", [16, 40])
+def test_each_change_of_a_template_counts_as_often_as_people_save(tmp_path, monkeypatch, seconds):
+    template, now, app = tmp_path / "page.html", [1000.0], AppFiles()
+    template.write_text("")
+    monkeypatch.setattr(source_watch.time, "monotonic", lambda: now[0])
+    for number in range(1, 100):
+        sources = watch(template, app)
+        template.write_text("x" * number)
+        now[0] += seconds
+        assert sources.changed()
 
 
 def test_a_report_that_nobody_has_read_yet_is_asked_for(watched):

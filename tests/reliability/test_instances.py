@@ -14,13 +14,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import eventually
 
 FULL = bool(os.environ.get("SOAK"))
 REQUESTS = 10_000 if FULL else 800
 BLOWS = 40 if FULL else 3
 """Changes of the source, and requests that are cut at their deadline, each so many."""
+
+PARTS = 10
+"""Modules of the app. One that changes again and again is not taken for a user's work for ever."""
 
 CLIENTS = 4
 PATIENCE = 90.0
@@ -28,6 +33,9 @@ PATIENCE = 90.0
 
 APP = """
     import threading
+    from importlib import import_module
+
+    version = max(import_module(f"part{number}").version for number in range(PARTS))
 
     def app(environ, start_response):
         if environ["PATH_INFO"] == "/hangs":
@@ -38,7 +46,7 @@ APP = """
             with open(environ["wsgi.input"].read().decode(), "w"):
                 pass
         start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"ok"]
+        return [b"%d" % version]
 """
 
 
@@ -117,12 +125,17 @@ def received(emulator: RunningEmulator, socket_id: str) -> list[str]:
         texts += answer["messages"]
 
 
+def change(folder: Path, part: int, version: int) -> None:
+    """What a user does."""
+    (folder / f"part{part}.py").write_text(f"version = {version}\n")
+
+
 @pytest.mark.soak
 def test_no_request_is_left_unanswered_while_instances_come_and_go(tmp_path):
     (tmp_path / "orders").mkdir()
-    source = tmp_path / "main.py"
-    text = textwrap.dedent(APP)
-    source.write_text(text)
+    (tmp_path / "main.py").write_text(textwrap.dedent(APP).replace("PARTS", str(PARTS)))
+    for number in range(PARTS):
+        change(tmp_path, number, 0)
     options = ("main:app", "--app-dir", str(tmp_path), "--request-deadline", "0.5")
     limits = ("--backlog", "20000", "--max-sockets", "20000", "--resume-window", "3600")
     with RunningEmulator(*options, *limits, log=tmp_path / "log") as emulator:
@@ -138,9 +151,12 @@ def test_no_request_is_left_unanswered_while_instances_come_and_go(tmp_path):
             if blow % 2:
                 cut.append(clients.ask("GET", "/hangs"))
             else:
-                source.write_text(f"{text}# {blow}\n")
-            # The new instance serves: what comes next is a blow of its own.
-            assert clients.ask("GET", "/page/settled") == 200
+                change(tmp_path, blow // 2 % PARTS, blow + 1)
+                # It serves: what comes next is a blow of its own.
+                eventually(
+                    lambda: int(urllib3.request("GET", f"{emulator.url}/page").data),
+                    lambda seen, wanted=blow + 1: seen == wanted,
+                )
         clients.join()
         texts = received(emulator, page)
     assert not clients.failures
@@ -150,6 +166,5 @@ def test_no_request_is_left_unanswered_while_instances_come_and_go(tmp_path):
     assert sorted(texts, key=int) == sorted(clients.sent, key=int)
     assert all(path.exists() for path in clients.ordered)
     log = (tmp_path / "log").read_text()
-    assert log.count("main.py has changed: a new instance serves") >= BLOWS
     assert "Traceback" not in log
     print(f"{REQUESTS} requests, {BLOWS} reloads and {BLOWS} cuts in {time.monotonic() - began:.0f} s")

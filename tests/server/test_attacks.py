@@ -270,6 +270,7 @@ class TestConnections:
         health = b"GET /_emu/health HTTP/1.1\r\n" + HEAD + b"\r\n"
         inside = [connect(emulator) for _ in range(38)]
         assert ask(emulator, health).startswith(b"HTTP/1.1 200 ")
+        assert ask(emulator, health.replace(b"health", b"health/live")).startswith(b"HTTP/1.1 200 ")
         refusal = ask(emulator, b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
         assert refusal.startswith(b"HTTP/1.1 503 ")
         assert b"too many connections" in refusal

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 import time
 from urllib.parse import quote
@@ -308,6 +309,8 @@ def test_an_answer_whose_client_has_gone_counts_as_sent(make, connect, app, path
     post = connect(service)
     post.ask(path, "POST")
     until(lambda: app.told and (app.waits.is_set() or any(each.total_outbufs_len for each in channels(service))))
+    # A reset: a client that has only said all it had to say may still be waiting for the answer.
+    post.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     post.sock.close()
     assert app.told[0].wait(5)
     assert not app.go.is_set()

@@ -250,8 +250,8 @@ def test_a_stop_that_takes_long_shows_what_every_thread_does_once_and_goes_on(sl
 def test_a_second_signal_ends_it_at_once(slow_stop, number):
     process = slow_stop(0)
     process.send_signal(number)
-    _, err = process.communicate(timeout=STOP_SECONDS)
-    assert process.returncode == 128 + number
+    assert process.wait(STOP_SECONDS) == 128 + number
+    err = process.stderr.read()
     assert f"ended at once, because {number.name} came while it was stopping" in err
 
 
