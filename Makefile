@@ -43,6 +43,7 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/front.py
 	$(BIN)/python bench/sdk_start.py
 	$(BIN)/python bench/delivery.py
+	$(BIN)/python bench/answers.py
 	$(BIN)/python bench/page.py
 	$(BIN)/python bench/deadline.py
 	$(BIN)/python bench/plugin.py

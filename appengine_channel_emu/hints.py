@@ -1,4 +1,4 @@
-"""Hints for errors about names."""
+"""What texts of errors have in common."""
 
 from __future__ import annotations
 
@@ -10,3 +10,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A clause that names the one of `known` that `name` was perhaps meant to be; empty if none is near."""
     found = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in the system's words if they are there, without a full stop."""
+    return (getattr(error, "strerror", None) or str(error).strip() or type(error).__name__).rstrip(".")
+
+
+def no_room(what: str, error: OSError) -> str:
+    """That `what`, such as an answer, cannot be kept until it is whole, and what to do about it."""
+    return (
+        f"The emulator's temporary folder has no room for {what}: {reason(error)}. "
+        "Free some space there, or set TMPDIR to another folder."
+    )

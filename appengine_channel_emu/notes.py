@@ -60,7 +60,7 @@ NOTES = {
         Note(
             "request_cut",
             "A request was held past its deadline and was cut, as on App Engine; the SDK's dev server let it run.",
-            "Let pages wait on a channel in place of a long request.",
+            "Let pages wait on a channel instead of a long request.",
             "SDK release notes 1.4.0 and 1.5.5 (30 s, later 60 s)",
         ),
         Note(
@@ -73,7 +73,7 @@ NOTES = {
             "channels_quota",
             "More than 100 channels a day, or 6 a minute, were created: past the free quota, create_channel raised "
             "OverQuotaError.",
-            "Keep a token for as long as it is valid, in place of a new one at each page load.",
+            "Keep a token for as long as it is valid, instead of a new one at each page load.",
             "quotas page of 2016",
         ),
         Note(
@@ -85,7 +85,7 @@ NOTES = {
         Note(
             "calls_quota",
             "More than 3,000 calls of the Channel API came within a minute, past the free quota.",
-            "Send one message with several changes in place of several messages.",
+            "Send one message with several changes instead of several messages.",
             "quotas page of 2016",
         ),
     )

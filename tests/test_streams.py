@@ -16,7 +16,8 @@ from appengine_channel_emu import streams
 from appengine_channel_emu.streams import LogStream
 from tests.server.conftest import ENVIRONMENT
 from tests.support.parts import ROOT
-from tests.support.waiting import eventually
+from tests.support.processes import running_command
+from tests.support.waiting import until
 
 EMU = f"{sys.executable} -m appengine_channel_emu"
 SERVE = f"exec {EMU} serve --port 0 --state-dir none"
@@ -43,9 +44,9 @@ class TestReadyLine:
     def test_to_a_pipe_that_is_closed(self):
         reading, writing = os.pipe()
         os.close(reading)
-        process = subprocess.Popen(["sh", "-c", SERVE], stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-        os.close(writing)
-        _, err = process.communicate(timeout=60)
+        with running_command(["sh", "-c", SERVE], stdout=writing, stderr=subprocess.PIPE, cwd=ROOT) as process:
+            os.close(writing)
+            _, err = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "Broken pipe" in err
         assert "Traceback" not in err
@@ -57,10 +58,10 @@ class TestReadyLine:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         command = f"{SERVE} main:app --app-dir {tmp_path} --port {port} {closed}"
-        process = subprocess.Popen(["bash", "-c", command], stderr=subprocess.PIPE, text=True, cwd=ROOT)
-        eventually(lambda: ready(port), bool)
-        process.terminate()
-        _, err = process.communicate(timeout=20)
+        with running_command(["bash", "-c", command], stderr=subprocess.PIPE, cwd=ROOT) as process:
+            until(lambda: ready(port))
+            process.terminate()
+            _, err = process.communicate(timeout=20)
         assert process.returncode == 0
         assert "from the app" in err
 
@@ -91,26 +92,14 @@ def test_a_current_folder_that_is_gone(tmp_path):
 
 
 class TestLog:
-    @full
-    def test_to_a_full_disk_it_serves_all_the_same(self):
-        process = subprocess.Popen(
-            ["bash", "-c", f"{SERVE} 2> /dev/full"], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT
-        )
-        url = process.stdout.readline().split()[-1]
-        assert urllib3.request("GET", f"{url}/nobody-here").status == 404
-        process.terminate()
-        assert process.wait(20) == 0
-        process.stdout.close()
-
-    def test_to_an_output_that_is_closed(self):
-        process = subprocess.Popen(
-            ["bash", "-c", f"{SERVE} 2>&-"], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT
-        )
-        url = process.stdout.readline().split()[-1]
-        assert urllib3.request("GET", f"{url}/nobody-here").status == 404
-        process.terminate()
-        assert process.wait(20) == 0
-        process.stdout.close()
+    @pytest.mark.parametrize("error", [pytest.param("2> /dev/full", marks=full), "2>&-"])
+    def test_that_cannot_be_written_stops_nothing(self, error):
+        command = ["bash", "-c", f"{SERVE} {error}"]
+        with running_command(command, stdout=subprocess.PIPE, cwd=ROOT, env=ENVIRONMENT) as process:
+            url = process.stdout.readline().split()[-1]
+            assert urllib3.request("GET", f"{url}/nobody-here").status == 404
+            process.terminate()
+            assert process.wait(20) == 0
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ class TestExec:
         assert code == 126
         assert "cannot run" in err
 
-    @pytest.mark.parametrize("arguments", [["pytest"], [], ["--"], ["main:app", "--", "true"]])
+    @pytest.mark.parametrize("arguments", [["pytest"], ["python", "app.py"], [], ["--"], ["main:app", "--", "true"]])
     def test_without_a_command_it_says_how(self, arguments):
         code, _, err = run("exec", *arguments)
         assert code == 2

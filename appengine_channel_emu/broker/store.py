@@ -49,7 +49,6 @@ _LOCK_BYTES = 100
 _LOCK_TEXT = re.compile(r" ?[0-9a-f]{32}( [0-9a-f]{32})? [0-9]{1,18} *\n")
 _INCREMENTAL = 2
 
-
 _FAULTS = (sqlite3.Error, UnicodeDecodeError)
 """The latter comes of SQLite's own text about a name that is damaged."""
 

@@ -70,7 +70,7 @@ def _parser() -> Parser:
     parser.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
     parser.add_argument("--seconds", metavar="N", default="10", help="of idling, and of throughput (default: 10)")
     parser.add_argument("--chart", metavar="FILE.svg", help="draw a chart, too")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table, with every latency")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table, with every latency")
     return parser
 
 

@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--api", metavar="URL", help="where RPCs are posted (default: URL/rpc_http); for dev_appserver its API server"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse(argv)
     for name, url in (("URL", options.url), ("--api", options.api)):
         if url is not None and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):

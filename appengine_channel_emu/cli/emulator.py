@@ -8,6 +8,8 @@ import os
 import re
 from typing import Any
 
+from appengine_channel_emu.hints import reason
+
 VARIABLE = "CHANNEL_EMULATOR_HOST"
 DEFAULT = "127.0.0.1:8080"
 ANSWER_SECONDS = 5.0
@@ -49,8 +51,7 @@ def ask(address: str, path: str, body: dict[str, Any] | None = None) -> dict[str
             answer = http.request(method, url, body=data, headers=headers, timeout=urllib3.Timeout(ANSWER_SECONDS))
         except urllib3.exceptions.HTTPError as error:
             cause = error.__cause__ or error.__context__ or error
-            reason = getattr(cause, "strerror", None) or str(cause).strip() or type(cause).__name__
-            text = f"no emulator answers at {address} ({reason}); start one with: channel-emu serve"
+            text = f"no emulator answers at {address} ({reason(cause)}); start one with: channel-emu serve"
             raise EmulatorError(text) from None
     return _understood(address, answer.status, answer.data)
 

@@ -37,8 +37,9 @@ def run(argv: Sequence[str]) -> int:
     argv = list(argv)
     split = argv.index("--") if "--" in argv else len(argv)
     command = argv[split + 1 :]
-    _refuse_app_flags(parser, argv[:split])
     flags, rest = parser.parse_known_args(argv[:split])
+    if rest and _needs_an_app(flag := rest[0].partition("=")[0]):
+        parser.error(f"{flag} is an option of channel-emu serve: exec runs the emulator without an app")
     if not command or (rest and not rest[0].startswith("-")):
         parser.error("put -- before the command to run: channel-emu exec -- pytest")
     parser.parse(argv[:split])
@@ -55,11 +56,9 @@ def _settings(flags: Mapping[str, object]) -> Settings:
     return load({"port": "0", "state_dir": "none"} | dict(flags), os.environ, Path.cwd(), without=NEED_AN_APP)
 
 
-def _refuse_app_flags(parser: Parser, words: Sequence[str]) -> None:
-    for word in words:
-        flag = word.partition("=")[0]
-        if flag.removeprefix("--").removeprefix("no-") in NEED_AN_APP or flag.removeprefix("--") in NEED_AN_APP:
-            parser.error(f"{flag} is an option of channel-emu serve: exec runs the emulator without an app")
+def _needs_an_app(flag: str) -> bool:
+    name = flag.removeprefix("--")
+    return name != flag and (name in NEED_AN_APP or name.removeprefix("no-") in NEED_AN_APP)
 
 
 def _run_beside_emulator(settings: Settings, command: list[str]) -> int:

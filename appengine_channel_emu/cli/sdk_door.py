@@ -1,4 +1,4 @@
-"""The second door of ``channel-emu serve``: an unmodified legacy app, run by Google's SDK."""
+"""SDK apps in ``channel-emu serve``: an unmodified legacy app, run by Google's SDK."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
 
 
 def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -> Callable[[str], Backend] | None:
-    """The second door for the app at `path`, None where it is not for it. Raises `CannotStart`."""
+    """What makes the backend of an SDK app at `path`, None where it is none. Raises `CannotStart`."""
     from appengine_channel_emu.cli.sdk_door import sdk_backend
     from appengine_channel_emu.host.app_backend import read_config
     from appengine_channel_emu.host.app_checks import sdk_need

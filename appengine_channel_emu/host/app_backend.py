@@ -120,7 +120,7 @@ class AppBackend:
                 return refusal
             if isinstance(handler, Static):
                 if found is None:
-                    return no_file(environ, start_response)
+                    return no_file(start_response)
                 return serve_file(handler, found, environ, start_response)
             assert isinstance(handler, Script)
             return self._run(handler, match, user, environ, start_response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -15,6 +16,8 @@ from appengine_channel_emu.locations import COMPAT_PATH
 
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
+LARGEST_SOURCE = 1024 * 1024
+"""Characters of a file that are looked at."""
 
 _OF_MODULES = ("google.appengine.api", "google.appengine.ext")
 _PORTED = "appengine-python-standard"
@@ -144,11 +147,7 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
 
 def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
     """Modules of the SDK that the app's own files import, each with the file and line of one import."""
-    for path in python_files(folder):
-        try:
-            text = path.read_text("utf-8", "replace")
-        except OSError:
-            continue
+    for path, text in python_sources(folder):
         for match in _SDK_IMPORT.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             for name in _imported(match):
@@ -170,12 +169,18 @@ def _imported(match: re.Match[str]) -> Iterator[str]:
         yield module
 
 
-def python_files(folder: Path) -> Iterator[Path]:
-    """The app's own sources, 2,000 at the most; not what is installed beside them."""
-    left = MOST_FILES
+def python_sources(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The app's own sources, `MOST_FILES` at the most, and the text of each; not what is installed beside them."""
+    for path in itertools.islice(_python_files(folder), MOST_FILES):
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                text = file.read(LARGEST_SOURCE)
+        except OSError:
+            continue
+        yield path, text
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]
-        for name in files:
-            if name.endswith(".py") and left:
-                left -= 1
-                yield Path(root, name)
+        yield from (Path(root, name) for name in files if name.endswith(".py"))

@@ -1,4 +1,4 @@
-"""The backend of the second door: an unmodified legacy app behind the SDK's own dev_appserver.py."""
+"""The backend of an SDK app: an unmodified legacy app behind the SDK's own dev_appserver.py."""
 
 from __future__ import annotations
 

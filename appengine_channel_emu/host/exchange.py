@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Protocol
 
+from appengine_channel_emu.hints import no_room, reason
+
 from .headers import Headers
 from .watchdog import Watchdog
 
@@ -87,10 +89,7 @@ class NoRoom(ExchangeFailed):
     """The answer cannot be kept until it is whole: the temporary folder is full."""
 
     def __init__(self, error: OSError) -> None:
-        super().__init__(
-            f"The emulator's temporary folder has no room for the app's answer: {reason(error)}. "
-            "Free some space there, or set TMPDIR to another folder."
-        )
+        super().__init__(no_room("the app's answer", error))
 
 
 class Overrun(ExchangeFailed):
@@ -281,8 +280,3 @@ def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
             raise ExchangeFailed("The request's body ended before its stated length.")
         length -= len(block)
         yield block
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, in the system's words if they are there."""
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")

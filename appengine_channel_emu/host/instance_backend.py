@@ -1,4 +1,4 @@
-"""The backend of the first door: an app in instances of ours."""
+"""The backend of a Python 3 app, in instances of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-in at the first door: `/_ah/login` and `/_ah/logout`, and who a visitor is (behaviour.md 5).
+"""Sign-in of Python 3 apps: `/_ah/login` and `/_ah/logout`, and who a visitor is (behaviour.md 5).
 
 Anybody may sign in as anybody: it stands in for Google's sign-in on a developer's machine. What it keeps out is other
 sites' pages, which can neither sign a visitor in nor forge the cookie nor use us to redirect elsewhere.

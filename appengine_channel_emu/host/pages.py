@@ -16,7 +16,7 @@ _PAGE = """<!doctype html>
 pre {{ background: #f3f3f3; padding: 1em; overflow: auto; font-size: 14px }}</style></head>
 <body><h1>{title}</h1>
 <p>{text}</p>
-{detail}<p><small>Answered by the Channel API emulator, in place of the app.</small></p>
+{detail}<p><small>Answered by the Channel API emulator, instead of the app.</small></p>
 </body></html>
 """
 

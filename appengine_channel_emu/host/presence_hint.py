@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from appengine_channel_emu.host.app_checks import python_files
+from appengine_channel_emu.host.app_checks import python_sources
 from appengine_channel_emu.host.app_yaml import AppConfig, Script
 
 PRESENCE_SERVICE = "channel_presence"
 CONNECTED = "/_ah/channel/connected/"
-LARGEST_SOURCE = 1024 * 1024
-"""Bytes of a file that is looked into."""
 
 _MENTION = re.compile(r"_ah/channel/\S{0,24}connected")
 
@@ -36,12 +34,4 @@ def presence_hint(config: AppConfig) -> str | None:
 
 
 def _is_mentioned(folder: Path) -> bool:
-    for path in python_files(folder):
-        try:
-            with path.open("rb") as file:
-                text = file.read(LARGEST_SOURCE).decode("utf-8", "replace")
-        except OSError:
-            continue
-        if _MENTION.search(text):
-            return True
-    return False
+    return any(_MENTION.search(text) for _, text in python_sources(folder))

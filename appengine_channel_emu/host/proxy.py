@@ -152,5 +152,5 @@ def deadline_page(start_response: StartResponse, seconds: float) -> Iterable[byt
         500,
         "The request took too long",
         f"The app did not finish this request within {seconds:g} seconds, so it was ended, as App Engine does. "
-        "A page that waits for news should use a channel in place of a long request.",
+        "A page that waits for news should use a channel instead of a long request.",
     )

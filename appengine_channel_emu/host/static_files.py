@@ -118,7 +118,7 @@ def serve_file(
     return _Part(found.file, first, last - first + 1)
 
 
-def no_file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def no_file(start_response: StartResponse) -> Iterable[bytes]:
     """404 where a static handler has no file."""
     return error_page(
         start_response, 404, "Not found", "A static handler of app.yaml takes this url, but it has no such file."

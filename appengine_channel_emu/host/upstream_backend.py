@@ -1,4 +1,4 @@
-"""The backend of the third door: an app in any language that is running already."""
+"""The backend of an upstream app: in any language, and running already."""
 
 from __future__ import annotations
 

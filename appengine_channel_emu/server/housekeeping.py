@@ -127,7 +127,7 @@ class Saver:
         except StoreLost as error:
             self._broker.save_anew()
             if str(error):
-                self._broker.note("state_set_aside", f"{error} All that there is now is saved anew.")
+                self._broker.note("state_set_aside", f"{error} All that there is now is saved again.")
 
     def _fails(self, error: Exception) -> None:
         self._up_to_date = False

@@ -13,7 +13,7 @@ log = logging.getLogger("channel_emu")
 
 
 class LaterThread:
-    """The `broker.later.Later` and the `web.shake.Later` of a running server, in the machine's own time."""
+    """The `broker.later.Later` of a running server, in the machine's own time."""
 
     def __init__(self) -> None:
         self._timers = Timers()
@@ -44,10 +44,6 @@ class LaterThread:
             self._timers.set(due, action)
             if earliest is None or due < earliest:
                 self._changed.notify()
-
-    def call(self, seconds: float, action: Callable[[], None]) -> None:
-        """See `Later`."""
-        self.at(time.monotonic() + seconds, action)
 
     def _run(self) -> None:
         while (action := self._next()) is not None:

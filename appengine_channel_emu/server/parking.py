@@ -12,7 +12,6 @@ gone the application still works on plain waitress, at a thread a poll.
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import time
 from collections import defaultdict
@@ -27,18 +26,12 @@ from appengine_channel_emu.server.answers import AnswerBuffers
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Patience
-from appengine_channel_emu.server.queueing import AppPool, Pool
 from appengine_channel_emu.server.tasks import WAITING, Parked, ParkingTask, RefusalTask
 from appengine_channel_emu.web.app import OVERDUE
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-log = logging.getLogger("channel_emu")
-
-BRIEF_BODY = 64 * 1024
-"""Bytes of a request that the loop serves by itself."""
 
 LINGER_BYTES = 64 * 1024 * 1024
 LINGER_BLOCK = 256 * 1024
@@ -209,16 +202,15 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     def handle_write(self) -> None:
         """See waitress; an answer that refuses something is not broken off while its client still sends."""
-        if not (self.close_when_flushed and self._refused and not self._half_closed and not self.spare):
+        if self.close_when_flushed and self._refused and not self._half_closed and not self.spare:
+            self.flush()
+            if self.will_close:
+                self.handle_close()
+            elif not self.total_outbufs_len:
+                self._linger()
+        else:
             super().handle_write()
-            self._tell_sent()
-            return
-        self.flush()
         self._tell_sent()
-        if self.will_close:
-            self.handle_close()
-        elif not self.total_outbufs_len:
-            self._linger()
 
     def _linger(self) -> None:
         """Say that nothing more comes, and go on reading for a while (RFC 9112, section 9.6).
@@ -356,57 +348,3 @@ def _call_all(callbacks: list[Callable[[], None]]) -> None:
     with contextlib.suppress(IndexError):
         while callbacks:
             callbacks.pop()()
-
-
-class Pools:
-    """Waitress's dispatcher in two: our own requests never queue behind the app's."""
-
-    def __init__(
-        self,
-        loop: Loop,
-        is_ours: Callable[[str], bool],
-        is_brief: Callable[[str], bool],
-        own_threads: int,
-        app_threads: int,
-    ) -> None:
-        self._loop = loop
-        self._is_ours = is_ours
-        self._is_brief = is_brief
-        self._own = Pool()
-        self._own.set_thread_count(own_threads)
-        self._app = AppPool()
-        self._app.set_thread_count(app_threads)
-
-    def add_task(self, channel: ParkingChannel) -> None:
-        """Queue the request at the head of `channel`."""
-        request = channel.requests[0] if channel.requests else None
-        path = getattr(request, "path", "/")
-        if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
-            return
-        refused = request is not None and request.error
-        pool = self._own if channel.ours_alone or refused or self._is_ours(path) else self._app
-        pool.add_task(channel)
-
-    def refuse_overdue(self) -> None:
-        """Have those answered that have waited for one of the app's threads for too long; called at every turn."""
-        for channel in self._app.overdue():
-            channel.overdue = True
-            self._own.add_task(channel)
-
-    def _is_for_loop(self, channel: ParkingChannel, request: Any, path: str) -> bool:
-        """What takes no time needs no thread: handing it over and back costs several times what the work does."""
-        # With much unsent waitress waits for the loop to send it, which must not be the loop.
-        if channel.total_outbufs_len:
-            return False
-        if channel.resumes:
-            return True
-        if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
-            return False
-        return int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
-
-    def end(self, seconds: float) -> None:
-        """End the threads; requests that take longer than `seconds` get no answer."""
-        give_up = time.monotonic() + seconds
-        left = self._own.end(seconds) + self._app.end(max(0.0, give_up - time.monotonic()))
-        if left:
-            log.info("%d requests had not been answered when the emulator was stopped.", left)

@@ -10,6 +10,7 @@ from typing import Any
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 
+from appengine_channel_emu.hints import no_room, reason
 from appengine_channel_emu.server.chunks import ChunkReader
 
 MOST_HEADERS = 200
@@ -138,12 +139,8 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             # It may try once more to write what it could not.
             self.close()
         self.body_rcv = None
-        reason = error.strerror or str(error)
-        log.warning("There is no room for the body of a request in the temporary folder: %s.", reason)
-        self.error = NoRoom(
-            f"The emulator's temporary folder has no room for the body of this request: {reason}. "
-            "Free some space there, or set TMPDIR to another folder."
-        )
+        log.warning("There is no room for the body of a request in the temporary folder: %s.", reason(error))
+        self.error = NoRoom(no_room("the body of this request", error))
         self.completed = True
 
 

@@ -1,14 +1,23 @@
-"""The app's requests that wait for a thread, and what becomes of those that have waited too long."""
+"""Who serves a request: the loop itself, a thread of ours, or one of the app's, for which requests may wait."""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from waitress.task import ThreadedTaskDispatcher
 
+from appengine_channel_emu.server.loop import Loop
+
+BRIEF_BODY = 64 * 1024
+"""Bytes of a request that the loop serves by itself."""
+
 QUEUE_SECONDS = 60.0
 """How long a request to the app may wait until it is begun (behaviour.md 6, rule 1)."""
+
+log = logging.getLogger("channel_emu")
 
 
 class Pool(ThreadedTaskDispatcher):  # type: ignore[misc]
@@ -42,3 +51,57 @@ class AppPool(Pool):
             while self.queue and self.queue[0].queued_at <= since:
                 found.append(self.queue.popleft())
         return found
+
+
+class Pools:
+    """Waitress's dispatcher in two: our own requests never queue behind the app's."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        is_ours: Callable[[str], bool],
+        is_brief: Callable[[str], bool],
+        own_threads: int,
+        app_threads: int,
+    ) -> None:
+        self._loop = loop
+        self._is_ours = is_ours
+        self._is_brief = is_brief
+        self._own = Pool()
+        self._own.set_thread_count(own_threads)
+        self._app = AppPool()
+        self._app.set_thread_count(app_threads)
+
+    def add_task(self, channel: Any) -> None:
+        """Queue the request at the head of `channel`."""
+        request = channel.requests[0] if channel.requests else None
+        path = getattr(request, "path", "/")
+        if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
+            return
+        refused = request is not None and request.error
+        pool = self._own if channel.ours_alone or refused or self._is_ours(path) else self._app
+        pool.add_task(channel)
+
+    def refuse_overdue(self) -> None:
+        """Have those answered that have waited for one of the app's threads for too long; called at every turn."""
+        for channel in self._app.overdue():
+            channel.overdue = True
+            self._own.add_task(channel)
+
+    def _is_for_loop(self, channel: Any, request: Any, path: str) -> bool:
+        """What takes no time needs no thread: handing it over and back costs several times what the work does."""
+        # With much unsent waitress waits for the loop to send it, which must not be the loop.
+        if channel.total_outbufs_len:
+            return False
+        if channel.resumes:
+            return True
+        if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
+            return False
+        return int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
+
+    def end(self, seconds: float) -> None:
+        """End the threads; requests that take longer than `seconds` get no answer."""
+        give_up = time.monotonic() + seconds
+        left = self._own.end(seconds) + self._app.end(max(0.0, give_up - time.monotonic()))
+        if left:
+            log.info("%d requests had not been answered when the emulator was stopped.", left)

@@ -25,9 +25,10 @@ from appengine_channel_emu.server.housekeeping import Saver, Ticker
 from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
-from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel, Pools
+from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
 from appengine_channel_emu.server.patience import Limits, Patience
 from appengine_channel_emu.server.proxied import PeerKept, proxy_options
+from appengine_channel_emu.server.queueing import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
@@ -84,10 +85,10 @@ class Service:
         self.settings = settings
         self._sockets = listen(settings.host, settings.port)
         self._api_sockets = self._listen_for_api()
-        self.api_address = _address(LOCALHOST, self._api_sockets[0]) if self._api_sockets else None
+        self.api_address = _address(self._api_sockets[0]) if self._api_sockets else None
         """`host:port` of the API port, if there is one."""
         self.port = int(self._sockets[0].getsockname()[1])
-        self.address = _address(settings.host, self._sockets[0])
+        self.address = _address(self._sockets[0])
         self._backend = make_backend(self.address)
         self._store = _store(settings)
         self._later = LaterThread()
@@ -329,7 +330,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _address(host: str, sock: socket.socket) -> str:
+def _address(sock: socket.socket) -> str:
     """`host:port` that a program on this machine can connect to."""
     address, port = sock.getsockname()[:2]
     if address in ("0.0.0.0", "::"):

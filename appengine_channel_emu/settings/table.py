@@ -33,7 +33,7 @@ CHANNELS = "channels"
 PRESENCE = "presence"
 SAFETY = "who may call"
 BOUNDS = "bounds"
-TROUBLE = "trouble on request"
+FAULTS = "faults on request"
 OUTPUT = "output"
 
 
@@ -265,7 +265,7 @@ class Settings:
     )
 
     fault: tuple[str, ...] = setting(
-        kinds.many(kinds.fault()), (), TROUBLE,
+        kinds.many(kinds.fault()), (), FAULTS,
         "let things go wrong: 'STAGE ACTION [name=value …]', such as 'poll cut probability=0.2'; repeatable",
     )
 

@@ -86,7 +86,7 @@ class Emulator:
 
     @property
     def faults(self) -> Faults:
-        """Trouble on request: `emulator.faults.add("poll cut count=1")`."""
+        """Faults on request: `emulator.faults.add("poll cut count=1")`."""
         return self.broker.faults
 
     def __enter__(self) -> Emulator:

@@ -11,7 +11,7 @@ from appengine_channel_emu.testing.client import ChannelClient
 def close_pages(broker: Broker, clients: Iterable[ChannelClient], advance: Callable[[float], None]) -> None:
     """Close `clients` and every other socket, and `advance` the clock until the app has been told.
 
-    Trouble on request is over first, so that it is told.
+    Faults on request are over first, so that it is told.
     """
     broker.faults.clear()
     for client in clients:

@@ -58,7 +58,7 @@ class ChannelServer:
 
     @property
     def faults(self) -> Faults:
-        """Trouble on request: `server.faults.add("poll cut count=1")`."""
+        """Faults on request: `server.faults.add("poll cut count=1")`."""
         return self._running.broker.faults
 
     @property

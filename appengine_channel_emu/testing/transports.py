@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 from falcon import testing as falcon_testing
 
+from appengine_channel_emu.hints import reason
 from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class EmulatorAway(ConnectionError):
     """No emulator answers at `url`; the text says why."""
 
     def __init__(self, url: str, cause: BaseException) -> None:
-        reason = getattr(cause, "strerror", None) or str(cause).strip() or type(cause).__name__
-        super().__init__(f"No emulator answers at {url}: {reason}.")
+        super().__init__(f"No emulator answers at {url}: {reason(cause)}.")
 
 
 class Pending(Protocol):

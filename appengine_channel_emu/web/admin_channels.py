@@ -96,15 +96,12 @@ def near_misses(broker: Broker, client_id: str) -> list[str]:
             key = (sent.client_id, sent.reason)
             counts[key] = counts.get(key, 0) + 1
     sentences = [_sentence(number, *key) for key, number in counts.items()]
-    untold = [event for event in broker.events.after(0) if event.kind == "presence_failed"]
-    return (
-        sentences
-        + [
-            f"{event.detail['presence']}/ failed: {event.text.rstrip('.')}"
-            for event in untold
-            if event.client_id == client_id
-        ][-1:]
-    )
+    failed = [
+        f"{event.detail['presence']}/ failed: {event.text.rstrip('.')}"
+        for event in broker.events.after(0)
+        if event.kind == "presence_failed" and event.client_id == client_id
+    ]
+    return sentences + failed[-1:]
 
 
 def _sentence(number: int, client_id: str, reason: str | None) -> str:

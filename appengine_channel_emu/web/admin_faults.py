@@ -1,4 +1,4 @@
-"""`/_emu/faults`: trouble on request."""
+"""`/_emu/faults`: faults on request."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.later import Later
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
@@ -25,7 +26,6 @@ from appengine_channel_emu.web.guard import POLL_PATH, Guard
 from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
-from appengine_channel_emu.web.shake import Later
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.targets import RECEIVE_PATH
@@ -224,7 +224,7 @@ def _cut_event(path: str, held: float, cpu: float | None) -> tuple[str, str]:
     used = "" if cpu is None else f" with {cpu:.2f} s of CPU"
     return "request_cut", (
         f"{printable(path)} was cut at its deadline, after {held:.1f} s{used}. "
-        "A page that waits for news should open a channel (Channel API) in place of a long request."
+        "A page that waits for news should open a channel (Channel API) instead of a long request."
     )
 
 

@@ -1,7 +1,7 @@
 """Who may ask what: this server can be reached from every page its user visits (behaviour.md 11).
 
 Each rule is a function that returns an `Answer` to refuse the request, or None. They run in order, before any
-routing, on every request at every door.
+routing, on every request, on every port.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ class ServerApi:
 
 
 class RpcHttp:
-    """A door of the server API, at whatever path: `POST` a call, `GET` the app's id.
+    """The server API as one address, at whatever path: `POST` a call, `GET` the app's id.
 
     Plain WSGI: calls come by the thousand in a second, and Falcon's part was a sixth of each one's cost.
     """

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
+from appengine_channel_emu.broker.later import Later
+
 GRACE = 0.004
 """Seconds that a tab between two polls is given before its browser is shaken."""
 
@@ -31,8 +33,8 @@ LAPS = 12
 FEWEST_PARKED, MOST_PARKED = 5, 32
 """A browser that holds polls back has this many parked; with more it is no single browser, but a load test."""
 
-Browser = tuple[str, str, str]
-"""Address, Host and User-Agent: tabs that share them may share connections."""
+Browser = tuple[str | None, str]
+"""Who asks (`browsers.browser_of`), and the Host: tabs that share them may share connections."""
 
 
 class Shakeable(Protocol):
@@ -40,13 +42,6 @@ class Shakeable(Protocol):
 
     def shake(self) -> None:
         """Let it be answered, empty, at once."""
-
-
-class Later(Protocol):
-    """Calls back on another thread."""
-
-    def call(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action`, which must be quick, in `seconds`."""
 
 
 @dataclass(slots=True)
@@ -112,7 +107,10 @@ class Shaker:
             if tabs is None or len(tabs.sockets) <= FEWEST_PARKED or socket_id in self._hungry:
                 return
             self._hungry[socket_id] = 0
-        self._later.call(GRACE, lambda: self._shake(socket_id))
+        self._after(GRACE, lambda: self._shake(socket_id))
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._later.at(self._later.now() + seconds, action)
 
     def _shake(self, socket_id: str) -> None:
         with self._lock:
@@ -132,8 +130,8 @@ class Shaker:
                 tabs.parked.clear()
         for held in parked:
             held.shake()
-        self._later.call(SHAKE, lambda: self._give_up(socket_id))
-        self._later.call(PAUSES[times], lambda: self._shake(socket_id))
+        self._after(SHAKE, lambda: self._give_up(socket_id))
+        self._after(PAUSES[times], lambda: self._shake(socket_id))
 
     def _give_up(self, socket_id: str) -> None:
         with self._lock:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.later import Later
 from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.web.aliases import Aliases
-from appengine_channel_emu.web.shake import Browser, Later, Shakeable, Shaker
+from appengine_channel_emu.web.browsers import browser_of
+from appengine_channel_emu.web.shake import Browser, Shakeable, Shaker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -52,4 +54,4 @@ class Tabs:
 
 
 def _browser(environ: WSGIEnvironment) -> Browser:
-    return environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", ""), environ.get("HTTP_USER_AGENT", "")
+    return browser_of(environ), environ.get("HTTP_HOST", "")

@@ -10,7 +10,7 @@ from tests.support.push import APP, TRANSPORTS, Count, PushPage
 
 POSTS = {"fetch": 9, "xhr": 9, "form": 6}
 AT_MOST = 0.03
-"""Of messages on a busy machine, behaviour.md 3; without what is tested 55 to 100 % come first."""
+"""Of messages, on a busy machine; without what is tested 55 to 100 % come first."""
 ROUNDS = 4
 """So few posts prove nothing when a busy machine has let one more through: then there are some more."""
 

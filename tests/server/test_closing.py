@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
-from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path, until
+from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
+from tests.support.waiting import until
 
 epoll = pytest.mark.skipif(not hasattr(select, "epoll"), reason="the stock loop registers nothing")
 

@@ -11,13 +11,13 @@ import socket
 import stat
 import tempfile
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.attack import MIB, PATIENCE, ask, connect, memory, rest
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import until
 
 APP = """
     import time
@@ -75,13 +75,6 @@ def request(path, *headers, method=b"GET", body=b""):
     return b"\r\n".join([method + b" " + path + b" HTTP/1.1", b"Host: localhost", *headers, b"", body])
 
 
-def until(condition):
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
-        select.select([], [], [], 0.05)
-
-
 FORGED = b"%0aFORGED%20line%0d%1b%5d0;title%07%1b%5b2J%c2%9b31m%e2%80%ae"
 
 
@@ -101,7 +94,7 @@ def test_nobody_writes_lines_of_the_log_or_commands_the_terminal(serve, folder):
     client_id = "bob\nFORGED line\x1b]0;title\x07\x9b31m\u202e"
     emulator.get_json(f"/_ah/channel/open?channel={emulator.create_channel(client_id)}")
     log = folder / "log"
-    until(lambda: "The app answered 500" in log.read_text() and "leave" in log.read_text())
+    until(lambda: "The app answered 500" in log.read_text() and "leave" in log.read_text(), PATIENCE)
     emulator.stop()
     written = log.read_text()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", written)

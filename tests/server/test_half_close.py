@@ -11,7 +11,8 @@ import socket
 import pytest
 
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
-from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path, until
+from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
+from tests.support.waiting import until
 
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
@@ -136,7 +137,7 @@ def test_a_poll_sent_and_ended_at_once_is_a_page_that_has_gone(service):
     socket_id = open_socket(service)
     ask(service.port, GET % (poll_path(socket_id).encode(), b""))
     until(lambda: parked(service) == 0)
-    until(lambda: service.broker._sockets.get(socket_id).poll is None, 2)
+    until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
     assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
 

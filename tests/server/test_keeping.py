@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from tests.server.test_parking import Wire, connected, until
+from tests.server.test_parking import Wire, connected
+from tests.support.waiting import until
 
 
 class App:
@@ -190,7 +191,7 @@ class TestRefusals:
             assert "1,000 bytes (--max-request-size)" in text
             assert "max_body" not in text
             assert_ended(each)
-        until(lambda: not connected(service))
+        until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
 
     def test_in_chunks_too(self, make_service):
         service = make_service(App(), max_request_size=1000)
@@ -234,7 +235,7 @@ class TestRefusals:
             each.sock.sendall(b"POST /200 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")
             with pytest.raises(ConnectionError):
                 each.sock.sendall(b"x" * 99_999_999)
-        until(lambda: not connected(service))
+        until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
 
     def test_one_that_never_closes_is_let_go(self, make_service, monkeypatch):
         monkeypatch.setattr("appengine_channel_emu.server.patience.LINGER_SECONDS", 0.0)

@@ -19,14 +19,14 @@ def later():
 
 def test_what_is_due_sooner_than_the_rest_is_called_sooner(later):
     called = threading.Event()
-    later.call(60, lambda: None)
-    later.call(0.01, called.set)
+    later.at(later.now() + 60, lambda: None)
+    later.at(later.now() + 0.01, called.set)
     assert called.wait(10)
 
 
 def test_a_call_that_fails_takes_no_other_with_it(later, caplog):
     called = threading.Event()
-    later.call(0, lambda: 1 / 0)
+    later.at(later.now(), lambda: 1 / 0)
     later.at(later.now(), called.set)
     assert called.wait(10)
     assert "A timer failed" in caplog.text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.test_parking import Wire, open_busy_socket, open_socket, parked, poll_path, until, wire
+from tests.server.test_parking import Wire, open_busy_socket, open_socket, parked, poll_path, wire
+from tests.support.waiting import until
 
 __all__ = ["wire"]
 

@@ -10,13 +10,13 @@ import re
 import socket
 import struct
 import threading
-import time
 
 import pytest
 from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask
 
 from appengine_channel_emu.server.parking import ParkingChannel
+from tests.support.waiting import until
 
 
 class Wire:
@@ -95,14 +95,6 @@ def parked(service):
 def connected(service):
     """How many connections are open."""
     return sum(len(server.active_channels) for server in service._servers)
-
-
-def until(condition, seconds=5.0):
-    """Wait for something that another thread is about to do."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
-        threading.Event().wait(0.002)
 
 
 def test_an_idle_poll_holds_no_thread(service, wire):
@@ -260,8 +252,8 @@ def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
         if manner == "reset":
             each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         each.close()
-    until(lambda: parked(service) == 0, 2)
-    until(lambda: service.broker._sockets.get(socket_id).poll is None, 2)
+    until(lambda: parked(service) == 0)
+    until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
     assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
 

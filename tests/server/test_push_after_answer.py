@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.server.test_parking import until
+from tests.support.waiting import until
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) Chrome/120"

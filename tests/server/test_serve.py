@@ -9,11 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
 
 import pytest
+
+from tests.support.waiting import until
 
 
 def ask(url):
@@ -24,14 +24,6 @@ def ask(url):
 def post(url, body):
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     return ask(request)
-
-
-def until(condition, seconds=5.0):
-    """Wait for something that another process is about to do."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
-        threading.Event().wait(0.01)
 
 
 def end(process):

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.server.test_serve import end, until
+from tests.server.test_serve import end
+from tests.support.waiting import until
 
 APP_YAML = """
 application: shop

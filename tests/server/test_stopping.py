@@ -23,7 +23,8 @@ from appengine_channel_emu.settings import Settings
 from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
 from tests.support.parts import ROOT
-from tests.support.processes import MARK, left_after
+from tests.support.processes import MARK, left_after, running_command
+from tests.support.waiting import until
 
 ROUNDS = 500 if os.environ.get("SOAK") else 8
 STOP_SECONDS = 10.0
@@ -127,8 +128,7 @@ def test_while_the_app_is_being_imported(launch, tmp_path, mark, source, number)
     begun = tmp_path / "begun"
     (tmp_path / "main.py").write_text(f"open({str(begun)!r}, 'w').close()\n{source}")
     process = launch("serve", "--port", "0", "main:app")
-    while not begun.exists():
-        time.sleep(0.02)
+    until(begun.exists)
     code, err = end(process, number)
     assert code == 0, err
     assert "Stopped before the app could be served" in err
@@ -146,8 +146,7 @@ def test_while_a_request_of_the_app_runs_that_heeds_no_signal(launch, tmp_path, 
     url = process.stdout.readline().split()[-1]
     visitor = threading.Thread(target=_visit, args=(url,), daemon=True)
     visitor.start()
-    while not begun.exists():
-        time.sleep(0.02)
+    until(begun.exists)
     assert end(process)[0] == 0
     visitor.join(10)
     assert not left_after(mark, 10)
@@ -155,13 +154,12 @@ def test_while_a_request_of_the_app_runs_that_heeds_no_signal(launch, tmp_path, 
 
 def test_nohup_goes_on_after_a_hangup(tmp_path):
     command = f"trap '' HUP; exec {' '.join(EMU)} serve --port 0 --state-dir none"
-    process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=ROOT, text=True)
-    url = process.stdout.readline().split()[-1]
-    process.send_signal(signal.SIGHUP)
-    assert urllib3.request("GET", f"{url}/_emu/health").status == 200
-    process.terminate()
-    assert process.wait(STOP_SECONDS) == 0
-    process.stdout.close()
+    with running_command(["sh", "-c", command], stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=ROOT) as process:
+        url = process.stdout.readline().split()[-1]
+        process.send_signal(signal.SIGHUP)
+        assert urllib3.request("GET", f"{url}/_emu/health").status == 200
+        process.terminate()
+        assert process.wait(STOP_SECONDS) == 0
 
 
 def test_a_log_that_nobody_reads_stops_nothing(launch):
@@ -322,7 +320,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     elif part == "ticker":
         service.broker.run_due = hang
     elif part == "later":
-        service._later.call(0, hang)
+        service._later.at(0, hang)
     elif part == "request":
         service.front._backend = hang
         wire.send("/")

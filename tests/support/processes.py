@@ -7,10 +7,22 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tests.support.emulator import RunningEmulator
 
 MARK = "TEST_PROCESS_MARK"
+
+
+@contextlib.contextmanager
+def running_command(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """`command`, with `options` of Popen's. It is killed at the end if it still runs, whatever the test came to."""
+    with subprocess.Popen(command, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def marked(mark: str) -> dict[int, str]:

@@ -18,3 +18,11 @@ def eventually(ask: Callable[[], Answer], wanted: Callable[[Answer], object], se
         assert time.monotonic() < give_up, answer
         time.sleep(0.02)
     return answer
+
+
+def until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """Wait for something that another process or thread is about to do."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.005)

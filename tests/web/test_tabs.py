@@ -98,16 +98,19 @@ class Later:
     """Calls that wait for the test to move the time."""
 
     def __init__(self):
-        self.now = 0.0
+        self._now = 0.0
         self.calls = []
 
-    def call(self, seconds, action):
-        self.calls.append((self.now + seconds, action))
+    def now(self):
+        return self._now
+
+    def at(self, due, action):
+        self.calls.append((due, action))
 
     def advance(self, seconds):
-        self.now += seconds
-        due = sorted((call for call in self.calls if call[0] <= self.now), key=lambda call: call[0])
-        self.calls = [call for call in self.calls if call[0] > self.now]
+        self._now += seconds
+        due = sorted((call for call in self.calls if call[0] <= self._now), key=lambda call: call[0])
+        self.calls = [call for call in self.calls if call[0] > self._now]
         for _, action in due:
             action()
 
@@ -122,7 +125,7 @@ class Held:
         self.shaken = True
 
 
-BROWSER = ("127.0.0.1", "localhost:8080", "Firefox")
+BROWSER = ("loopback Firefox", "localhost:8080")
 OTHER = ("127.0.0.1", "localhost:8080", "Chromium")
 
 
@@ -178,7 +181,7 @@ class TestShake:
         for _ in range(1200):
             tabs.later.advance(0.1)
             if tabs.shaken:
-                moments.append(tabs.later.now)
+                moments.append(tabs.later.now())
             for socket in tabs.shaken:
                 while tabs.poll(socket):
                     pass

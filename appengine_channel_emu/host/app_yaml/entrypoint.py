@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .context import BadEntrypoint, Context, Entrypoint
 from .shell import NotShell, commands
-from .wsgi_servers import MODULES, SERVERS, BadEntrypoint, Entrypoint, Place
+from .wsgi_servers import MODULES, SERVERS
 
 APP_ENGINE = {
     "PORT": "8080",
@@ -45,20 +46,8 @@ _WORDS_OF_WRAPPER = {"gosu": 1, "su-exec": 1, "newrelic-admin": 1, "timeout": 1}
 _RUNNERS = ("poetry", "pipenv", "pdm", "uv", "rye", "hatch", "conda", "pixi")
 # Their words look like an app's at times: npm run start:prod.
 _OTHER_LANGUAGES = (
-    "node",
-    "npm",
-    "npx",
-    "yarn",
-    "pnpm",
-    "bun",
-    "deno",
-    "java",
-    "php",
-    "ruby",
-    "bundle",
-    "go",
-    "dotnet",
-)
+    "node", "npm", "npx", "yarn", "pnpm", "bun", "deno", "java", "php", "ruby", "bundle", "go", "dotnet",
+)  # fmt: skip
 _PYTHON_VALUES = ("-W", "-X", "--check-hash-based-pycs")
 
 
@@ -68,7 +57,7 @@ def read_entrypoint(command: str, folder: Path, environ: Mapping[str, str]) -> E
     Raises `BadEntrypoint`, whose text completes "entrypoint …".
     """
     given = {name: value for name, value in environ.items() if value or name not in APP_ENGINE}
-    shell = _Shell(Place(folder), {**APP_ENGINE, **given}, environ.keys())
+    shell = _Shell(Context(folder), {**APP_ENGINE, **given}, environ.keys())
     try:
         found = shell.run(command)
     except NotShell as error:
@@ -84,8 +73,8 @@ class _Shell:
     `variables` are the shell's own; those whose names are in `exported` reach what it starts.
     """
 
-    def __init__(self, place: Place, variables: dict[str, str], exported: Iterable[str], depth: int = 0) -> None:
-        self._place = place
+    def __init__(self, context: Context, variables: dict[str, str], exported: Iterable[str], depth: int = 0) -> None:
+        self._context = context
         self._variables = variables
         self._exported = set(exported)
         self._depth = depth
@@ -117,51 +106,51 @@ class _Shell:
             self._assign({word: self._variables[word] for word in rest if word in self._variables} | _assigned(rest))
             return None
         if name == "cd":
-            self._place = self._place.moved(rest[-1] if rest else "")
+            self._context = self._context.moved(rest[-1] if rest else "")
             return None
         if name in (".", "source"):
             self._depth += 1
-            return self.run(self._place.text("".join(rest[:1])) or "")
+            return self.run(self._context.text("".join(rest[:1])) or "")
         if name in _WRAPPERS:
             return self._command(_behind_options(rest, _WRAPPERS[name])[_WORDS_OF_WRAPPER.get(name, 0) :], given)
         if name in _RUNNERS and rest[:1] == ["run"]:
             return self._command(_behind_options(rest[1:], ("-n", "--name", "--with", "--python", "-p")), given)
-        return self._program(words[0], name, rest, self._place.given(given))
+        return self._program(words[0], name, rest, self._context.given(given))
 
-    def _program(self, path: str, name: str, rest: list[str], place: Place) -> Entrypoint | None:
-        variables = self._variables | dict(place.environ)
+    def _program(self, path: str, name: str, rest: list[str], context: Context) -> Entrypoint | None:
+        variables = self._variables | dict(context.environ)
         if name in _SHELLS:
-            return self._inner_shell(rest, place)
+            return self._inner_shell(rest, context)
         if _PYTHON.fullmatch(name):
-            return _python(rest, place, variables)
+            return _python(rest, context, variables)
         if name in SERVERS:
-            return SERVERS[name](rest, place, variables)
-        text = place.text(path) if "/" in path or name.endswith(".sh") else None
+            return SERVERS[name](rest, context, variables)
+        text = context.text(path) if "/" in path or name.endswith(".sh") else None
         if text is not None and "python" in text.partition("\n")[0]:
-            return _python([path], place, variables)
+            return _python([path], context, variables)
         if text is not None:
-            return self._within(place).run(text)
-        return None if name in _OTHER_LANGUAGES else _named_somewhere([path, *rest], place)
+            return self._within(context).run(text)
+        return None if name in _OTHER_LANGUAGES else _named_somewhere([path, *rest], context)
 
-    def _inner_shell(self, words: list[str], place: Place) -> Entrypoint | None:
+    def _inner_shell(self, words: list[str], context: Context) -> Entrypoint | None:
         while words and words[0].startswith(("-", "+")):
             option = words.pop(0)
             if option.endswith("o") and words:
                 words.pop(0)
             if not option.startswith("--") and "c" in option:
-                inner = self._within(place)
+                inner = self._within(context)
                 inner._variables["@"] = inner._variables["*"] = " ".join(words[2:])
                 inner._variables |= {str(number): word for number, word in enumerate(words[1:])}
                 return inner.run(words[0]) if words else None
-        return self._within(place).run(place.text(words[0]) or "") if words else None
+        return self._within(context).run(context.text(words[0]) or "") if words else None
 
-    def _within(self, place: Place) -> _Shell:
-        variables = self._variables | dict(place.environ)
-        return _Shell(place, variables, self._exported | place.environ.keys(), self._depth + 1)
+    def _within(self, context: Context) -> _Shell:
+        variables = self._variables | dict(context.environ)
+        return _Shell(context, variables, self._exported | context.environ.keys(), self._depth + 1)
 
     def _assign(self, variables: Mapping[str, str]) -> None:
         self._variables |= variables
-        self._place = self._place.given({name: variables[name] for name in variables if name in self._exported})
+        self._context = self._context.given({name: variables[name] for name in variables if name in self._exported})
 
 
 def _assigned(words: Sequence[str]) -> dict[str, str]:
@@ -180,22 +169,22 @@ def _behind_options(words: Sequence[str], with_value: Sequence[str]) -> list[str
     return words
 
 
-def _named_somewhere(words: Sequence[str], place: Place) -> Entrypoint | None:
+def _named_somewhere(words: Sequence[str], context: Context) -> Entrypoint | None:
     """Of a command that is not known, the last word that can name nothing but a callable. It may be the command."""
     for word in reversed(words):
         if _TARGET.fullmatch(word):
-            return replace(place.entrypoint(word), guessed=True)
+            return replace(context.entrypoint(word), guessed=True)
     return None
 
 
-def _python(words: list[str], place: Place, variables: Mapping[str, str]) -> Entrypoint | None:
+def _python(words: list[str], context: Context, variables: Mapping[str, str]) -> Entrypoint | None:
     while words and words[0].startswith("-"):
         option = words.pop(0)
         attached = option.removeprefix("-m") if option.startswith("-m") else ""
         if attached or (option.endswith("m") and not option.startswith("--")):
             module, *rest = [attached, *words] if attached else words or [""]
             server = MODULES.get(module)
-            return server(rest, place, variables) if server else replace(place.entrypoint(module), guessed=True)
+            return server(rest, context, variables) if server else replace(context.entrypoint(module), guessed=True)
         if option == "-c":
             return None
         if option in _PYTHON_VALUES and words:
@@ -205,18 +194,18 @@ def _python(words: list[str], place: Place, variables: Mapping[str, str]) -> Ent
     script, rest = words[0], words[1:]
     name = script.rpartition("/")[2]
     if name in SERVERS:
-        return SERVERS[name](rest, place, variables)
+        return SERVERS[name](rest, context, variables)
     if name == "manage.py":
-        return _django(script, place, variables) if rest[:1] == ["runserver"] else None
-    return replace(place.of_file(script), guessed=True)
+        return _django(script, context, variables) if rest[:1] == ["runserver"] else None
+    return replace(context.of_file(script), guessed=True)
 
 
-def _django(script: str, place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _django(script: str, context: Context, variables: Mapping[str, str]) -> Entrypoint:
     """What `manage.py runserver` serves."""
-    found = _SETTINGS.search(place.text(script) or "")
+    found = _SETTINGS.search(context.text(script) or "")
     settings = variables.get("DJANGO_SETTINGS_MODULE") or (found[1] if found else "")
     if not settings:
         raise BadEntrypoint(f"runs {script}, which names no DJANGO_SETTINGS_MODULE")
     folder = script.rpartition("/")[0]
-    place = place.given({"DJANGO_SETTINGS_MODULE": settings}).searched(*filter(None, [folder]))
-    return place.entrypoint("django.core.wsgi:get_wsgi_application()")
+    context = context.given({"DJANGO_SETTINGS_MODULE": settings}).searched(*filter(None, [folder]))
+    return context.entrypoint("django.core.wsgi:get_wsgi_application()")

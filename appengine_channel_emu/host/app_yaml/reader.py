@@ -10,10 +10,10 @@ from appengine_channel_emu.hints import nearest
 
 from . import python2_re, values
 from .config import SKIPPED_BY_DEFAULT, AppConfig, ErrorFile, Library
+from .context import BadEntrypoint, Entrypoint
 from .document import BadAppYaml, Fields, Notes, Value, read_document
 from .entrypoint import read_entrypoint
 from .handlers import MOST_HANDLERS, NOWHERE, Handler, Script, StaticDir, read_handler, wsgi_target
-from .wsgi_servers import BadEntrypoint, Entrypoint
 
 _SERVED = (
     "application", "project", "version", "module", "service", "runtime", "api_version", "threadsafe", "handlers",

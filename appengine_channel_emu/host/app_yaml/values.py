@@ -39,7 +39,7 @@ def switch(value: Value, name: str, notes: Notes) -> bool:
 
 def is_on(value: Value) -> bool:
     """Whether a builtin is switched on."""
-    return value.text("a builtin").lower() not in (*_FALSE, "off")
+    return value.text("a builtin").lower() not in _FALSE
 
 
 def whole(value: Value, name: str) -> int:

@@ -8,136 +8,14 @@ from __future__ import annotations
 
 import ast
 import configparser
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
 
-from appengine_channel_emu.host.runner.target import parse_target
+from .context import BadEntrypoint, Context, Entrypoint
+from .shell import commands
 
-from .shell import UNKNOWN, commands
-
-LARGEST_FILE = 64 * 1024
-"""Of a script, or a server's file of settings."""
-
-# Where App Engine, and containers by habit, have an app's folder.
-_DEPLOYED = ("/workspace", "/srv", "/app")
-
-
-class BadEntrypoint(ValueError):
-    """A command line that starts nothing we can serve; the text completes "entrypoint …"."""
-
-
-@dataclass(frozen=True)
-class Entrypoint:
-    """What a command line starts.
-
-    target:  names the application (see `runner.target.parse_target`).
-    folder:  its current folder.
-    paths:   folders that come first on sys.path.
-    environ: variables that the command line sets.
-    guessed: whether the command may have been another than the app's server, such as a script that prepares things.
-    files:   scripts and settings that were read for it.
-    """
-
-    target: str
-    folder: Path
-    paths: tuple[Path, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict)
-    guessed: bool = False
-    files: tuple[Path, ...] = ()
-
-    def __str__(self) -> str:
-        return self.target
-
-    def checked(self) -> Entrypoint:
-        """Itself. Raises `BadEntrypoint` if what it says cannot be."""
-        if UNKNOWN in self.target:
-            raise BadEntrypoint(
-                "has the application's name from a command's output, which is not run here: write it out"
-            )
-        try:
-            parse_target(self.target)
-        except ValueError as error:
-            raise BadEntrypoint(f"names {self.target!r} as the application: {error}") from None
-        if not _is_folder(self.folder):
-            raise BadEntrypoint(f"runs the app in a folder that is not here: {str(self.folder)!r}")
-        return replace(self, paths=tuple(filter(_is_folder, self.paths)))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # Such as a name that is too long.
-        return False
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a command runs: its current folder, what is on sys.path, what has been exported, which files were read."""
-
-    folder: Path
-    current: Path | None = None
-    paths: tuple[Path, ...] = ()
-    environ: Mapping[str, str] = field(default_factory=dict)
-    files: list[Path] = field(default_factory=list)
-
-    def entrypoint(self, target: str) -> Entrypoint:
-        """The application `target`, run here."""
-        environ = {name: value for name, value in self.environ.items() if UNKNOWN not in value}
-        current = self.current or self.folder
-        # A server finds what is in its current folder; the app's own comes behind, as for all of its scripts.
-        paths = self.paths if current == self.folder else (*self.paths, current)
-        return Entrypoint(target, current, paths, environ, files=tuple(self.files))
-
-    def of_file(self, path: str, name: str = "") -> Entrypoint:
-        """The application in a file: the one called `name`, or what it has."""
-        pure = PurePosixPath(path)
-        parent = str(pure.parent)
-        place = self if parent == "." else self.searched(parent)
-        return place.entrypoint(f"{pure.stem}:{name}" if name else pure.stem)
-
-    def moved(self, folder: str) -> Place:
-        """In another folder, seen from here."""
-        return replace(self, current=self._path(folder))
-
-    def searched(self, *folders: str) -> Place:
-        """With folders first on sys.path."""
-        return replace(self, paths=(*map(self._path, folders), *self.paths))
-
-    def given(self, environ: Mapping[str, str]) -> Place:
-        """With variables."""
-        return replace(self, environ={**self.environ, **environ})
-
-    def file(self, path: str) -> Path | None:
-        """The file at `path`, seen from here, if it is one."""
-        try:
-            found = self._path(path)
-            return found if found.is_file() else None
-        except (OSError, ValueError):
-            return None
-
-    def text(self, path: str) -> str | None:
-        """What stands in a file; None where there is none that could be a script or settings."""
-        found = self.file(path)
-        try:
-            if found is None or found.stat().st_size > LARGEST_FILE:
-                return None
-            text = found.read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            return None
-        self.files.append(found)
-        return text
-
-    def _path(self, path: str) -> Path:
-        for root in _DEPLOYED:
-            if PurePosixPath(path).is_relative_to(root) and not os.path.lexists(path):
-                return self.folder / PurePosixPath(path).relative_to(root)
-        return (self.current or self.folder) / path
-
-
-Reader = Callable[[Sequence[str], Place, Mapping[str, str]], Entrypoint]
+Reader = Callable[[Sequence[str], Context, Mapping[str, str]], Entrypoint]
 
 
 @dataclass
@@ -206,35 +84,35 @@ _GUNICORN_FLAGS = (
 )  # fmt: skip
 
 
-def _gunicorn(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _gunicorn(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     more = next(commands(variables.get("GUNICORN_CMD_ARGS", ""), {}), [])
     options = _options([*more, *words], _GUNICORN_FLAGS)
     if options.get("--paste", "--paster"):
         raise BadEntrypoint("takes the app from a PasteDeploy file; name its WSGI callable instead, such as main:app")
-    config = _gunicorn_config(options.get("-c", "--config"), place)
+    config = _gunicorn_config(options.get("-c", "--config"), context)
     options.every = [(name, value) for name, value in options.every if name not in ("-c", "--config")]
     folder = options.get("--chdir") or config.get("chdir")
     if isinstance(folder, str):
-        place = place.moved(folder)
+        context = context.moved(folder)
     paths = options.get("--pythonpath") or config.get("pythonpath")
     if isinstance(paths, str):
-        place = place.searched(*filter(None, paths.split(",")))
+        context = context.searched(*filter(None, paths.split(",")))
     raw = config.get("raw_env")
     from_config = [raw] if isinstance(raw, str) else raw if isinstance(raw, list) else []
-    place = place.given(_assignments([*map(str, from_config), *options.all("-e", "--env")]))
+    context = context.given(_assignments([*map(str, from_config), *options.all("-e", "--env")]))
     target = options.application(config.get("wsgi_app"))
     if target is None:
         raise BadEntrypoint("gives gunicorn no application, such as main:app")
-    return place.entrypoint(target if ":" in target else f"{_module(target)}:application")
+    return context.entrypoint(target if ":" in target else f"{_module(target)}:application")
 
 
-def _gunicorn_config(given: str | None, place: Place) -> dict[str, object]:
+def _gunicorn_config(given: str | None, context: Context) -> dict[str, object]:
     """What its file of settings, a Python source, sets to plain values."""
     path = (given or "gunicorn.conf.py").removeprefix("file:")
     if path.startswith("python:"):
         path = f"{path.removeprefix('python:').replace('.', '/')}.py"
     try:
-        tree = ast.parse(place.text(path) or "")
+        tree = ast.parse(context.text(path) or "")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     values: dict[str, object] = {}
@@ -256,13 +134,13 @@ _UVICORN_FLAGS = ("--reload", "--access-log", "--use-colors", "--proxy-headers",
                   "--factory", "--version", "--help", "--reset-contextvars", "--http2")  # fmt: skip
 
 
-def _uvicorn(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _uvicorn(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     options = _options(words, _UVICORN_FLAGS)
     folder = options.get("--app-dir")
-    return _asgi_server(options, place.searched(folder) if folder else place)
+    return _asgi_server(options, context.searched(folder) if folder else context)
 
 
-def _asgi_server(options: _Options, place: Place, default: str = "app") -> Entrypoint:
+def _asgi_server(options: _Options, context: Context, default: str = "app") -> Entrypoint:
     target = options.application()
     if target is None:
         raise BadEntrypoint("gives its server no application, such as main:app")
@@ -271,32 +149,32 @@ def _asgi_server(options: _Options, place: Place, default: str = "app") -> Entry
         name = default
     factory = "()" if options.get("--factory") is not None and not name.endswith(")") else ""
     if "/" in module or module.endswith(".py"):
-        return place.of_file(module, name + factory)
-    return place.entrypoint(f"{module}:{name}{factory}")
+        return context.of_file(module, name + factory)
+    return context.entrypoint(f"{module}:{name}{factory}")
 
 
-def _hypercorn(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _hypercorn(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     options = _options(words, ("-D", "--daemon", "--debug", "--reload", "-h", "--help", "--version"))
     options.words = [re.sub(r"^(asgi|wsgi):", "", word) for word in options.words]
-    return _asgi_server(options, place)
+    return _asgi_server(options, context)
 
 
-def _daphne(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
-    return _asgi_server(_options(words, ("--proxy-headers", "-h", "--help", "--version")), place, "application")
+def _daphne(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
+    return _asgi_server(_options(words, ("--proxy-headers", "-h", "--help", "--version")), context, "application")
 
 
-def _granian(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _granian(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     flags = ("--ws", "--factory", "--reload", "--access-log", "--log", "--http1-keep-alive", "--version", "--help")
     options = _options(words, flags)
     folder = options.get("--working-dir")
-    return _asgi_server(options, place.moved(folder) if folder else place)
+    return _asgi_server(options, context.moved(folder) if folder else context)
 
 
 _WAITRESS_FLAGS = ("--help", "--call", "--ipv4", "--ipv6", "--log-untrusted-proxy-headers", "--log-socket-errors",
                    "--clear-untrusted-proxy-headers", "--expose-tracebacks", "--asyncore-use-poll")  # fmt: skip
 
 
-def _waitress(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _waitress(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     options = _options(words, _WAITRESS_FLAGS)
     target = options.get("--app") or options.application()
     if not target:
@@ -304,23 +182,23 @@ def _waitress(words: Sequence[str], place: Place, variables: Mapping[str, str]) 
     if ":" not in target:
         module, _, name = target.rpartition(".")
         target = f"{module}:{name}" if module else target
-    return place.entrypoint(f"{target}()" if options.get("--call") is not None else target)
+    return context.entrypoint(f"{target}()" if options.get("--call") is not None else target)
 
 
-def _flask(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _flask(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     flags = ("--debug", "--reload", "--debugger", "--with-threads", "--without-threads", "--version", "--help")
     options = _options(words, flags)
     target = options.get("--app", "-A") or variables.get("FLASK_APP")
     if not target:
-        target = next((name for name in ("wsgi.py", "app.py") if place.file(name)), None)
+        target = next((name for name in ("wsgi.py", "app.py") if context.file(name)), None)
     if not target:
         raise BadEntrypoint("runs flask, and there is neither FLASK_APP nor a file wsgi.py or app.py")
     module, _, name = target.partition(":")
     # A factory is called without being asked to.
     name += "()" if name in ("create_app", "make_app") else ""
     if module.endswith(".py") or "/" in module:
-        return place.of_file(module, name)
-    return place.entrypoint(f"{module}:{name}" if name else module)
+        return context.of_file(module, name)
+    return context.entrypoint(f"{module}:{name}" if name else module)
 
 
 _UWSGI_FLAGS = ("--master", "-M", "--enable-threads", "-T", "--die-on-term", "--vacuum", "--lazy-apps", "--lazy",
@@ -329,18 +207,18 @@ _UWSGI_FLAGS = ("--master", "-M", "--enable-threads", "-T", "--die-on-term", "--
                 "--auto-procname", "--honour-stdin", "--ignore-sigpipe", "--ignore-write-errors")  # fmt: skip
 
 
-def _uwsgi(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> Entrypoint:
+def _uwsgi(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
     options = _options(words, _UWSGI_FLAGS)
     files = [*options.all("--ini"), *(word for word in options.words if word.endswith(".ini"))]
     for path in files:
-        for name, value in _uwsgi_ini(place.text(path.partition(":")[0]) or "").items():
+        for name, value in _uwsgi_ini(context.text(path.partition(":")[0]) or "").items():
             options.values.setdefault(name, value)
             options.every.append((name, value))
     folder = options.get("--chdir", "--chdir2")
     if folder:
-        place = place.moved(folder)
-    place = place.searched(*options.all("--pythonpath", "--python-path", "--pp"))
-    place = place.given(_assignments(options.all("--env")))
+        context = context.moved(folder)
+    context = context.searched(*options.all("--pythonpath", "--python-path", "--pp"))
+    context = context.given(_assignments(options.all("--env")))
     name = options.get("--callable") or "application"
     mounted = (options.get("--mount") or "").partition("=")[2]
     file = options.get("--wsgi-file", "--file") or next(
@@ -350,10 +228,10 @@ def _uwsgi(words: Sequence[str], place: Place, variables: Mapping[str, str]) -> 
     if module.endswith(".py"):
         file, module = module, ""
     if file and not module:
-        return place.of_file(file, name)
+        return context.of_file(file, name)
     if not module:
         raise BadEntrypoint("gives uwsgi no application: --module main:app, or --wsgi-file main.py --callable app")
-    return place.entrypoint(module if ":" in module else f"{module}:{name}")
+    return context.entrypoint(module if ":" in module else f"{module}:{name}")
 
 
 def _uwsgi_ini(text: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from appengine_channel_emu.host.app_yaml import read_app_yaml
+from appengine_channel_emu.host.app_yaml.context import BadEntrypoint
 from appengine_channel_emu.host.app_yaml.entrypoint import read_entrypoint
-from appengine_channel_emu.host.app_yaml.wsgi_servers import BadEntrypoint
 
 MANAGE = """
 import os
