@@ -86,6 +86,11 @@ class TestOtherCommands:
         assert (code, err) == (0, "")
 
 
+def test_a_current_folder_that_is_gone(tmp_path):
+    code, _, err = run(f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {EMU} serve --port 0")
+    assert (code, err) == (1, "channel-emu: the current folder is gone; change to one that exists\n")
+
+
 class TestLog:
     @pytest.mark.parametrize("error", [pytest.param("2> /dev/full", marks=full), "2>&-"])
     def test_that_cannot_be_written_stops_nothing(self, error):

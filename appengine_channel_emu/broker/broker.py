@@ -238,7 +238,8 @@ class Broker:
             channel = self._sockets.channels.get(client_id)
             kind = "presence_sent" if status is not None and status < 400 else "presence_failed"
             what = "connected" if connected else "disconnected"
-            text = f"The app was told: {what}." if kind == "presence_sent" else trouble or f"The app answered {status}."
+            answered = f"The app answered {status} to /_ah/channel/{what}/."
+            text = f"The app was told: {what}." if kind == "presence_sent" else trouble or answered
             self._turn.event(kind, text, client_id=client_id, detail={"presence": what, "status": status})
             if channel is None or channel.posting is not connected:
                 return  # a reset came in between

@@ -230,11 +230,25 @@ class SqliteStore:
             self._database.close()
             self._move_away(why)
             self._lost = True
+        self._hold_folder()
         self._open(self._state.key)
         self._lost = False
         said = " ".join(self._set_aside)
         self._set_aside.clear()
         raise StoreLost(said)
+
+    def _hold_folder(self) -> None:
+        """Make the folder and its lock again where another program has removed them. Raises OSError."""
+        path = private_folder(self._path.parent) / "lock"
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._lock), path.stat()):
+                return
+        try:
+            lock = self._lock_folder(path)
+        except StoreInUse as error:
+            raise OSError(str(error)) from error
+        os.close(self._lock)
+        self._lock = lock
 
     def _move_away(self, why: str) -> None:
         if not self._path.exists():

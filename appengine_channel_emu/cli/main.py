@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -73,12 +74,24 @@ def _run(argv: Sequence[str]) -> int:
         forget_output()
         return CLEAN_STOP
     except OSError as error:
+        if not _here():
+            print("channel-emu: the current folder is gone; change to one that exists", file=sys.stderr)
+            return COULD_NOT_START
         if error.errno not in _FULL:
             raise
         forget_output()
         print(f"channel-emu: cannot write: {error.strerror}", file=sys.stderr)
         return COULD_NOT_START
     return code
+
+
+def _here() -> bool:
+    """Whether there is a current folder; another program may have removed it."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _usage() -> str:

@@ -32,6 +32,9 @@ TASK_SECONDS = 600.0
 GRACE_SECONDS = 0.5
 LOG_PREFIX = "dev_appserver | "
 
+_NO_NEWS = ("Could not read search indexes from", "Skipping SDK update check.", "Starting admin server at:")
+"""In lines of every start that tell the user nothing, or what our own log says: a first start has no indexes."""
+
 _LAST_LINES = 15
 _MODULE_PORTS = 8
 _PORT_TRIES = 50
@@ -187,7 +190,8 @@ class DevServerProcess:
         with open(reading, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 self._last_lines.append(line.rstrip("\n"))
-                sys.stderr.write(LOG_PREFIX + line)
+                if not any(words in line for words in _NO_NEWS):
+                    sys.stderr.write(LOG_PREFIX + line)
         self._ended = process.wait()
         self._has_ended.set()
 

@@ -16,9 +16,9 @@ from appengine_channel_emu.host.presence_hint import PRESENCE_SERVICE, presence_
 PYTHON25 = "python"
 LEGACY_RUNTIMES = (PYTHON25, "python27")
 
-_AVAILABLE_BUILTINS = frozenset(
-    ["admin_redirect", "appstats", "datastore_admin", "default", "deferred", "django_wsgi", "mapreduce", "remote_api"]
-)
+_AVAILABLE_BUILTINS = frozenset(["admin_redirect", "appstats", "default", "deferred", "django_wsgi", "remote_api"])
+"""Those of SDK 1.9.88 for `python27`, which is what every app is given as. It refuses an app.yaml that has others."""
+
 _REFUSED_FIELDS = (
     "app_engine_apis", "app_engine_bundled_services", "build_env_variables", "datastore_auto_id_policy", "env_flex",
     "flexible_runtime_settings", "pagespeed", "service_account", "vpc_access",
@@ -118,12 +118,22 @@ class Overlay:
             if _field(app.document, field) is not None:
                 self._set(field, [])
                 self.changes.append(f"without {field}, which the SDK does not know")
+        self._drop_builtins()
 
     def __call__(self, folder: Path) -> Path:
         """Make it in `folder`, which exists; returns its path."""
         made = folder / self._app.path.name
         made.write_text(yaml.serialize(self._root, Dumper=yaml.SafeDumper), encoding="utf-8")
         return made
+
+    def _drop_builtins(self) -> None:
+        items = self._items("builtins")
+        gone = [key.value for item in items for key, _ in _entries(item) if key.value not in _AVAILABLE_BUILTINS]
+        if gone:
+            for item in items:
+                item.value = [entry for entry in _entries(item) if entry[0].value in _AVAILABLE_BUILTINS]
+            self._set("builtins", [item for item in items if item.value])
+            self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
 
     def _items(self, field: str) -> list[yaml.Node]:
         """The nodes of a list."""
@@ -153,7 +163,6 @@ class Python25Overlay(Overlay):
         self._set("runtime", "python27")
         self._set("threadsafe", "false")
         self._add_django()
-        self._drop_builtins()
 
     def _add_django(self) -> None:
         fields = [field for item in self._items("libraries") for field in _entries(item)]
@@ -162,15 +171,6 @@ class Python25Overlay(Overlay):
         django = _node('{name: django, version: "1.2"}')
         self._set("libraries", [*self._items("libraries"), django])
         self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
-
-    def _drop_builtins(self) -> None:
-        items = self._items("builtins")
-        names = [[key.value for key, _ in _entries(item)] for item in items]
-        kept = [item for item, each in zip(items, names, strict=True) if _AVAILABLE_BUILTINS.issuperset(each)]
-        if len(kept) < len(items):
-            gone = [name for each in names for name in each if name not in _AVAILABLE_BUILTINS]
-            self._set("builtins", kept)
-            self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
 
 
 def overlay_of(app: LegacyApp) -> Overlay | None:

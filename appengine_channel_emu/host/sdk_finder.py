@@ -54,7 +54,7 @@ def find_sdk(wanted: Path | None) -> Sdk:
     if cache is not None and cache.is_dir():
         return _sdk_in(cache, "the cache")
     raise SdkMissing(
-        f"Google's SDK for App Engine is not here. To download it (40 MB, once): {INSTALL_SDK}\n"
+        f"Google's SDK for App Engine is not here. To download it (53 MB, once): {INSTALL_SDK}\n"
         "If you have it, name its folder with --sdk FOLDER or in $APPENGINE_SDK. "
         "To try the app under Python 3 without the SDK: --no-sdk"
     )

@@ -16,6 +16,9 @@ from appengine_channel_emu.server.chunks import ChunkReader
 MOST_HEADERS = 200
 """Lines of a request's head; browsers send about twenty."""
 
+_TLS_HANDSHAKE = b"\x16\x03"
+"""What a browser sends first that was told https:// (RFC 8446, 5.1). No request begins so."""
+
 _CODINGS = re.compile(rb"\r\ntransfer-encoding:([^\r\n]*)")
 _FOLDED_FRAMING = re.compile(rb"\r\n(?:transfer-encoding|content-length|connection|host):[^\r\n]*\r\n[ \t]")
 
@@ -47,6 +50,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
 
     def received(self, data: bytes) -> int:
         """See waitress; a body that cannot be kept is refused, where waitress would drop the connection."""
+        if data.startswith(_TLS_HANDSHAKE) and not self.begun:
+            self.refuse(BadRequest("HTTP is served, without TLS: the address begins with http://, not https://."))
+            self.completed = True
+            return len(data)
         try:
             consumed: int = super().received(data)
         except OSError as error:
@@ -84,6 +91,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             return
         lower = header_plus.lower()
         _check_framing(lower)
+        if not header_plus.partition(b"\r\n")[0].isascii():
+            raise ParsingError(
+                "The address holds bytes outside ASCII; each is written as % and two digits, such as %C3%A9."
+            )
         try:
             super().parse_header(_with_one_cookie(header_plus, lower))
         except ValueError as error:

@@ -6,7 +6,7 @@
   var SPAN = 120000; // milliseconds that the chart shows
   var POLL_PAUSE = 1000;
   var PAUSES = [3000, 5000, 2000, 4000, 6000, 3000, 2000, 40000]; // between two pieces of news
-  var LEFT = 90;
+  var LEFT = 104;
   var RIGHT = 890;
   var PLOT = {top: 20, bottom: 240, decades: 5};
   var LANES = {top: 285, height: 40};

@@ -15,7 +15,7 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import InvalidToken, SocketGone
 from appengine_channel_emu.broker.saving import Ledger
-from appengine_channel_emu.broker.store import SqliteStore
+from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.server import housekeeping
 from tests.broker.kept import Emulator, OtherProgram
 
@@ -301,7 +301,11 @@ def damage(store, path):
     store._database.execute("PRAGMA shrink_memory").fetchall()
 
 
-@pytest.mark.parametrize("loss", [remove, replace, damage])
+def remove_folder(store, path):
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("loss", [remove, replace, damage, remove_folder])
 def test_a_file_that_is_lost_while_the_emulator_runs_is_made_anew(folder, loss):
     first = Emulator(folder, clock := ManualClock())
     token = first.broker.create_channel("bob").token
@@ -324,15 +328,28 @@ def test_a_file_that_is_lost_while_the_emulator_runs_is_made_anew(folder, loss):
     second.stop()
 
 
-def test_a_folder_that_is_lost_is_a_save_that_fails(folder):
+def test_a_folder_that_is_made_anew_is_in_use(folder):
+    emulator = Emulator(folder, ManualClock())
+    shutil.rmtree(folder)
+    emulator.broker.create_channel("bob")
+    assert emulator.save()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StoreInUse):
+        SqliteStore(folder)
+    emulator.stop()
+
+
+def test_a_folder_that_something_has_taken_the_place_of_is_a_save_that_fails(folder):
     emulator = Emulator(folder, ManualClock())
     emulator.save()
     shutil.rmtree(folder)
+    folder.write_text("somebody's notes")
     for _ in range(3):
         emulator.broker.create_channel("bob")
         assert not emulator.save()
     assert len(emulator.events("store_failed")) == 1
-    folder.mkdir(mode=0o700)
+    assert folder.read_text() == "somebody's notes"
+    folder.unlink()
     assert emulator.save()
     assert [path.name for path in folder.glob("*.unreadable-*")] == []
     emulator.stop()

@@ -96,6 +96,17 @@ def test_what_deployed_apps_had_and_the_sdk_refuses_is_dropped(write, tmp_path):
     assert overlay_of(write("runtime: python27\nthreadsafe: true\n")) is None
 
 
+def test_builtins_that_the_sdk_no_longer_has_are_dropped(write, tmp_path):
+    builtins = "- deferred: on\n- datastore_admin: on\n- mapreduce: on\n- {remote_api: on, datastore_viewer: on}\n"
+    overlay = overlay_of(write(f"runtime: python27\nthreadsafe: true\nbuiltins:\n{builtins}"))
+    assert overlay.changes == [
+        "without the builtins datastore_admin, mapreduce, datastore_viewer, which the SDK no longer has"
+    ]
+    (tmp_path / "overlay").mkdir()
+    made = yaml.load(overlay(tmp_path / "overlay").read_text(), yaml.BaseLoader)
+    assert made["builtins"] == [{"deferred": "on"}, {"remote_api": "on"}]
+
+
 def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
     text = """
         application: old
@@ -104,6 +115,7 @@ def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
         builtins:
         - deferred: on
         - datastore_viewer: on
+        - datastore_admin: on
         handlers:
         - {url: /b, script: b.py}
         - {url: /a, script: a.py}
@@ -115,7 +127,7 @@ def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
     assert content["libraries"] == [{"name": "django", "version": "1.2"}]
     assert content["builtins"] == [{"deferred": "on"}]
     assert [handler["url"] for handler in content["handlers"]] == ["/b", "/a"]
-    assert any("datastore_viewer" in change for change in Python25Overlay(app).changes)
+    assert any("datastore_viewer, datastore_admin" in change for change in Python25Overlay(app).changes)
     assert "runtime: python\n" in (tmp_path / "app" / "app.yaml").read_text()
 
 

@@ -15,6 +15,7 @@ api_version: 1.0
 threadsafe: true
 pagespeed: {enabled: true}
 inbound_services: [channel_presence]
+builtins: [{deferred: on}, {datastore_admin: on}, {mapreduce: on}]
 includes: [more]
 error_handlers:
 - {error_code: timeout, file: nothing.html}
@@ -84,6 +85,9 @@ def test_an_odd_app_yaml_has_the_same_effect_in_every_kind_of_app(app, tmp_path,
         assert {path: answer.data.decode() for path, answer in found.items()} == ANSWERS
         assert found["/a.css"].headers["Content-Type"] == "text/css charset=utf-8"
         assert (
-            "line 11: error_handlers: there is no file 'nothing.html'; visitors get a page of ours" in log.read_text()
+            "line 12: error_handlers: there is no file 'nothing.html'; visitors get a page of ours" in log.read_text()
         )
         assert "pagespeed" in log.read_text()
+        if kind == "sdk":
+            assert "Starting module" in log.read_text()
+            assert "Could not read search indexes" not in log.read_text()

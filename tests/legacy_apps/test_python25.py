@@ -38,7 +38,7 @@ def test_an_app_that_chooses_django_1_2(tmp_path, http):
             assert "Django 1.2, google.appengine.ext.webapp._webapp25, python\n" in found
             token = re.search(r"Channel\('([\w-]+)'\)", found)[1]
             assert http.request("GET", f"{emulator.url}/_ah/channel/open?channel={token}").json()["client"] == "guest"
-        assert page(http, emulator, "/wsgiref", Cookie="a=1") == "<p>café</p><p>café</p>a=1"
+        assert page(http, emulator, "/wsgiref", Cookie="a=1") == "<p>café</p><p>café</p> a=1"
         assert page(http, emulator, "/wsgiref") == "<p>café</p><p>café</p>no cookie"
         assert page(http, emulator, "/print") == "<p>&lt;café&gt;</p> printed\n"
         assert "used instead" not in emulator.log.read_text()

@@ -197,3 +197,16 @@ def test_a_target_cannot_begin_another_header_or_request(emulator, target):
     statuses, reached = send(emulator, b"GET ", target, close)
     assert (statuses, len(reached)) in (([b"200"], 1), ([b"400"], 0))
     assert not [headers for _, _, headers, _ in emulator.get_json("/seen") if "HTTP_X_INJECTED" in headers]
+
+
+def test_https_is_told_at_once_that_http_is_served(emulator):
+    """Without a line's end in it, such a request would be waited for, and the browser with it."""
+    answer = ask(emulator, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xa5" * 32)
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert b"the address begins with http://, not https://" in answer
+
+
+def test_a_target_that_is_not_ascii_is_refused_with_what_to_write_instead(emulator):
+    answer = ask(emulator, "GET /é HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert b"%C3%A9" in answer

@@ -58,6 +58,7 @@ def install():
 
     sys.path[1:1] = [folder for folder in map(_folder, ON_THE_PATH) if os.path.isdir(folder)]
     _make_dist()
+    _take_unicode_cookies()
     register = lib_config.register
     # Known before webapp is imported, or appengine_config.py would be said to set what nobody knows.
     register("webapp", {"django_setup": None, "django_version": None})
@@ -184,6 +185,21 @@ def _import_libraries_of_the_top_level():
         return import_library(name) if "." in name else __import__(name).register
 
     module.import_library = import_any
+
+
+def _take_unicode_cookies():
+    """`SimpleCookie.load(u"")` does nothing in Python 2.5, and is an AttributeError in 2.7.
+
+    Libraries for sessions do it: `cookie.load(os.environ.get(u"HTTP_COOKIE", u""))`.
+    """
+    import Cookie
+
+    load = Cookie.BaseCookie.load
+
+    def load_text(cookie, rawdata):
+        load(cookie, rawdata.encode("utf-8") if isinstance(rawdata, unicode) else rawdata)
+
+    Cookie.BaseCookie.load = load_text
 
 
 def _make_dist():

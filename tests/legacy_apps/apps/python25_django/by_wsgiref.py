@@ -1,5 +1,7 @@
 """WSGI as it was run before there was `run_wsgi_app`; answers with what Django makes, in pieces."""
 
+import Cookie
+import os
 import wsgiref.handlers
 
 from google.appengine.dist import use_library
@@ -12,7 +14,10 @@ from google.appengine.ext.webapp import template
 def application(environ, start_response):
     page = template.Template('<p>{{ entry }}</p>').render(template.Context({'entry': u'caf\xe9'}))
     start_response('200 OK', [('Content-Type', 'text/html; charset=utf-8')])
-    return ['', page.encode('utf-8'), page, environ.get('HTTP_COOKIE', 'no cookie')]
+    # As libraries for sessions did it, and Python 2.7 no longer takes.
+    cookies = Cookie.SimpleCookie()
+    cookies.load(os.environ.get(u'HTTP_COOKIE', u''))
+    return ['', page.encode('utf-8'), page, cookies.output(header='') or 'no cookie']
 
 
 if __name__ == '__main__':
