@@ -298,10 +298,11 @@ class _Reader:
     def _entrypoint(self, fields: Fields, runtime: str) -> Entrypoint | None:
         """What its command line starts; the command itself is not run."""
         value = fields.get("entrypoint")
-        if value is None:
+        command = "" if value is None else value.text("entrypoint").strip()
+        if value is None or not command:
             return None
         try:
-            found = read_entrypoint(value.text("entrypoint"), self._path.parent, os.environ | self._env)
+            found = read_entrypoint(command, self._path.parent, os.environ | self._env)
         except BadEntrypoint as error:
             if self._flexible or not runtime.startswith("python3"):
                 # What has no entrypoint on App Engine, or cannot run here anyway.

@@ -290,3 +290,9 @@ def test_the_flexible_environment_is_no_runtime_of_ours(read, text):
     assert config.flexible
     assert not config.is_legacy_python
     assert not config.is_python3
+
+
+@pytest.mark.parametrize("command", ["", "''", '"  "'])
+def test_an_entrypoint_without_a_command_is_none(read, command):
+    config = read(f"runtime: python312\nentrypoint: {command}\n")
+    assert (config.entrypoint, config.warnings) == (None, ())
