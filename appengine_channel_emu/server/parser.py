@@ -91,14 +91,16 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             return
         lower = header_plus.lower()
         _check_framing(lower)
-        if not header_plus.partition(b"\r\n")[0].isascii():
-            raise ParsingError(
-                "The address holds bytes outside ASCII; each is written as % and two digits, such as %C3%A9."
-            )
         try:
             super().parse_header(_with_one_cookie(header_plus, lower))
         except ValueError as error:
             raise ParsingError("The address or Content-Length is malformed.") from error
+        except ParsingError:
+            if header_plus.partition(b"\r\n")[0].isascii():
+                raise
+            raise ParsingError(
+                "The address holds bytes outside ASCII; each is written as % and two digits, such as %C3%A9."
+            ) from None
         if self.version not in ("1.1", "1.0"):
             raise ParsingError("HTTP/1.0 and HTTP/1.1 are served.")
         if self.chunked:

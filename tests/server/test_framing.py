@@ -208,5 +208,5 @@ def test_https_is_told_at_once_that_http_is_served(emulator):
 
 def test_a_target_that_is_not_ascii_is_refused_with_what_to_write_instead(emulator):
     answer = ask(emulator, "GET /é HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"%C3%A9" in answer
