@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,11 @@ def belongs_to_another(monkeypatch, *paths):
             return found
 
         monkeypatch.setattr(os, each, answer)
+    # Python 3.10's paths keep the functions that were there when pathlib was imported.
+    monkeypatch.setattr(
+        Path, "stat", lambda path, *, follow_symlinks=True: os.stat(path, follow_symlinks=follow_symlinks)
+    )
+    monkeypatch.setattr(Path, "lstat", lambda path: os.lstat(path))
 
 
 def test_one_that_is_missing_is_made_with_all_above_it_for_its_user_alone(tmp_path):
