@@ -15,13 +15,14 @@ import urllib3
 from appengine_channel_emu import streams
 from appengine_channel_emu.streams import LogStream
 from tests.server.conftest import ENVIRONMENT
+from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.processes import running_command
 from tests.support.waiting import until
 
 EMU = f"{sys.executable} -m appengine_channel_emu"
 SERVE = f"exec {EMU} serve --port 0 --state-dir none"
-full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+full = parts.only_where(os.path.exists("/dev/full"), "this system has no /dev/full")
 
 
 def run(script, **options):

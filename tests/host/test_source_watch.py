@@ -13,6 +13,7 @@ from appengine_channel_emu.host import source_watch
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch, stamp_of
 from tests.host.conftest import visit
 from tests.host.test_instance import eventually
+from tests.support import parts
 
 READER = """
     import os
@@ -272,7 +273,7 @@ def test_nor_does_what_one_of_several_instances_writes(make_backend, folder):
 
 def test_a_log_that_the_app_keeps_open_and_shows(make_backend, folder):
     if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("only Linux tells what a process has open")
+        parts.lacking("only Linux tells what a process has open")
     backend = make_backend(
         """
         import os

@@ -12,16 +12,17 @@ import pytest
 
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
+from tests.support import parts
 from tests.support.waiting import until
 
-epoll = pytest.mark.skipif(not hasattr(select, "epoll"), reason="the stock loop registers nothing")
+epoll = parts.only_where(hasattr(select, "epoll"), "the stock loop registers nothing")
 
 
 @pytest.fixture(params=["epoll", "stock"])
 def any_loop(request, monkeypatch):
     """Each of the two loops that a service may have."""
     if request.param == "epoll" and not hasattr(select, "epoll"):
-        pytest.skip("this system has no epoll")
+        parts.lacking("this system has no epoll")
     kind = EpollLoop if request.param == "epoll" else StockLoop
     monkeypatch.setattr("appengine_channel_emu.server.service.make_loop", kind)
     return request.param

@@ -12,6 +12,7 @@ import pytest
 
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
+from tests.support import parts
 from tests.support.waiting import until
 
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
@@ -21,7 +22,7 @@ POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 @pytest.fixture(params=["epoll", "stock"], autouse=True)
 def any_loop(request, monkeypatch):
     if request.param == "epoll" and not hasattr(select, "epoll"):
-        pytest.skip("this system has no epoll")
+        parts.lacking("this system has no epoll")
     kind = EpollLoop if request.param == "epoll" else StockLoop
     monkeypatch.setattr("appengine_channel_emu.server.service.make_loop", kind)
 

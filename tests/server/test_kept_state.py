@@ -16,6 +16,7 @@ import pytest
 from appengine_channel_emu.broker.clock import ManualClock
 from tests.broker import damage
 from tests.broker.kept import OtherProgram
+from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import eventually
 
@@ -80,7 +81,7 @@ class InUse:
 @pytest.mark.parametrize("trouble", [NoRoom, InUse])
 def test_saves_that_fail_for_a_while(emulator, folder, trouble):
     if trouble is NoRoom and not hasattr(resource, "prlimit"):
-        pytest.skip("this system has no prlimit")
+        parts.lacking("this system has no prlimit")
     socket = opened(emulator)
     emulator.send("bob", "0")
     held = trouble(emulator, folder)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support import parts
 from tests.support.waiting import until
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
@@ -225,7 +226,7 @@ def test_a_browser_may_use_either_of_localhosts_addresses(make, connect):
     try:
         page = connect(service, "::1")
     except OSError:
-        pytest.skip("no ::1 here")
+        parts.lacking("no ::1 here")
     open_socket(service, page)
     post = connect(service)
     post.ask("/form", "POST")

@@ -12,12 +12,11 @@ import textwrap
 import pytest
 import urllib3
 
+from tests.support import parts
 from tests.support.attack import ask
 from tests.support.emulator import RunningEmulator
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(resource, "prlimit"), reason="only Linux can change another process's limits"
-)
+pytestmark = parts.only_where(hasattr(resource, "prlimit"), "only Linux can change another process's limits")
 
 APP = """
     import os

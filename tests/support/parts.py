@@ -51,6 +51,11 @@ def lacking(text: str) -> NoReturn:
     pytest.skip(text)
 
 
+def only_where(there: bool, text: str) -> pytest.MarkDecorator:
+    """Marks tests that need what some systems lack, as `text` says. Where ``CI=true`` they run, and fail without it."""
+    return pytest.mark.skipif(not there and not on_ci(), reason=text)
+
+
 def on_ci() -> bool:
     """Whether nothing may be skipped."""
     return os.environ.get("CI", "").lower() == "true"
