@@ -27,7 +27,7 @@ from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, liste
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
 from appengine_channel_emu.server.patience import Limits, Patience
-from appengine_channel_emu.server.proxied import PeerKept, proxy_options
+from appengine_channel_emu.server.proxied import proxy_options
 from appengine_channel_emu.server.queueing import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.web.admin_routes import About
@@ -258,8 +258,6 @@ class Service:
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         spare_class = type("SpareChannel", (SpareChannel,), {**parts, "ours_alone": True})
         for server in servers:
-            if self.settings.trusted_proxy is not None:
-                server.application = PeerKept(server.application)
             self._entrance.guard(server, channel_class, spare_class)
             # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
             # where waitress warns that it will go.
