@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.broker.state import State
 from appengine_channel_emu.server import housekeeping
@@ -44,7 +44,7 @@ def store():
 
 @pytest.fixture
 def broker(store):
-    return Broker(SystemClock(), state=store.load(), keep_changes=True)
+    return EmbeddedBroker(SystemClock(), state=store.load(), keep_changes=True)
 
 
 @pytest.fixture
