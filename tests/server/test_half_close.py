@@ -111,7 +111,7 @@ def test_a_send_that_was_accepted_says_so(service):
     body = json.dumps({"client_id": "bob", "message": "hello"}).encode()
     head = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
     assert b'"delivered_to"' in ask(service.port, POST % (b"/_emu/messages", head) + body)
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["hello"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["hello"]
 
 
 def test_an_open_that_waits_for_the_app_to_be_told(make_service, slow_app):
@@ -140,7 +140,7 @@ def test_a_poll_sent_and_ended_at_once_is_a_page_that_has_gone(service):
     until(lambda: parked(service) == 0)
     until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
 
 def test_a_poll_that_has_something_to_bring_brings_it(service):

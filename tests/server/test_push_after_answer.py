@@ -273,8 +273,8 @@ def test_plain_json_may_name_the_request(make, connect, app):
     service = make()
     page = connect(service)
     open_socket(service, page)
-    request = service.broker.app_requests.begin(f"loopback {AGENT}", False)
-    for request_id in (request.id, "unknown", None):
+    begun = service.broker.app_requests.begin(f"loopback {AGENT}", False)
+    for request_id in (begun, "unknown", None):
         fields = {"client_id": "ann", "message": "x"} | ({"request_id": request_id} if request_id else {})
         page.ask("/_emu/messages", "POST", Content_Type="application/json", Content_Length=str(len(json.dumps(fields))))
         page.sock.sendall(json.dumps(fields).encode("ascii"))
