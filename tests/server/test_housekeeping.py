@@ -11,7 +11,7 @@ from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.broker.state import State
 from appengine_channel_emu.server import housekeeping
 from appengine_channel_emu.server.housekeeping import Saver, Ticker
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 
 class MemoryStore:
@@ -97,7 +97,7 @@ def test_a_timer_that_fails_stops_no_other(broker, caplog):
     ticker = Ticker(broker)
     ticker.start()
     try:
-        assert ran.wait(15)
+        assert ran.wait(LONG_ENOUGH)
     finally:
         ticker.stop()
     assert "a mistake of ours" in caplog.text
