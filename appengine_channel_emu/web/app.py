@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.later import Later
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.host.backend import AppAnswer, Serves
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
@@ -31,7 +31,8 @@ from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.targets import RECEIVE_PATH
 from appengine_channel_emu.web.unclaimed import FallbackFor404
-from appengine_channel_emu.web.waiting import Waiting, send, without_body
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import send, server_hints, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,14 +43,6 @@ REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
 BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
-
-OVERDUE = "channel_emu.overdue"
-"""Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
-
-WHEN_SENT = "channel_emu.when_sent"
-"""Put by the server into the environ, where it can: a function that calls another, given to it, once the whole answer
-to this request has been handed to the system, or its connection is lost. Elsewhere an answer counts as sent when its
-body is closed."""
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
@@ -85,7 +78,7 @@ class Front:
         broker: Broker,
         backend: Serves,
         options: WebOptions,
-        later: Later | None = None,
+        scheduler: Scheduler | None = None,
         about: About | None = None,
         pause: Callable[[float], None] | None = None,
     ) -> None:
@@ -99,7 +92,7 @@ class Front:
         self.accounts = Accounts()
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
-        tabs = Tabs(broker, later)
+        tabs = Tabs(broker, scheduler)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
@@ -109,7 +102,7 @@ class Front:
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
         }
-        self.notes = Notes(broker.snapshots.sockets_of)
+        self.notes = Notes(broker.snapshots.count_sockets)
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
@@ -172,7 +165,7 @@ class Front:
         started = time.monotonic()
         request_id, answered = self._begin_request(environ)
         try:
-            answer = _no_thread() if environ.get(OVERDUE) else self._backend.serve(environ, request_id)
+            answer = _no_thread() if server_hints(environ).overdue else self._backend.serve(environ, request_id)
             start_response(answer.status, answer.headers)
         except BaseException:
             answered()
@@ -189,13 +182,13 @@ class Front:
         requests = self._broker.app_requests
         if not requests.matter:
             return None, _nothing
-        request = requests.begin(browser_of(environ), is_navigation(environ))
-        end = functools.partial(requests.end, request)
-        when_sent = environ.get(WHEN_SENT)
+        request_id = requests.begin(browser_of(environ), is_navigation(environ))
+        end = functools.partial(requests.end, request_id)
+        when_sent = server_hints(environ).when_sent
         if when_sent is None:
-            return request.id, end
+            return request_id, end
         when_sent(end)
-        return request.id, _nothing
+        return request_id, _nothing
 
     def _record(self, environ: WSGIEnvironment, answer: AppAnswer, sent: int, held: float) -> None:
         path, cpu = environ.get("PATH_INFO", ""), answer.cpu_seconds

@@ -11,6 +11,7 @@ import pytest
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support.backend import PlayedBackend, ok
+from tests.support.waiting import LONG_ENOUGH
 
 
 class SlowApp(PlayedBackend):
@@ -29,7 +30,7 @@ class SlowApp(PlayedBackend):
     def serve(self, environ, request_id):
         self.started.release()
         if environ["PATH_INFO"].startswith("/slow"):
-            self.release.wait(30)
+            self.release.wait(LONG_ENOUGH)
         return ok(b"app")
 
     def post(self, path, body, content_type, timeout):
