@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from appengine_channel_emu.broker.folder import private_folder
+from appengine_channel_emu.host import app_kinds
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
-from appengine_channel_emu.host.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, overlay_of
+from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
 from appengine_channel_emu.settings import Settings
 
@@ -43,7 +43,7 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
             overlay=overlay,
             python25=app.runtime == PYTHON25,
         )
-        return DevAppserverBackend(spec, app)
+        return app_kinds.sdk_backend(spec, app)
 
     return make
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.host.app_backend import AppBackend, read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
-from appengine_channel_emu.host.backend import AppAnswer, BackendUnavailable, CannotStart
-from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart
 from appengine_channel_emu.host.source_watch import SourceWatch, stamp_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import yaml
 
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, read_app_yaml
 from appengine_channel_emu.host.app_yaml.document import Value, read_document, read_text
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.presence_hint import PRESENCE_SERVICE, presence_hint
 
 PYTHON25 = "python"

@@ -20,8 +20,7 @@ from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.app_yaml.handlers import Static
-from appengine_channel_emu.host.backend import AppAnswer
-from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

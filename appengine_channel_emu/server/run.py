@@ -8,7 +8,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from appengine_channel_emu.host.backend import Backend, CannotStart
+from appengine_channel_emu.host.backend import Backend
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.notes import Note
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service

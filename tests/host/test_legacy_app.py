@@ -7,7 +7,7 @@ import textwrap
 import pytest
 import yaml
 
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.legacy_app import Python25Overlay, overlay_of, read_legacy_app
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 import pytest
 import yaml
 
-from appengine_channel_emu.host.dev_server_process import free_ports
 from appengine_channel_emu.host.legacy_app import Python25Overlay, read_legacy_app
+from appengine_channel_emu.host.origins.dev_server_process import free_ports
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 

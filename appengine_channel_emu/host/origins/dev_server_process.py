@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.sdk_finder import Sdk, python27_environ
 
-INSIDE = Path(__file__).parents[1] / "compat" / "sdk"
+INSIDE = Path(__file__).parents[2] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
 
 LOOPBACK = "127.0.0.1"
