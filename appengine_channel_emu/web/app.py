@@ -30,7 +30,8 @@ from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.targets import RECEIVE_PATH
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting, send, without_body
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer, close, send, server_hints, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,14 +42,6 @@ REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
 BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
-
-OVERDUE = "channel_emu.overdue"
-"""Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
-
-WHEN_SENT = "channel_emu.when_sent"
-"""Put by the server into the environ, where it can: a function that calls another, given to it, once the whole answer
-to this request has been handed to the system, or its connection is lost. Elsewhere an answer counts as sent when its
-body is closed."""
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
@@ -181,7 +174,7 @@ class Front:
             answered()
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
-        backend = _no_thread if environ.get(OVERDUE) else self._backend
+        backend = _no_thread if server_hints(environ).overdue else self._backend
         try:
             return _Counted(backend(environ, start), ended)
         except BaseException:
@@ -196,7 +189,7 @@ class Front:
         request_id = requests.begin(browser_of(environ), is_navigation(environ))
         environ["channel_emu.request_id"] = request_id
         end = functools.partial(requests.end, request_id)
-        when_sent = environ.get(WHEN_SENT)
+        when_sent = server_hints(environ).when_sent
         if when_sent is None:
             return end
         when_sent(end)
@@ -247,9 +240,7 @@ class _Counted:
             yield chunk
 
     def close(self) -> None:
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
+        close(self._body)
         self._ended(self._sent)
 
 

@@ -9,7 +9,8 @@ from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.socket_wire import required
-from appengine_channel_emu.web.waiting import Answer, Waiting
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer
 
 
 class DevWire:

@@ -25,7 +25,7 @@ from appengine_channel_emu.web.remote_api_messages import (
     SendMessageRequest,
     parse,
 )
-from appengine_channel_emu.web.waiting import Answer, send
+from appengine_channel_emu.web.wsgi import Answer, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -14,7 +14,8 @@ from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.tabs import Tabs
-from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer, ConnectionCut
 
 EARLY_SECONDS = 60.0
 """For how long after a message of its client id a poll's head is sent early: thousands of idle pages need none."""

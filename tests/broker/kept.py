@@ -9,7 +9,7 @@ from pathlib import Path
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.store import SqliteStore
-from appengine_channel_emu.server.housekeeping import Saver
+from appengine_channel_emu.server.saver import Saver
 
 
 class Emulator:

@@ -16,14 +16,14 @@ from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import InvalidToken, SocketGone
 from appengine_channel_emu.broker.saving import Ledger
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
-from appengine_channel_emu.server import housekeeping
+from appengine_channel_emu.server import saver
 from tests.broker.kept import Emulator, OtherProgram
 
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
     monkeypatch.setattr("appengine_channel_emu.broker.store.SAVE_PATIENCE", 0.0)
-    monkeypatch.setattr(housekeeping, "COMPLAIN_AFTER", 0.0)
+    monkeypatch.setattr(saver, "COMPLAIN_AFTER", 0.0)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_it_is_said_once_when_it_fails_and_once_when_it_works(folder):
 
 
 def test_a_moment_of_it_is_not_worth_a_word(folder, monkeypatch):
-    monkeypatch.setattr(housekeeping, "COMPLAIN_AFTER", 60.0)
+    monkeypatch.setattr(saver, "COMPLAIN_AFTER", 60.0)
     emulator = Emulator(folder, ManualClock())
     other = OtherProgram(folder)
     emulator.broker.create_channel("bob")

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from appengine_channel_emu.cli.emulator import ask
+from appengine_channel_emu.cli.running import ask
 from appengine_channel_emu.testing import ChannelClient
 from tests.support import parts
 from tests.support.source import build_wheel, copy_source
@@ -200,8 +200,8 @@ def test_the_verbs(both, serve):
     assert run(both, "channel-emu", "send", "bob", "hello", *address) == "delivered to 1 socket\n"
     assert tail.communicate(timeout=20)[0] == "hello\n"
     code = (
-        "from appengine_channel_emu.conformance.server import Server; import sys;"
-        "server = Server(sys.argv[1], None); token = server.token('eve');"
+        "from appengine_channel_emu.conformance.server import CheckedServer; import sys;"
+        "server = CheckedServer(sys.argv[1], None); token = server.token('eve');"
         "print(server.json('/_ah/channel/open', channel=token)['client'], server.dev('connect', token).data)"
     )
     assert run(both, "python", "-c", code, url) == "eve b'1'\n"

@@ -24,9 +24,10 @@ from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.web import query, waiting
+from appengine_channel_emu.web import query
 from appengine_channel_emu.web.app import Front
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.wsgi import ConnectionCut
 
 HANG_SECONDS = 20
 NEXT_REQUEST = b"\n--next--\n"
@@ -140,7 +141,7 @@ class Surface:
             finally:
                 if hasattr(body, "close"):
                     body.close()
-        except waiting.ConnectionCut:
+        except ConnectionCut:
             return 0
         answer = b"".join(bodies)
         check_status(int(statuses[-1][:3]), answer, request)

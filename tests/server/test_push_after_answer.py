@@ -48,7 +48,7 @@ class Sender:
         path = environ["PATH_INFO"]
         sent = threading.Event()
         self.told.append(sent)
-        environ["channel_emu.when_sent"](sent.set)
+        environ["channel_emu.server"].when_sent(sent.set)
         if path == "/broken":
             raise RuntimeError
         self.broker.send_message("ann", "pushed", environ.get("channel_emu.request_id"))

@@ -300,7 +300,7 @@ def saved(tmp_path):
     return [text for each in state.sockets for text in each.messages], state.clean
 
 
-@pytest.mark.parametrize("part", ["app", "loop", "ticker", "later", "request"])
+@pytest.mark.parametrize("part", ["app", "loop", "broker's timers", "timers", "request"])
 def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     backend = Hangs(stop=part == "app")
     service = running(tmp_path, backend)
@@ -317,10 +317,10 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     wire = Wire(service)
     if part == "loop":
         service._lot.expire_due = hang
-    elif part == "ticker":
+    elif part == "broker's timers":
         service.broker.run_due = hang
-    elif part == "later":
-        service._later.at(0, hang)
+    elif part == "timers":
+        service._timer.at(0, hang)
     elif part == "request":
         service.front._backend = hang
         wire.send("/")
