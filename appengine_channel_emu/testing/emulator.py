@@ -12,7 +12,7 @@ from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.results import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.presence import Encoding
-from appengine_channel_emu.host.runner.callables import is_async
+from appengine_channel_emu.host.runner.loading import is_async
 from appengine_channel_emu.testing.app import AppInProcess, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.deadline import Limited
