@@ -14,7 +14,7 @@ from waitress.utilities import Error
 
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parking import ParkingChannel
-from appengine_channel_emu.server.patience import Note
+from appengine_channel_emu.server.slow_clients import Note
 
 SPARE_CONNECTIONS = 32
 """Connections beyond the limit that are still heard, so that `/_emu/health` answers."""
@@ -51,7 +51,7 @@ class SpareChannel(ParkingChannel):
         """See waitress; it is watched from the start, for the next one may need its place."""
         super().add_channel(map)
         self.request, self.requests = None, []
-        self.patience.watch(self)
+        self.slow_clients.watch(self)
 
     def service(self) -> None:
         """Answer, and close."""

@@ -25,7 +25,7 @@ from waitress.utilities import Error
 from appengine_channel_emu.server.answers import AnswerBuffers
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
-from appengine_channel_emu.server.patience import Patience
+from appengine_channel_emu.server.slow_clients import SlowClients
 from appengine_channel_emu.server.tasks import WAITING, Parked, ParkingTask, RefusalTask
 from appengine_channel_emu.web.app import OVERDUE
 from appengine_channel_emu.web.waiting import Waiting
@@ -100,7 +100,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     error_task_class = RefusalTask
     lot: Lot
     loop: Loop
-    patience: Patience
+    slow_clients: SlowClients
     spare = False
     """Whether it is one too many, see `server.entrance`."""
     ours_alone = False
@@ -159,7 +159,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             if self._fileno is not None:
                 self.loop.update(self)
         if self.request is not None or self.total_outbufs_len:
-            self.patience.watch(self)
+            self.slow_clients.watch(self)
 
     def readable(self) -> bool:
         """See waitress."""
@@ -221,7 +221,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self.lingering = True
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-        self.patience.watch(self)
+        self.slow_clients.watch(self)
 
     def _end_of_requests(self) -> None:
         """The client has ended its sending side: it has gone, or waits for the answers to what it has sent."""

@@ -24,10 +24,10 @@ from appengine_channel_emu.server.entrance import Entrance, SpareChannel, connec
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
-from appengine_channel_emu.server.patience import Limits, Patience
 from appengine_channel_emu.server.proxied import PeerKept, proxy_options
-from appengine_channel_emu.server.queueing import Pools
 from appengine_channel_emu.server.saver import Saver
+from appengine_channel_emu.server.slow_clients import ClientLimits, SlowClients
+from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin_routes import About
@@ -109,7 +109,7 @@ class Service:
         self._lot = Lot()
         self._waitress_loop = make_loop(self._map)
         self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
-        self._patience = Patience(_limits(settings), self.broker.note)
+        self._slow_clients = SlowClients(_limits(settings), self.broker.note)
         self._changing = threading.Lock()
         self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
@@ -256,7 +256,7 @@ class Service:
         parts = {
             "lot": self._lot,
             "loop": self._waitress_loop,
-            "patience": self._patience,
+            "slow_clients": self._slow_clients,
             "ours_alone": ours_alone,
         }
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
@@ -276,7 +276,7 @@ class Service:
             self._pools.refuse_overdue()
 
         def each_second() -> None:
-            self._patience.look()
+            self._slow_clients.look()
             self._entrance.look()
 
         self._waitress_loop.run(lambda: self._stopping, each_turn, each_second)
@@ -341,8 +341,8 @@ def _web_options(settings: Settings) -> WebOptions:
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> ClientLimits:
+    return ClientLimits(
         settings.header_timeout, settings.body_timeout, settings.answer_timeout, buffered=settings.max_buffered
     )
 

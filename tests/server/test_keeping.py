@@ -238,7 +238,7 @@ class TestRefusals:
         until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
 
     def test_one_that_never_closes_is_let_go(self, make_service, monkeypatch):
-        monkeypatch.setattr("appengine_channel_emu.server.patience.LINGER_SECONDS", 0.0)
+        monkeypatch.setattr("appengine_channel_emu.server.slow_clients.LINGER_SECONDS", 0.0)
         service = make_service(App())
         with contextlib.closing(Wire(service)) as each:
             each.sock.sendall(b"nonsense\r\n\r\n")

@@ -190,7 +190,7 @@ def test_a_log_that_nobody_reads_keeps_no_process(launch):
 
 SLOW = """
     import sys, threading, time
-    from appengine_channel_emu.server import signals as module
+    from appengine_channel_emu.server import run as module
 
     module.SLOW_STOP_SECONDS = 0.2
     module.SAME_SIGNAL_SECONDS = float(sys.argv[1])
