@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appengine_channel_emu.locations import base_folder, path_of
+from appengine_channel_emu.environment import base_folder, path_of
 
 VERSION = "1.9.88"
 """The last SDK for Python 2.7."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
@@ -24,7 +24,7 @@ from appengine_channel_emu.server.entrance import Entrance, SpareChannel, connec
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
-from appengine_channel_emu.server.proxied import PeerKept, proxy_options
+from appengine_channel_emu.server.proxied import proxy_options
 from appengine_channel_emu.server.saver import Saver
 from appengine_channel_emu.server.slow_clients import ClientLimits, SlowClients
 from appengine_channel_emu.server.threads import Pools
@@ -180,7 +180,7 @@ class Service:
         why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
         return why_unreachable() if why_unreachable else None
 
-    def _make_broker(self) -> Broker:
+    def _make_broker(self) -> EmbeddedBroker:
         settings = self.settings
         posts = None
         if self._backend is not None and _tells_presence(settings, self._backend):
@@ -199,7 +199,7 @@ class Service:
             push_after_answer=settings.push_after_answer / 1000,
         )
         state = self._store.load() if self._store else None
-        broker = Broker(SystemClock(), options, posts, state, self._store is not None, self._timer)
+        broker = EmbeddedBroker(SystemClock(), options, posts, state, self._store is not None, self._timer)
         if posts is not None:
             posts.broker = broker
         for event in broker.events.after(0):
@@ -262,8 +262,6 @@ class Service:
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         spare_class = type("SpareChannel", (SpareChannel,), {**parts, "ours_alone": True})
         for server in servers:
-            if self.settings.trusted_proxy is not None:
-                server.application = PeerKept(server.application)
             self._entrance.guard(server, channel_class, spare_class)
             # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
             # where waitress warns that it will go.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.later import Later
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
@@ -30,7 +30,8 @@ from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.targets import RECEIVE_PATH
 from appengine_channel_emu.web.unclaimed import Unclaimed
-from appengine_channel_emu.web.waiting import Answer, Waiting, send, without_body
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer, close, send, server_hints, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,14 +42,6 @@ REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
 BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
-
-OVERDUE = "channel_emu.overdue"
-"""Set by the server in the environ of a request that has waited for one of the app's threads for too long."""
-
-WHEN_SENT = "channel_emu.when_sent"
-"""Put by the server into the environ, where it can: a function that calls another, given to it, once the whole answer
-to this request has been handed to the system, or its connection is lost. Elsewhere an answer counts as sent when its
-body is closed."""
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
@@ -84,7 +77,7 @@ class Front:
         broker: Broker,
         backend: WSGIApplication,
         options: WebOptions,
-        later: Later | None = None,
+        scheduler: Scheduler | None = None,
         about: About | None = None,
         pause: Callable[[float], None] | None = None,
     ) -> None:
@@ -98,7 +91,7 @@ class Front:
         self.accounts = Accounts()
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
-        tabs = Tabs(broker, later)
+        tabs = Tabs(broker, scheduler)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
@@ -108,7 +101,7 @@ class Front:
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
         }
-        self.notes = Notes(broker.snapshots.sockets_of)
+        self.notes = Notes(broker.snapshots.count_sockets)
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
@@ -181,7 +174,7 @@ class Front:
             answered()
             self._record(environ, status_line[0], sent, time.monotonic() - started)
 
-        backend = _no_thread if environ.get(OVERDUE) else self._backend
+        backend = _no_thread if server_hints(environ).overdue else self._backend
         try:
             return _Counted(backend(environ, start), ended)
         except BaseException:
@@ -193,10 +186,10 @@ class Front:
         requests = self._broker.app_requests
         if not requests.matter:
             return _nothing
-        request = requests.begin(browser_of(environ), is_navigation(environ))
-        environ["channel_emu.request_id"] = request.id
-        end = functools.partial(requests.end, request)
-        when_sent = environ.get(WHEN_SENT)
+        request_id = requests.begin(browser_of(environ), is_navigation(environ))
+        environ["channel_emu.request_id"] = request_id
+        end = functools.partial(requests.end, request_id)
+        when_sent = server_hints(environ).when_sent
         if when_sent is None:
             return end
         when_sent(end)
@@ -247,9 +240,7 @@ class _Counted:
             yield chunk
 
     def close(self) -> None:
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
+        close(self._body)
         self._ended(self._sent)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import yaml
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey
 from appengine_channel_emu.broker.limits import check_message
 from appengine_channel_emu.web.remote_api_messages import (
@@ -25,7 +25,7 @@ from appengine_channel_emu.web.remote_api_messages import (
     SendMessageRequest,
     parse,
 )
-from appengine_channel_emu.web.waiting import Answer, send
+from appengine_channel_emu.web.wsgi import Answer, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -18,15 +18,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from appengine_channel_emu import faults
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.results import BrokerOptions
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.web import query, waiting
+from appengine_channel_emu.web import query
 from appengine_channel_emu.web.app import Front
 from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.wsgi import ConnectionCut
 
 HANG_SECONDS = 20
 NEXT_REQUEST = b"\n--next--\n"
@@ -108,7 +109,7 @@ class Surface:
         self._start()
 
     def _start(self) -> None:
-        self._broker = Broker(ManualClock(), BrokerOptions(), None)
+        self._broker = EmbeddedBroker(ManualClock(), BrokerOptions(), None)
         self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
 
     def stop(self) -> None:
@@ -140,7 +141,7 @@ class Surface:
             finally:
                 if hasattr(body, "close"):
                     body.close()
-        except waiting.ConnectionCut:
+        except ConnectionCut:
             return 0
         answer = b"".join(bodies)
         check_status(int(statuses[-1][:3]), answer, request)
