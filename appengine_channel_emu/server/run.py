@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 
 from appengine_channel_emu.host.backend import Backend, CannotStart
 from appengine_channel_emu.notes import Note
-from appengine_channel_emu.server.listener import LOCALHOST, CannotListen
+from appengine_channel_emu.server.acceptor import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.streams import drain_log, say
