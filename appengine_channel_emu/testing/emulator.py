@@ -12,7 +12,7 @@ from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.backend import Serves
-from appengine_channel_emu.host.runner.callables import is_async
+from appengine_channel_emu.host.runner.loading import is_async
 from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.deadline import DeadlineMiddleware

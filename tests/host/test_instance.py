@@ -181,7 +181,7 @@ def test_a_handler_that_raises(make_backend, capfd):
     assert "secret" not in page.text
     log = eventually(lambda: capfd.readouterr().err, lambda text: "KeyError" in text)
     assert "main.py" in log
-    assert "wsgi_runner" not in log
+    assert "host/runner/" not in log
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from appengine_channel_emu.host.errors import AnswerTooLarge, BrokenAnswer, ClosedWithoutAnswer, Overrun, Unreachable
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, InstanceConnection
-from appengine_channel_emu.host.runner.serving import Server
+from appengine_channel_emu.host.runner.serving import InstanceServer
 from tests.host.conftest import visit
 from tests.support.waiting import WAIT_SECONDS, eventually
 
@@ -209,7 +209,7 @@ def test_nobody_there(path):
 
 
 def serving(path, handler, threads=2):
-    server = Server(path, threads, handler)
+    server = InstanceServer(path, threads, handler)
     threading.Thread(target=server.run, daemon=True).start()
 
 
