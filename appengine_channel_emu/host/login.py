@@ -20,10 +20,9 @@ from html import escape
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, unquote_plus
+from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
 from appengine_channel_emu.host.backend import AppAnswer, error_page
-from appengine_channel_emu.host.sites import is_own_page
 from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 
 if TYPE_CHECKING:
@@ -36,6 +35,9 @@ LONGEST_FORM = 16 * 1024
 KEY_BYTES = 32
 
 log = logging.getLogger("channel_emu")
+
+_BROWSERS = ("Mozilla/", "Opera/")
+"""How every browser has begun its User-Agent, and hardly a program."""
 
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
@@ -161,6 +163,40 @@ def way_to_the_form(environ: WSGIEnvironment) -> str | None:
     names = {unquote_plus(field.partition("=")[0]) for field in re.split("[&;]", query)}
     acts = path.startswith(LOGOUT_PATH) or "action" in names
     return None if not acts or is_own_page(environ) else login_url(safe_goal(_first(parse_qs(query), "continue")))
+
+
+def own_origin(environ: WSGIEnvironment) -> str:
+    """The origin of a page of ours at the address that was asked; browsers leave a scheme's own port out."""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{host}"
+
+
+def is_same_site(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from no page at all, or from one of ours, as far as it says."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and origin.lower() != own_origin(environ):
+        return False
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
+
+
+def is_own_page(environ: WSGIEnvironment) -> bool:
+    """Whether one of our pages sends it, or its user, or a program: a browser that says nothing is not believed.
+
+    Browsers before about 2020 send neither header with a link, nor do today's to an address that is not `localhost` and
+    has no TLS. They name the page, unless that page has asked them not to.
+    """
+    if not is_same_site(environ):
+        return False
+    if "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ:
+        return True
+    if "HTTP_REFERER" in environ:
+        try:
+            page = urlsplit(environ["HTTP_REFERER"])
+        except ValueError:
+            return False
+        return f"{page.scheme}://{page.netloc}".lower() == own_origin(environ)
+    return not environ.get("HTTP_USER_AGENT", "").startswith(_BROWSERS)
 
 
 class SignIn:
