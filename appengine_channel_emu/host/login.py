@@ -49,7 +49,7 @@ input[type=email] {{ width: 100%; box-sizing: border-box; padding: .4em; font: i
 button {{ font: inherit; padding: .3em 1em }} .bad {{ color: #a00 }}</style></head>
 <body><h1>Sign in</h1>
 <p>{who}</p>
-{trouble}<form method="post" action="/_ah/login">
+{problem}<form method="post" action="/_ah/login">
 <p><label>E-mail<br><input type="email" name="email" value="{email}" required autofocus></label></p>
 <p><label><input type="checkbox" name="admin" value="true"{admin}> Sign in as administrator</label></p>
 <input type="hidden" name="continue" value="{goal}">
@@ -269,11 +269,11 @@ class SignIn:
         ]
         return AppAnswer("302 Found", headers)
 
-    def _form(self, environ: WSGIEnvironment, goal: str, trouble: str = "") -> AppAnswer:
+    def _form(self, environ: WSGIEnvironment, goal: str, problem: str = "") -> AppAnswer:
         user = self.user(environ)
         page = _PAGE.format(
             who=escape(f"You are signed in as {user.email}." if user else "You are not signed in."),
-            trouble=f'<p class="bad">{escape(trouble)}</p>\n' if trouble else "",
+            problem=f'<p class="bad">{escape(problem)}</p>\n' if problem else "",
             email=escape(user.email if user else "test@example.com"),
             admin=" checked" if user and user.admin else "",
             goal=escape(goal),
@@ -287,7 +287,7 @@ class SignIn:
             ("X-Content-Type-Options", "nosniff"),
         ]
         body = [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
-        return AppAnswer("400 Bad Request" if trouble else "200 OK", headers, body)
+        return AppAnswer("400 Bad Request" if problem else "200 OK", headers, body)
 
     def _cookie_value(self, user: User) -> str:
         payload = base64.urlsafe_b64encode(json.dumps([user.email, user.admin]).encode()).decode()

@@ -83,12 +83,12 @@ class PresencePosts:
         elif action == "drop":
             status, why = None, "A fault on request: the app was not told."
         else:
-            status, why = self._told(client_id, connected, times=2 if action == "duplicate" else 1)
+            status, why = self._tell(client_id, connected, times=2 if action == "duplicate" else 1)
         if action == "cut":
             status, why = None, "A fault on request: the app's answer was lost."
         self.broker.presence_done(client_id, connected, status, why)
 
-    def _told(self, client_id: str, connected: bool, times: int) -> tuple[int | None, str]:
+    def _tell(self, client_id: str, connected: bool, times: int) -> tuple[int | None, str]:
         """The app's status, or None and why there is none; where its handler raised, the text says that, too."""
         path = f"/_ah/channel/{'connected' if connected else 'disconnected'}/"
         body, content_type = encode_presence(client_id, self._encoding)
