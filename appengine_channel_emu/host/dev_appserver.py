@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host import proxy
+from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
 from appengine_channel_emu.host.dev_server_process import (
     GRACE_SECONDS,
@@ -21,10 +22,10 @@ from appengine_channel_emu.host.dev_server_process import (
 from appengine_channel_emu.host.exchange import Answer, ExchangeFailed, Overrun, Request, Upstream
 from appengine_channel_emu.host.headers import REQUEST_HEADER, RESULT_HEADER
 from appengine_channel_emu.host.http_connection import TcpConnection
-from appengine_channel_emu.host.legacy_app import LegacyApp
 from appengine_channel_emu.host.login import way_to_the_form
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
+from appengine_channel_emu.host.presence_hint import presence_hint
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -39,13 +40,13 @@ log = logging.getLogger("channel_emu.sdk")
 
 
 class DevAppserverBackend:
-    """Serves `app` as `spec` says."""
+    """Serves the app of `config` as `spec` says."""
 
-    def __init__(self, spec: DevServerSpec, app: LegacyApp) -> None:
-        self.takes_presence = app.takes_presence
-        self.presence_hint = app.presence_hint
+    def __init__(self, spec: DevServerSpec, config: AppConfig) -> None:
+        self.takes_presence = config.takes_presence
+        self.presence_hint = presence_hint(config)
         self._spec = spec
-        self._timeout_page = app.timeout_page
+        self._timeout_page = config.timeout_page
         self._lock = threading.Lock()
         self._process: DevServerProcess | None = None
         self._upstream: Upstream | None = None

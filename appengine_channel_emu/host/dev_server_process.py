@@ -19,7 +19,7 @@ from pathlib import Path
 
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.sdk_finder import Sdk, python27_environ
+from appengine_channel_emu.host.sdk import Sdk, python27_environ
 
 INSIDE = Path(__file__).parents[1] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""

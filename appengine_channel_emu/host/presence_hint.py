@@ -7,8 +7,8 @@ from pathlib import Path
 
 from appengine_channel_emu.host.app_checks import python_sources
 from appengine_channel_emu.host.app_yaml import AppConfig, Script
+from appengine_channel_emu.host.app_yaml.config import PRESENCE_SERVICE
 
-PRESENCE_SERVICE = "channel_presence"
 CONNECTED = "/_ah/channel/connected/"
 
 _MENTION = re.compile(r"_ah/channel/\S{0,24}connected")
@@ -19,7 +19,7 @@ def presence_hint(config: AppConfig) -> str | None:
 
     Most apps have a handler for every path: one whose url names `_ah/channel` counts, or a source that does.
     """
-    if PRESENCE_SERVICE in config.inbound_services:
+    if config.takes_presence:
         return None
     handler = next((each for each in config.handlers if each.match(CONNECTED)), None)
     if not isinstance(handler, Script):

@@ -30,7 +30,7 @@ class SupervisedProcess:
     environ:   its whole environment, but for `no_proxy`, to which this machine is added.
     inherited: file descriptors it shall keep; ours are not closed.
     remove:    a folder that the supervisor deletes when the process has ended.
-    output:    a file descriptor that takes both its outputs, in place of our standard error.
+    output:    a file descriptor that takes both its outputs, instead of our standard error.
 
     Raises OSError if the supervisor cannot be started. A command that cannot be run ends with status 127.
     """
