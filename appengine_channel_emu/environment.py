@@ -1,10 +1,49 @@
-"""The variables that lead an app's server API to an emulator."""
+"""What the environment of a process says: where a user's folders are; and what it must say for an app to find us."""
 
 from __future__ import annotations
 
+import os
+import pwd
+from pathlib import Path
+
+COMPAT_PATH = Path(__file__).parent / "compat" / "path"
+"""The folder that makes the Channel API importable in an app's Python, put on PYTHONPATH."""
+
+
+def home_folder() -> Path | None:
+    """The user's home folder. None without one: no $HOME, and no entry in the system's list of users."""
+    home = os.environ.get("HOME")
+    try:
+        folder = Path(home or pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
+    return folder if folder.is_absolute() else None
+
+
+def base_folder(variable: str, below_home: str) -> Path | None:
+    """The folder that the environment's `variable` names, else the one below the home folder, if there is one.
+
+    A relative path is ignored, as the XDG base directory specification wants it of its variables.
+    """
+    given = Path(os.environ.get(variable, ""))
+    if given.is_absolute():
+        return given
+    home = home_folder()
+    return None if home is None else home / below_home
+
+
+def path_of(value: str, base: Path) -> Path:
+    """The path that a text names; a relative one starts from `base`, `~` is a home folder. Raises ValueError."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("is not a path; leave it out to get the default")
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{value!r} names the home folder of nobody here") from None
+
 
 def variables(address: str) -> dict[str, str]:
-    """What the libraries of the languages read, `PYTHONPATH` apart; `address` is `host:port`."""
+    """The variables that lead an app's server API to the emulator at `address`, `host:port`; `PYTHONPATH` apart."""
     host, _, port = address.rpartition(":")
     return {
         "CHANNEL_EMULATOR_HOST": address,

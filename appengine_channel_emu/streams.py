@@ -1,11 +1,16 @@
-"""The process's standard streams, which may be closed, full, or a pipe that nobody reads."""
+"""The process's standard streams, which may be closed, full, or a pipe that nobody reads; and the lines written there.
+
+Log lines stay lines: what a visitor or an app puts into one neither begins another nor commands a terminal.
+"""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import io
+import logging
 import os
+import re
 import select
 import stat
 import sys
@@ -19,6 +24,9 @@ HELD_BYTES = 1024 * 1024
 DRAIN_SECONDS = 1.0
 _AT_ONCE = 4096
 """Bytes that a pipe with any room takes without blocking (PIPE_BUF)."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL_IN_TRACEBACK = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def open_missing() -> None:
@@ -166,3 +174,30 @@ def _for_itself(number: int) -> int:
         if stat.S_ISFIFO(os.fstat(number).st_mode) or os.isatty(number):
             return os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     return number
+
+
+def one_line(text: str) -> str:
+    """`text` with its control characters written as escapes, line ends among them."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def no_control(text: str) -> str:
+    """The same, but line ends and tabs stay."""
+    return _CONTROL_IN_TRACEBACK.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+class LineFormatter(logging.Formatter):
+    """One line for each record; a traceback follows on lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """See logging."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: object) -> str:
+        """See logging; the exception's text may hold anything."""
+        return no_control(super().formatException(ei))  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 
 from appengine_channel_emu.cli import main
 from appengine_channel_emu.conformance import checks
-from appengine_channel_emu.conformance.server import Server
+from appengine_channel_emu.conformance.server import CheckedServer
 from appengine_channel_emu.testing import ChannelServer
 
 
@@ -14,7 +14,7 @@ from appengine_channel_emu.testing import ChannelServer
 def test_what_needs_the_probe_is_not_checked_without_it(about):
     with ChannelServer() as server:
         results = [
-            function(Server(server.url, None)).state
+            function(CheckedServer(server.url, None)).state
             for title, function in checks.CHECKS + checks.SLOW
             if title.startswith(f"{about}:")
         ]
@@ -33,9 +33,9 @@ def test_what_needs_the_probe_is_not_checked_without_it(about):
 )
 def test_what_goes_wrong_fails(fault, title):
     with ChannelServer() as server:
-        assert dict(checks.CHECKS)[title](Server(server.url, None)).state == "passed"
+        assert dict(checks.CHECKS)[title](CheckedServer(server.url, None)).state == "passed"
         server.faults.add(fault)
-        assert checks._run(dict(checks.CHECKS)[title], Server(server.url, None)).state == "failed"
+        assert checks._run(dict(checks.CHECKS)[title], CheckedServer(server.url, None)).state == "failed"
 
 
 def test_no_server_and_no_address(capsys):

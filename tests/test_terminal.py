@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from appengine_channel_emu.cli import tail
-from appengine_channel_emu.cli.log_format import LineFormatter
+from appengine_channel_emu.cli import running
+from appengine_channel_emu.streams import LineFormatter
 
 HOSTILE = "two\nlines\x1b]0;title\x07\x9b2J\u202e"
 
@@ -27,6 +27,6 @@ def test_a_traceback_keeps_its_lines_and_nothing_else():
 
 
 def test_tail_shows_a_message_as_it_is_to_a_file_and_harmless_to_a_terminal(monkeypatch):
-    assert tail._shown(HOSTILE) == HOSTILE
+    assert running._shown(HOSTILE) == HOSTILE
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert tail._shown(HOSTILE) == "two\nlines\\x1b]0;title\\x07\\x9b2J\\u202e"
+    assert running._shown(HOSTILE) == "two\nlines\\x1b]0;title\\x07\\x9b2J\\u202e"

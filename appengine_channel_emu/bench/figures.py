@@ -1,4 +1,4 @@
-"""A whole measurement, and its figures as a table and as JSON."""
+"""A whole measurement: its progress, and its figures as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import os
 import platform
 import secrets
 import statistics
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from appengine_channel_emu.bench.measure import deliver, fan_out, percentile, throughput
 from appengine_channel_emu.bench.pages import Pages
 from appengine_channel_emu.bench.process import ServerProcess
-from appengine_channel_emu.bench.progress import Progress
 
 FEW_PAGES = 10
 FAN_OUTS = 3
 SETTLE_SECONDS = 0.5
+
+BAR_WIDTH = 30
+REDRAW_SECONDS = 0.1
 
 OPENING, FEW, IDLE = "opening pages", "delivery, few pages", "idle"
 DELIVERY, FAN_OUT, THROUGHPUT = "delivery", "fan-out", "throughput"
@@ -75,6 +79,43 @@ class Figures:
             for name, times in (("few", self.few), ("delivery", self.delivery))
         }
         return asdict(self) | summary | {"few_pages": FEW_PAGES, "machine": machine()}
+
+
+class Progress:
+    """A progress bar, on a terminal alone; `parts` are what is to be done, each with its share of the time."""
+
+    def __init__(self, parts: dict[str, float], stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._shown = stream.isatty()
+        self._parts = parts
+        self._total = sum(parts.values())
+        self._drawn = 0.0
+
+    def part(self, name: str) -> Callable[[float], None]:
+        """What is begun; call what this returns with the share of it that is done, from 0 to 1."""
+        names = list(self._parts)
+        before = sum(self._parts[each] for each in names[: names.index(name)])
+
+        def tell(share: float) -> None:
+            now = time.monotonic()
+            if self._shown and now - self._drawn >= REDRAW_SECONDS:
+                self._drawn = now
+                self._draw((before + share * self._parts[name]) / self._total, name)
+
+        self._drawn = 0.0
+        tell(0.0)
+        return tell
+
+    def end(self) -> None:
+        """Leave the line empty."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _draw(self, share: float, name: str) -> None:
+        full = round(share * BAR_WIDTH)
+        self._stream.write(f"\r\x1b[K[{'#' * full}{'.' * (BAR_WIDTH - full)}] {share:4.0%}  {name}")
+        self._stream.flush()
 
 
 def machine() -> str:

@@ -16,7 +16,7 @@ READY = "ready at http"
 STOP_SECONDS = 15
 
 
-class CannotStart(Exception):
+class EmulatorDidNotStart(Exception):
     """The server came to nothing; it has said why on standard error."""
 
 
@@ -24,7 +24,7 @@ class ServerProcess:
     """`command`, which prints a ready line with its URL at the end; a context manager that starts and ends it.
 
     It runs in a folder of its own and without our `CHANNEL_EMU_` variables, so that nothing of the user's project
-    configures it. Raises `CannotStart`.
+    configures it. Raises `EmulatorDidNotStart`.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ class ServerProcess:
             assert process.stdout is not None
             line = process.stdout.readline()
             if READY not in line:
-                raise CannotStart("the server did not start")
+                raise EmulatorDidNotStart("the server did not start")
             self.url, self.process_id = line.split()[-1], process.pid
             self._stack = stack.pop_all()
         return self

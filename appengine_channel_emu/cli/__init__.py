@@ -1,4 +1,4 @@
-"""The command line: one module per verb, imported only when its verb is used."""
+"""The command line: a verb's module is imported only when the verb is used."""
 
 from appengine_channel_emu.cli.main import entry_point, main
 

@@ -12,13 +12,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
+from appengine_channel_emu.cli.parser import CLEAN_STOP, FAILED, INTERRUPTED, Parser
 
 if TYPE_CHECKING:
     from appengine_channel_emu.bench.figures import Figures, Plan
 
-FAILED = 1
-INTERRUPTED = 130
 MOST_PAGES = 15_000
 
 
@@ -36,14 +34,14 @@ def run(argv: Sequence[str]) -> int:
     from appengine_channel_emu.bench.figures import Plan, machine
     from appengine_channel_emu.bench.measure import Lost
     from appengine_channel_emu.bench.pages import Refused
-    from appengine_channel_emu.bench.process import CannotStart
+    from appengine_channel_emu.bench.process import EmulatorDidNotStart
 
     signal.signal(signal.SIGTERM, _end)
     try:
         figures = _measure(options.url, Plan(pages, sends, seconds))
         if options.chart:
             Path(options.chart).write_text(draw(figures), "utf-8")
-    except (Refused, Lost, CannotStart, OSError) as error:
+    except (Refused, Lost, EmulatorDidNotStart, OSError) as error:
         print(f"channel-emu bench: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -81,9 +79,8 @@ def _whole(parser: Parser, name: str, text: str, most: int) -> int:
 
 
 def _measure(url: str | None, plan: Plan) -> Figures:
-    from appengine_channel_emu.bench.figures import measure
+    from appengine_channel_emu.bench.figures import Progress, measure
     from appengine_channel_emu.bench.process import allow_connections, can_be_watched, emulator
-    from appengine_channel_emu.bench.progress import Progress
 
     if not allow_connections(plan.pages):
         raise OSError(f"this system allows too few open files for {plan.pages} pages: ulimit -n {plan.pages + 200}")

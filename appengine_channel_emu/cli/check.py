@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, Parser
+from appengine_channel_emu.cli.parser import CLEAN_STOP, FAILED, Parser
 
 if TYPE_CHECKING:
     from appengine_channel_emu.conformance.checks import Result
 
-FAILED = 1
 PROBE_APP = Path(__file__).parents[1] / "conformance" / "probe_app"
 
 
@@ -39,12 +38,12 @@ def run(argv: Sequence[str]) -> int:
             parser.error(f"{name}: {url!r} is no http:// address")
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.conformance import checks
-    from appengine_channel_emu.conformance.server import NoAnswer, Server
+    from appengine_channel_emu.conformance.server import CheckedServer, NotServed
 
-    server = Server(options.url, options.api)
+    server = CheckedServer(options.url, options.api)
     try:
         server.token("check-first")
-    except NoAnswer as error:
+    except NotServed as error:
         print(f"channel-emu check: {error}", file=sys.stderr)
         return FAILED
     results = checks.run(server, _ignore if options.json else _tell)

@@ -1,4 +1,4 @@
-"""``channel-emu exec -- COMMAND``: run a command beside an emulator of its own."""
+"""``channel-emu exec -- COMMAND``: run a command beside an emulator of its own; ``channel-emu shim``: what it needs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
+from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
-from appengine_channel_emu.environment import variables
+from appengine_channel_emu.environment import COMPAT_PATH, variables
 from appengine_channel_emu.host.no_proxy import with_no_proxy
-from appengine_channel_emu.locations import COMPAT_PATH
 from appengine_channel_emu.server.signals import Job, Signals, see_the_end
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
@@ -113,3 +112,15 @@ def _is_terminals_foreground() -> bool:
         return False
     finally:
         os.close(terminal)
+
+
+def shim(argv: Sequence[str]) -> int:
+    """Print the folder that an app's PYTHONPATH needs."""
+    parser = Parser(
+        prog="channel-emu shim",
+        description="The folder to put on an app's PYTHONPATH, for google.appengine.api.channel without an SDK.",
+    )
+    parser.add_argument("--path", action="store_true", required=True, help="print the folder")
+    parser.parse(argv)
+    print(COMPAT_PATH)
+    return CLEAN_STOP

@@ -9,26 +9,25 @@ import sys
 from collections.abc import Sequence
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, USAGE
+from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, INTERRUPTED, USAGE
 from appengine_channel_emu.hints import nearest
 from appengine_channel_emu.streams import forget_output, open_missing
 
-INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-# Each verb is a module here with `run(argv) -> exit code`.
 VERBS = {
-    "serve": "run the emulator, in front of an app or alone",
-    "sdk": "install the SDK for App Engine, which runs legacy apps",
-    "exec": "run a command beside an emulator of its own",
-    "env": "print a running emulator's variables for a shell",
-    "shim": "say where Python's google.appengine.api.channel is",
-    "send": "send a message to a client id",
-    "tail": "print a channel's messages as they come",
-    "wait": "wait until an emulator is ready",
-    "bench": "measure what the emulator can do on this machine",
-    "check": "check any server of the Channel API for conformance",
+    "serve": ("serve:run", "run the emulator, in front of an app or alone"),
+    "sdk": ("sdk:run", "install the SDK for App Engine, which runs legacy apps"),
+    "exec": ("exec:run", "run a command beside an emulator of its own"),
+    "env": ("running:env", "print a running emulator's variables for a shell"),
+    "shim": ("exec:shim", "say where Python's google.appengine.api.channel is"),
+    "send": ("running:send", "send a message to a client id"),
+    "tail": ("running:tail", "print a channel's messages as they come"),
+    "wait": ("running:wait", "wait until an emulator is ready"),
+    "bench": ("bench:run", "measure what the emulator can do on this machine"),
+    "check": ("check:run", "check any server of the Channel API for conformance"),
 }
+"""Each verb: its module and function here, which takes the arguments and returns the exit code; and what it does."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -49,9 +48,10 @@ def main(argv: Sequence[str]) -> int:
     if verb not in VERBS:
         print(f"channel-emu: error: {_unknown(verb, rest)}", file=sys.stderr)
         return USAGE
-    module = importlib.import_module(f"appengine_channel_emu.cli.{verb}")
+    module, _, function = VERBS[verb][0].partition(":")
+    run = getattr(importlib.import_module(f"appengine_channel_emu.cli.{module}"), function)
     try:
-        return int(module.run(rest))
+        return int(run(rest))
     except SystemExit as stop:  # argparse ends --help and its errors this way
         return stop.code if isinstance(stop.code, int) else USAGE
 
@@ -95,7 +95,7 @@ def _here() -> bool:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {verb:<8}{text}" for verb, text in VERBS.items())
+    verbs = "\n".join(f"  {verb:<8}{text}" for verb, (_, text) in VERBS.items())
     return (
         "usage: channel-emu VERB [options]\n\n"
         "A local server for App Engine's Channel API.\n\n"

@@ -1,4 +1,4 @@
-"""An argument parser whose refusals name what was perhaps meant."""
+"""What every verb has: an argument parser whose refusals name what was perhaps meant, and the exit codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from appengine_channel_emu.hints import nearest
 
 CLEAN_STOP = 0
 COULD_NOT_START = 1
+FAILED = 1
+"""What was asked for has not come about: not delivered, not ready, lost, or not conformant."""
 USAGE = 2
+INTERRUPTED = 130
 
 
 class Parser(argparse.ArgumentParser):

@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.cli.log_format import LineFormatter
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
 from appengine_channel_emu.host.backend import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
-from appengine_channel_emu.streams import log_to
+from appengine_channel_emu.streams import LineFormatter, log_to
 
 if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig

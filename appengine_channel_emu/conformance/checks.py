@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from appengine_channel_emu.conformance.server import NoAnswer, Server
+from appengine_channel_emu.conformance.server import CheckedServer, NotServed
 
 State = Literal["passed", "failed", "different", "not checked"]
 
@@ -32,43 +32,43 @@ class Result:
     seen: str = ""
 
 
-CHECKS: list[tuple[str, Callable[[Server], Result]]] = []
+Check = Callable[[CheckedServer], Result]
+
+CHECKS: list[tuple[str, Check]] = []
 """Every check that is quick, with its title."""
 
-SLOW: list[tuple[str, Callable[[Server], Result]]] = []
+SLOW: list[tuple[str, Check]] = []
 """Those that take most of a minute each; they run beside the others, and each other."""
 
 
-def check(
-    title: str, checks: list[tuple[str, Callable[[Server], Result]]] = CHECKS
-) -> Callable[[Callable[[Server], Result]], Callable[[Server], Result]]:
+def check(title: str, checks: list[tuple[str, Check]] = CHECKS) -> Callable[[Check], Check]:
     """Add a function to `checks`."""
 
-    def add(function: Callable[[Server], Result]) -> Callable[[Server], Result]:
+    def add(function: Check) -> Check:
         checks.append((title, function))
         return function
 
     return add
 
 
-def run(server: Server, told: Callable[[str, Result], None]) -> list[tuple[str, Result]]:
-    """Every check, in order; `told` hears of each as it ends."""
+def run(server: CheckedServer, report: Callable[[str, Result], None]) -> list[tuple[str, Result]]:
+    """Every check, in order; `report` hears of each as it ends."""
     results = []
     with ThreadPoolExecutor(len(SLOW)) as beside:
         slow = [(title, beside.submit(_run, function, server)) for title, function in SLOW]
         for title, function in CHECKS:
             results.append((title, _run(function, server)))
-            told(*results[-1])
+            report(*results[-1])
         for title, outcome in slow:
             results.append((title, outcome.result()))
-            told(*results[-1])
+            report(*results[-1])
     return results
 
 
-def _run(function: Callable[[Server], Result], server: Server) -> Result:
+def _run(function: Check, server: CheckedServer) -> Result:
     try:
         return function(server)
-    except NoAnswer as error:
+    except NotServed as error:
         return Result("failed", str(error))
 
 
@@ -80,7 +80,7 @@ def _that(holds: bool, seen: object = "") -> Result:
     return Result("passed") if holds else Result("failed", str(seen))
 
 
-def _drain(server: Server, token: str, count: int) -> list[str]:
+def _drain(server: CheckedServer, token: str, count: int) -> list[str]:
     texts = []
     for _ in range(count + 3):
         answer = server.dev("poll", token)
@@ -90,19 +90,19 @@ def _drain(server: Server, token: str, count: int) -> list[str]:
 
 
 @check("tokens: of [A-Za-z0-9_-], 20 to 256 characters")
-def _shape(server: Server) -> Result:
+def _shape(server: CheckedServer) -> Result:
     token = server.token(_name())
     return _that(re.fullmatch(r"[A-Za-z0-9_-]{20,256}", token) is not None, f"{len(token)} characters")
 
 
 @check("tokens: at most 256 characters for a client id of 256 bytes")
-def _long_client_id(server: Server) -> Result:
+def _long_client_id(server: CheckedServer) -> Result:
     token = server.token(_name().ljust(256, "x"))
     return _that(len(token) <= 256, f"{len(token)} characters: send_message refuses such a token")
 
 
 @check("tokens: two for one client id differ, and both work")
-def _two_tokens(server: Server) -> Result:
+def _two_tokens(server: CheckedServer) -> Result:
     name = _name()
     first, second = server.token(name), server.token(name)
     statuses = [server.dev("connect", token).status for token in (first, second)]
@@ -110,7 +110,7 @@ def _two_tokens(server: Server) -> Result:
 
 
 @check("tokens: one that somebody made up is refused")
-def _forged(server: Server) -> Result:
+def _forged(server: CheckedServer) -> Result:
     rest = f"channel-{secrets.randbits(32)}-{int(time.time()) + 3600}-{_name()}"
     # The dev server's own scheme has no key in it (facts.md 1.6).
     forged = f"{hashlib.md5(rest.encode(), usedforsecurity=False).hexdigest()}-{rest}"
@@ -119,16 +119,16 @@ def _forged(server: Server) -> Result:
 
 
 @check("client ids: not in ASCII")
-def _foreign(server: Server) -> Result:
+def _foreign(server: CheckedServer) -> Result:
     return _delivers(server, _name("-日本-é"))
 
 
 @check("client ids: with + & # % and spaces")
-def _punctuation(server: Server) -> Result:
+def _punctuation(server: CheckedServer) -> Result:
     return _delivers(server, _name("+&#% /"))
 
 
-def _delivers(server: Server, client_id: str) -> Result:
+def _delivers(server: CheckedServer, client_id: str) -> Result:
     token = server.token(client_id)
     status = server.dev("connect", token).status
     if status != 200:
@@ -139,46 +139,46 @@ def _delivers(server: Server, client_id: str) -> Result:
 
 
 @check("limits: client ids of 0 and 257 bytes are refused with code 2")
-def _client_id_limits(server: Server) -> Result:
+def _client_id_limits(server: CheckedServer) -> Result:
     codes = [server.create("").code, server.create("x" * 257).code]
     return _that(codes == [2, 2], f"codes {codes}")
 
 
 @check("limits: durations of 0 and 1441 minutes are refused with code 4")
-def _duration_limits(server: Server) -> Result:
+def _duration_limits(server: CheckedServer) -> Result:
     codes = [server.create(_name(), minutes).code for minutes in (0, 1441)]
     return _that(codes == [4, 4], f"codes {codes}")
 
 
 @check("limits: messages of 0 and 32,768 bytes are refused with code 3, one of 32,767 is not")
-def _message_limits(server: Server) -> Result:
+def _message_limits(server: CheckedServer) -> Result:
     name = _name()
     codes = [server.send(name, "x" * length).code for length in (0, 32768, 32767)]
     return _that(codes == [3, 3, 0], f"codes {codes}")
 
 
 @check("dev wire: connect answers 200 with the body 1")
-def _connect(server: Server) -> Result:
+def _connect(server: CheckedServer) -> Result:
     answer = server.dev("connect", server.token(_name()))
     return _that((answer.status, answer.data) == (200, b"1"), f"{answer.status} {answer.data[:20]!r}")
 
 
 @check("dev wire: an unknown token is answered 401 Invalid+token., to the letter")
-def _unknown_token(server: Server) -> Result:
+def _unknown_token(server: CheckedServer) -> Result:
     answers = [server.dev(command, "nonsense") for command in ("connect", "poll")]
     seen = [f"{answer.status} {answer.reason}" for answer in answers]
     return _that(seen == ["401 Invalid+token."] * 2, seen)
 
 
 @check("dev wire: without or with an unknown command 400")
-def _bad_command(server: Server) -> Result:
+def _bad_command(server: CheckedServer) -> Result:
     token = server.token(_name())
     statuses = [server.get("/_ah/channel/dev", channel=token).status, server.dev("wave", token).status]
     return _that(statuses == [400, 400], f"statuses {statuses}")
 
 
 @check("dev wire: an empty poll is 200 without a body; nothing is kept in a cache")
-def _empty_poll(server: Server) -> Result:
+def _empty_poll(server: CheckedServer) -> Result:
     token = server.token(_name())
     server.dev("connect", token)
     answer = server.dev("poll", token)
@@ -187,7 +187,7 @@ def _empty_poll(server: Server) -> Result:
 
 
 @check("dev wire: disconnect")
-def _disconnect(server: Server) -> Result:
+def _disconnect(server: CheckedServer) -> Result:
     token = server.token(_name())
     server.dev("connect", token)
     status = server.dev("disconnect", token).status
@@ -197,7 +197,7 @@ def _disconnect(server: Server) -> Result:
 
 
 @check("delivery: in order, one message a poll, as the app sent it")
-def _order(server: Server) -> Result:
+def _order(server: CheckedServer) -> Result:
     name = _name()
     token = server.token(name)
     server.dev("connect", token)
@@ -209,7 +209,7 @@ def _order(server: Server) -> Result:
 
 
 @check("delivery: send takes a token instead of a client id; to nobody it succeeds")
-def _by_token(server: Server) -> Result:
+def _by_token(server: CheckedServer) -> Result:
     token = server.token(_name())
     server.dev("connect", token)
     codes = [server.send(token, "x").code, server.send(_name(), "x").code]
@@ -218,7 +218,7 @@ def _by_token(server: Server) -> Result:
 
 
 @check("delivery: two pages of one client id get every message each")
-def _two_pages(server: Server) -> Result:
+def _two_pages(server: CheckedServer) -> Result:
     name = _name()
     tokens = [server.token(name), server.token(name)]
     for token in tokens:
@@ -230,7 +230,7 @@ def _two_pages(server: Server) -> Result:
 
 
 @check("push: a message reaches a waiting page within 0.1 s")
-def _push(server: Server) -> Result:
+def _push(server: CheckedServer) -> Result:
     name = _name()
     opened = server.json("/_ah/channel/open", channel=server.token(name))
     if opened is None:
@@ -240,7 +240,7 @@ def _push(server: Server) -> Result:
     return _that(took < PUSH_SECONDS, f"{took:.2f} s")
 
 
-def _seconds_to_arrive(server: Server, client_id: str, socket: str, after: int) -> float:
+def _seconds_to_arrive(server: CheckedServer, client_id: str, socket: str, after: int) -> float:
     arrived: list[float] = []
 
     def poll() -> None:
@@ -259,7 +259,7 @@ def _seconds_to_arrive(server: Server, client_id: str, socket: str, after: int) 
 
 
 @check("push: a lost answer is given again")
-def _lost_answer(server: Server) -> Result:
+def _lost_answer(server: CheckedServer) -> Result:
     name = _name()
     opened = server.json("/_ah/channel/open", channel=server.token(name))
     if opened is None:
@@ -270,7 +270,7 @@ def _lost_answer(server: Server) -> Result:
 
 
 @check("script: /_ah/channel/jsapi, small enough and with a validator for caches")
-def _script(server: Server) -> Result:
+def _script(server: CheckedServer) -> Result:
     answer = server.get("/_ah/channel/jsapi")
     fine = answer.status == 200 and b"goog" in answer.data
     cached = "ETag" in answer.headers or "Last-Modified" in answer.headers
@@ -278,16 +278,16 @@ def _script(server: Server) -> Result:
 
 
 @check("presence: connected/ once, disconnected/ once, in order")
-def _presence(server: Server) -> Result:
+def _presence(server: CheckedServer) -> Result:
     return _tells(server, _name())
 
 
 @check("presence: the client id arrives as the app gave it")
-def _presence_encoding(server: Server) -> Result:
+def _presence_encoding(server: CheckedServer) -> Result:
     return _tells(server, _name("@a/b &c+%41"))
 
 
-def _tells(server: Server, name: str) -> Result:
+def _tells(server: CheckedServer, name: str) -> Result:
     if server.json("/channel-probe") is None:
         return Result("not checked", NO_PROBE)
     token = server.token(name)
@@ -302,7 +302,7 @@ def _tells(server: Server, name: str) -> Result:
 
 
 @check("deadline: the app's request is ended after 30 s", SLOW)
-def _deadline(server: Server) -> Result:
+def _deadline(server: CheckedServer) -> Result:
     if server.json("/channel-probe") is None:
         return Result("not checked", NO_PROBE)
     started = time.monotonic()
@@ -313,7 +313,7 @@ def _deadline(server: Server) -> Result:
 
 
 @check("expiry: a token of one minute ends an open page with 401 Token+timed+out.", SLOW)
-def _expiry(server: Server) -> Result:
+def _expiry(server: CheckedServer) -> Result:
     token = server.token(_name(), 1)
     give_up = time.monotonic() + 60 + EXPIRY_SLACK
     server.dev("connect", token)

@@ -21,7 +21,7 @@ from appengine_channel_emu.web.remote_api_messages import (
 ANSWER_SECONDS = 10.0
 
 
-class NoAnswer(Exception):
+class NotServed(Exception):
     """The server cannot be reached, or answers what is no answer at all; the text says which."""
 
 
@@ -34,7 +34,7 @@ class Outcome:
     failure: str = ""
 
 
-class Server:
+class CheckedServer:
     """`url` is where pages go, `api` where RPCs are posted; both `http://host:port[/path]`."""
 
     def __init__(self, url: str, api: str | None) -> None:
@@ -53,10 +53,10 @@ class Server:
         return Outcome(0, parse(CreateChannelResponse, answer).token.decode("utf-8", "replace"))
 
     def token(self, client_id: str, minutes: int | None = None) -> str:
-        """The token of a create that must succeed; raises `NoAnswer`."""
+        """The token of a create that must succeed; raises `NotServed`."""
         outcome = self.create(client_id, minutes)
         if not outcome.token:
-            raise NoAnswer(f"CreateChannel gave no token ({outcome.failure or f'code {outcome.code}'})")
+            raise NotServed(f"CreateChannel gave no token ({outcome.failure or f'code {outcome.code}'})")
         return outcome.token
 
     def send(self, client_id: str, message: str) -> Outcome:
@@ -89,11 +89,11 @@ class Server:
         headers = {"Content-Type": "application/octet-stream"}
         answer = self._request("POST", self._api, body=call.SerializeToString(), headers=headers)
         if answer.status != 200:
-            raise NoAnswer(f"{self._api} answered {answer.status}, not an RPC; name the API server with --api URL")
+            raise NotServed(f"{self._api} answered {answer.status}, not an RPC; name the API server with --api URL")
         try:
             response = parse(Response, answer.data)
         except Malformed as error:
-            raise NoAnswer(f"{self._api} answered no RPC: {error}") from None
+            raise NotServed(f"{self._api} answered no RPC: {error}") from None
         if response.HasField("application_error"):
             return Outcome(response.application_error.code), None
         if response.HasField("exception") or response.HasField("rpc_error"):
@@ -104,4 +104,4 @@ class Server:
         try:
             return self._http.request(method, url, **options)
         except urllib3.exceptions.HTTPError as error:
-            raise NoAnswer(f"{url.partition('?')[0]} does not answer ({type(error).__name__})") from None
+            raise NotServed(f"{url.partition('?')[0]} does not answer ({type(error).__name__})") from None

@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from appengine_channel_emu.environment import COMPAT_PATH
 from appengine_channel_emu.host.app_yaml import AppConfig, Library
-from appengine_channel_emu.locations import COMPAT_PATH
 
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000

@@ -16,6 +16,7 @@ from typing import Any
 
 import waitress
 
+from appengine_channel_emu.environment import COMPAT_PATH
 from appengine_channel_emu.host.backend import BackendUnavailable
 from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, Upstream
 from appengine_channel_emu.host.http_connection import InstanceConnection
@@ -23,7 +24,6 @@ from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.reports import Reports
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
-from appengine_channel_emu.locations import COMPAT_PATH
 
 RUNNER = Path(__file__).with_name("runner") / "__main__.py"
 """What an interpreter needs on its PYTHONPATH to find the Channel API."""

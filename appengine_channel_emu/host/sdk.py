@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from appengine_channel_emu.environment import base_folder, path_of
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.app_yaml.config import PYTHON25
-from appengine_channel_emu.locations import base_folder, path_of
 
 VERSION = "1.9.88"
 """The last SDK for Python 2.7."""

@@ -26,9 +26,9 @@ from appengine_channel_emu.server.answers import AnswerBuffers
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.patience import Patience
-from appengine_channel_emu.server.tasks import WAITING, Parked, ParkingTask, RefusalTask
-from appengine_channel_emu.web.app import OVERDUE
+from appengine_channel_emu.server.tasks import Parked, ParkingTask, RefusalTask, TaskHints
 from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import SERVER_HINTS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -46,9 +46,9 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Call the application, or go on with the answer that a former call left in `environ`."""
-        waiting = environ.pop(WAITING, None)
-        if waiting is not None:
-            return waiting  # type: ignore[no-any-return]
+        hints = environ.get(SERVER_HINTS)
+        if isinstance(hints, TaskHints) and hints.waiting is not None:
+            return hints.waiting
         body = self._application(environ, start_response)
         if isinstance(body, Waiting) and not body.ready:
             raise Parked(body)
@@ -251,9 +251,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """The task that was parked, or a new one."""
         kept, self._kept = self._kept, None
         task = kept or ParkingTask(channel, request)
-        if self.overdue:
-            self.overdue = False
-            task.get_environment()[OVERDUE] = True
+        task.overdue, self.overdue = self.overdue, False
         return task
 
     def service(self) -> None:
@@ -283,7 +281,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             self._flush_exception(self._flush_some, do_close=False)
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """See `web.app.WHEN_SENT`."""
+        """See `web.wsgi.ServerHints`."""
         if self._unwritten is None or self._unsent is None:
             self._unwritten, self._unsent = [], []
         self._unwritten.append(callback)

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.results import BrokerOptions
-from appengine_channel_emu.broker.state import Store
+from appengine_channel_emu.broker.saving import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.budget import Budget
 from appengine_channel_emu.server.entrance import Entrance, SpareChannel, connection_limit
-from appengine_channel_emu.server.housekeeping import Saver, Ticker
-from appengine_channel_emu.server.later import LaterThread
 from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
 from appengine_channel_emu.server.patience import Limits, Patience
-from appengine_channel_emu.server.proxied import PeerKept, proxy_options
+from appengine_channel_emu.server.proxied import proxy_options
 from appengine_channel_emu.server.queueing import Pools
+from appengine_channel_emu.server.saver import Saver
 from appengine_channel_emu.settings import Settings, described
+from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.app import Front, no_app, printable
+from appengine_channel_emu.web.app import Front, NoApp, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
@@ -58,6 +58,13 @@ TIMER_SECONDS = 1.0
 
 END_SECONDS = 9.5
 """For all of a stop: saving has what the others have left of it."""
+
+TICK = 0.2
+"""Seconds between two looks at the broker's timers at the most: its clock tells by them whether this process runs."""
+
+TICK_PAUSE = 0.05
+"""Seconds between two at the least: the precision of presence and expiry. With thousands of pages some timer is due
+every few milliseconds, and waking a thread takes longer than what such a timer does."""
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
@@ -91,12 +98,12 @@ class Service:
         self.address = _address(self._sockets[0])
         self._backend = make_backend(self.address)
         self._store = _store(settings)
-        self._later = LaterThread()
+        self._timer = TimerThread()
         self.broker = self._make_broker()
         for fault in settings.fault:
             self.broker.faults.add(fault)
-        about = About(described(settings), self._why_not_ready, hasattr(self._backend, "why_unreachable"))
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._later, about)
+        about = About(described(settings), self._why_not_ready, bool(self._backend and self._backend.looks_for_app))
+        self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, about)
         self._note_presence_off()
         self._map: dict[int, Any] = {}
         self._lot = Lot()
@@ -106,7 +113,6 @@ class Service:
         self._changing = threading.Lock()
         self._stopping = self._ready = False
         self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
-        self._ticker = Ticker(self.broker)
         self._saver = Saver(self.broker, self._store) if self._store else None
 
     @property
@@ -127,7 +133,7 @@ class Service:
                 return
             self._ready = True
             # Last, because it may tell the app who has gone since the emulator was stopped.
-            self._ticker.start()
+            run_broker_timers(self.broker, self._timer)
 
     def stop(self) -> None:
         """Stop the app, answer nothing more, and save what is left; idempotent, and safe while it is being started.
@@ -149,8 +155,7 @@ class Service:
                     _stop_listening(sock)
                 wasyncore.close_all(self._map, ignore_all=True)
             self._entrance.close()
-        budget.call(self._later.stop, TIMER_SECONDS, "the timers")
-        budget.call(self._ticker.stop, TIMER_SECONDS, "the broker's timers")
+        budget.call(self._timer.stop, TIMER_SECONDS, "the timers")
         if self._saver:
             saving.call(self._saver.stop, END_SECONDS, "the store: a restart may lose what was sent last")
         for sock in self._sockets + self._api_sockets:
@@ -166,17 +171,15 @@ class Service:
             self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
-        self._later.start()
         if self._saver:
             self._saver.start()
 
     def _why_not_ready(self) -> str | None:
         if not self._ready:
             return "The app is still being started."
-        why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
-        return why_unreachable() if why_unreachable else None
+        return self._backend.why_unreachable() if self._backend else None
 
-    def _make_broker(self) -> Broker:
+    def _make_broker(self) -> EmbeddedBroker:
         settings = self.settings
         posts = None
         if self._backend is not None and _tells_presence(settings, self._backend):
@@ -195,19 +198,20 @@ class Service:
             push_after_answer=settings.push_after_answer / 1000,
         )
         state = self._store.load() if self._store else None
-        broker = Broker(SystemClock(), options, posts, state, self._store is not None, self._later)
+        broker = EmbeddedBroker(SystemClock(), options, posts, state, self._store is not None, self._timer)
         if posts is not None:
             posts.broker = broker
         for event in broker.events.after(0):
             _log_event(event)
         broker.events.listen(_log_event)
-        hint = getattr(self._backend, "presence_hint", None)
+        hint = self._backend.presence_hint if self._backend else None
         if hint is not None and settings.presence == "auto":
             broker.events.listen(PresenceHint(hint))
         return broker
 
     def _note_presence_off(self) -> None:
-        if getattr(self._backend, "presence_hint", None) is not None and self.settings.presence == "auto":
+        hint = self._backend.presence_hint if self._backend else None
+        if hint is not None and self.settings.presence == "auto":
             notes = self.front.notes
             self.broker.events.listen(
                 lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
@@ -258,8 +262,6 @@ class Service:
         channel_class = type("ParkingChannel", (ParkingChannel,), parts)
         spare_class = type("SpareChannel", (SpareChannel,), {**parts, "ours_alone": True})
         for server in servers:
-            if self.settings.trusted_proxy is not None:
-                server.application = PeerKept(server.application)
             self._entrance.guard(server, channel_class, spare_class)
             # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
             # where waitress warns that it will go.
@@ -278,6 +280,19 @@ class Service:
         self._waitress_loop.run(lambda: self._stopping, each_turn, each_second)
 
 
+def run_broker_timers(broker: Broker, timer: TimerThread) -> None:
+    """Have `timer` run the broker's own timers as they fall due in the broker's time."""
+
+    def run_due() -> None:
+        broker.run_due()
+
+    def pause() -> float:
+        due = broker.next_due()
+        return TICK if due is None else min(TICK, max(TICK_PAUSE, due - broker.clock.now()))
+
+    timer.repeat(run_due, pause)
+
+
 def _stop_listening(sock: socket.socket) -> None:
     """At once, also where a process that is being started holds a copy: the next emulator may want the port."""
     with contextlib.suppress(OSError):
@@ -294,7 +309,7 @@ def _log_event(event: Event) -> None:
 def _tells_presence(settings: Settings, backend: Backend) -> bool:
     """Whether the app is told of clients; auto leaves it to what the backend knows of the app."""
     if settings.presence == "auto":
-        return bool(getattr(backend, "takes_presence", True))
+        return backend.takes_presence
     return settings.presence == "always"
 
 

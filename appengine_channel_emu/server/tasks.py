@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import build_http_date
 
-from appengine_channel_emu.web.app import WHEN_SENT
-from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import SERVER_HINTS, ConnectionCut, ServerHints
 
 HEADS = 64
 """Heads of answers that are kept to be used again."""
 
-WAITING = "channel_emu.waiting"
-"""In the environ of a task that goes on: what it has waited for."""
+
+@dataclass(slots=True)
+class TaskHints(ServerHints):
+    """The hints of a task; of one that goes on, all that is left is what it has waited for."""
+
+    waiting: Waiting | None = None
 
 
 class Parked(BaseException):
@@ -80,6 +85,8 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
     environ: dict[str, Any]
+    overdue = False
+    """Whether it has waited for too long."""
     _parked = False
     _heads: ClassVar[dict[object, tuple[bytes, bool]]] = {}
 
@@ -94,17 +101,20 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
             parked.task = self
             self._parked = waits = True
             # What those in front of the gate need; thousands of whole ones take memory, and time to let go of.
-            self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], WAITING: parked.waiting}
+            hints = TaskHints(waiting=parked.waiting)
+            self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], SERVER_HINTS: hints}
             raise
         finally:
             if not waits:
                 self.channel.has_written()
 
     def get_environment(self) -> dict[str, Any]:
-        """See waitress."""
-        environ: dict[str, Any] = super().get_environment()
-        environ[WHEN_SENT] = self.channel.when_sent
-        return environ
+        """See waitress; made when it is first asked for."""
+        if self.environ is None:
+            environ: dict[str, Any] = super().get_environment()
+            channel = self.channel
+            environ[SERVER_HINTS] = TaskHints(channel.addr[0], self.overdue, channel.when_sent)
+        return self.environ
 
     def send_head(self) -> None:
         """Send the head of an answer that is not there yet."""

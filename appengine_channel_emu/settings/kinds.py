@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.environment import path_of
 from appengine_channel_emu.faults import parse_fault
-from appengine_channel_emu.locations import path_of
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from appengine_channel_emu.environment import path_of
 from appengine_channel_emu.hints import nearest
-from appengine_channel_emu.locations import path_of
 from appengine_channel_emu.settings.kinds import MIB, Kind
 from appengine_channel_emu.settings.table import TABLE, Settings
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from appengine_channel_emu.locations import base_folder
+from appengine_channel_emu.environment import base_folder
 from appengine_channel_emu.settings import kinds
 from appengine_channel_emu.settings.kinds import KIB, MIB, Kind
 

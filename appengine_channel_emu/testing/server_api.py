@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from appengine_channel_emu.locations import COMPAT_PATH
+from appengine_channel_emu.environment import COMPAT_PATH
 from appengine_channel_emu.testing.transports import EmulatorAway, Transport
 
 _leading: ContextVar[Transport | None] = ContextVar("channel_emu_leading", default=None)

@@ -17,7 +17,8 @@ import urllib3
 from falcon import testing as falcon_testing
 
 from appengine_channel_emu.hints import reason
-from appengine_channel_emu.web.waiting import ConnectionCut, Waiting
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import ConnectionCut
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -9,7 +9,7 @@ from appengine_channel_emu.web.fault_gate import FaultGate
 from appengine_channel_emu.web.guard import Guard
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.rpc import RpcHttp, ServerApi
-from appengine_channel_emu.web.waiting import send, without_body
+from appengine_channel_emu.web.wsgi import send, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.socket_wire import required
-from appengine_channel_emu.web.waiting import Answer, Waiting
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer
 
 
 class DevWire:

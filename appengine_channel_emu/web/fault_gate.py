@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults import (
     ACTIONS,
     TOKEN_ERRORS,
@@ -20,7 +20,8 @@ from appengine_channel_emu.host.sites import is_same_site
 from appengine_channel_emu.web.errors import PLAIN
 from appengine_channel_emu.web.fault_stages import Door, Staged, query, read_again, stage_request
 from appengine_channel_emu.web.guard import is_loopback
-from appengine_channel_emu.web.waiting import Answer, ConnectionCut, Waiting
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer, ConnectionCut, close, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -59,7 +60,7 @@ class FaultGate:
         try:
             asked = _of_header(environ) if HEADER in environ else None
         except BadFault as error:
-            return _whole(Answer("400 Bad Request", [("Content-Type", PLAIN)], f"{error}\n".encode()), start_response)
+            return send(Answer("400 Bad Request", [("Content-Type", PLAIN)], f"{error}\n".encode()), start_response)
         if asked is None and not self._faults and not self._repeated:
             return app(environ, start_response)
         request = stage_request(environ, door, self._broker)
@@ -79,7 +80,7 @@ class FaultGate:
     ) -> Iterable[bytes]:
         answer = self._repeated.pop(_poller(environ), None) if "poll" in request.stages else None
         if answer is not None:
-            return _whole(answer, start_response)
+            return send(answer, start_response)
         for stage in request.stages:
             fault = self._faults.pick(stage, request.target, _HERE.get(stage, ACTIONS))
             if fault is not None:
@@ -92,7 +93,7 @@ class FaultGate:
         if fault.seconds is not None:
             return self._delayed(fault.seconds, app, environ, start_response, door)
         if fault.error is not None:
-            return _whole(_refusal(fault.error), start_response)
+            return send(_refusal(fault.error), start_response)
         if fault.action == "drop":
             raise ConnectionCut
         if fault.action == "cut":
@@ -140,11 +141,6 @@ def _poller(environ: WSGIEnvironment) -> str:
     return query(environ, "socket") or query(environ, "channel")
 
 
-def _whole(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
-    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
-    return [answer.body]
-
-
 def _refusal(error: str) -> Answer:
     if error in TOKEN_ERRORS:
         headers = [("Content-Type", PLAIN), ("Access-Control-Allow-Origin", "*")]
@@ -174,7 +170,7 @@ def _changed(
         waits = True
         body.change(change)
         return body
-    return _whole(change(_read(body, held)), start_response)
+    return send(change(_read(body, held)), start_response)
 
 
 def _answer_at_once(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
@@ -194,7 +190,7 @@ def _read(body: Iterable[bytes], started: list[Any]) -> Answer:
     try:
         data = b"".join(body)
     finally:
-        _close(body)
+        close(body)
     status, headers = started
     return Answer(status, [(name, value) for name, value in headers if name.lower() != "content-length"], data)
 
@@ -204,9 +200,3 @@ def _twice(app: WSGIApplication, environ: WSGIEnvironment, start_response: Start
     body = read_again(environ)
     _answer_at_once(app, environ | {"wsgi.input": io.BytesIO(body)})
     return app(environ | {"wsgi.input": io.BytesIO(body)}, start_response)
-
-
-def _close(body: Iterable[bytes]) -> None:
-    close = getattr(body, "close", None)
-    if close is not None:
-        close()

@@ -16,7 +16,7 @@ from appengine_channel_emu.host.proxy import origin_form
 from appengine_channel_emu.host.sites import is_same_site
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.targets import ADMIN_PATHS, PRESENCE_PATHS, RECEIVE_PATH, leads_to
-from appengine_channel_emu.web.waiting import Answer
+from appengine_channel_emu.web.wsgi import Answer, server_hints
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -28,9 +28,6 @@ REMEMBERED = 256
 
 ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
 """Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
-
-PEER = "channel_emu.peer"
-"""In the environ where a proxy says who the visitor is: the address that the connection itself comes from."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
 _RESERVED_HEADERS = ("HTTP_X_APPENGINE_", "HTTP_X_GOOGLE_")
@@ -109,7 +106,7 @@ class Guard:
         if "REMOTE_ADDR" not in environ:
             return None
         # Whoever is this machine to a proxy on another one is not on ours.
-        if is_loopback(environ["REMOTE_ADDR"]) and is_loopback(environ.get(PEER, "127.0.0.1")):
+        if is_loopback(environ["REMOTE_ADDR"]) and is_loopback(server_hints(environ).peer or "127.0.0.1"):
             return None
         return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 

@@ -11,61 +11,19 @@ in the end, also when the client vanished before it was iterated. In a test with
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.turn import Signal
+from appengine_channel_emu.web.wsgi import Answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 
-class Answer(NamedTuple):
-    """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
-
-    status: str
-    headers: list[tuple[str, str]]
-    body: bytes = b""
-
-
-class ConnectionCut(BaseException):
-    """Not an error: the connection is to be broken, without an answer, as a bad network would do it.
-
-    A BaseException, so that no layer answers it; a server that does not know it has a failed request.
-    """
-
-
 def _ended() -> Answer:
     raise RuntimeError("this request has ended")
-
-
-def without_body(body: Iterable[bytes]) -> Iterable[bytes]:
-    """What is sent in answer to HEAD, where `body` answers GET: its headers alone (RFC 9110, section 9.3.2)."""
-    return _Unsent(body)
-
-
-class _Unsent:
-    """A body that is made, because that may make its headers too, and not sent."""
-
-    def __init__(self, body: Iterable[bytes]) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        for _ in self._body:
-            pass
-        return iter(())
-
-    def close(self) -> None:
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
-
-
-def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
-    """Give a whole answer to a WSGI server."""
-    start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
-    return [answer.body]
 
 
 class Waiting:

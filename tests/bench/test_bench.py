@@ -16,8 +16,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from appengine_channel_emu.bench import measure
+from appengine_channel_emu.bench.figures import Progress
 from appengine_channel_emu.bench.pages import Pages
-from appengine_channel_emu.bench.progress import Progress
 from appengine_channel_emu.testing import ChannelServer
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked

@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import InvalidToken, SocketGone
 from appengine_channel_emu.broker.saving import Ledger
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
-from appengine_channel_emu.server import housekeeping
+from appengine_channel_emu.server import saver
 from tests.broker.kept import Emulator, OtherProgram
 
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
-    monkeypatch.setattr("appengine_channel_emu.broker.store.SAVE_PATIENCE", 0.0)
-    monkeypatch.setattr(housekeeping, "COMPLAIN_AFTER", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.broker.state_file.SAVE_PATIENCE", 0.0)
+    monkeypatch.setattr(saver, "COMPLAIN_AFTER", 0.0)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_the_app_is_told_of_clients_that_a_stale_state_still_has(folder):
 
     told = []
     store = SqliteStore(folder)
-    Broker(clock, post_presence=lambda *each: told.append(each), state=store.load(), keep_changes=True)
+    EmbeddedBroker(clock, post_presence=lambda *each: told.append(each), state=store.load(), keep_changes=True)
     clock.advance(1)
     assert told == []
     clock.advance(2)
@@ -177,7 +177,7 @@ def test_it_is_said_once_when_it_fails_and_once_when_it_works(folder):
 
 
 def test_a_moment_of_it_is_not_worth_a_word(folder, monkeypatch):
-    monkeypatch.setattr(housekeeping, "COMPLAIN_AFTER", 60.0)
+    monkeypatch.setattr(saver, "COMPLAIN_AFTER", 60.0)
     emulator = Emulator(folder, ManualClock())
     other = OtherProgram(folder)
     emulator.broker.create_channel("bob")

@@ -14,7 +14,7 @@ from appengine_channel_emu.faults import ACTIONS, STAGES, BadFault, Fault, Fault
 from appengine_channel_emu.settings import BadSetting, add_flags, load
 from appengine_channel_emu.testing import ChannelServer
 from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, Response, SendMessageRequest
-from appengine_channel_emu.web.waiting import ConnectionCut
+from appengine_channel_emu.web.wsgi import ConnectionCut
 
 NOBODY = Target()
 

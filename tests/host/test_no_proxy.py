@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from appengine_channel_emu.cli.emulator import ask
-from appengine_channel_emu.conformance.server import Server
+from appengine_channel_emu.cli.running import ask
+from appengine_channel_emu.conformance.server import CheckedServer
 from appengine_channel_emu.host.no_proxy import with_no_proxy
 from appengine_channel_emu.testing import ChannelClient
 from tests.host.conftest import visit
@@ -61,7 +61,7 @@ def test_our_own_clients(proxy):
         with ChannelClient(service.url, service.broker.create_channel("ann").token) as page:
             service.broker.send_message("ann", "hello")
             assert page.receive() == "hello"
-        assert Server(service.url, None).token("bob")
+        assert CheckedServer(service.url, None).token("bob")
 
 
 def test_a_python3_app_and_what_it_calls(proxy, tmp_path):

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from appengine_channel_emu.locations import COMPAT_PATH
+from appengine_channel_emu.environment import COMPAT_PATH
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, PlainSdk, emulated

@@ -10,6 +10,8 @@ import socket
 import pytest
 
 from appengine_channel_emu.server.answers import AnswerBuffer
+from tests.support.backend import PlayedBackend
+from tests.support.waiting import LONG_ENOUGH
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
@@ -56,21 +58,17 @@ def test_everything_comes_out_as_it_went_in(monkeypatch, room):
     assert len(buffer) == 0
 
 
-class LargeApp:
-    def start(self):
-        pass
-
-    stop = start
-
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [("Content-Length", "8000000")])
-        return [b"x" * 8_000_000]
+class LargeApp(PlayedBackend):
+    text = b"x" * 8_000_000
 
 
 def test_a_large_answer_comes_whole_where_there_is_no_room(make_service, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryFile", no_file)
     service = make_service(LargeApp())
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as sock, sock.makefile("rb") as file:
+    with (
+        socket.create_connection(("127.0.0.1", service.port), timeout=LONG_ENOUGH) as sock,
+        sock.makefile("rb") as file,
+    ):
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         head, _, body = file.read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")

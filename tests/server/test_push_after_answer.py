@@ -16,7 +16,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.support import parts
-from tests.support.waiting import until
+from tests.support.backend import PlayedBackend, ok
+from tests.support.waiting import LONG_ENOUGH, until
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) Chrome/120"
@@ -25,7 +26,7 @@ LARGE = 16 * 1024 * 1024
 """Bytes of an answer that no system takes all at once."""
 
 
-class Sender:
+class Sender(PlayedBackend):
     """An app that sends "pushed" to ann. /wait is answered when a test says so; the answer to /large is `LARGE`."""
 
     def __init__(self):
@@ -34,30 +35,23 @@ class Sender:
         self.waits = threading.Event()
         self.told = []
 
-    def start(self):
-        pass
-
-    stop = start
-
     def post(self, path, body, content_type, timeout):
         if path.startswith("/_ah/channel/connected"):
             self.broker.send_message("ann", "welcome")
         return 200
 
-    def __call__(self, environ, start_response):
+    def serve(self, environ, request_id):
         path = environ["PATH_INFO"]
         sent = threading.Event()
         self.told.append(sent)
-        environ["channel_emu.when_sent"](sent.set)
+        environ["channel_emu.server"].when_sent(sent.set)
         if path == "/broken":
             raise RuntimeError
-        self.broker.send_message("ann", "pushed", environ.get("channel_emu.request_id"))
+        self.broker.send_message("ann", "pushed", request_id)
         if path == "/wait":
             self.waits.set()
-            self.go.wait(20)
-        length = LARGE if path == "/large" else 6
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(length))])
-        return [b"x" * length]
+            self.go.wait(LONG_ENOUGH)
+        return ok(b"x" * (LARGE if path == "/large" else 6))
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ def connect():
     made = []
 
     def connect(service, address="127.0.0.1"):
-        made.append(Line(socket.create_connection((address, service.port), timeout=20)))
+        made.append(Line(socket.create_connection((address, service.port), timeout=LONG_ENOUGH)))
         return made[-1]
 
     yield connect
@@ -273,8 +267,8 @@ def test_plain_json_may_name_the_request(make, connect, app):
     service = make()
     page = connect(service)
     open_socket(service, page)
-    request = service.broker.app_requests.begin(f"loopback {AGENT}", False)
-    for request_id in (request.id, "unknown", None):
+    begun = service.broker.app_requests.begin(f"loopback {AGENT}", False)
+    for request_id in (begun, "unknown", None):
         fields = {"client_id": "ann", "message": "x"} | ({"request_id": request_id} if request_id else {})
         page.ask("/_emu/messages", "POST", Content_Type="application/json", Content_Length=str(len(json.dumps(fields))))
         page.sock.sendall(json.dumps(fields).encode("ascii"))
@@ -290,7 +284,7 @@ def test_an_answer_has_left_when_it_was_sent(make, connect, app):
     for number in (1, 2):
         post.ask("/form", "POST")
         post.read()
-        assert app.told[number - 1].wait(5)
+        assert app.told[number - 1].wait(LONG_ENOUGH)
         assert len(app.told) == number
 
 
@@ -301,7 +295,7 @@ def test_an_answer_that_is_not_read_has_not_left(make, connect, app):
     until(lambda: app.told and any(each.total_outbufs_len for each in channels(service)))
     assert not app.told[0].is_set()
     assert len(post.read()) == LARGE
-    assert app.told[0].wait(5)
+    assert app.told[0].wait(LONG_ENOUGH)
 
 
 @pytest.mark.parametrize("path", ["/large", "/wait"])
@@ -313,7 +307,7 @@ def test_an_answer_whose_client_has_gone_counts_as_sent(make, connect, app, path
     # A reset: a client that has only said all it had to say may still be waiting for the answer.
     post.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     post.sock.close()
-    assert app.told[0].wait(5)
+    assert app.told[0].wait(LONG_ENOUGH)
     assert not app.go.is_set()
 
 
@@ -321,7 +315,7 @@ def test_an_answer_that_fails_counts_as_sent(make, connect, app):
     post = connect(make())
     post.ask("/broken", "POST")
     assert b"500" in post.sock.recv(65536)
-    assert app.told[0].wait(5)
+    assert app.told[0].wait(LONG_ENOUGH)
 
 
 def test_requests_are_not_kept(make, connect, app):

@@ -22,9 +22,10 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
+from tests.support.backend import PlayedBackend
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, running_command
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 ROUNDS = 500 if os.environ.get("SOAK") else 8
 STOP_SECONDS = 10.0
@@ -148,7 +149,7 @@ def test_while_a_request_of_the_app_runs_that_heeds_no_signal(launch, tmp_path, 
     visitor.start()
     until(begun.exists)
     assert end(process)[0] == 0
-    visitor.join(10)
+    visitor.join(LONG_ENOUGH)
     assert not left_after(mark, 10)
 
 
@@ -253,7 +254,7 @@ def test_a_second_signal_ends_it_at_once(slow_stop, number):
     assert f"ended at once, because {number.name} came while it was stopping" in err
 
 
-class Hangs:
+class Hangs(PlayedBackend):
     """A backend whose start or stop hangs until the test lets it go."""
 
     def __init__(self, start=False, stop=False):
@@ -264,18 +265,11 @@ class Hangs:
     def start(self):
         self.starting.set()
         if self._start:
-            self.release.wait(60)
+            self.release.wait(LONG_ENOUGH)
 
     def stop(self):
         if self._stop:
-            self.release.wait(60)
-
-    def post(self, path, body, content_type, timeout):
-        return 200
-
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [])
-        return [b""]
+            self.release.wait(LONG_ENOUGH)
 
 
 @pytest.fixture
@@ -300,7 +294,7 @@ def saved(tmp_path):
     return [text for each in state.sockets for text in each.messages], state.clean
 
 
-@pytest.mark.parametrize("part", ["app", "loop", "ticker", "later", "request"])
+@pytest.mark.parametrize("part", ["app", "loop", "broker's timers", "timers", "request"])
 def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     backend = Hangs(stop=part == "app")
     service = running(tmp_path, backend)
@@ -309,7 +303,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
 
     def hang(*arguments):
         hung.set()
-        release.wait(60)
+        release.wait(LONG_ENOUGH)
 
     token = service.broker.create_channel("bob").token
     service.broker.open(token)
@@ -317,14 +311,14 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     wire = Wire(service)
     if part == "loop":
         service._lot.expire_due = hang
-    elif part == "ticker":
+    elif part == "broker's timers":
         service.broker.run_due = hang
-    elif part == "later":
-        service._later.at(0, hang)
+    elif part == "timers":
+        service._timer.at(0, hang)
     elif part == "request":
-        service.front._backend = hang
+        service.front._backend.serve = hang
         wire.send("/")
-    assert part == "app" or hung.wait(10)
+    assert part == "app" or hung.wait(LONG_ENOUGH)
     service.stop()
     release.set()
     wire.close()
@@ -336,10 +330,10 @@ def test_a_stop_while_it_starts(tmp_path):
     service = Service(Settings(port=0, state_dir=tmp_path / "state"), lambda address: backend)
     starting = threading.Thread(target=service.start)
     starting.start()
-    assert backend.starting.wait(10)
+    assert backend.starting.wait(LONG_ENOUGH)
     service.stop()
     backend.release.set()
-    starting.join(10)
+    starting.join(LONG_ENOUGH)
     assert not starting.is_alive()
     assert not service._ready
     service.stop()  # Again, which does nothing.
@@ -382,4 +376,4 @@ def test_ctrl_c_of_a_command_that_waits_is_no_traceback(verb):
 
 def _visit(url):
     with contextlib.suppress(urllib3.exceptions.HTTPError):
-        urllib3.request("GET", url, retries=False, timeout=60)
+        urllib3.request("GET", url, retries=False, timeout=LONG_ENOUGH)

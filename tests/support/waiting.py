@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-WAIT_SECONDS = 15
+LONG_ENOUGH = 60.0
+"""Seconds after which a test that waits for something gives up, on however busy a machine: a bound, never a pause."""
+
+WAIT_SECONDS = LONG_ENOUGH
 
 Answer = TypeVar("Answer")
 
 
-def eventually(ask: Callable[[], Answer], wanted: Callable[[Answer], object], seconds: float = WAIT_SECONDS) -> Answer:
+def eventually(ask: Callable[[], Answer], wanted: Callable[[Answer], object], seconds: float = LONG_ENOUGH) -> Answer:
     """The first answer for which `wanted` holds."""
     give_up = time.monotonic() + seconds
     while not wanted(answer := ask()):
@@ -20,7 +23,7 @@ def eventually(ask: Callable[[], Answer], wanted: Callable[[Answer], object], se
     return answer
 
 
-def until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+def until(condition: Callable[[], object], seconds: float = LONG_ENOUGH) -> None:
     """Wait for something that another process or thread is about to do."""
     give_up = time.monotonic() + seconds
     while not condition():

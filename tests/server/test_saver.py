@@ -1,16 +1,14 @@
-"""The threads beside the requests, which nothing may end."""
+"""The thread that saves, which nothing may end."""
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
-from appengine_channel_emu.broker.state import State
-from appengine_channel_emu.server import housekeeping
-from appengine_channel_emu.server.housekeeping import Saver, Ticker
+from appengine_channel_emu.broker.saving import State
+from appengine_channel_emu.server import saver as module
+from appengine_channel_emu.server.saver import Saver
 from tests.support.waiting import eventually
 
 
@@ -44,13 +42,13 @@ def store():
 
 @pytest.fixture
 def broker(store):
-    return Broker(SystemClock(), state=store.load(), keep_changes=True)
+    return EmbeddedBroker(SystemClock(), state=store.load(), keep_changes=True)
 
 
 @pytest.fixture
 def saver(broker, store, monkeypatch):
     for name in ("SAVE_INTERVAL", "SAVE_PAUSE", "LONGEST_RETRY", "STOP_PATIENCE", "COMPLAIN_AFTER"):
-        monkeypatch.setattr(housekeeping, name, 0.01)
+        monkeypatch.setattr(module, name, 0.01)
     saver = Saver(broker, store)
     saver.start()
     yield saver
@@ -83,21 +81,3 @@ def test_what_was_created_before_a_stop_is_saved_by_it(broker, store, saver):
     token = broker.create_channel("bob").token
     saver.stop()
     assert store.tokens == [token]
-
-
-def test_a_timer_that_fails_stops_no_other(broker, caplog):
-    ran = threading.Event()
-
-    def fail():
-        raise ValueError("a mistake of ours")
-
-    with broker._turn:
-        broker._turn.timers.set(broker.clock.now(), fail)
-        broker._turn.timers.set(broker.clock.now() + 0.01, ran.set)
-    ticker = Ticker(broker)
-    ticker.start()
-    try:
-        assert ran.wait(15)
-    finally:
-        ticker.stop()
-    assert "a mistake of ours" in caplog.text

@@ -1,4 +1,4 @@
-"""What runs beside the requests: the broker's timers, and the store."""
+"""Saving: what changed goes to the store, on a thread of its own, while requests are served."""
 
 from __future__ import annotations
 
@@ -6,15 +6,8 @@ import logging
 import threading
 import time
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.state import Changes, Store, StoreLost
-
-TICK = 0.2
-"""Seconds between two looks at the timers at the most."""
-
-TICK_PAUSE = 0.05
-"""Seconds between two at the least: the precision of presence and expiry. With thousands of pages some timer is due
-every few milliseconds, and waking a thread takes longer than what such a timer does."""
+from appengine_channel_emu.broker.broker import EmbeddedBroker
+from appengine_channel_emu.broker.saving import Changes, Store, StoreLost
 
 SAVE_INTERVAL = 0.25
 """Seconds between two saves: well within the second that a SIGKILL may cost (behaviour.md 2)."""
@@ -34,43 +27,13 @@ STOP_PATIENCE = 2.0
 log = logging.getLogger("channel_emu.store")
 
 
-class Ticker:
-    """Runs the broker's timers as they fall due."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="timers", daemon=True)
-
-    def start(self) -> None:
-        """Start its thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End its thread."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        delay = 0.0
-        while not self._stopping.wait(delay):
-            try:
-                self._broker.run_due()
-            except Exception:
-                # It is done with, and no reason for the others never to run.
-                log.exception("A timer failed.")
-            due = self._broker.next_due()
-            delay = TICK if due is None else min(TICK, max(TICK_PAUSE, due - self._broker.clock.now()))
-
-
 class Saver:
     """Writes what changed to the store: tokens and sockets at once, messages a few times a second.
 
     What cannot be saved is tried again for as long as the emulator runs.
     """
 
-    def __init__(self, broker: Broker, store: Store) -> None:
+    def __init__(self, broker: EmbeddedBroker, store: Store) -> None:
         self._broker = broker
         self._store = store
         self._wake = threading.Event()

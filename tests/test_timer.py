@@ -1,0 +1,121 @@
+"""Calls that are due in the machine's time, on one thread of their own."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from appengine_channel_emu.broker.broker import EmbeddedBroker
+from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.server.service import run_broker_timers
+from appengine_channel_emu.timer import TimerThread
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def timer():
+    timer = TimerThread()
+    yield timer
+    timer.stop()
+
+
+def test_what_is_due_sooner_than_the_rest_is_called_sooner(timer):
+    called = threading.Event()
+    timer.at(timer.now() + 60, lambda: None)
+    timer.at(timer.now() + 0.01, called.set)
+    assert called.wait(10)
+
+
+def test_a_call_that_fails_takes_no_other_with_it(timer, caplog):
+    called = threading.Event()
+    timer.at(timer.now(), lambda: 1 / 0)
+    timer.at(timer.now(), called.set)
+    assert called.wait(10)
+    assert "A timer failed" in caplog.text
+
+
+def test_nothing_is_called_before_it_is_due(timer):
+    seen, called = [], threading.Event()
+    due = timer.now() + 0.05
+    timer.at(due, lambda: (seen.append(timer.now()), called.set()))
+    assert called.wait(10)
+    assert seen[0] >= due
+
+
+def test_its_thread_is_there_while_something_is_to_come(timer):
+    for _ in range(3):
+        called = threading.Event()
+        timer.at(timer.now() + 0.01, called.set)
+        assert called.wait(10)
+        until(lambda: timer._thread is None)
+
+
+def test_what_is_repeated_goes_on_whatever_it_raises(timer, caplog):
+    called = threading.Semaphore(0)
+    timer.repeat(lambda: called.release() or 1 / 0, lambda: 0.001)
+    for _ in range(5):
+        assert called.acquire(timeout=10)
+    assert "A timer failed" in caplog.text
+
+
+def test_nothing_is_called_after_the_stop(timer):
+    called = threading.Event()
+    timer.at(timer.now() + 0.05, called.set)
+    timer.stop()
+    timer.at(timer.now(), called.set)
+    assert not called.wait(0.1)
+
+
+class TestLimit:
+    def test_it_is_called_while_the_block_goes_on(self, timer):
+        called = threading.Event()
+        with timer.limit(0.01, called.set):
+            assert called.wait(10)
+
+    def test_it_is_not_called_once_the_block_has_been_left(self, timer):
+        called, over = threading.Event(), threading.Event()
+        with timer.limit(0.02, called.set):
+            pass
+        timer.at(timer.now() + 0.05, over.set)
+        assert over.wait(10)
+        assert not called.is_set()
+
+    def test_the_block_is_not_left_while_it_is_being_called(self, timer):
+        begun, ended = threading.Event(), []
+
+        def slow():
+            begun.set()
+            threading.Event().wait(0.05)
+            ended.append(True)
+
+        with timer.limit(0.0, slow):
+            assert begun.wait(10)
+        assert ended
+
+    def test_none_is_no_limit(self, timer):
+        with timer.limit(None, lambda: 1 / 0):
+            pass
+        assert timer._thread is None
+
+    def test_each_of_many_has_its_own(self, timer):
+        called = []
+        with timer.limit(60, lambda: called.append("long")):
+            over = threading.Event()
+            with timer.limit(0.01, lambda: (called.append("short"), over.set())):
+                assert over.wait(10)
+        assert called == ["short"]
+
+
+def test_a_timer_of_the_brokers_that_fails_stops_no_other(timer, caplog):
+    broker, ran = EmbeddedBroker(SystemClock()), threading.Event()
+
+    def fail():
+        raise ValueError("a mistake of ours")
+
+    with broker._turn:
+        broker._turn.timers.set(broker.clock.now(), fail)
+        broker._turn.timers.set(broker.clock.now() + 0.01, ran.set)
+    run_broker_timers(broker, timer)
+    assert ran.wait(15)
+    assert "a mistake of ours" in caplog.text
