@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from appengine_channel_emu.host import app_kinds
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.app_yaml.config import PYTHON25
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
-from appengine_channel_emu.host.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.sdk import find_python27, find_sdk, overlay_of
 from appengine_channel_emu.private_files import private_folder
 from appengine_channel_emu.settings import Settings
@@ -44,7 +44,7 @@ def sdk_backend(config: AppConfig, settings: Settings, arguments: Sequence[str])
             overlay=overlay,
             python25=config.runtime == PYTHON25,
         )
-        return DevAppserverBackend(spec, config)
+        return app_kinds.sdk_backend(spec, config)
 
     return make
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.streams import LineFormatter, log_to
 
@@ -57,12 +57,12 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
     from appengine_channel_emu.server.run import serve
 
     if settings.upstream is not None:
-        from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+        from appengine_channel_emu.host.app_kinds import upstream_backend
 
         if settings.app is not None:
             raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
         upstream, deadline = settings.upstream, settings.request_deadline
-        return serve(settings, lambda address: UpstreamBackend(upstream, address, deadline))
+        return serve(settings, lambda address: upstream_backend(upstream, address, deadline))
     config = _config(target.path, settings) if isinstance(target, AppYaml) else None
     if config is not None and config.is_legacy_python and not settings.no_sdk:
         make = _sdk_backend(config, settings, sdk_arguments)
@@ -112,8 +112,8 @@ def _sdk_backend(
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
     from appengine_channel_emu.host.app_backend import AppBackend
     from appengine_channel_emu.host.app_checks import warn_of_missing_modules
+    from appengine_channel_emu.host.app_kinds import python3_backend
     from appengine_channel_emu.host.app_reload import ReloadingBackend
-    from appengine_channel_emu.host.instance_backend import InstanceBackend
     from appengine_channel_emu.host.login import SignIn, login_key
 
     python = settings.python or sys.executable
@@ -124,7 +124,7 @@ def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend
         return AppBackend(
             config,
             address,
-            lambda spec: InstanceBackend(spec, settings.request_deadline),
+            lambda spec: python3_backend(spec, settings.request_deadline),
             sign_in,
             python=python,
             threads=settings.threads,
@@ -137,11 +137,11 @@ def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend
 def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
     if not isinstance(target, WsgiApp):
         return None
-    from appengine_channel_emu.host.instance import AppSpec
-    from appengine_channel_emu.host.instance_backend import InstanceBackend
+    from appengine_channel_emu.host.app_kinds import python3_backend
+    from appengine_channel_emu.host.origins.instance import AppSpec
 
     spec = AppSpec(str(target), target.folder, address, settings.python or sys.executable, settings.threads)
-    return InstanceBackend(spec, settings.request_deadline)
+    return python3_backend(spec, settings.request_deadline)
 
 
 def log_to_stderr(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import (
     AppConfig,
     BadAppYaml,
@@ -21,12 +22,10 @@ from appengine_channel_emu.host.app_yaml import (
     read_app_yaml,
 )
 from appengine_channel_emu.host.app_yaml.config import wsgi_target
-from appengine_channel_emu.host.backend import AppAnswer, CannotStart
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import ScriptCall
+from appengine_channel_emu.host.backend import AppAnswer, ScriptCall, error_page
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.login import SignIn, User, login_url
-from appengine_channel_emu.host.pages import error_page
-from appengine_channel_emu.host.presence_hint import presence_hint
+from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.proxy import raw_target
 from appengine_channel_emu.host.request_environ import finished_headers, process_environ, request_environ, stripped
 from appengine_channel_emu.host.static_files import FoundFile, find_file, no_file, serve_file

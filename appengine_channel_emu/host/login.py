@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote_plus
 
-from appengine_channel_emu.host.backend import AppAnswer
-from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.host.sites import is_own_page
 from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 

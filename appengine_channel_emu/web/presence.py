@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
+from urllib.parse import quote_plus
 
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.faults import Fault, Target
-from appengine_channel_emu.host.backend import BackendUnavailable, HandlerRaised
-from appengine_channel_emu.host.presence import Encoding, encode_presence
+from appengine_channel_emu.host.errors import RequestFailed
 from appengine_channel_emu.web.post_threads import PostThreads
+
+Encoding = Literal["urlencoded", "multipart"]
+"""How the body of a post is encoded (facts.md 5.1 and 5.3)."""
 
 POST_SECONDS = 30.0
 """How long a presence handler may take: it is an app's request like any other (behaviour.md 6)."""
@@ -42,7 +46,7 @@ class PostsToApp(Protocol):
     """The part of a backend that presence needs."""
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """POST to the app; its status. Raises `BackendUnavailable`."""
+        """POST to the app; its status. Raises a `RequestFailed`."""
 
 
 class PresencePosts:
@@ -82,8 +86,8 @@ class PresencePosts:
             try:
                 for _ in range(2 if fault is not None and fault.action == "duplicate" else 1):
                     status = self._backend.post(path, body, content_type, POST_SECONDS)
-            except BackendUnavailable as error:
-                status, trouble = 500 if isinstance(error, HandlerRaised) else None, str(error)
+            except RequestFailed as failed:
+                status, trouble = 500 if failed.by_app else None, str(failed)
         if fault is not None and fault.action == "cut":
             status, trouble = None, "A fault on request: the app's answer was lost."
         self.broker.presence_done(client_id, connected, status, trouble)
@@ -94,3 +98,20 @@ def _not_told(fault: Fault) -> tuple[int | None, str]:
     if fault.error is not None:
         return int(fault.error), ""
     return None, "A fault on request: the app was not told."
+
+
+def encode_presence(client_id: str, encoding: Encoding) -> tuple[bytes, str]:
+    """The body that says `from=<client id>`, and its content type.
+
+    Percent-encoded, unlike the dev server's, so that the client id arrives as the app gave it. Java's parser reads
+    `multipart` alone.
+    """
+    if encoding == "urlencoded":
+        return b"from=" + quote_plus(client_id, safe="").encode("ascii"), "application/x-www-form-urlencoded"
+    # Random, so that no client id can hold it.
+    boundary = f"channel-emu-{secrets.token_hex(16)}"
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="from"\r\n'
+        f"Content-Type: text/plain; charset=UTF-8\r\n\r\n{client_id}\r\n--{boundary}--\r\n"
+    )
+    return body.encode("utf-8"), f"multipart/form-data; boundary={boundary}"

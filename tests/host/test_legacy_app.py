@@ -7,8 +7,8 @@ import textwrap
 import pytest
 import yaml
 
+from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
-from appengine_channel_emu.host.presence_hint import presence_hint
 from appengine_channel_emu.host.sdk import Python25Overlay, overlay_of
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from appengine_channel_emu.host import sdk
-from appengine_channel_emu.host.dev_server_process import INSIDE
+from appengine_channel_emu.host.origins.dev_server_process import INSIDE
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.test_trouble import backend_for
 from tests.support import parts

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from appengine_channel_emu.host.app_yaml import read_app_yaml
-from appengine_channel_emu.host.dev_server_process import free_ports
+from appengine_channel_emu.host.origins.dev_server_process import free_ports
 from appengine_channel_emu.host.sdk import Python25Overlay
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
