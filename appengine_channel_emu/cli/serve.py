@@ -63,40 +63,48 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
             raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
         upstream, deadline = settings.upstream, settings.request_deadline
         return serve(settings, lambda address: upstream_backend(upstream, address, deadline))
-    if isinstance(target, AppYaml) and not settings.no_sdk:
-        make = _sdk_backend(target.path, settings, sdk_arguments)
+    config = _config(target.path, settings) if isinstance(target, AppYaml) else None
+    if config is not None and config.is_legacy_python and not settings.no_sdk:
+        make = _sdk_backend(config, settings, sdk_arguments)
         if make is not None:
             return serve(settings, make)
     if sdk_arguments:
         raise CannotStart(f"{sdk_arguments[0]}: what follows -- is for dev_appserver.py, which does not run this app.")
-    if isinstance(target, AppYaml):
-        from appengine_channel_emu.host.app_backend import read_config
+    if config is not None:
+        from appengine_channel_emu.host.app_backend import for_python3
 
-        config = read_config(target.path)
+        config = for_python3(config)
         return serve(settings, lambda address: _app_backend(config, settings, address))
     return serve(settings, lambda address: _backend(target, settings, address))
 
 
-def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -> Callable[[str], Backend] | None:
-    """What makes the backend of an SDK app at `path`, None where it is none. Raises `CannotStart`."""
-    from appengine_channel_emu.cli.sdk_door import sdk_backend
-    from appengine_channel_emu.host.app_backend import read_config
-    from appengine_channel_emu.host.app_checks import sdk_need
-    from appengine_channel_emu.host.legacy_app import read_legacy_app
-    from appengine_channel_emu.host.sdk_finder import SdkMissing
+def _config(path: Path, settings: Settings) -> AppConfig:
+    from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
 
-    app = read_legacy_app(path)
-    if app is None:
-        return None
     try:
-        return sdk_backend(app, settings, sdk_arguments)
+        return read_app_yaml(path, sdk=not settings.no_sdk)
+    except BadAppYaml as error:
+        raise CannotStart(str(error)) from None
+
+
+def _sdk_backend(
+    config: AppConfig, settings: Settings, sdk_arguments: Sequence[str]
+) -> Callable[[str], Backend] | None:
+    """What makes the backend of an SDK app, None where Python 3 can run it too and has to. Raises `CannotStart`."""
+    from appengine_channel_emu.cli.sdk_door import sdk_backend
+    from appengine_channel_emu.host.app_backend import for_python3
+    from appengine_channel_emu.host.app_checks import sdk_need
+    from appengine_channel_emu.host.sdk import SdkMissing
+
+    try:
+        return sdk_backend(config, settings, sdk_arguments)
     except SdkMissing as missing:
         need = "it needs Python 2.7"
         if settings.sdk is None and not sdk_arguments:
             with contextlib.suppress(CannotStart):
-                need = sdk_need(read_config(path), settings.python or sys.executable) or ""
+                need = sdk_need(for_python3(config), settings.python or sys.executable) or ""
         if need:
-            raise CannotStart(f"{path} is for the runtime {app.runtime}, and {need}.\n{missing}") from missing
+            raise CannotStart(f"{config.path} is for the runtime {config.runtime}, and {need}.\n{missing}") from missing
         log.info("There is no SDK here, and the app needs nothing of it: it runs under Python 3.")
         return None
 

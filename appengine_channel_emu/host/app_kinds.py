@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from appengine_channel_emu.host.app_checks import presence_hint
+from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.backend import ProxyBackend
-from appengine_channel_emu.host.legacy_app import LegacyApp
 from appengine_channel_emu.host.origins.dev_server import DevServerOrigin
 from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.origins.instance import AppSpec
@@ -21,13 +22,13 @@ def upstream_backend(url: str, address: str, deadline: float | None) -> ProxyBac
     return ProxyBackend(UpstreamOrigin(url, address, deadline), address, deadline)
 
 
-def sdk_backend(spec: DevServerSpec, app: LegacyApp) -> ProxyBackend:
-    """A legacy `app`, which the SDK's dev server runs as `spec` says."""
+def sdk_backend(spec: DevServerSpec, config: AppConfig) -> ProxyBackend:
+    """The legacy app of `config`, which the SDK's dev server runs as `spec` says."""
     return ProxyBackend(
         DevServerOrigin(spec),
         spec.address,
         spec.deadline,
-        timeout_page=app.timeout_page,
-        takes_presence=app.takes_presence,
-        presence_hint=app.presence_hint,
+        timeout_page=config.timeout_page,
+        takes_presence=config.takes_presence,
+        presence_hint=presence_hint(config),
     )

@@ -12,11 +12,11 @@ import pytest
 
 from appengine_channel_emu.cli import main
 from appengine_channel_emu.host.app_kinds import sdk_backend
+from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.errors import CannotStart
-from appengine_channel_emu.host.legacy_app import read_legacy_app
 from appengine_channel_emu.host.origins import dev_server, dev_server_process
 from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.sdk_finder import Sdk
+from appengine_channel_emu.host.sdk import Sdk
 from tests.host.conftest import visit
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
@@ -56,7 +56,7 @@ def options(tmp_path, behaviour):
 
 
 def backend_for(tmp_path, behaviour, deadline=30.0):
-    app = read_legacy_app(APP / "app.yaml")
+    app = read_app_yaml(APP / "app.yaml")
     sdk = Sdk(fake_sdk.fake_sdk(tmp_path / "sdk", behaviour))
     spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
     return sdk_backend(spec, app)

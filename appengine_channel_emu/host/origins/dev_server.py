@@ -92,8 +92,12 @@ class DevServerOrigin:
 
     def _exchange(self, request: HttpRequest, about: AboutRequest, seconds: float | None) -> HttpAnswer:
         process, connections = self._current()
-        info = {"secret": process.secret, "environ": _environ_for_app(about.environ), "request_id": about.request_id}
-        request.headers[REQUEST_HEADER] = json.dumps(info)
+        request_info = {
+            "secret": process.secret,
+            "environ": _environ_for_app(about.environ),
+            "request_id": about.request_id,
+        }
+        request.headers[REQUEST_HEADER] = json.dumps(request_info)
         return connections.exchange(request, seconds)
 
     def _checked(self, answer: HttpAnswer, held: float) -> HttpAnswer:

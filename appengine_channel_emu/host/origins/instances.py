@@ -82,7 +82,7 @@ class InstancesOrigin:
     def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
         """See `Origin`. The app's deadline holds for a post too, where it is the shorter."""
         number = next(self._numbers)
-        request.headers[REQUEST_HEADER] = json.dumps(_runner_info(number, about))
+        request.headers[REQUEST_HEADER] = json.dumps(_request_info(number, about))
         limits = [seconds for seconds in (about.post_seconds, self._deadline) if seconds is not None]
         limit = min(limits, default=None)
         try:
@@ -115,7 +115,7 @@ class InstancesOrigin:
                 raise
 
 
-def _runner_info(number: int, about: AboutRequest) -> dict[str, Any]:
+def _request_info(number: int, about: AboutRequest) -> dict[str, Any]:
     """What the app would read in its environ if it were at the front, who is to answer, and what names the request."""
     names = ("REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
     seen = {name: about.environ[name] for name in (*names, "wsgi.url_scheme") if name in about.environ}
