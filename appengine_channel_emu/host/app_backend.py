@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticFiles
 from appengine_channel_emu.host.app_yaml.config import wsgi_target
-from appengine_channel_emu.host.backend import AppAnswer, ScriptCall, error_page
-from appengine_channel_emu.host.login import SignIn, User, login_url, user_environ
+from appengine_channel_emu.host.backend import AppAnswer, ProxyBackend, ScriptCall, error_page
+from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.proxy import raw_target
 from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, no_file, serve_file
@@ -32,20 +32,11 @@ _REMOVED_FROM_ANSWERS = frozenset(["content-encoding", "x-appengine-blobkey"])
 log = logging.getLogger("channel_emu.app")
 
 
-class Scripts(Protocol):
-    """The process of the app's scripts: a `Backend` that is told which of them answers."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def serve(self, environ: WSGIEnvironment, request_id: str | None, script: ScriptCall) -> AppAnswer: ...
-    def post(self, path: str, body: bytes, content_type: str, timeout: float, script: ScriptCall) -> int: ...
-
-
 class AppBackend:
     """Routes requests by the handlers of `config`.
 
     address:      the emulator's `host:port`.
-    make_scripts: makes the process in which the scripts run; not called for an app of static files alone.
+    make_scripts: makes the backend of the scripts; not called for an app of static files alone.
     python, threads, instances: as in `AppSpec`.
     """
 
@@ -53,7 +44,7 @@ class AppBackend:
         self,
         config: AppConfig,
         address: str,
-        make_scripts: Callable[[AppSpec], Scripts],
+        make_scripts: Callable[[AppSpec], ProxyBackend],
         sign_in: SignIn,
         *,
         python: str = sys.executable,
@@ -62,7 +53,7 @@ class AppBackend:
     ) -> None:
         self._config = config
         self._sign_in = sign_in
-        self._scripts: Scripts | None = None
+        self._scripts: ProxyBackend | None = None
         self._left_out: set[str] = set()
         if any(isinstance(handler, Script) for handler in config.handlers):
             spec = AppSpec(
@@ -150,7 +141,7 @@ class AppBackend:
         self,
         handler: Script,
         match: re.Match[str],
-        user: User | None,
+        user: SignedInUser | None,
         environ: WSGIEnvironment,
         request_id: str | None,
     ) -> AppAnswer:
@@ -163,7 +154,7 @@ class AppBackend:
         answer.headers = finished_headers(answer.headers)
         return answer
 
-    def _script(self, handler: Script, match: re.Match[str], user: User | None) -> ScriptCall | None:
+    def _script(self, handler: Script, match: re.Match[str], user: SignedInUser | None) -> ScriptCall | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
         if handler.objection is not None:
             return None
@@ -204,7 +195,7 @@ def _is_of_app(target: str, folder: Path) -> bool:
     return (folder / f"{names[0]}.py").is_file() or (folder / names[0]).is_dir()
 
 
-def _refusal(handler: Handler, user: User | None, environ: WSGIEnvironment) -> AppAnswer | None:
+def _refusal(handler: Handler, user: SignedInUser | None, environ: WSGIEnvironment) -> AppAnswer | None:
     """The answer to a visitor whom `login` keeps out."""
     if handler.login == "optional" or (user is not None and (handler.login == "required" or user.admin)):
         return None
@@ -247,7 +238,7 @@ def process_environ(config: AppConfig, address: str) -> dict[str, str]:
     }
 
 
-def request_environ(user: User | None) -> dict[str, str]:
+def request_environ(user: SignedInUser | None) -> dict[str, str]:
     """What one request has: the visitor, and the names of the request for logs."""
     visitor = user_environ(user)
     # How the second generation tells its bundled services of the visitor.
