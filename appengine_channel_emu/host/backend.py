@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, HttpAnswer
-from appengine_channel_emu.host.errors import HandlerCut, NotImported, Overrun, RequestFailed
+from appengine_channel_emu.host.errors import HandlerCut, Overrun, RequestFailed
 from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.proxy import read_request, returned
 
@@ -217,10 +217,7 @@ class ProxyBackend:
     def _page(self, failed: RequestFailed) -> AppAnswer:
         if isinstance(failed, Overrun | HandlerCut):
             return cut_answer(self._deadline or 0.0, self._timeout_page, failed.cpu_seconds)
-        text = f"{failed} {failed.advice}".rstrip()
-        if isinstance(failed, NotImported):
-            text = "This page goes away with the next request after the app is fixed."
-        page = error_page(failed.status, failed.title, text, detail=failed.detail)
+        page = error_page(failed.status, failed.title, failed.explanation, detail=failed.detail)
         page.cpu_seconds, page.cut = failed.cpu_seconds, failed.cut
         return page
 

@@ -34,13 +34,18 @@ class RequestFailed(Exception):
     advice = "Its log may say why."
     """Of the visitor's page: what to do, behind the text."""
     detail: str | None = None
-    """Preformatted text for that page."""
+    """Of that page too: preformatted text."""
     cpu_seconds: float | None = None
     """What the handler has used, where that is known."""
     cut = False
     """Whether the handler was ended at the request's deadline."""
     by_app = False
     """Whether the app's own process says that it has no answer, which to a post of ours counts as a status 500."""
+
+    @property
+    def explanation(self) -> str:
+        """What the page says."""
+        return f"{self} {self.advice}".rstrip()
 
 
 class NotForwardable(RequestFailed):
@@ -150,6 +155,11 @@ class NotImported(RequestFailed):
     def __init__(self, traceback: str) -> None:
         super().__init__(traceback)
         self.detail = traceback
+
+    @property
+    def explanation(self) -> str:
+        """What the page says, above the traceback."""
+        return "This page goes away with the next request after the app is fixed."
 
 
 class HandlerRaised(RequestFailed):

@@ -26,6 +26,9 @@ _IDLE_CONNECTIONS = 32
 _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 _WITH_BODY = ("PATCH", "POST", "PUT")
 
+_timer = TimerThread()
+"""Ends the exchanges whose time is up, those of all servers."""
+
 
 @dataclasses.dataclass
 class HttpRequest:
@@ -50,22 +53,13 @@ class ConnectionPool:
     name:    what error texts call the server.
     steady:  whether an idle connection lives as long as the server does. It then serves any request, and its loss is
              the server's. Elsewhere it serves a GET or HEAD, which is sent again when the connection proves dead.
-    timer:   ends exchanges whose time is up.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[str], HttpConnection],
-        name: str,
-        *,
-        steady: bool = False,
-        timer: TimerThread | None = None,
-    ) -> None:
+    def __init__(self, connect: Callable[[str], HttpConnection], name: str, *, steady: bool = False) -> None:
         self._connect = connect
         self._name = name
         self._steady = steady
         self._idle: list[tuple[float, HttpConnection]] = []
-        self._timer = timer or TimerThread()
         self._closed = False
 
     def exchange(self, request: HttpRequest, deadline: float | None = None) -> HttpAnswer:
@@ -103,7 +97,7 @@ class ConnectionPool:
                     sock.shutdown(socket.SHUT_RDWR)
 
         try:
-            with self._timer.limit(deadline, cut):
+            with _timer.limit(deadline, cut):
                 sockets.append(self._open(connection))
                 if overrun:
                     raise Overrun(self._name)
