@@ -16,10 +16,10 @@ from wsgiref.handlers import format_date_time
 from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticFiles
 from appengine_channel_emu.host.app_yaml.config import wsgi_target
-from appengine_channel_emu.host.backend import AppAnswer, ProxyBackend, ScriptCall, error_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
-from appengine_channel_emu.host.proxy import raw_target
+from appengine_channel_emu.host.proxy import ProxyBackend, ScriptCall, raw_target
 from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, no_file, serve_file
 
 if TYPE_CHECKING:

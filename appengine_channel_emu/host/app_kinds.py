@@ -28,9 +28,10 @@ from appengine_channel_emu.settings import BadSetting, Settings
 
 if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig
-    from appengine_channel_emu.host.backend import Backend, ProxyBackend
+    from appengine_channel_emu.host.backend import Backend
     from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
     from appengine_channel_emu.host.origins.instance import AppSpec
+    from appengine_channel_emu.host.proxy import ProxyBackend
 
 MakeBackend = Callable[[str], "Backend | None"]
 """Makes the backend, given the emulator's address, `host:port`; None where there is no app."""
@@ -87,16 +88,16 @@ def backend_maker(app: AppYaml | WsgiApp | None, settings: Settings, sdk_argumen
 
 def python3_backend(spec: AppSpec, deadline: float | None) -> ProxyBackend:
     """A Python 3 app, in instances of ours; `deadline` is in seconds, None for no limit."""
-    from appengine_channel_emu.host.backend import ProxyBackend
     from appengine_channel_emu.host.origins.instances import InstancesOrigin
+    from appengine_channel_emu.host.proxy import ProxyBackend
 
     return ProxyBackend(InstancesOrigin(spec, deadline), spec.address, deadline, timeout_page=spec.timeout_page)
 
 
 def upstream_backend(url: str, address: str, deadline: float | None) -> ProxyBackend:
     """An app that runs at `url` already. Raises `CannotStart` for a url that cannot be passed on to."""
-    from appengine_channel_emu.host.backend import ProxyBackend
     from appengine_channel_emu.host.origins.upstream import UpstreamOrigin
+    from appengine_channel_emu.host.proxy import ProxyBackend
 
     return ProxyBackend(UpstreamOrigin(url, address, deadline), address, deadline)
 
@@ -104,8 +105,8 @@ def upstream_backend(url: str, address: str, deadline: float | None) -> ProxyBac
 def sdk_backend(spec: DevServerSpec, config: AppConfig) -> ProxyBackend:
     """The legacy app of `config`, which the SDK's dev server runs as `spec` says."""
     from appengine_channel_emu.host.app_checks import presence_hint
-    from appengine_channel_emu.host.backend import ProxyBackend
     from appengine_channel_emu.host.origins.dev_server import DevServerOrigin
+    from appengine_channel_emu.host.proxy import ProxyBackend
 
     return ProxyBackend(
         DevServerOrigin(spec),
