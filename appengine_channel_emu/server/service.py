@@ -30,10 +30,10 @@ from appengine_channel_emu.server.queueing import Pools
 from appengine_channel_emu.server.saver import Saver
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
-from appengine_channel_emu.web.admin_routes import About
+from appengine_channel_emu.web.admin.routes import About
 from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.app import Front, no_app, printable
-from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.front import Front, no_app, printable
+from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
 if TYPE_CHECKING:

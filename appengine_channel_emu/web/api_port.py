@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.web.fault_gate import FaultGate
-from appengine_channel_emu.web.guard import Guard
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.rpc import RpcHttp, ServerApi
+from appengine_channel_emu.faults.gate import FaultGate
+from appengine_channel_emu.web.api.rpc import RpcHttp, ServerApi
+from appengine_channel_emu.web.guard import Guard, WebOptions
 from appengine_channel_emu.web.wsgi import send, without_body
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.web.rpc import LARGEST_CALL
+from appengine_channel_emu.web.api.rpc import LARGEST_CALL
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

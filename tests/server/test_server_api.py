@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from appengine_channel_emu.server.listener import CannotListen
-from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, Response
+from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, Response
 
 LARGE = 2 * 1024 * 1024
 

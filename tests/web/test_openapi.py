@@ -12,9 +12,9 @@ from webtest import TestApp
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web import query
-from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web import resources
+from appengine_channel_emu.web.admin.routes import About, admin_resources
+from appengine_channel_emu.web.admin.server import Accounts
 from tests.support import parts
 
 try:
@@ -34,7 +34,7 @@ schema = schemathesis.openapi.from_wsgi("/_emu/openapi.json", emulator)
 def time_is_up_at_once():
     """A generated wait may be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(query, "LONGEST_WAIT", 0.01)
+        patch.setattr(resources, "LONGEST_WAIT", 0.01)
         yield
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from webtest import TestApp
 
 from appengine_channel_emu.broker.errors import ChannelServiceError
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web import rpc
+from appengine_channel_emu.web.api import rpc
 from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.fault_gate import FaultGate
-from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.guard import WebOptions
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 CALL_NOT_FOUND, PARSE_ERROR, TOO_LARGE = 1, 2, 5

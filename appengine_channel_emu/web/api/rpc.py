@@ -16,7 +16,7 @@ import yaml
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey
 from appengine_channel_emu.broker.limits import check_message
-from appengine_channel_emu.web.remote_api_messages import (
+from appengine_channel_emu.web.api.messages import (
     CreateChannelRequest,
     CreateChannelResponse,
     Malformed,

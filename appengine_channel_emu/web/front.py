@@ -8,35 +8,27 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import falcon
-
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.later import Later
+from appengine_channel_emu.faults.gate import FaultGate
+from appengine_channel_emu.faults.stages import Door
 from appengine_channel_emu.notes import Notes
-from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin_routes import About, admin_resources
-from appengine_channel_emu.web.browsers import browser_of, is_navigation
-from appengine_channel_emu.web.console import CONSOLE_PATH, console_resources
-from appengine_channel_emu.web.dev_wire import DevWire
-from appengine_channel_emu.web.errors import add_error_handlers
-from appengine_channel_emu.web.exact_router import ExactRouter
-from appengine_channel_emu.web.fault_gate import FaultGate
-from appengine_channel_emu.web.fault_stages import Door
-from appengine_channel_emu.web.guard import POLL_PATH, Guard
-from appengine_channel_emu.web.jsapi import BlankPage, BrowserClient, FramePage
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
-from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
-from appengine_channel_emu.web.tabs import Tabs
-from appengine_channel_emu.web.targets import RECEIVE_PATH
+from appengine_channel_emu.web.admin.routes import About, admin_resources, console_resources
+from appengine_channel_emu.web.admin.server import CONSOLE_PATH, Accounts
+from appengine_channel_emu.web.api.rpc import RemoteApi, RpcHttp, ServerApi
+from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
+from appengine_channel_emu.web.channel.page_wire import CloseSocket, OpenSocket, PollSocket
+from appengine_channel_emu.web.channel.sdk_wire import SdkWire
+from appengine_channel_emu.web.channel.tabs import Tabs
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard, WebOptions
+from appengine_channel_emu.web.resources import falcon_app
 from appengine_channel_emu.web.unclaimed import Unclaimed
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer, close, send, server_hints, without_body
+from appengine_channel_emu.web.wsgi import Answer, browser_of, close, is_navigation, send, server_hints, without_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
@@ -46,23 +38,6 @@ BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages"
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
 
 access_log = logging.getLogger("channel_emu.access")
-
-
-class CommonHeaders:
-    """Falcon middleware: what goes with every answer of ours."""
-
-    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
-        """No sniffing; channels for every origin, the admin API for none, and neither kept in a cache."""
-        resp.set_header("X-Content-Type-Options", "nosniff")
-        if not resp.get_header("Cache-Control"):
-            resp.set_header("Cache-Control", "no-cache")
-        if req.path.startswith(CHANNEL_PREFIX):
-            # The token or socket id is the authority here; credentials are never looked at.
-            resp.set_header("Access-Control-Allow-Origin", "*")
-        else:
-            resp.set_header("X-Frame-Options", "DENY")
-            if not resp.get_header("Content-Security-Policy"):
-                resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
 
 
 class Front:
@@ -96,21 +71,16 @@ class Front:
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
-            "/_ah/channel/dev": DevWire(broker, options),
-            "/_ah/channel/open": Open(broker, options, tabs),
+            "/_ah/channel/dev": SdkWire(broker, options),
+            "/_ah/channel/open": OpenSocket(broker, options, tabs),
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
-            "/_ah/channel/close": Close(broker),
+            "/_ah/channel/close": CloseSocket(broker),
         }
         self.notes = Notes(broker.snapshots.sockets_of)
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
-        router: Any = ExactRouter()
-        self._falcon: falcon.App[Any, Any] = falcon.App(middleware=[CommonHeaders()], router=router)
-        self._falcon.resp_options.default_media_type = None  # type: ignore[assignment]
-        add_error_handlers(self._falcon)
-        for path, resource in self._resources.items():
-            self._falcon.add_route(path, resource)
+        self._falcon = falcon_app(self._resources)
 
     def reset(self) -> None:
         """Forget everything that was made, sent, noted and counted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 
 import falcon
@@ -12,36 +11,20 @@ from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.broker.results import Opened
-from appengine_channel_emu.web.browsers import browser_of
-from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.tabs import Tabs
+from appengine_channel_emu.web.channel.tabs import Tabs
+from appengine_channel_emu.web.errors import BadRequest, answer_to
+from appengine_channel_emu.web.guard import WebOptions
+from appengine_channel_emu.web.resources import Query, respond
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer, ConnectionCut
+from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
 
 EARLY_SECONDS = 60.0
 """For how long after a message of its client id a poll's head is sent early: thousands of idle pages need none."""
 
-_JSON = [("Content-Type", "application/json")]
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
-def required(req: falcon.Request, name: str) -> str:
-    """The query parameter `name`, given once; raises `BadRequest`."""
-    value = req.params.get(name)
-    if not isinstance(value, str):
-        raise BadRequest(f"The parameter '{name}' is {'missing' if value is None else 'given more than once'}.")
-    return value
-
-
-def _number(req: falcon.Request, name: str) -> int:
-    text = required(req, name)
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise BadRequest(f"The parameter '{name}' is a whole number from 0 on.")
-    return int(text)
-
-
-class Open:
+class OpenSocket:
     """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
     only_get = True
@@ -53,9 +36,10 @@ class Open:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
-        token = required(req, "channel")
-        resume = (required(req, "socket"), _number(req, "after")) if "socket" in req.params else None
-        attempt = required(req, "attempt") if "attempt" in req.params else None
+        query = Query(req, strict=False)
+        token = query.required("channel")
+        resume = (query.required("socket"), query.number("after")) if "socket" in query else None
+        attempt = query.text("attempt")
         if attempt is not None and not _ATTEMPT.match(attempt):
             raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
         opened = self._broker.open(token, resume, attempt, browser_of(req.env))
@@ -75,7 +59,7 @@ class Open:
             fields["alias"] = alias
         if self._options.quiet:
             fields["quiet"] = True
-        return _json(json.dumps(fields).encode("ascii"))
+        return json_answer(fields)
 
 
 class PollSocket:
@@ -96,9 +80,10 @@ class PollSocket:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
-        socket_id, after = required(req, "socket"), _number(req, "after")
-        seconds = self._seconds(req)
-        early = "early" in req.params and required(req, "early") == "1"
+        query = Query(req, strict=False)
+        socket_id, after = query.required("socket"), query.number("after")
+        seconds = query.seconds("wait", self._options.longest_poll, self._options.longest_poll)
+        early = query.text("early") == "1"
         poll = self._broker.poll(socket_id, after, browser_of(req.env))
         held = _Held(poll, seconds, self._tabs, early and self._expects_messages(poll))
         resp.stream = held.waiting
@@ -107,17 +92,6 @@ class PollSocket:
     def _expects_messages(self, poll: Poll) -> bool:
         last = poll.socket.channel.last_message_at
         return last is not None and self._broker.clock.now() - last < EARLY_SECONDS
-
-    def _seconds(self, req: falcon.Request) -> float:
-        if "wait" not in req.params:
-            return self._options.longest_poll
-        try:
-            seconds = float(required(req, "wait"))
-        except ValueError:
-            seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            raise BadRequest("The parameter 'wait' is a number of seconds from 0 on.")
-        return min(seconds, self._options.longest_poll)
 
 
 class _PageWaiting(Waiting):
@@ -133,7 +107,7 @@ class _Held:
         self._poll = poll
         self._tabs = tabs
         self._shaken = False
-        self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, _JSON if early else None)
+        self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, JSON if early else None)
 
     def shake(self) -> None:
         """See `Shakeable`."""
@@ -146,22 +120,23 @@ class _Held:
         try:
             answer = self._poll.take()
         except EmulatorError as error:
-            return self._refusal(status_of(error), str(error))
+            return self._refusal(answer_to(error))
         texts = b",".join(message.json for message in answer.messages)
         shaken = b',"shaken":true' if self._shaken else b""
-        return _json(b'{"messages":[%b],"next":%d%b}\n' % (texts, answer.next, shaken))
+        return Answer("200 OK", JSON, b'{"messages":[%b],"next":%d%b}\n' % (texts, answer.next, shaken))
 
-    def _refusal(self, status: str, text: str) -> Answer:
-        if self.waiting.head_sent:
-            return _json(b"%b\n" % json.dumps({"error": int(status[:3]), "reason": text}).encode("ascii"))
-        return Answer(status, [("Content-Type", PLAIN)], text.encode("ascii"))
+    def _refusal(self, answer: Answer) -> Answer:
+        if not self.waiting.head_sent:
+            return answer
+        error = {"error": int(answer.status[:3]), "reason": answer.body.decode("ascii")}
+        return Answer("200 OK", JSON, b"%b\n" % json.dumps(error).encode("ascii"))
 
     def _release(self) -> None:
         self._poll.release()
         self._tabs.left(self._poll, self)
 
 
-class Close:
+class CloseSocket:
     """`POST close?socket=ID`: what `close()` and the unload beacon send."""
 
     def __init__(self, broker: Broker) -> None:
@@ -169,10 +144,5 @@ class Close:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Close the socket; one that is gone already is no error."""
-        self._broker.close(required(req, "socket"))
-        resp.content_type = PLAIN
-        resp.text = "closed\n"
-
-
-def _json(body: bytes) -> Answer:
-    return Answer("200 OK", _JSON, body)
+        self._broker.close(Query(req, strict=False).required("socket"))
+        respond(resp, Answer("200 OK", PLAIN, b"closed\n"))

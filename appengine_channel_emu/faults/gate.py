@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.broker import Broker
 from appengine_channel_emu.broker.signal import Signal
-from appengine_channel_emu.faults import (
+from appengine_channel_emu.faults.faults import (
     ACTIONS,
     TOKEN_ERRORS,
     BadFault,
     Fault,
     parse_fault_of_one_request,
 )
+from appengine_channel_emu.faults.stages import Door, Staged, query, read_again, stage_request
 from appengine_channel_emu.host.sites import is_same_site
-from appengine_channel_emu.web.errors import PLAIN
-from appengine_channel_emu.web.fault_stages import Door, Staged, query, read_again, stage_request
 from appengine_channel_emu.web.guard import is_loopback
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer, ConnectionCut, close, send
+from appengine_channel_emu.web.wsgi import PLAIN, Answer, ConnectionCut, close, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,7 +59,7 @@ class FaultGate:
         try:
             asked = _of_header(environ) if HEADER in environ else None
         except BadFault as error:
-            return send(Answer("400 Bad Request", [("Content-Type", PLAIN)], f"{error}\n".encode()), start_response)
+            return send(Answer("400 Bad Request", PLAIN, f"{error}\n".encode()), start_response)
         if asked is None and not self._faults and not self._repeated:
             return app(environ, start_response)
         request = stage_request(environ, door, self._broker)
@@ -143,9 +142,9 @@ def _poller(environ: WSGIEnvironment) -> str:
 
 def _refusal(error: str) -> Answer:
     if error in TOKEN_ERRORS:
-        headers = [("Content-Type", PLAIN), ("Access-Control-Allow-Origin", "*")]
+        headers = [*PLAIN, ("Access-Control-Allow-Origin", "*")]
         return Answer(f"401 {error}", headers, error.encode())
-    return Answer(f"{error} A fault on request", [("Content-Type", PLAIN)], b"A fault on request.\n")
+    return Answer(f"{error} A fault on request", PLAIN, b"A fault on request.\n")
 
 
 def _cut(answer: Answer) -> Answer:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import falcon
 
 from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import BadRequest
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.socket_wire import required
+from appengine_channel_emu.web.guard import WebOptions
+from appengine_channel_emu.web.resources import Query
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer
+from appengine_channel_emu.web.wsgi import Answer, browser_of
 
 
-class DevWire:
+class SdkWire:
     """`GET dev?command=connect|poll|disconnect&channel=TOKEN`."""
 
     only_get = True
@@ -25,7 +24,8 @@ class DevWire:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Statuses, reasons, types and bodies are those of the real dev server, except for disconnect's."""
-        command, token = required(req, "command"), required(req, "channel")
+        query = Query(req, strict=False)
+        command, token = query.required("command"), query.required("channel")
         action = self._commands.get(command)
         if action is None:
             raise BadRequest("The parameter 'command' is connect, poll or disconnect.")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs
 
 from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.faults import Target
-from appengine_channel_emu.web.remote_api_messages import (
+from appengine_channel_emu.faults.faults import Target
+from appengine_channel_emu.web.api.messages import (
     CreateChannelRequest,
     Malformed,
     Request,
