@@ -12,6 +12,7 @@ from appengine_channel_emu import __version__
 from appengine_channel_emu.cli import main
 from appengine_channel_emu.cli.target import AppYaml, NoApp, WsgiApp, find_target
 from appengine_channel_emu.settings import BadSetting, Settings
+from tests.support.waiting import LONG_ENOUGH
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +82,7 @@ def test_an_unknown_setting_in_the_file_exits_2(
 
 def test_python_m_runs_the_same_command() -> None:
     command = [sys.executable, "-m", "appengine_channel_emu", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_ENOUGH, check=True)
     assert done.stdout == f"channel-emu {__version__}\n"
 
 
@@ -91,7 +92,7 @@ def test_help_does_not_load_the_server() -> None:
         "print([m for m in ('falcon', 'waitress', 'urllib3') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_ENOUGH, check=True)
     assert done.stdout.endswith("[]\n")
 
 

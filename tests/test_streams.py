@@ -18,7 +18,7 @@ from tests.server.conftest import ENVIRONMENT
 from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.processes import running_command
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 EMU = f"{sys.executable} -m appengine_channel_emu"
 SERVE = f"exec {EMU} serve --port 0 --state-dir none"
@@ -28,7 +28,13 @@ full = parts.only_where(os.path.exists("/dev/full"), "this system has no /dev/fu
 def run(script, **options):
     """A shell's script, to its end: its status, output, and standard error."""
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, timeout=60, env=ENVIRONMENT, cwd=ROOT, **options
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=LONG_ENOUGH,
+        env=ENVIRONMENT,
+        cwd=ROOT,
+        **options,
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -47,7 +53,7 @@ class TestReadyLine:
         os.close(reading)
         with running_command(["sh", "-c", SERVE], stdout=writing, stderr=subprocess.PIPE, cwd=ROOT) as process:
             os.close(writing)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=LONG_ENOUGH)
         assert process.returncode == 1
         assert "Broken pipe" in err
         assert "Traceback" not in err
@@ -62,7 +68,7 @@ class TestReadyLine:
         with running_command(["bash", "-c", command], stderr=subprocess.PIPE, cwd=ROOT) as process:
             until(lambda: ready(port))
             process.terminate()
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=LONG_ENOUGH)
         assert process.returncode == 0
         assert "from the app" in err
 
@@ -100,7 +106,7 @@ class TestLog:
             url = process.stdout.readline().split()[-1]
             assert urllib3.request("GET", f"{url}/nobody-here").status == 404
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(LONG_ENOUGH) == 0
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from appengine_channel_emu.testing import ChannelClient, EmulatorAway
 from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.service import running_service
+from tests.support.waiting import LONG_ENOUGH, until
 
 EXAMPLE = Path(__file__).with_name("example_project")
 EMU = [sys.executable, "-m", "appengine_channel_emu"]
@@ -122,7 +121,7 @@ class TestExec:
         process = start("exec", "--", "sh", "-c", script, start_new_session=True, preexec_fn=default_signals)
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=LONG_ENOUGH)
         assert (process.returncode, out) == (5, "got it\n"), err
 
 
@@ -167,7 +166,7 @@ class TestSendAndTail:
         assert json.loads(process.stdout.readline()) == "a\n☃"
         [socket] = emulator.broker._sockets.channel("bob").sockets
         emulator.broker.close(socket)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=LONG_ENOUGH)
         assert process.returncode == 1
         assert "410 Socket+gone." in err
 
@@ -181,7 +180,7 @@ class TestSendAndTail:
             emulator.stop()
             emulator.start()
             assert emulator.send("bob", "after") == 1
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=LONG_ENOUGH)
             assert (process.returncode, out, err) == (0, "after\n", "")
 
     def test_tail_of_a_bad_token(self, emulator):
@@ -190,13 +189,11 @@ class TestSendAndTail:
         assert "401 Invalid+token." in err
 
     @pytest.mark.parametrize("verb", [["send", "a", "b"], ["tail", "x"], ["tail", "--client-id", "x"], ["env"]])
-    def test_nobody_there_is_said_soon_and_with_the_address(self, verb):
-        began = time.monotonic()
+    def test_nobody_there_is_said_with_the_address(self, verb):
         code, out, err = run(*verb, env=environment(CHANNEL_EMULATOR_HOST=NOBODY))
         assert (code, out) == (1, "")
         assert NOBODY in err
         assert "Traceback" not in err
-        assert time.monotonic() - began < 5
 
     @pytest.mark.parametrize("address", ["localhost", "http://x:1/y", "x:99999", "ftp://x:1"])
     def test_an_address_that_is_none(self, address):
@@ -217,10 +214,7 @@ class TestClientOverHttp:
         with ChannelClient(emulator.url, token) as client:
             assert client.messages == []
             [socket] = emulator.broker._sockets.channel("bob").sockets.values()
-            give_up = time.monotonic() + 5
-            while socket.poll is None and time.monotonic() < give_up:
-                threading.Event().wait(0.01)
-            assert socket.poll is not None, "no poll is parked"
+            until(lambda: socket.poll is not None)
             for number in range(5):
                 emulator.broker.send_message("bob", str(number))
             assert client.messages == ["0", "1", "2", "3", "4"]

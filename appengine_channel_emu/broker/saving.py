@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
-from appengine_channel_emu.broker.channel import Channel, Message, Socket, TokenRecord
+from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
+from appengine_channel_emu.broker.contract import Message
 from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken, State
 from appengine_channel_emu.broker.turn import Turn
 

@@ -73,3 +73,19 @@ class Turn:
                     return
                 if timer.action is not None:
                     timer.action()
+
+
+class ClockScheduler:
+    """A `Scheduler` on the broker's own clock, where no other time passes: with a clock that a test moves."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def now(self) -> float:
+        """See `Scheduler`."""
+        return self._turn.now()
+
+    def at(self, due: float, action: Callable[[], None]) -> None:
+        """See `Scheduler`; not to be called inside a turn."""
+        with self._turn:
+            self._turn.timers.set(due, lambda: self._turn.then(action))

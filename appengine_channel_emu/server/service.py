@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.state import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
@@ -180,7 +180,7 @@ class Service:
         why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
         return why_unreachable() if why_unreachable else None
 
-    def _make_broker(self) -> Broker:
+    def _make_broker(self) -> EmbeddedBroker:
         settings = self.settings
         posts = None
         if self._backend is not None and _tells_presence(settings, self._backend):
@@ -199,7 +199,7 @@ class Service:
             push_after_answer=settings.push_after_answer / 1000,
         )
         state = self._store.load() if self._store else None
-        broker = Broker(SystemClock(), options, posts, state, self._store is not None, self._timer)
+        broker = EmbeddedBroker(SystemClock(), options, posts, state, self._store is not None, self._timer)
         if posts is not None:
             posts.broker = broker
         for event in broker.events.after(0):

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
-from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.broker.contract import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.presence import Encoding
 from appengine_channel_emu.host.runner.callables import is_async
@@ -73,7 +73,7 @@ class Emulator:
         self.presence_errors: PresenceErrors = told.errors
         """What the app's presence handlers have raised, oldest first; clear it where that is meant to be."""
         posts = PresencePosts(told, presence_encoding, lambda post: post(), pause) if app else None
-        self.broker = Broker(
+        self.broker = EmbeddedBroker(
             self.clock,
             BrokerOptions(tabs=tabs, resume_window=resume_window, disconnect_after=disconnect_after),
             posts if presence else None,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.broker.results import Sent
+from appengine_channel_emu.broker.contract import Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings

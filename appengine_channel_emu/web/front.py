@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.later import Later
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.faults.stages import Door
 from appengine_channel_emu.notes import Notes
@@ -52,7 +52,7 @@ class Front:
         broker: Broker,
         backend: WSGIApplication,
         options: WebOptions,
-        later: Later | None = None,
+        scheduler: Scheduler | None = None,
         about: About | None = None,
         pause: Callable[[float], None] | None = None,
     ) -> None:
@@ -66,7 +66,7 @@ class Front:
         self.accounts = Accounts()
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
-        tabs = Tabs(broker, later)
+        tabs = Tabs(broker, scheduler)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
@@ -76,7 +76,7 @@ class Front:
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": CloseSocket(broker),
         }
-        self.notes = Notes(broker.snapshots.sockets_of)
+        self.notes = Notes(broker.snapshots.count_sockets)
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
@@ -156,9 +156,9 @@ class Front:
         requests = self._broker.app_requests
         if not requests.matter:
             return _nothing
-        request = requests.begin(browser_of(environ), is_navigation(environ))
-        environ["channel_emu.request_id"] = request.id
-        end = functools.partial(requests.end, request)
+        request_id = requests.begin(browser_of(environ), is_navigation(environ))
+        environ["channel_emu.request_id"] = request_id
+        end = functools.partial(requests.end, request_id)
         when_sent = server_hints(environ).when_sent
         if when_sent is None:
             return end

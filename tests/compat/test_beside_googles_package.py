@@ -17,7 +17,7 @@ from appengine_channel_emu.cli.running import ask
 from appengine_channel_emu.testing import ChannelClient
 from tests.support import parts
 from tests.support.source import build_wheel, copy_source
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 APP_YAML = """
 runtime: python312
@@ -121,7 +121,9 @@ def pip(folder, command, *arguments):
 
 def run(folder, program, *arguments, code=0):
     command = [str(folder / "bin" / program), *arguments]
-    done = subprocess.run(command, cwd=folder, env=environ(), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environ(), capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
@@ -142,7 +144,7 @@ def serve(both, tmp_path):
 
     def end():
         process.terminate()
-        return process.communicate(timeout=20)[1]
+        return process.communicate(timeout=LONG_ENOUGH)[1]
 
     line = process.stdout.readline()
     assert "ready at" in line, process.communicate()[1]
@@ -158,7 +160,7 @@ def test_an_app_that_uses_both(both, serve):
     # The emulator's own sign-in, which their module asks Google for.
     assert (answer["login"], answer["logout"]) == ("/_ah/login?continue=%2Fx", "/_ah/logout?continue=%2F")
     with ChannelClient(url, answer["token"]) as client:
-        visitor.open(f"{url}/say", timeout=30)
+        visitor.open(f"{url}/say", timeout=LONG_ENOUGH)
         assert client.receive(10) == "hello from the app"
     # What needs Google is told so, and by whom; a cache is one in which nothing is ever found.
     assert answer["cached"] == [False, None]
@@ -168,10 +170,12 @@ def test_an_app_that_uses_both(both, serve):
     # Each of two requests at a time sees its own visitor.
     visitors = [visitor, signed_in(url, "bob@example.com")[0]]
     with ThreadPoolExecutor() as pool:
-        seen = list(pool.map(lambda each: json.load(each.open(f"{url}/private/meeting", timeout=30)), visitors))
+        seen = list(
+            pool.map(lambda each: json.load(each.open(f"{url}/private/meeting", timeout=LONG_ENOUGH)), visitors)
+        )
     assert [each["user"] for each in seen] == ["ann@example.com", "bob@example.com"]
     # The package's own stand-ins need no server, as docs/app-yaml.md says.
-    assert json.load(visitor.open(f"{url}/stand-ins", timeout=30)) == [True, 1, 5]
+    assert json.load(visitor.open(f"{url}/stand-ins", timeout=LONG_ENOUGH)) == [True, 1, 5]
     log = end()
     assert "is a part of Google's SDK" not in log
     assert "wrap_wsgi_app" not in log
@@ -181,10 +185,10 @@ def test_an_app_that_uses_both(both, serve):
 def signed_in(url, email):
     """A visitor's browser, and what the app answers it once it has signed in."""
     visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    page = visitor.open(f"{url}/private", timeout=30)
+    page = visitor.open(f"{url}/private", timeout=LONG_ENOUGH)
     assert page.url == f"{url}/_ah/login?continue=%2Fprivate"
     form = {"email": email, "continue": "/private", "action": "login"}
-    return visitor, json.load(visitor.open(page.url, urlencode(form).encode(), timeout=30))
+    return visitor, json.load(visitor.open(page.url, urlencode(form).encode(), timeout=LONG_ENOUGH))
 
 
 def test_the_verbs(both, serve):
@@ -198,7 +202,7 @@ def test_the_verbs(both, serve):
     # Until the other process has opened its socket.
     eventually(lambda: ask(url.removeprefix("http://"), "/_emu/channels"), lambda found: found["sockets"])
     assert run(both, "channel-emu", "send", "bob", "hello", *address) == "delivered to 1 socket\n"
-    assert tail.communicate(timeout=20)[0] == "hello\n"
+    assert tail.communicate(timeout=LONG_ENOUGH)[0] == "hello\n"
     code = (
         "from appengine_channel_emu.conformance.server import CheckedServer; import sys;"
         "server = CheckedServer(sys.argv[1], None); token = server.token('eve');"

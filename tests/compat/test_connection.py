@@ -12,6 +12,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.compat.test_library import COMPAT, MINORS, interpreter, run
 from tests.support import parts
+from tests.support.waiting import LONG_ENOUGH
 
 CASES = Path(__file__).with_name("connection_cases.py")
 
@@ -59,7 +60,7 @@ def test_the_sdks_channel_service_keeps_one_too(tmp_path, monkeypatch):
     service.start()
     try:
         command = [str(python), "-B", str(script), str(sdk), str(COMPAT.parent / "sdk"), service.address]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False)
         sent = [event.client_id for event in service.broker.journal.after(0)]
     finally:
         service.stop()

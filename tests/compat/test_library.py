@@ -13,6 +13,7 @@ import pytest
 import appengine_channel_emu
 from tests.support import parts
 from tests.support.service import running_service
+from tests.support.waiting import LONG_ENOUGH
 
 COMPAT = Path(appengine_channel_emu.__file__).parent / "compat" / "path"
 CASES = Path(__file__).with_name("library_cases.py")
@@ -51,7 +52,7 @@ def run(python, *arguments, path=(), address="127.0.0.1:9"):
     folders = os.pathsep.join(map(str, [COMPAT, *path]))
     environ = {**os.environ, "PYTHONPATH": folders, "CHANNEL_EMULATOR_HOST": address, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [str(python), *map(str, arguments)]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout + ended.stderr if "unittest" in ended.stderr or "Ran " in ended.stderr else ended.stdout
 

@@ -13,9 +13,10 @@ import urllib3
 from appengine_channel_emu.faults import ACTIONS, STAGES
 from appengine_channel_emu.testing import ChannelServer
 from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, SendMessageRequest
+from tests.support.waiting import LONG_ENOUGH
 
 SECONDS = 0.3
-http = urllib3.PoolManager(retries=False, timeout=20)
+http = urllib3.PoolManager(retries=False, timeout=LONG_ENOUGH)
 
 
 class Wire:

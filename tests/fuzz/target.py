@@ -17,9 +17,9 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.results import BrokerOptions
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.faults import faults
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
@@ -109,7 +109,7 @@ class Surface:
         self._start()
 
     def _start(self) -> None:
-        self._broker = Broker(ManualClock(), BrokerOptions(), None)
+        self._broker = EmbeddedBroker(ManualClock(), BrokerOptions(), None)
         self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
 
     def stop(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,11 +16,11 @@ from tests.host.conftest import visit
 from tests.host.test_instance import foreign
 from tests.support import parts
 from tests.support.processes import left_after, marked
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually, until
 
 DEADLINE = 1.0
-WITHIN = 3.0  # The rule is one second; a busy machine gets more, and a request that is not cut gets far longer.
-"""Seconds after the deadline by which the visitor has an answer."""
+"""Seconds. How soon after it the visitor has an answer is measured by bench/deadline.py; a handler that nobody cuts
+takes ten minutes."""
 
 APP = """
     import ctypes, os, socket, subprocess, sys, threading, time
@@ -39,55 +41,79 @@ APP = """
 
     def swallow():
         try:
-            sleep(60)
+            sleep(600)
         except DeadlineExceededError:
             pass
         while True:
             try:
-                sleep(60)
+                sleep(600)
             except BaseException:
                 pass
 
     def call_c():
-        ctypes.CDLL(None).sleep(60)
+        ctypes.CDLL(None).sleep(600)
 
     def hold_interpreter():
-        ctypes.PyDLL(None).sleep(60)
+        ctypes.PyDLL(None).sleep(600)
 
     def read_socket():
         one, other = socket.socketpair()
         one.recv(1)
 
     def run_child():
-        subprocess.run(["sleep", "60"])
+        subprocess.run(["sleep", "600"])
 
     def sleep_long():
-        sleep(60)
+        sleep(600)
 
     def time_sleep():
-        time.sleep(60)
+        time.sleep(600)
 
     def catch():
         try:
-            time.sleep(60)
+            time.sleep(600)
         except DeadlineExceededError as error:
             return ("caught: %s" % error).encode()
 
     def catch_too_broadly():
         try:
-            time.sleep(60)
+            time.sleep(600)
         except Exception:
             return b"an Exception"
 
     def catch_and_be_slow():
         try:
-            time.sleep(60)
+            time.sleep(600)
         except DeadlineExceededError:
-            time.sleep(60)
+            time.sleep(600)
 
     def nap():
         time.sleep(float(os.environ["NAP"]))
         return b"slept"
+
+    def note(text):
+        with open("notes", "a") as notes:
+            notes.write(text)
+
+    def stuck_from_halfway():
+        time.sleep(float(os.environ["HALF"]))
+        note("halfway")
+        wait_for_lock()
+
+    def wait_at_the_gate():
+        note("begun")
+        while not os.path.exists("gate"):
+            sleep(0.01)
+        return pid()
+
+    def two_together():
+        note("+")
+        while len([each for each in open("notes").read() if each == "+"]) < 2:
+            sleep(0.01)
+        # A third, if it were let in, would come now.
+        sleep(0.2)
+        note("-")
+        return pid()
 
     def pid():
         return str(os.getpid()).encode()
@@ -100,6 +126,18 @@ APP = """
 
 BLOCKED_IN_C = ["wait_for_lock", "call_c", "hold_interpreter", "read_socket", "run_child"]
 HEEDING = ["sleep_long", "time_sleep", "spin", "catch_too_broadly"]
+
+
+@pytest.fixture
+def notes(tmp_path):
+    """What handlers have noted, in the app's folder."""
+    return lambda: (tmp_path / "app" / "notes").read_text() if (tmp_path / "app" / "notes").exists() else ""
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A file for which `wait_at_the_gate` waits."""
+    return tmp_path / "app" / "gate"
 
 
 def timed(backend, path, **fields):
@@ -124,7 +162,7 @@ def test_a_handler_that_heeds_the_exception_costs_no_instance(handler, threadsaf
     pid = visit(backend, "/pid").text
     page, late = timed(backend, f"/{handler}")
     assert is_cut(page)
-    assert 0 <= late < WITHIN
+    assert 0 <= late < LONG_ENOUGH
     assert visit(backend, "/pid").text == pid
     log = eventually(lambda: capfd.readouterr().err, lambda text: "DeadlineExceededError" in text)
     assert "The overall deadline for responding to the HTTP request was exceeded." in log
@@ -144,7 +182,7 @@ def test_a_handler_that_goes_on_costs_the_instance(handler, threadsafe, make_bac
     pid = visit(backend, "/pid").text
     page, late = timed(backend, f"/{handler}")
     assert is_cut(page)
-    assert 0 <= late < WITHIN
+    assert 0 <= late < LONG_ENOUGH
     # On the main thread the signal gets through to all but what never lets go of the interpreter.
     survives = not threadsafe and handler in BLOCKED_IN_C and handler != "hold_interpreter"
     assert (visit(backend, "/pid").text == pid) == survives
@@ -159,23 +197,23 @@ def test_a_handler_that_catches_it_has_its_answer_sent(threadsafe, make_backend)
     page, late = timed(make_backend(APP, DEADLINE, threadsafe=threadsafe), "/catch")
     assert (page.status, page.environ["channel_emu.cut"]) == (200, True)
     assert page.text == "caught: The overall deadline for responding to the HTTP request was exceeded."
-    assert 0 <= late < WITHIN
+    assert 0 <= late < LONG_ENOUGH
 
 
-def test_a_neighbour_keeps_its_time_and_new_requests_find_a_new_instance(make_backend, mark):
-    # 0.9 s: the neighbour starts when the other has 0.3 s left, and is still running when that one is cut.
-    backend = make_backend(APP, DEADLINE, environ={"NAP": "0.9"})
+def test_a_neighbour_keeps_its_time_and_new_requests_find_a_new_instance(make_backend, mark, notes, gate):
+    # The neighbour begins when half of the other's time is over, and still runs when that one is cut.
+    backend = make_backend(APP, 3.0, environ={"HALF": "1.5"})
     pid = visit(backend, "/pid").text
     with ThreadPoolExecutor() as pool:
-        stuck = pool.submit(timed, backend, "/wait_for_lock")
-        time.sleep(0.7)
-        neighbour = pool.submit(timed, backend, "/nap")
-        page, late = stuck.result()
-        assert is_cut(page)
-        assert late < WITHIN
+        stuck = pool.submit(visit, backend, "/stuck_from_halfway")
+        until(lambda: notes() == "halfway")
+        neighbour = pool.submit(visit, backend, "/wait_at_the_gate")
+        page = stuck.result()
+        assert (page.status, notes()) == (500, "halfwaybegun")
+        gate.touch()
+        page = neighbour.result()
+        assert (page.status, page.text) == (200, pid)
         assert visit(backend, "/pid").text != pid
-        page, _ = neighbour.result()
-    assert (page.status, page.text) == (200, "slept")
     eventually(lambda: int(pid) in marked(mark), lambda there: not there)
 
 
@@ -184,7 +222,7 @@ def test_many_that_overrun_cost_one_instance(make_backend, tmp_path):
     backend = make_backend(APP + f"\n    open({str(starts)!r}, 'a').write('x')\n", DEADLINE)
     with ThreadPoolExecutor(8) as pool:
         pages = list(pool.map(lambda _: timed(backend, "/wait_for_lock"), range(8)))
-    assert all(is_cut(page) and late < WITHIN for page, late in pages)
+    assert all(is_cut(page) and late < LONG_ENOUGH for page, late in pages)
     visit(backend, "/pid")
     assert starts.read_text() == "xx"
 
@@ -198,12 +236,10 @@ def test_the_start_of_an_instance_does_not_count(make_backend):
 @pytest.mark.parametrize("threadsafe", [True, False])
 def test_a_handler_that_raises_in_time_is_answered_at_once(threadsafe, make_backend):
     backend = make_backend("def app(environ, start_response):\n    raise ValueError\n", 30.0, threadsafe=threadsafe)
-    started = time.monotonic()
     for _ in range(20):
         page = visit(backend)
         assert "The app raised ValueError" in page.text
         assert page.environ["channel_emu.cut"] is False
-    assert time.monotonic() - started < 5
 
 
 def test_no_deadline_is_no_deadline(make_backend):
@@ -228,7 +264,7 @@ def test_an_answer_begun_is_never_sent_in_part(make_backend):
         def app(environ, start_response):
             start_response("200 OK", [("X-Begun", "1")])
             yield b"begun"
-            time.sleep(60)
+            time.sleep(600)
         """,
         DEADLINE,
     )
@@ -267,13 +303,14 @@ def test_it_holds_under_other_interpreters(minor, make_backend):
 # One request at a time
 
 
-def test_one_request_at_a_time_in_so_many_instances(make_backend):
-    backend = make_backend(APP, 10.0, threadsafe=False, instances=2, environ={"NAP": "0.5"})
-    started = time.monotonic()
+def test_one_request_at_a_time_in_so_many_instances(make_backend, notes):
+    backend = make_backend(APP, LONG_ENOUGH, threadsafe=False, instances=2)
     with ThreadPoolExecutor(4) as pool:
-        pages = list(pool.map(lambda _: visit(backend, "/nap"), range(4)))
-    assert [page.text for page in pages] == ["slept"] * 4
-    assert 1.0 <= time.monotonic() - started < 2.0
+        pages = list(pool.map(lambda _: visit(backend, "/two_together"), range(4)))
+    assert {page.status for page in pages} == {200}
+    assert len({page.text for page in pages}) == 2
+    under_way = list(itertools.accumulate({"+": 1, "-": -1}[each] for each in notes()))
+    assert (len(under_way), max(under_way)) == (8, 2)
 
 
 def test_handlers_run_on_the_main_thread_and_one_instance_is_enough_for_one_visitor(make_backend, mark):
@@ -293,19 +330,24 @@ def test_handlers_run_on_the_main_thread_and_one_instance_is_enough_for_one_visi
     assert answers.pop().startswith("(True, False, ")
 
 
-def test_who_waits_too_long_for_an_instance_is_told(make_backend, monkeypatch):
+def test_who_waits_too_long_for_an_instance_is_told(make_backend, monkeypatch, notes, gate):
     monkeypatch.setattr("appengine_channel_emu.host.instances.QUEUE_SECONDS", 0.3)
-    backend = make_backend(APP, 10.0, threadsafe=False, instances=1, environ={"NAP": "1.5"})
+    backend = make_backend(APP, LONG_ENOUGH, threadsafe=False, instances=1)
     with ThreadPoolExecutor() as pool:
-        busy = pool.submit(visit, backend, "/nap")
-        eventually(lambda: backend._instances._serving[0].active, bool)
+        busy = pool.submit(visit, backend, "/wait_at_the_gate")
+        until(lambda: notes() == "begun")
         page = visit(backend, "/pid")
         assert page.status == 503
         assert "became free within 0.3 seconds" in page.text
-        assert busy.result().text == "slept"
+        gate.touch()
+        assert busy.result().status == 200
 
 
 # The race at the end of a handler
+
+
+def enough(outcomes):
+    return min(outcomes["ended"], outcomes["struck"]) > 20 and outcomes.total() > 150
 
 
 def test_the_exception_never_strikes_after_the_handler():
@@ -317,9 +359,8 @@ def test_the_exception_never_strikes_after_the_handler():
 
     deadlines = Deadlines(0.004)
     deadlines.error = Up
-    outcomes = {"ended": 0, "struck": 0}
+    outcomes = Counter()
     escaped = []
-    give_up = time.monotonic() + 4
 
     def spin(seconds):
         end = time.monotonic() + seconds
@@ -328,7 +369,7 @@ def test_the_exception_never_strikes_after_the_handler():
 
     def thread():
         try:
-            while time.monotonic() < give_up:
+            while not enough(outcomes):
                 try:
                     # Half of them end between the decision to send the exception and its sending.
                     deadlines.run(lambda: spin(0.0045), lambda: time.sleep(0.001))
@@ -346,7 +387,6 @@ def test_the_exception_never_strikes_after_the_handler():
     for each in threads:
         each.join()
     assert not escaped
-    assert outcomes["ended"] > 20, outcomes
 
 
 def test_left_processes_are_seen_by_these_tests(make_backend, mark):
@@ -355,4 +395,4 @@ def test_left_processes_are_seen_by_these_tests(make_backend, mark):
     assert len(marked(mark)) == 2
     assert os.getpid() not in marked(mark)
     backend.stop()
-    assert not left_after(mark, 5)
+    assert not left_after(mark)

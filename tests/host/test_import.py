@@ -14,7 +14,7 @@ from appengine_channel_emu.host.backend import CannotStart
 from tests.host.conftest import HELLO, visit
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,9 @@ def test_a_target_that_is_not_there(target, text, make_backend):
 def test_the_command_ends_with_status_1_for_it(tmp_path):
     command = [sys.executable, "-m", "appengine_channel_emu", "serve", "nowhere:app", "--port", "0"]
     arguments = ["--app-dir", str(tmp_path), "--state-dir", "none"]
-    ended = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(
+        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
+    )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "channel-emu: There is no module 'nowhere'." in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -103,12 +105,15 @@ def test_sys_exit_at_import_is_a_failure_like_others(make_backend):
     assert "SystemExit: 3" in visit(make_backend("import sys; sys.exit(3)")).text
 
 
-def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_backend, monkeypatch):
+def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_backend, monkeypatch, tmp_path):
     monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
-    backend = make_backend("import time; time.sleep(1)\n" + textwrap.dedent(HELLO))
+    gate = tmp_path / "gate"
+    waiting = f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
+    backend = make_backend(waiting + textwrap.dedent(HELLO))
     page = visit(backend)
     assert page.status == 503
     assert "still being imported" in page.text
+    gate.touch()
     eventually(lambda: visit(backend), lambda page: page.status == 200)
 
 
@@ -137,7 +142,7 @@ def test_the_command_can_be_stopped_while_an_import_hangs(tmp_path, mark):
         if "importing" in line:
             break
     process.terminate()
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, out) == (0, "")
     assert "Traceback" not in err
-    assert not left_after(mark, 5)
+    assert not left_after(mark)

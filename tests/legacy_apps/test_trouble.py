@@ -24,7 +24,7 @@ from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, left_after, marked
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 APP = APPS / "own_channel"
 
@@ -89,7 +89,7 @@ def test_an_emulator_whose_dev_server_hangs_at_its_start_can_be_stopped(number, 
             break
     process.send_signal(number)
     # Three seconds are the dev server's own.
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, out) == (0, "")
     assert "Traceback" not in err
     assert not left_after(mark, 5)

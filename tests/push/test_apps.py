@@ -12,6 +12,7 @@ from tests.support.emulator import RunningEmulator
 from tests.support.go import GoApp, build, free_port
 from tests.support.legacy import emulated
 from tests.support.push import APP
+from tests.support.waiting import LONG_ENOUGH
 
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/120"}
 
@@ -26,7 +27,7 @@ class Page:
         self.socket = json.loads(self.ask(f"/_ah/channel/open?channel={token}"))["socket"]
 
     def ask(self, target, method="GET", headers=BROWSER):
-        connection = http.client.HTTPConnection("127.0.0.1", self.emulator.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.emulator.port, timeout=LONG_ENOUGH)
         connection.request(method, target, headers=headers)
         answer = connection.getresponse()
         assert answer.status == 200
@@ -101,7 +102,7 @@ def test_a_handler_that_goes_on_is_heard_before_its_answer(request, kind):
     assert page.poll() == ["x"]
     assert not answered.is_set()
     page.ask("/go_on")
-    asking.join(20)
+    asking.join(LONG_ENOUGH)
     assert answered.is_set()
 
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from appengine_channel_emu.bench.pages import split_answer
+from tests.support.waiting import LONG_ENOUGH
 
 TROUBLES = ["lost answer", "cut request", "repeated request", "vanished in the wait"]
 
@@ -58,7 +59,7 @@ class Crowd:
     def connect(self, page: Page) -> None:
         """Give `page` a fresh connection, with a poll under way on it."""
         self.disconnect(page)
-        page.sock = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        page.sock = socket.create_connection(("127.0.0.1", self.port), timeout=LONG_ENOUGH)
         page.buffer = b""
         self._by_descriptor[page.sock.fileno()] = page
         self._epoll.register(page.sock, select.EPOLLIN)
@@ -84,11 +85,11 @@ class Crowd:
         kind = self._chance.choice(TROUBLES[1:])
         self.met[kind] += 1
         if kind == "cut request":
-            half = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+            half = socket.create_connection(("127.0.0.1", self.port), timeout=LONG_ENOUGH)
             half.sendall(page.request()[: self._chance.randint(1, 60)])
             half.close()
         elif kind == "repeated request":
-            other = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+            other = socket.create_connection(("127.0.0.1", self.port), timeout=LONG_ENOUGH)
             other.sendall(page.request())
             other.close()
         else:

@@ -10,6 +10,7 @@ import pytest
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.support.waiting import LONG_ENOUGH
 
 
 class SlowApp:
@@ -31,7 +32,7 @@ class SlowApp:
     def __call__(self, environ, start_response):
         self.started.release()
         if environ["PATH_INFO"].startswith("/slow"):
-            self.release.wait(30)
+            self.release.wait(LONG_ENOUGH)
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
         return [b"app"]
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 
 import pytest
 import urllib3
 
+from tests.support.waiting import LONG_ENOUGH, until
+
 
 @pytest.fixture
 def http():
-    pool = urllib3.PoolManager(retries=False, timeout=10)
+    pool = urllib3.PoolManager(retries=False, timeout=LONG_ENOUGH)
     yield pool
     pool.clear()
 
 
 def test_cutting_breaks_the_connection_of_a_parked_poll_and_the_socket_lives_on(service, http):
     opened = service.broker.open(service.broker.create_channel("bob").token)
-    connection = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=LONG_ENOUGH)
     connection.sendall(
         f"GET /_ah/channel/poll?socket={opened.socket}&after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     )
-    while service.broker._sockets.get(opened.socket).poll is None:
-        time.sleep(0.005)
+    until(lambda: service.broker._sockets.get(opened.socket).poll is not None)
     answer = http.request("POST", f"{service.url}/_emu/sockets", json={"action": "cut", "socket": opened.socket})
     assert answer.json() == {"sockets": 1}
     assert connection.recv(1000) == b""

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from appengine_channel_emu.server.answers import AnswerBuffer
+from tests.support.waiting import LONG_ENOUGH
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
@@ -70,7 +71,10 @@ class LargeApp:
 def test_a_large_answer_comes_whole_where_there_is_no_room(make_service, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryFile", no_file)
     service = make_service(LargeApp())
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as sock, sock.makefile("rb") as file:
+    with (
+        socket.create_connection(("127.0.0.1", service.port), timeout=LONG_ENOUGH) as sock,
+        sock.makefile("rb") as file,
+    ):
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         head, _, body = file.read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")

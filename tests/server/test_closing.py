@@ -13,7 +13,7 @@ import pytest
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
 from tests.support import parts
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 epoll = parts.only_where(hasattr(select, "epoll"), "the stock loop registers nothing")
 
@@ -141,7 +141,7 @@ def test_a_loop_goes_on_after_an_error_in_one_of_its_turns(make_service, caplog)
             raise RuntimeError("in a turn")
 
     service._lot.expire_due = once
-    assert broken.wait(5)
+    assert broken.wait(LONG_ENOUGH)
     with contextlib.closing(Wire(service)) as each:
         each.send("/_emu/health")
         assert each.answer()[0] == "HTTP/1.1 200 OK"

@@ -13,7 +13,7 @@ import pytest
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
 from tests.support import parts
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
@@ -29,7 +29,7 @@ def any_loop(request, monkeypatch):
 
 def ask(port, data):
     """Everything that comes back to `data` and the end of our side."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock, sock.makefile("rb") as file:
+    with socket.create_connection(("127.0.0.1", port), timeout=LONG_ENOUGH) as sock, sock.makefile("rb") as file:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
         return file.read()
@@ -82,7 +82,7 @@ def test_while_the_apps_handler_runs(make_service, slow_app):
     service = make_service(slow_app)
     each = Wire(service)
     each.send("/slow")
-    assert slow_app.started.acquire(timeout=5)
+    assert slow_app.started.acquire(timeout=LONG_ENOUGH)
     each.sock.shutdown(socket.SHUT_WR)
     slow_app.release.set()
     assert each.answer()[2] == b"app"
@@ -111,14 +111,14 @@ def test_a_send_that_was_accepted_says_so(service):
     body = json.dumps({"client_id": "bob", "message": "hello"}).encode()
     head = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
     assert b'"delivered_to"' in ask(service.port, POST % (b"/_emu/messages", head) + body)
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["hello"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["hello"]
 
 
 def test_an_open_that_waits_for_the_app_to_be_told(make_service, slow_app):
     class Told(type(slow_app)):
         def post(self, path, body, content_type, timeout):
             self.started.release()
-            self.release.wait(30)
+            self.release.wait(LONG_ENOUGH)
             return 200
 
     app = Told()
@@ -126,7 +126,7 @@ def test_an_open_that_waits_for_the_app_to_be_told(make_service, slow_app):
     token = service.broker.create_channel("bob").token
     each = Wire(service)
     each.send(f"/_ah/channel/open?channel={token}")
-    assert app.started.acquire(timeout=5)
+    assert app.started.acquire(timeout=LONG_ENOUGH)
     each.sock.shutdown(socket.SHUT_WR)
     app.release.set()
     assert "socket" in json.loads(each.answer()[2])
@@ -140,7 +140,7 @@ def test_a_poll_sent_and_ended_at_once_is_a_page_that_has_gone(service):
     until(lambda: parked(service) == 0)
     until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
 
 def test_a_poll_that_has_something_to_bring_brings_it(service):
@@ -187,7 +187,7 @@ def test_one_that_is_reset_instead_leaves_nothing_behind(make_service, slow_app)
     service = make_service(slow_app)
     with contextlib.closing(Wire(service)) as each:
         each.send("/slow")
-        assert slow_app.started.acquire(timeout=5)
+        assert slow_app.started.acquire(timeout=LONG_ENOUGH)
         each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     until(lambda: not connected(service))
     slow_app.release.set()

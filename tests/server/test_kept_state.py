@@ -18,7 +18,7 @@ from tests.broker import damage
 from tests.broker.kept import OtherProgram
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 STARTS = 50 if os.environ.get("SOAK") else 5
 
@@ -47,7 +47,7 @@ def kept_sockets(folder):
 
 def poll(emulator, socket, after=0):
     """The status, and the messages."""
-    connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", emulator.port, timeout=LONG_ENOUGH)
     connection.request("GET", f"/_ah/channel/poll?socket={socket}&after={after}&wait=0")
     answer = connection.getresponse()
     body = answer.read()
@@ -157,7 +157,7 @@ def test_a_process_that_was_stopped_has_lost_no_page(tmp_path):
         parked, between, asked = opened(running), opened(running), opened(running)
         connections = {}
         for socket in (parked, asked):
-            connections[socket] = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
+            connections[socket] = http.client.HTTPConnection("127.0.0.1", running.port, timeout=LONG_ENOUGH)
             connections[socket].connect()
         request = "/_ah/channel/poll?socket={}&after=0&wait={}"
         connections[parked].request("GET", request.format(parked, 1))

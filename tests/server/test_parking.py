@@ -16,7 +16,7 @@ from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask
 
 from appengine_channel_emu.server.parking import ParkingChannel
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 
 class Wire:
@@ -255,7 +255,7 @@ def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
     until(lambda: parked(service) == 0)
     until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
 
 class LingeringApp:
@@ -280,7 +280,7 @@ class LingeringApp:
 
     def close(self):
         self.written.set()
-        self.release.wait(10)
+        self.release.wait(LONG_ENOUGH)
 
 
 def test_a_client_that_vanishes_just_before_its_answer_is_sent_is_no_error(make_service, caplog):
@@ -288,7 +288,7 @@ def test_a_client_that_vanishes_just_before_its_answer_is_sent_is_no_error(make_
     service = make_service(app)
     each = Wire(service)
     each.send("/")
-    assert app.written.wait(5)
+    assert app.written.wait(LONG_ENOUGH)
     each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     each.close()
     until(lambda: not connected(service))
@@ -395,7 +395,7 @@ def test_slow_requests_of_the_app_delay_no_poll(make_service, slow_app):
     for each in slow:
         each.send("/slow")
     for _ in range(8):
-        assert slow_app.started.acquire(timeout=5)
+        assert slow_app.started.acquire(timeout=LONG_ENOUGH)
     page, socket_id = Wire(service), open_socket(service)
     page.send(poll_path(socket_id))
     until(lambda: parked(service) == 1)
@@ -417,7 +417,7 @@ def test_it_works_on_plain_waitress_at_a_thread_a_poll(service):
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=LONG_ENOUGH)
         socket_id = open_socket(service)
         connection.request("GET", poll_path(socket_id))
         until(lambda: service.broker._sockets.get(socket_id).poll is not None)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support import parts
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) Chrome/120"
@@ -54,7 +54,7 @@ class Sender:
         self.broker.send_message("ann", "pushed", environ.get("channel_emu.request_id"))
         if path == "/wait":
             self.waits.set()
-            self.go.wait(20)
+            self.go.wait(LONG_ENOUGH)
         length = LARGE if path == "/large" else 6
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(length))])
         return [b"x" * length]
@@ -82,7 +82,7 @@ def connect():
     made = []
 
     def connect(service, address="127.0.0.1"):
-        made.append(Line(socket.create_connection((address, service.port), timeout=20)))
+        made.append(Line(socket.create_connection((address, service.port), timeout=LONG_ENOUGH)))
         return made[-1]
 
     yield connect
@@ -273,8 +273,8 @@ def test_plain_json_may_name_the_request(make, connect, app):
     service = make()
     page = connect(service)
     open_socket(service, page)
-    request = service.broker.app_requests.begin(f"loopback {AGENT}", False)
-    for request_id in (request.id, "unknown", None):
+    begun = service.broker.app_requests.begin(f"loopback {AGENT}", False)
+    for request_id in (begun, "unknown", None):
         fields = {"client_id": "ann", "message": "x"} | ({"request_id": request_id} if request_id else {})
         page.ask("/_emu/messages", "POST", Content_Type="application/json", Content_Length=str(len(json.dumps(fields))))
         page.sock.sendall(json.dumps(fields).encode("ascii"))
@@ -290,7 +290,7 @@ def test_an_answer_has_left_when_it_was_sent(make, connect, app):
     for number in (1, 2):
         post.ask("/form", "POST")
         post.read()
-        assert app.told[number - 1].wait(5)
+        assert app.told[number - 1].wait(LONG_ENOUGH)
         assert len(app.told) == number
 
 
@@ -301,7 +301,7 @@ def test_an_answer_that_is_not_read_has_not_left(make, connect, app):
     until(lambda: app.told and any(each.total_outbufs_len for each in channels(service)))
     assert not app.told[0].is_set()
     assert len(post.read()) == LARGE
-    assert app.told[0].wait(5)
+    assert app.told[0].wait(LONG_ENOUGH)
 
 
 @pytest.mark.parametrize("path", ["/large", "/wait"])
@@ -313,7 +313,7 @@ def test_an_answer_whose_client_has_gone_counts_as_sent(make, connect, app, path
     # A reset: a client that has only said all it had to say may still be waiting for the answer.
     post.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     post.sock.close()
-    assert app.told[0].wait(5)
+    assert app.told[0].wait(LONG_ENOUGH)
     assert not app.go.is_set()
 
 
@@ -321,7 +321,7 @@ def test_an_answer_that_fails_counts_as_sent(make, connect, app):
     post = connect(make())
     post.ask("/broken", "POST")
     assert b"500" in post.sock.recv(65536)
-    assert app.told[0].wait(5)
+    assert app.told[0].wait(LONG_ENOUGH)
 
 
 def test_requests_are_not_kept(make, connect, app):

@@ -13,11 +13,11 @@ import urllib.request
 
 import pytest
 
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 
 def ask(url):
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=LONG_ENOUGH) as answer:
         return json.load(answer)
 
 
@@ -28,7 +28,7 @@ def post(url, body):
 
 def end(process):
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=LONG_ENOUGH)
     return process.returncode, out, err
 
 
@@ -52,7 +52,7 @@ def test_the_log_has_the_apps_requests_and_in_the_end_what_they_cost(serve, tmp_
     process, line = serve("--port", "0", "--state-dir", "none", "small:app", *["--quiet"] * quiet)
     url = line.split()[-1]
     for path in ("/a", "/a", "/b%0AINFO%20forged", "/_emu/health"):
-        urllib.request.urlopen(url + path, timeout=5).close()
+        urllib.request.urlopen(url + path, timeout=LONG_ENOUGH).close()
     code, _, err = end(process)
     assert code == 0
     if quiet:
@@ -67,7 +67,7 @@ def test_the_log_has_the_apps_requests_and_in_the_end_what_they_cost(serve, tmp_
 def test_ctrl_c_is_a_clean_stop(serve):
     process, _ = serve("--port", "0", "--state-dir", "none")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, err) == (0, "")
 
 
@@ -75,7 +75,7 @@ def test_localhost_is_both_addresses(serve):
     process, line = serve("--port", "0", "--state-dir", "none")
     port = int(line.rpartition(":")[2])
     for address in ("127.0.0.1", "::1"):
-        socket.create_connection((address, port), timeout=5).close()
+        socket.create_connection((address, port), timeout=LONG_ENOUGH).close()
     assert end(process)[0] == 0
 
 
@@ -87,7 +87,7 @@ def test_a_port_in_use_names_its_holder_and_the_cure(serve, address):
         taken.listen()
         port = taken.getsockname()[1]
         process, line = serve("--port", str(port), "--state-dir", "none")
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, line) == (1, "")
     assert f"Port {port} on {host} is in use" in err
     assert "--port" in err
@@ -104,7 +104,7 @@ def test_who_has_the_same_port_of_another_address_is_not_its_holder(serve):
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             assert other.stdout.readline()
             process, _ = serve("--port", str(port), "--state-dir", "none")
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=LONG_ENOUGH)
             other.kill()
     assert f"Port {port} on 127.0.0.1 is in use" in err
     assert f"(process {other.pid})" not in err
@@ -114,21 +114,21 @@ def test_who_has_the_same_port_of_another_address_is_not_its_holder(serve):
 
 def test_an_address_of_another_machine_is_refused(serve):
     process, _ = serve("--host", "192.0.2.1", "--port", "0", "--state-dir", "none")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=LONG_ENOUGH)
     assert process.returncode == 1
     assert "no address of this machine" in err
 
 
 def test_a_wrong_flag_is_a_usage_error(serve):
     process, _ = serve("--prot", "1")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=LONG_ENOUGH)
     assert process.returncode == 2
     assert "--port" in err
 
 
 def test_a_missing_module_could_not_start(serve):
     process, line = serve("--port", "0", "--state-dir", "none", "nothing_here:app")
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, line) == (1, "")
     assert "'nothing_here'" in err
     assert "Traceback" not in err
@@ -145,7 +145,7 @@ def test_tokens_and_sockets_outlive_the_process(serve, tmp_path, number):
     if number == signal.SIGKILL:
         until(lambda: any(b"a message" in path.read_bytes() for path in (tmp_path / "state").iterdir()))
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=LONG_ENOUGH)
 
     process, line = serve(*arguments)
     url = line.split()[-1]
@@ -191,7 +191,7 @@ def test_a_module_and_a_factory_are_served(serve, tmp_path, app):
     source = APP.replace("def app", "def application") + "make = lambda x: application\n"
     (tmp_path / "mysite" / "wsgi.py").write_text(source)
     _, line = serve(app, "--app-dir", str(tmp_path), "--port", "0", "--state-dir", "none")
-    with urllib.request.urlopen(line.split()[-1], timeout=10) as answer:
+    with urllib.request.urlopen(line.split()[-1], timeout=LONG_ENOUGH) as answer:
         assert answer.read() == b"x"
 
 
@@ -199,7 +199,7 @@ def test_an_asgi_app_is_refused_at_the_start_and_told_what_to_do(serve, tmp_path
     source = "class App:\n    async def __call__(self, scope, receive, send): pass\napp = App()\n"
     (tmp_path / "main.py").write_text(source)
     process, line = serve("main:app", "--app-dir", str(tmp_path), "--port", "0", "--state-dir", "none")
-    assert (line, process.wait(20)) == ("", 1)
+    assert (line, process.wait(LONG_ENOUGH)) == ("", 1)
     said = process.stderr.read()
     assert "channel-emu: 'app' of the module 'main' is an ASGI application." in said
     assert "channel-emu serve --upstream http://127.0.0.1:9000" in said

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.server.test_serve import end
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 APP_YAML = """
 application: shop
@@ -87,10 +87,10 @@ def start(serve, *arguments):
 def connect(url, client_id):
     body = json.dumps({"client_id": client_id}).encode()
     request = urllib.request.Request(f"{url}/_emu/channels", body, {"Content-Type": "application/json"})
-    token = json.load(urllib.request.urlopen(request, timeout=5))["token"]
-    opened = json.load(urllib.request.urlopen(f"{url}/_ah/channel/open?channel={token}", timeout=5))
+    token = json.load(urllib.request.urlopen(request, timeout=LONG_ENOUGH))["token"]
+    opened = json.load(urllib.request.urlopen(f"{url}/_ah/channel/open?channel={token}", timeout=LONG_ENOUGH))
     poll = f"{url}/_ah/channel/poll?socket={opened['socket']}&after=0&wait=3"
-    return lambda: json.load(urllib.request.urlopen(poll, timeout=10))["messages"]
+    return lambda: json.load(urllib.request.urlopen(poll, timeout=LONG_ENOUGH))["messages"]
 
 
 def test_files_scripts_sign_in_and_presence(serve, write, visitor):
@@ -178,7 +178,7 @@ def test_python27_with_one_needs_the_sdk_or_a_word_that_it_does_not(serve, write
     (tmp_path / "old.py").write_text("from google.appengine.ext import db\n")
     process, line = serve("--port", "0")
     assert line == ""
-    assert process.wait(timeout=10) == 1
+    assert process.wait(timeout=LONG_ENOUGH) == 1
     said = process.stderr.read()
     assert "old.py, line 1, imports google.appengine.ext.db" in said
     assert "--no-sdk" in said
@@ -192,7 +192,7 @@ def test_a_mistake_in_app_yaml_is_told_with_its_line(serve, write, tmp_path):
         file.write("  logn: admin\n")
     process, line = serve("--port", "0")
     assert line == ""
-    assert process.wait(timeout=10) == 1
+    assert process.wait(timeout=LONG_ENOUGH) == 1
     assert "app.yaml, line 19: a handler has no field 'logn'; did you mean login?" in process.stderr.read()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from appengine_channel_emu.server.listener import CannotListen
 from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, Response
+from tests.support.waiting import LONG_ENOUGH
 
 LARGE = 2 * 1024 * 1024
 
@@ -32,7 +33,7 @@ def http(body, chunked=False):
 
 class Connection:
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=LONG_ENOUGH)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self):
@@ -97,7 +98,7 @@ def test_a_client_that_does_not_read_holds_nobody_up(service, connection):
         for _ in range(200):
             assert other.send(http(call())).answer().HasField("response")
     connection.socket.shutdown(socket.SHUT_RDWR)
-    flood.join(20)
+    flood.join(LONG_ENOUGH)
     assert not flood.is_alive()
 
 

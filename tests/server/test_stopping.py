@@ -24,7 +24,7 @@ from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, running_command
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 ROUNDS = 500 if os.environ.get("SOAK") else 8
 STOP_SECONDS = 10.0
@@ -148,7 +148,7 @@ def test_while_a_request_of_the_app_runs_that_heeds_no_signal(launch, tmp_path, 
     visitor.start()
     until(begun.exists)
     assert end(process)[0] == 0
-    visitor.join(10)
+    visitor.join(LONG_ENOUGH)
     assert not left_after(mark, 10)
 
 
@@ -264,11 +264,11 @@ class Hangs:
     def start(self):
         self.starting.set()
         if self._start:
-            self.release.wait(60)
+            self.release.wait(LONG_ENOUGH)
 
     def stop(self):
         if self._stop:
-            self.release.wait(60)
+            self.release.wait(LONG_ENOUGH)
 
     def post(self, path, body, content_type, timeout):
         return 200
@@ -309,7 +309,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
 
     def hang(*arguments):
         hung.set()
-        release.wait(60)
+        release.wait(LONG_ENOUGH)
 
     token = service.broker.create_channel("bob").token
     service.broker.open(token)
@@ -324,7 +324,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     elif part == "request":
         service.front._backend = hang
         wire.send("/")
-    assert part == "app" or hung.wait(10)
+    assert part == "app" or hung.wait(LONG_ENOUGH)
     service.stop()
     release.set()
     wire.close()
@@ -336,10 +336,10 @@ def test_a_stop_while_it_starts(tmp_path):
     service = Service(Settings(port=0, state_dir=tmp_path / "state"), lambda address: backend)
     starting = threading.Thread(target=service.start)
     starting.start()
-    assert backend.starting.wait(10)
+    assert backend.starting.wait(LONG_ENOUGH)
     service.stop()
     backend.release.set()
-    starting.join(10)
+    starting.join(LONG_ENOUGH)
     assert not starting.is_alive()
     assert not service._ready
     service.stop()  # Again, which does nothing.
@@ -382,4 +382,4 @@ def test_ctrl_c_of_a_command_that_waits_is_no_traceback(verb):
 
 def _visit(url):
     with contextlib.suppress(urllib3.exceptions.HTTPError):
-        urllib3.request("GET", url, retries=False, timeout=60)
+        urllib3.request("GET", url, retries=False, timeout=LONG_ENOUGH)

@@ -15,6 +15,7 @@ import urllib3
 from tests.support import parts
 from tests.support.attack import ask
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
 
 pytestmark = parts.only_where(hasattr(resource, "prlimit"), "only Linux can change another process's limits")
 
@@ -50,7 +51,7 @@ def instance_of(emulator):
 
 
 def post(emulator, path, body):
-    return urllib3.request("POST", emulator.url + path, body=body, retries=False, timeout=30)
+    return urllib3.request("POST", emulator.url + path, body=body, retries=False, timeout=LONG_ENOUGH)
 
 
 def assert_goes_on(emulator):
@@ -91,7 +92,7 @@ def test_for_a_body_that_the_app_is_sent(emulator):
 
 def test_for_the_apps_answer(emulator):
     fill(emulator.pid)
-    answer = urllib3.request("GET", f"{emulator.url}/?{5 * MIB}", retries=False, timeout=30)
+    answer = urllib3.request("GET", f"{emulator.url}/?{5 * MIB}", retries=False, timeout=LONG_ENOUGH)
     assert answer.status == 507
     assert "temporary folder has no room for the app&#x27;s answer" in answer.data.decode()
     assert_goes_on(emulator)
@@ -100,7 +101,7 @@ def test_for_the_apps_answer(emulator):
 def test_for_the_answer_of_an_upstream_app(emulator, tmp_path):
     with RunningEmulator("--upstream", emulator.url, log=tmp_path / "front") as front:
         fill(front.pid)
-        answer = urllib3.request("GET", f"{front.url}/?{5 * MIB}", retries=False, timeout=30)
+        answer = urllib3.request("GET", f"{front.url}/?{5 * MIB}", retries=False, timeout=LONG_ENOUGH)
         assert answer.status == 507
         assert "no room for the app&#x27;s answer" in answer.data.decode()
         assert_goes_on(front)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
 
 MARK = "TEST_PROCESS_MARK"
 
@@ -43,7 +44,7 @@ def _listing(which: str, columns: str) -> dict[int, str]:
     return {int(line[0]): line[1] for line in lines if len(line) == 2}
 
 
-def left_after(mark: str, seconds: float) -> dict[int, str]:
+def left_after(mark: str, seconds: float = LONG_ENOUGH) -> dict[int, str]:
     """What is still there after at most `seconds`; returns as soon as there is nothing."""
     give_up = time.monotonic() + seconds
     while (found := marked(mark)) and time.monotonic() < give_up:

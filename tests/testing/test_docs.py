@@ -14,6 +14,7 @@ import pytest
 from appengine_channel_emu.testing import ChannelServer
 from tests.support import parts
 from tests.support.parts import ROOT
+from tests.support.waiting import LONG_ENOUGH
 
 TEXT = (ROOT / "docs" / "testing.md").read_text("utf-8")
 HEADER = "json='Content-Type: application/json'\n"
@@ -64,20 +65,6 @@ def test_the_fixtures_under_xdist(examples):
     assert f"{tests} passed" in said, said
 
 
-def test_the_first_example_takes_less_than_50_ms(examples):
-    """The best of ten: the first also pays for imports, and the machine may be busy."""
-    code = (
-        "import time, sys; sys.path.insert(0, '.')\n"
-        "from test_chat import test_anna_is_greeted_and_times_out as test\n"
-        "def seconds():\n    started = time.perf_counter(); test(); return time.perf_counter() - started\n"
-        "print(min(seconds() for _ in range(10)))"
-    )
-    environ = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{examples}"}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=examples, env=environ, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 0.05
-
-
 def test_the_commands():
     if not shutil.which("curl"):
         parts.lacking("curl is not installed")
@@ -91,5 +78,7 @@ def test_the_commands():
 
 def run_shell(server, code):
     environ = os.environ | {"EMULATOR": server.url, "no_proxy": "*"}
-    done = subprocess.run(["sh", "-euc", code], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["sh", "-euc", code], env=environ, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
+    )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -9,23 +9,21 @@ import sys
 from tests.support.parts import ROOT
 from tests.testing.test_docs import run_pytest
 
-LARGEST_COST = 0.02
-
-COST = """
-import pytest, sys, time
-started = time.perf_counter()
+IMPORTED = """
+import pytest, sys
+before = set(sys.modules)
 import appengine_channel_emu.pytest_plugin
-print(time.perf_counter() - started)
-assert not [name for name in sys.modules if name.startswith(("falcon", "waitress", "appengine_channel_emu.testing"))]
+print(*sorted(name for name in set(sys.modules) - before if name.startswith("appengine_channel_emu")))
+print(*sorted(set(sys.modules) & {"falcon", "waitress", "urllib3", "google.protobuf", "yaml"}))
 """
 
 
-def test_unused_it_costs_under_20_ms():
-    """The best of ten: the machine may be busy."""
-    command = [sys.executable, "-c", COST]
+def test_unused_it_imports_nothing_but_itself():
+    """How long that takes is measured by bench/plugin.py."""
+    command = [sys.executable, "-c", IMPORTED]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    runs = [subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout for _ in range(10)]
-    assert min(map(float, runs)) < LARGEST_COST
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "appengine_channel_emu appengine_channel_emu.pytest_plugin\n\n"
 
 
 def test_emulators_of_two_tests_know_nothing_of_each_other(tmp_path):

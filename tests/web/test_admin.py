@@ -132,7 +132,7 @@ def test_time_travel_leaves_attached_sockets_attached(http, emulator):
     gone = emulator.broker.open(emulator.create_channel("gone", 1440))
     emulator.broker.connect(emulator.create_channel("old", 1440))
     emulator.advance(4)
-    emulator.broker.poll(idle.socket, 0).release()
+    emulator.broker.release(emulator.broker.poll(idle.socket, 0))
     emulator.advance(1)
     post(http, "/_emu/clock", {"advance": 3600})
     channels = {each["client_id"]: each["sockets_shown"] for each in http.get("/_emu/channels").json["channels"]}

@@ -8,10 +8,9 @@ from typing import Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker, Sent
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import SentMessage
-from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.resources import Query, answer_json, read_json
 
@@ -84,9 +83,7 @@ class MessagesResource:
             return
         if not all(isinstance(client_id, str) for client_id in target):
             raise BadRequest("The field 'client_ids' is a list of strings.")
-        send = self._broker.send_message
-        sent = {client_id: send(client_id, message, request_id) for client_id in dict.fromkeys(target)}
-        answer_json(resp, _outcomes(sent))
+        answer_json(resp, _outcomes(self._broker.send_many(target, message, request_id)))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """`?[client_id=ID][&after=N]`: the latest messages, to one client id or to all."""

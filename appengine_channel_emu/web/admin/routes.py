@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.admin import FaultsResource
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.channels import (

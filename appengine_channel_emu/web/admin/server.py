@@ -13,7 +13,7 @@ from typing import Any
 import falcon
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.resources import Query, answer_json, read_json

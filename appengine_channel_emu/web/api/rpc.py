@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import yaml
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey
 from appengine_channel_emu.broker.limits import check_message
 from appengine_channel_emu.web.api.messages import (

@@ -7,10 +7,8 @@ import re
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker, Opened, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.poll import Poll
-from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.web.channel.tabs import Tabs
 from appengine_channel_emu.web.errors import BadRequest, answer_to
 from appengine_channel_emu.web.guard import WebOptions
@@ -85,12 +83,12 @@ class PollSocket:
         seconds = query.seconds("wait", self._options.longest_poll, self._options.longest_poll)
         early = query.text("early") == "1"
         poll = self._broker.poll(socket_id, after, browser_of(req.env))
-        held = _Held(poll, seconds, self._tabs, early and self._expects_messages(poll))
+        held = _Held(self._broker, poll, seconds, self._tabs, early and self._expects_messages(poll))
         resp.stream = held.waiting
         self._tabs.arrived(poll, req.env, held)
 
     def _expects_messages(self, poll: Poll) -> bool:
-        last = poll.socket.channel.last_message_at
+        last = poll.last_message_at
         return last is not None and self._broker.clock.now() - last < EARLY_SECONDS
 
 
@@ -103,7 +101,8 @@ class _PageWaiting(Waiting):
 class _Held:
     """A poll with its answer to come."""
 
-    def __init__(self, poll: Poll, seconds: float, tabs: Tabs, early: bool) -> None:
+    def __init__(self, broker: Broker, poll: Poll, seconds: float, tabs: Tabs, early: bool) -> None:
+        self._broker = broker
         self._poll = poll
         self._tabs = tabs
         self._shaken = False
@@ -118,7 +117,7 @@ class _Held:
         if self._poll.cut:
             raise ConnectionCut
         try:
-            answer = self._poll.take()
+            answer = self._broker.take(self._poll)
         except EmulatorError as error:
             return self._refusal(answer_to(error))
         texts = b",".join(message.json for message in answer.messages)
@@ -132,7 +131,7 @@ class _Held:
         return Answer("200 OK", JSON, b"%b\n" % json.dumps(error).encode("ascii"))
 
     def _release(self) -> None:
-        self._poll.release()
+        self._broker.release(self._poll)
         self._tabs.left(self._poll, self)
 
 
