@@ -9,8 +9,7 @@ from typing import Any
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Sent
-from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.journal import SentMessage
+from appengine_channel_emu.broker.events import Event, SentMessage
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.resources import Query, answer_json, read_json
 
