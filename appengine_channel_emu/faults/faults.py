@@ -165,8 +165,8 @@ class Faults:
         return bool(self._active) or self._asked() is not None
 
     @contextmanager
-    def asked(self, fault: Fault) -> Iterator[None]:
-        """While it lasts, the request that this thread serves meets `fault`, once."""
+    def asked(self, fault: Fault | None) -> Iterator[None]:
+        """While it lasts, the request that this thread serves meets `fault`, once, and no other of an outer request."""
         before = _of_this_request.set((self, fault))
         try:
             yield

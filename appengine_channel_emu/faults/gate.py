@@ -1,11 +1,13 @@
-"""Faults on their way in: the part of the front that lets requests go wrong when it was asked to."""
+"""The gate that requests pass once it is known what they are about: here faults on request happen (behaviour.md 10)."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.turn import Signal
@@ -14,16 +16,20 @@ from appengine_channel_emu.faults.faults import (
     TOKEN_ERRORS,
     BadFault,
     Fault,
+    Target,
     parse_fault_of_one_request,
 )
-from appengine_channel_emu.faults.stages import Door, Staged, query, read_again, stage_request
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.sites import is_same_site
+from appengine_channel_emu.web.errors import answered
 from appengine_channel_emu.web.guard import is_loopback
-from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import PLAIN, Answer, ConnectionCut, close, send
+from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
+from appengine_channel_emu.web.wsgi import PLAIN, Answer, ConnectionCut, content_length
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
+
+T = TypeVar("T")
 
 HEADER = "HTTP_X_CHANNEL_EMU_FAULT"
 """`X-Channel-Emu-Fault: STAGE ACTION …`, for this one request."""
@@ -33,6 +39,9 @@ LARGEST_NUMBER_OF_REPEATS = 1000
 
 # What the Channel API itself refuses or loses is the broker's part, whoever asks it.
 _HERE = {"create": ("delay", "drop", "cut"), "send": ("delay", "cut")}
+
+_by_header: ContextVar[Fault | None] = ContextVar("fault_by_header", default=None)
+"""What the header of the request that this thread serves asks for."""
 
 
 class FaultGate:
@@ -52,71 +61,106 @@ class FaultGate:
         self._faults.clear()
         self._repeated.clear()
 
-    def call(
-        self, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, door: Door
-    ) -> Iterable[bytes]:
-        """Call `app`, well or badly."""
+    def read_header(self, environ: WSGIEnvironment, serve: Callable[[WSGIEnvironment], T]) -> T | Answer:
+        """What `serve` answers, during which the fault that the request's header asks for can happen to it."""
+        # In process an app that serves one request may make another, which has a header of its own or none.
+        if HEADER not in environ and _by_header.get() is None:
+            return serve(environ)
         try:
-            asked = _of_header(environ) if HEADER in environ else None
+            before = _by_header.set(_fault_of(environ) if HEADER in environ else None)
         except BadFault as error:
-            return send(Answer("400 Bad Request", PLAIN, f"{error}\n".encode()), start_response)
-        if asked is None and not self._faults and not self._repeated:
-            return app(environ, start_response)
-        request = stage_request(environ, door, self._broker)
-        # A request of another stage takes no notice: a browser can be told to send the header with all of a page's.
-        if asked is None or asked.stage not in request.stages:
-            return self._call(app, environ, start_response, door, request)
-        with self._faults.asked(asked):
-            return self._call(app, environ, start_response, door, request)
+            return Answer("400 Bad Request", PLAIN, f"{error}\n".encode())
+        try:
+            return serve(environ)
+        finally:
+            _by_header.reset(before)
 
-    def _call(
+    def meet(
         self,
-        app: WSGIApplication,
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-        door: Door,
-        request: Staged,
-    ) -> Iterable[bytes]:
-        answer = self._repeated.pop(_poller(environ), None) if "poll" in request.stages else None
-        if answer is not None:
-            return send(answer, start_response)
-        for stage in request.stages:
-            fault = self._faults.pick(stage, request.target, _HERE.get(stage, ACTIONS))
-            if fault is not None:
-                return self._do(fault, app, environ, start_response, door)
-        return app(environ, start_response)
+        stages: tuple[str, ...],
+        do: Callable[[], OwnAnswer],
+        names: Collection[str] = (),
+        socket: str | None = None,
+    ) -> OwnAnswer:
+        """What `do` answers to a request of ours at `stages`, the outermost first, well or badly.
 
-    def _do(
-        self, fault: Fault, app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, door: Door
-    ) -> Iterable[bytes]:
+        `names` are the client ids, or tokens of theirs, that the request is about; or `socket` is the id of one.
+        """
+        if self._quiet():
+            return do()
+        if socket is not None:
+            client_id = self._broker.client_id_of_socket(socket)
+            client_ids = [] if client_id is None else [client_id]
+        else:
+            client_ids = [self._broker.client_id_of(name) for name in names]
+        poller = (socket or next(iter(names), None)) if "poll" in stages else None
+        repeated = self._repeated.pop(poller, None) if poller is not None else None
+        if repeated is not None:
+            return repeated
+        with self._faults.asked(_if_at(stages)):
+            fault = self._fault(stages, Target(client_ids))
+            return do() if fault is None else self._do_badly(fault, partial(answered, do), poller)
+
+    def meet_app(
+        self,
+        environ: WSGIEnvironment,
+        ask: Callable[[WSGIEnvironment], AppAnswer],
+        stages: tuple[str, ...] = (),
+        names: Collection[str] = (),
+    ) -> Answer | AppAnswer:
+        """What `ask` has from the app, well or badly; `stages` and `names` are those of a call that may be ours."""
+        if self._quiet():
+            return ask(environ)
+        stages += ("app",)
+        client_ids = [self._broker.client_id_of(name) for name in names]
+        with self._faults.asked(_if_at(stages)):
+            fault = self._fault(stages, Target(client_ids, environ.get("PATH_INFO", "")))
+            if fault is None:
+                return ask(environ)
+            if fault.seconds is not None:
+                # On one of the app's own threads, which is what a slow app would hold too.
+                (self._pause or time.sleep)(fault.seconds)
+                return ask(environ)
+            if fault.error is not None:
+                return _refusal(fault.error)
+            if fault.action == "drop":
+                raise ConnectionCut
+            # As when something in between sends a request again: the second answer counts.
+            body = environ["wsgi.input"].read(content_length(environ))
+            ask(environ | {"wsgi.input": io.BytesIO(body)}).read()
+            if fault.action == "cut":
+                raise ConnectionCut
+            return ask(environ | {"wsgi.input": io.BytesIO(body)})
+
+    def _quiet(self) -> bool:
+        return not self._faults and not self._repeated and _by_header.get() is None
+
+    def _fault(self, stages: tuple[str, ...], target: Target) -> Fault | None:
+        for stage in stages:
+            fault = self._faults.pick(stage, target, _HERE.get(stage, ACTIONS))
+            if fault is not None:
+                return fault
+        return None
+
+    def _do_badly(self, fault: Fault, do: Callable[[], OwnAnswer], poller: str | None) -> OwnAnswer:
         if fault.seconds is not None:
-            return self._delayed(fault.seconds, app, environ, start_response, door)
+            return self._delayed(fault.seconds, do)
         if fault.error is not None:
-            return send(_refusal(fault.error), start_response)
+            return _refusal(fault.error)
         if fault.action == "drop":
             raise ConnectionCut
         if fault.action == "cut":
-            return _changed(app, environ, start_response, _cut)
-        if fault.stage == "poll":
-            poller = _poller(environ)
-            return _changed(app, environ, start_response, lambda answer: self._repeat(poller, answer))
-        return _twice(app, environ, start_response)
+            return _changed(do(), _cut)
+        if poller is not None:
+            return _changed(do(), partial(self._repeat, poller))
+        _at_once(do())
+        return do()
 
-    def _delayed(
-        self,
-        seconds: float,
-        app: WSGIApplication,
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-        door: Door,
-    ) -> Iterable[bytes]:
-        if self._pause is not None or door == "app":
-            # For the app on one of its own threads, which is what a slow app would hold too.
-            (self._pause or time.sleep)(seconds)
-            return app(environ, start_response)
-        waiting = Waiting(Signal(), seconds, lambda: _answer_at_once(app, environ))
-        waiting.begin(start_response, [])
-        return waiting
+    def _delayed(self, seconds: float, do: Callable[[], OwnAnswer]) -> OwnAnswer:
+        if self._pause is not None:
+            self._pause(seconds)
+            return do()
+        return Waiting(Signal(), seconds, lambda: _at_once(do()))
 
     def _repeat(self, poller: str, answer: Answer) -> Answer:
         while len(self._repeated) >= LARGEST_NUMBER_OF_REPEATS:
@@ -125,7 +169,8 @@ class FaultGate:
         return answer
 
 
-def _of_header(environ: WSGIEnvironment) -> Fault:
+def _fault_of(environ: WSGIEnvironment) -> Fault:
+    """What the header asks for, which the app is not to see."""
     text = environ.pop(HEADER)
     if not (is_loopback(environ.get("REMOTE_ADDR", "127.0.0.1")) and is_same_site(environ)):
         raise BadFault("X-Channel-Emu-Fault: only this machine's own programs and pages may ask for a fault.")
@@ -135,15 +180,15 @@ def _of_header(environ: WSGIEnvironment) -> Fault:
         raise BadFault(f"X-Channel-Emu-Fault: {error}.") from None
 
 
-def _poller(environ: WSGIEnvironment) -> str:
-    """Whose poll it is: a socket, or a token on the old wire."""
-    return query(environ, "socket") or query(environ, "channel")
+def _if_at(stages: tuple[str, ...]) -> Fault | None:
+    """A request of another stage takes no notice: a browser can be told to send the header with all of a page's."""
+    fault = _by_header.get()
+    return fault if fault is not None and fault.stage in stages else None
 
 
 def _refusal(error: str) -> Answer:
     if error in TOKEN_ERRORS:
-        headers = [*PLAIN, ("Access-Control-Allow-Origin", "*")]
-        return Answer(f"401 {error}", headers, error.encode())
+        return Answer(f"401 {error}", PLAIN, error.encode())
     return Answer(f"{error} A fault on request", PLAIN, b"A fault on request.\n")
 
 
@@ -151,51 +196,13 @@ def _cut(answer: Answer) -> Answer:
     raise ConnectionCut
 
 
-def _changed(
-    app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, change: Callable[[Answer], Answer]
-) -> Iterable[bytes]:
-    """What `app` answers, changed once it is there."""
-    held: list[Any] = []
-    waits = False
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
-        if waits:
-            return start_response(status, headers)
-        held[:] = [status, headers]
-        return lambda data: None
-
-    body = app(environ, start)
-    if isinstance(body, Waiting):
-        waits = True
-        body.change(change)
-        return body
-    return send(change(_read(body, held)), start_response)
+def _changed(answer: OwnAnswer, change: Callable[[Answer], Answer]) -> OwnAnswer:
+    if isinstance(answer, Waiting):
+        answer.change(change)
+        return answer
+    return change(answer)
 
 
-def _answer_at_once(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
-    """The whole answer of `app`; what it would wait for is not waited for."""
-    started: list[Any] = []
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
-        started[:] = [status, headers]
-
-    body = app(environ, start)
-    if isinstance(body, Waiting):
-        body.expire()
-    return _read(body, started)
-
-
-def _read(body: Iterable[bytes], started: list[Any]) -> Answer:
-    try:
-        data = b"".join(body)
-    finally:
-        close(body)
-    status, headers = started
-    return Answer(status, [(name, value) for name, value in headers if name.lower() != "content-length"], data)
-
-
-def _twice(app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """As when something in between sends a request again; the second answer counts."""
-    body = read_again(environ)
-    _answer_at_once(app, environ | {"wsgi.input": io.BytesIO(body)})
-    return app(environ | {"wsgi.input": io.BytesIO(body)}, start_response)
+def _at_once(answer: OwnAnswer) -> Answer:
+    """What it would wait for is not waited for."""
+    return answer.at_once() if isinstance(answer, Waiting) else answer

@@ -31,7 +31,6 @@ from appengine_channel_emu.server.saver import Saver
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin.routes import About
-from appengine_channel_emu.web.api_port import ApiPort
 from appengine_channel_emu.web.front import Front, NoApp, printable
 from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
@@ -167,8 +166,7 @@ class Service:
         self._entrance = Entrance(limit, why, self._waitress_loop, self.broker.note)
         self._servers = self._make_servers(self._sockets, self.front)
         if self._api_sockets:
-            api = ApiPort(self.front.server_api, _web_options(self.settings), self.front.fault_gate)
-            self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
+            self._servers += self._make_servers(self._api_sockets, self.front.api_port(), ours_alone=True)
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start()
         if self._saver:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import falcon
 
 from appengine_channel_emu.broker.errors import (
@@ -12,6 +14,7 @@ from appengine_channel_emu.broker.errors import (
     TooManySockets,
     TooManyTokens,
 )
+from appengine_channel_emu.web.waiting import OwnAnswer
 from appengine_channel_emu.web.wsgi import PLAIN, Answer, json_answer
 
 
@@ -41,6 +44,14 @@ def answer_to(error: Exception) -> Answer:
         headers = [*dict(error.headers or {}).items(), *PLAIN]
         return Answer(falcon.code_to_http_status(error.status), headers, text.encode("utf-8"))
     raise error
+
+
+def answered(do: Callable[[], OwnAnswer]) -> OwnAnswer:
+    """What `do` answers, or what one of `ERRORS` that it raises is answered."""
+    try:
+        return do()
+    except ERRORS as error:
+        return answer_to(error)
 
 
 def _status_of(error: EmulatorError) -> str:

@@ -1,31 +1,41 @@
-"""The front: the guard, our own paths on Falcon, and the app for everything else."""
+"""The front: every request passes the guard, is ours or the app's, meets its fault if there is one, and is answered."""
 
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.gate import FaultGate
-from appengine_channel_emu.faults.stages import Door
 from appengine_channel_emu.host.backend import AppAnswer, Serves
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.routes import About, admin_resources, console_resources
 from appengine_channel_emu.web.admin.server import CONSOLE_PATH, Accounts
-from appengine_channel_emu.web.api.rpc import RemoteApi, RpcHttp, ServerApi
+from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
 from appengine_channel_emu.web.channel.page_wire import CloseSocket, OpenSocket, PollSocket
 from appengine_channel_emu.web.channel.sdk_wire import SdkWire
 from appengine_channel_emu.web.channel.tabs import Tabs
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard, WebOptions
-from appengine_channel_emu.web.resources import falcon_app
-from appengine_channel_emu.web.unclaimed import FallbackFor404
-from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import browser_of, is_navigation, send, server_hints, without_body
+from appengine_channel_emu.web.resources import ask, falcon_app
+from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
+from appengine_channel_emu.web.wsgi import (
+    Answer,
+    Started,
+    browser_of,
+    close,
+    content_length,
+    is_navigation,
+    plain_answer,
+    send,
+    server_hints,
+    without_body,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -36,7 +46,8 @@ RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
 BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
 
-_PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")]
+Given = OwnAnswer | Started | AppAnswer
+"""What a request is answered."""
 
 access_log = logging.getLogger("channel_emu.access")
 
@@ -44,8 +55,8 @@ access_log = logging.getLogger("channel_emu.access")
 class Front:
     """The whole emulator as one WSGI application.
 
-    `backend` is the app behind it. Nothing here knows which server runs it; see `web.waiting` for
-    what a server may do to hold a poll without a thread.
+    `backend` is the app behind it. Nothing here knows which server runs it; see `web.waiting` for what a server may do
+    to hold a poll without a thread.
     """
 
     def __init__(
@@ -58,13 +69,16 @@ class Front:
         pause: Callable[[float], None] | None = None,
     ) -> None:
         self._broker = broker
-        self.server_api = ServerApi(broker)
-        # An app that has `builtins: remote_api` or a handler of its own there keeps it.
-        self._backend = FallbackFor404(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
-        self._rpc_http = RpcHttp(self.server_api)
+        self._backend = backend
+        self._options = options
         self._guard = Guard(options)
-        self.fault_gate = FaultGate(broker, pause)
+        self._faults = FaultGate(broker, pause)
         self.accounts = Accounts()
+        self.notes = Notes(broker.snapshots.count_sockets)
+        broker.events.listen(self.notes)
+        api = ServerApi(broker)
+        self._rpc_http = RpcHttp(api)
+        self._remote_api = RemoteApi(api)
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         tabs = Tabs(broker, scheduler)
@@ -72,14 +86,12 @@ class Front:
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
-            "/_ah/channel/dev": SdkWire(broker, options),
-            "/_ah/channel/open": OpenSocket(broker, options, tabs),
-            "/_ah/channel/poll": PollSocket(broker, options, tabs),
+            "/_ah/channel/dev": SdkWire(broker, options, self._faults),
+            "/_ah/channel/open": OpenSocket(broker, options, tabs, self._faults),
+            "/_ah/channel/poll": PollSocket(broker, options, tabs, self._faults),
             "/_ah/channel/close": CloseSocket(broker),
         }
-        self.notes = Notes(broker.snapshots.count_sockets)
-        broker.events.listen(self.notes)
-        self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
+        self._resources |= admin_resources(broker, self._faults, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
         self._falcon = falcon_app(self._resources)
 
@@ -88,7 +100,7 @@ class Front:
         self._broker.control.reset()
         self.accounts.clear()
         self.notes.clear()
-        self.fault_gate.clear()
+        self._faults.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
@@ -98,45 +110,50 @@ class Front:
         """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
         return path in self._brief
 
+    def api_port(self) -> ApiPort:
+        """The application of a port of its own for the server API."""
+        return ApiPort(self._rpc_http, self._options, self._faults)
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        is_head = environ.get("REQUEST_METHOD") == "HEAD"
-        body = self._answer(environ, start_response)
-        return without_body(body) if is_head else body
-
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         refusal = self._guard.refuse(environ)
-        if refusal is not None:
-            return send(refusal, start_response)
+        answer = self._faults.read_header(environ, self._serve) if refusal is None else refusal
+        return _give(answer, environ, start_response)
+
+    def _serve(self, environ: WSGIEnvironment) -> Given:
         path = environ.get("PATH_INFO", "")
+        if path == RPC_PATH:
+            return _meet(self._faults, self._rpc_http, environ)
+        if self.is_ours(path):
+            # Its resource meets a fault once it has read whom the request is about.
+            return ask(self._falcon, environ)
         if path == RECEIVE_PATH:
             self.notes.add("socket_send")
-        ours = self.is_ours(path)
-        answer = self._call_falcon if ours else self._call_backend
-        door: Door = "emulator" if ours else "app"
-        return self.fault_gate.call(self._rpc_http if path == RPC_PATH else answer, environ, start_response, door)
+        if path == REMOTE_API_PATH and content_length(environ) <= LARGEST_CALL:
+            return self._ask_remote_api(environ)
+        return self._faults.meet_app(environ, self._ask_app)
 
-    def _call_falcon(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        held: list[Any] = []
+    def _ask_remote_api(self, environ: WSGIEnvironment) -> Answer | AppAnswer:
+        """The app, and ours where it says 404.
 
-        def hold(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
-            held[:] = [status, headers]
+        An app that has `builtins: remote_api` or a handler of its own keeps it, and asking is the only way to know
+        that holds for every app: there need not be an app.yaml to read.
+        """
+        body = environ["wsgi.input"].read(content_length(environ))
+        call = self._remote_api.read(environ | {"wsgi.input": io.BytesIO(body)})
+        environ["wsgi.input"] = io.BytesIO(body)
+        ask_app = functools.partial(self._ask_app, instead_of_404=call.do)
+        return self._faults.meet_app(environ, ask_app, call.stages, call.names)
 
-        body = self._falcon(environ, hold)
-        status, headers = held
-        if isinstance(body, Waiting):
-            # Its status is not known before it is ready.
-            body.begin(start_response, headers)
-        else:
-            start_response(status, headers)
-        return body
-
-    def _call_backend(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _ask_app(self, environ: WSGIEnvironment, instead_of_404: Callable[[], Answer] | None = None) -> AppAnswer:
+        """What the app answers; it is recorded once the answer is done with."""
         started = time.monotonic()
         request_id, answered = self._begin_request(environ)
         try:
             answer = _no_thread() if server_hints(environ).overdue else self._backend.serve(environ, request_id)
-            start_response(answer.status, answer.headers)
+            if instead_of_404 is not None and answer.status.startswith("404"):
+                answer.close()
+                answer = _in_apps_name(instead_of_404(), answer.cpu_seconds)
         except BaseException:
             answered()
             raise
@@ -145,7 +162,8 @@ class Front:
             answered()
             self._record(environ, answer, sent, time.monotonic() - started)
 
-        return _Counted(answer, ended)
+        answer.body = _Counted(answer.body, ended)
+        return answer
 
     def _begin_request(self, environ: WSGIEnvironment) -> tuple[str | None, Callable[[], None]]:
         """What sends name this request by, if it matters, and what is to be called when its answer is done with."""
@@ -190,21 +208,63 @@ def printable(text: str) -> str:
 
 
 class _Counted:
-    """The answer's body, and a call with the number of bytes that went through once it is closed."""
+    """A body, and a call with the number of bytes that went through once it is closed."""
 
-    def __init__(self, answer: AppAnswer, ended: Callable[[int], None]) -> None:
-        self._answer = answer
+    def __init__(self, body: Iterable[bytes], ended: Callable[[int], None]) -> None:
+        self._body = body
         self._ended = ended
         self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._answer.body:
+        for chunk in self._body:
             self._sent += len(chunk)
             yield chunk
 
     def close(self) -> None:
-        self._answer.close()
+        close(self._body)
         self._ended(self._sent)
+
+
+class ApiPort:
+    """The server API at every path of a port of its own, guarded as `/rpc_http` is; the SDK has one (facts.md 2.5)."""
+
+    def __init__(self, rpc_http: RpcHttp, options: WebOptions, faults: FaultGate) -> None:
+        self._rpc_http = rpc_http
+        self._guard = Guard(options, admin_everywhere=True)
+        self._faults = faults
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        refusal = self._guard.refuse(environ)
+        answer = self._faults.read_header(environ, self._serve) if refusal is None else refusal
+        return _give(answer, environ, start_response)
+
+    def _serve(self, environ: WSGIEnvironment) -> OwnAnswer:
+        return _meet(self._faults, self._rpc_http, environ)
+
+
+def _meet(faults: FaultGate, rpc_http: RpcHttp, environ: WSGIEnvironment) -> OwnAnswer:
+    call = rpc_http.read(environ)
+    return faults.meet(call.stages, call.do, call.names)
+
+
+def _give(answer: Given, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with `answer`; its body, for the server."""
+    body: Iterable[bytes]
+    if isinstance(answer, Waiting):
+        answer.begin(start_response)
+        body = answer
+    elif isinstance(answer, Answer):
+        body = send(answer, start_response)
+    else:
+        body = answer.body
+        try:
+            start_response(answer.status, answer.headers)
+        except BaseException:
+            # A server refuses some headers of apps, and has no body to close then.
+            close(body)
+            raise
+    return without_body(body) if environ.get("REQUEST_METHOD") == "HEAD" else body
 
 
 class NoApp:
@@ -213,19 +273,20 @@ class NoApp:
     def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
         """See `Backend`."""
         if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
-            return AppAnswer("302 Found", [("Location", CONSOLE_PATH), ("Content-Length", "0")])
-        return _text("404 Not Found", "No app runs here. Start one with: channel-emu serve MODULE:APP\n")
+            return _in_apps_name(Answer("302 Found", [("Location", CONSOLE_PATH)]))
+        text = "No app runs here. Start one with: channel-emu serve MODULE:APP"
+        return _in_apps_name(plain_answer("404 Not Found", text))
+
+
+def _no_thread() -> AppAnswer:
+    text = "The app's threads (--threads) were all busy with other requests for a minute."
+    return _in_apps_name(plain_answer("503 Service Unavailable", text))
+
+
+def _in_apps_name(answer: Answer, cpu_seconds: float | None = None) -> AppAnswer:
+    headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
+    return AppAnswer(answer.status, headers, [answer.body], cpu_seconds)
 
 
 def _nothing() -> None:
     """For who need not be told."""
-
-
-def _no_thread() -> AppAnswer:
-    return _text(
-        "503 Service Unavailable", "The app's threads (--threads) were all busy with other requests for a minute.\n"
-    )
-
-
-def _text(status: str, text: str) -> AppAnswer:
-    return AppAnswer(status, [*_PLAIN, ("Content-Length", str(len(text)))], [text.encode("ascii")])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 from falcon.routing import map_http_methods, set_default_responders
 
 from appengine_channel_emu.web.errors import ERRORS, BadRequest, answer_to
-from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer, json_answer
+from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
+from appengine_channel_emu.web.wsgi import Started, json_answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 CHANNEL_PREFIX = "/_ah/channel/"
 
@@ -30,6 +33,21 @@ def falcon_app(resources: dict[str, object]) -> falcon.App[Any, Any]:
     app.resp_options.default_media_type = None  # type: ignore[assignment]
     app.add_error_handler(ERRORS, _answer_error)
     return app
+
+
+def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waiting:
+    """What `app` answers. Of what is not there yet the status is not known, but headers that go with it."""
+    started: list[Any] = []
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+        started[:] = status, headers
+
+    body = app(environ, start)
+    status, headers = started
+    if isinstance(body, Waiting):
+        body.add_headers(headers)
+        return body
+    return Started(status, headers, body)
 
 
 def _answer_error(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
@@ -187,7 +205,7 @@ def _there_are(names: Collection[str]) -> str:
     return f"there are {', '.join(names)}" if names else "there are none"
 
 
-def respond(resp: falcon.Response, answer: Answer | Waiting) -> None:
+def respond(resp: falcon.Response, answer: OwnAnswer) -> None:
     """Answer with `answer`, which may not be there yet."""
     if isinstance(answer, Waiting):
         resp.stream = answer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 SERVER_HINTS = "channel_emu.server"
 """The key in environ of `ServerHints`, which only a server of ours puts there."""
@@ -82,12 +82,25 @@ def _machine(address: str) -> str:
     return "loopback" if ip.is_loopback else str(ip)
 
 
+def content_length(environ: WSGIEnvironment) -> int:
+    """Bytes of the request's body."""
+    return int(environ.get("CONTENT_LENGTH") or 0)
+
+
 class Answer(NamedTuple):
     """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
 
     status: str
     headers: list[tuple[str, str]]
     body: bytes = b""
+
+
+class Started(NamedTuple):
+    """An answer as a WSGI application gives it: its headers are complete, and its body is to be read and closed."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes]
 
 
 def plain_answer(status: str, text: str, *headers: tuple[str, str]) -> Answer:
@@ -111,24 +124,6 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
     """Give an answer of ours, whose headers lack the Content-Length, to a WSGI server."""
     start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
     return [answer.body]
-
-
-def capture(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
-    """The whole answer of a WSGI application, with the headers that it gave, a Content-Length among them or not."""
-    started: list[Any] = []
-    written: list[bytes] = []
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], object]:
-        started[:] = status, headers
-        return written.append
-
-    body = application(environ, start)
-    try:
-        chunks = list(body)
-    finally:
-        close(body)
-    status, headers = started
-    return Answer(status, headers, b"".join(written + chunks))
 
 
 def close(body: Iterable[bytes]) -> None:

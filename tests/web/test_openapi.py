@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from webtest import TestApp
 
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web import resources
@@ -65,5 +66,12 @@ def test_every_path_is_described():
     document = TestApp(emulator).get("/_emu/openapi.json").json
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == set(
-        admin_resources(emulator.broker, Accounts(), Notes(lambda client_id: 0), About(), lambda: None)
+        admin_resources(
+            emulator.broker,
+            FaultGate(emulator.broker),
+            Accounts(),
+            Notes(lambda client_id: 0),
+            About(),
+            lambda: None,
+        )
     )

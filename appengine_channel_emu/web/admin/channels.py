@@ -10,8 +10,10 @@ import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Sent
 from appengine_channel_emu.broker.events import Event, SentMessage
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.errors import BadRequest
-from appengine_channel_emu.web.resources import Query, answer_json, read_json
+from appengine_channel_emu.web.resources import Query, answer_json, read_json, respond
+from appengine_channel_emu.web.wsgi import Answer, json_answer
 
 NO_SUCH = "404 Not Found"
 LARGEST_LIST = 1_000
@@ -22,14 +24,19 @@ SEARCHED_EVENTS = 500
 class ChannelsResource:
     """`POST /_emu/channels {client_id, duration_minutes?}`, `GET /_emu/channels[?search=TEXT][&limit=N]`."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, faults: FaultGate) -> None:
         self._broker = broker
+        self._faults = faults
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a token."""
         body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required={"client_id"})
-        made = self._broker.create_channel(body["client_id"], body.get("duration_minutes"))
-        answer_json(resp, {"token": made.token, "expires": made.expires})
+        client_id, minutes = body["client_id"], body.get("duration_minutes")
+        respond(resp, self._faults.meet(("create",), lambda: self._create(client_id, minutes), (client_id,)))
+
+    def _create(self, client_id: str, minutes: int | None) -> Answer:
+        made = self._broker.create_channel(client_id, minutes)
+        return json_answer({"token": made.token, "expires": made.expires})
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Some of the channels, and how many there are."""
@@ -65,8 +72,9 @@ class MessagesResource:
     `request_id` is the `X-AppEngine-API-Ticket` of the app's request that sends.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, faults: FaultGate) -> None:
         self._broker = broker
+        self._faults = faults
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
@@ -77,12 +85,15 @@ class MessagesResource:
         if len(targets) != 1:
             raise BadRequest("Give one of the fields 'client_id', 'client_ids' and 'token'.")
         target = body[targets[0]]
-        if isinstance(target, str):
-            answer_json(resp, _outcome(self._broker.send_message(target, message, request_id)))
-            return
-        if not all(isinstance(client_id, str) for client_id in target):
+        if not (isinstance(target, str) or all(isinstance(client_id, str) for client_id in target)):
             raise BadRequest("The field 'client_ids' is a list of strings.")
-        answer_json(resp, _outcomes(self._broker.send_many(target, message, request_id)))
+        names = [target] if isinstance(target, str) else target
+        respond(resp, self._faults.meet(("send",), lambda: self._send(target, message, request_id), names))
+
+    def _send(self, target: str | list[str], message: str | bytes, request_id: str | None) -> Answer:
+        if isinstance(target, str):
+            return json_answer(_outcome(self._broker.send_message(target, message, request_id)))
+        return json_answer(_outcomes(self._broker.send_many(target, message, request_id)))
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """`?[client_id=ID][&after=N]`: the latest messages, to one client id or to all."""

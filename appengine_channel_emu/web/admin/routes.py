@@ -8,6 +8,7 @@ from typing import Any
 
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.admin import FaultsResource
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.channels import (
     ChannelResource,
@@ -47,7 +48,7 @@ class About:
 
 
 def admin_resources(
-    broker: Broker, accounts: Accounts, notes: Notes, about: About, reset: Callable[[], None]
+    broker: Broker, faults: FaultGate, accounts: Accounts, notes: Notes, about: About, reset: Callable[[], None]
 ) -> dict[str, object]:
     """Resources of the admin API by path; `reset` forgets everything."""
     watch = EventWatch(broker)
@@ -56,12 +57,12 @@ def admin_resources(
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
         "/_emu/health/live": LiveResource(),
-        "/_emu/channels": ChannelsResource(broker),
+        "/_emu/channels": ChannelsResource(broker, faults),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
         "/_emu/near-misses": NearMissesResource(broker),
         "/_emu/events": EventsResource(broker, watch),
-        "/_emu/messages": MessagesResource(broker),
+        "/_emu/messages": MessagesResource(broker, faults),
         "/_emu/messages/wait": AwaitedMessagesResource(broker, watch),
         "/_emu/clock": ClockResource(broker),
         "/_emu/faults": FaultsResource(broker.faults),

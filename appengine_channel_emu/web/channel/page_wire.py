@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from typing import TYPE_CHECKING
 
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Opened, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.channel.tabs import Tabs
 from appengine_channel_emu.web.errors import BadRequest, answer_to
 from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.resources import Query, respond
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 EARLY_SECONDS = 60.0
 """For how long after a message of its client id a poll's head is sent early: thousands of idle pages need none."""
@@ -27,10 +33,11 @@ class OpenSocket:
 
     only_get = True
 
-    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs, faults: FaultGate) -> None:
         self._broker = broker
         self._options = options
         self._tabs = tabs
+        self._faults = faults
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
@@ -40,9 +47,14 @@ class OpenSocket:
         attempt = query.text("attempt")
         if attempt is not None and not _ATTEMPT.match(attempt):
             raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
-        opened = self._broker.open(token, resume, attempt, browser_of(req.env))
-        alias = self._tabs.opened(opened.socket, req.env)
-        resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened, alias))
+        respond(resp, self._faults.meet(("open",), lambda: self._open(token, resume, attempt, req.env), (token,)))
+
+    def _open(
+        self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
+    ) -> Waiting:
+        opened = self._broker.open(token, resume, attempt, browser_of(environ))
+        alias = self._tabs.opened(opened.socket, environ)
+        return Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened, alias))
 
     def _answer(self, opened: Opened, alias: str | None) -> Answer:
         fields: dict[str, object] = {
@@ -71,10 +83,11 @@ class PollSocket:
 
     only_get = True
 
-    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs, faults: FaultGate) -> None:
         self._broker = broker
         self._options = options
         self._tabs = tabs
+        self._faults = faults
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
@@ -82,10 +95,14 @@ class PollSocket:
         socket_id, after = query.required("socket"), query.number("after")
         seconds = query.seconds("wait", self._options.longest_poll, self._options.longest_poll)
         early = query.text("early") == "1"
-        poll = self._broker.poll(socket_id, after, browser_of(req.env))
+        do = functools.partial(self._poll, socket_id, after, seconds, early, req.env)
+        respond(resp, self._faults.meet(("poll",), do, socket=socket_id))
+
+    def _poll(self, socket_id: str, after: int, seconds: float, early: bool, environ: WSGIEnvironment) -> Waiting:
+        poll = self._broker.poll(socket_id, after, browser_of(environ))
         held = _Held(self._broker, poll, seconds, self._tabs, early and self._expects_messages(poll))
-        resp.stream = held.waiting
-        self._tabs.arrived(poll, req.env, held)
+        self._tabs.arrived(poll, environ, held)
+        return held.waiting
 
     def _expects_messages(self, poll: Poll) -> bool:
         last = poll.last_message_at
