@@ -162,7 +162,7 @@ class Faults:
         self._active: dict[int, _Active] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._active) or self._asked() is not None
+        return bool(self._active) or _of_this_request.get()[0] is self
 
     @contextmanager
     def asked(self, fault: Fault | None) -> Iterator[None]:

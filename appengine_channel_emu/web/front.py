@@ -123,7 +123,8 @@ class Front:
     def _serve(self, environ: WSGIEnvironment) -> Given:
         path = environ.get("PATH_INFO", "")
         if path == RPC_PATH:
-            return _meet(self._faults, self._rpc_http, environ)
+            call = self._rpc_http.read(environ)
+            return self._faults.meet(call.stages, call.do, call.names)
         if self.is_ours(path):
             # Its resource meets a fault once it has read whom the request is about.
             return ask(self._falcon, environ)
@@ -240,12 +241,8 @@ class ApiPort:
         return _give(answer, environ, start_response)
 
     def _serve(self, environ: WSGIEnvironment) -> OwnAnswer:
-        return _meet(self._faults, self._rpc_http, environ)
-
-
-def _meet(faults: FaultGate, rpc_http: RpcHttp, environ: WSGIEnvironment) -> OwnAnswer:
-    call = rpc_http.read(environ)
-    return faults.meet(call.stages, call.do, call.names)
+        call = self._rpc_http.read(environ)
+        return self._faults.meet(call.stages, call.do, call.names)
 
 
 def _give(answer: Given, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

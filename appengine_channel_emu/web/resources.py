@@ -124,18 +124,18 @@ class Query:
 
     def required(self, name: str) -> str:
         """The parameter, which must be there."""
-        value = self.text(name)
-        if value is None:
-            raise BadRequest(f"The parameter '{name}' is missing.")
-        return value
+        value = self._values.get(name)
+        if isinstance(value, str):
+            return value
+        raise BadRequest(f"The parameter '{name}' is {'missing' if value is None else 'given more than once'}.")
 
     def number(self, name: str, default: int | None = None, low: int = 0, high: int = 10**15) -> int:
         """A whole number from `low` to `high`; it must be there if there is no default."""
         if default is not None and name not in self._values:
             return default
         text = self.required(name)
-        if text.isascii() and text.isdigit() and len(text) <= 16 and low <= int(text) <= high:
-            return int(text)
+        if text.isascii() and text.isdigit() and len(text) <= 16 and low <= (number := int(text)) <= high:
+            return number
         raise BadRequest(f"The parameter '{name}' is a whole number from {low} to {high}.")
 
     def seconds(self, name: str, default: float, most: float) -> float:
