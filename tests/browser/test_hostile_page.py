@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from appengine_channel_emu.web.targets import leads_to
+from appengine_channel_emu.web.guard import leads_to
 from tests.browser.conftest import FLAGS, Serve, chromium_path
 from tests.browser.tab import WAIT
 from tests.support.emulator import RunningEmulator

@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, settings
 from webtest import TestApp
 
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web import query
-from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web import resources
+from appengine_channel_emu.web.admin.routes import About, admin_resources
+from appengine_channel_emu.web.admin.server import Accounts
 from tests.support import parts
 
 try:
@@ -34,7 +35,7 @@ schema = schemathesis.openapi.from_wsgi("/_emu/openapi.json", emulator)
 def time_is_up_at_once():
     """A generated wait may be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(query, "LONGEST_WAIT", 0.01)
+        patch.setattr(resources, "LONGEST_WAIT", 0.01)
         yield
 
 
@@ -65,5 +66,12 @@ def test_every_path_is_described():
     document = TestApp(emulator).get("/_emu/openapi.json").json
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == set(
-        admin_resources(emulator.broker, Accounts(), Notes(lambda client_id: 0), About(), lambda: None)
+        admin_resources(
+            emulator.broker,
+            FaultGate(emulator.broker),
+            Accounts(),
+            Notes(lambda client_id: 0),
+            About(),
+            lambda: None,
+        )
     )

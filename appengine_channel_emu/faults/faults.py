@@ -162,11 +162,11 @@ class Faults:
         self._active: dict[int, _Active] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._active) or self._asked() is not None
+        return bool(self._active) or _of_this_request.get()[0] is self
 
     @contextmanager
-    def asked(self, fault: Fault) -> Iterator[None]:
-        """While it lasts, the request that this thread serves meets `fault`, once."""
+    def asked(self, fault: Fault | None) -> Iterator[None]:
+        """While it lasts, the request that this thread serves meets `fault`, once, and no other of an outer request."""
         before = _of_this_request.set((self, fault))
         try:
             yield
