@@ -20,7 +20,7 @@ from appengine_channel_emu.faults.faults import (
     parse_fault_of_one_request,
 )
 from appengine_channel_emu.host.backend import AppAnswer
-from appengine_channel_emu.host.sites import is_same_site
+from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.web.errors import answered
 from appengine_channel_emu.web.guard import is_loopback
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting

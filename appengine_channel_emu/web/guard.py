@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.host.proxy import origin_form
-from appengine_channel_emu.host.sites import is_same_site
 from appengine_channel_emu.web.wsgi import Answer, plain_answer, server_hints
 
 if TYPE_CHECKING:

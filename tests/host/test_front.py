@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.host.app_kinds import python3_backend
+from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support.waiting import LONG_ENOUGH, eventually, until
@@ -28,7 +28,7 @@ def serve(tmp_path):
         values = Settings(port=0, state_dir="none", **settings)
 
         def backend(address):
-            return InstanceBackend(AppSpec("main:app", tmp_path, address), values.request_deadline)
+            return python3_backend(AppSpec("main:app", tmp_path, address), values.request_deadline)
 
         service = Service(values, backend)
         services.append(service)
@@ -84,7 +84,7 @@ def test_a_cut_is_an_event_a_log_line_and_an_account(serve, caplog):
 
 
 def test_who_waits_too_long_for_a_thread_is_told(serve, monkeypatch, tmp_path):
-    monkeypatch.setattr("appengine_channel_emu.server.queueing.QUEUE_SECONDS", 0.5)
+    monkeypatch.setattr("appengine_channel_emu.server.threads.QUEUE_SECONDS", 0.5)
     service = serve(
         """
         import os, time
