@@ -112,6 +112,11 @@ class EmbeddedBroker:
         with self._turn:
             return {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
 
+    def client_id_of(self, token: str) -> str:
+        """See `Broker`."""
+        with self._turn:
+            return self._tokens.client_id_of(token)
+
     # What pages ask
 
     def open(
@@ -173,6 +178,12 @@ class EmbeddedBroker:
             self._sockets.end(socket, SocketGone, "The page closed its socket.")
             return True
 
+    def client_id_of_socket(self, socket_id: str) -> str | None:
+        """See `Broker`."""
+        # One look at one table: it needs no turn.
+        socket = self._sockets.get(socket_id)
+        return socket.channel.client_id if socket else None
+
     # What pages ask over the SDK's own wire
 
     def connect(self, token: str, browser: str | None = None) -> Signal:
@@ -195,17 +206,6 @@ class EmbeddedBroker:
             socket = self._tokens.valid(token).sdk_wire_socket
             if socket is not None:
                 self._sockets.end(socket, SocketGone, "The page disconnected.")
-
-    def client_id_of(self, token: str) -> str:
-        """See `Broker`."""
-        with self._turn:
-            return self._tokens.client_id_of(token)
-
-    def client_id_of_socket(self, socket_id: str) -> str | None:
-        """See `Broker`."""
-        # One look at one table: it needs no turn.
-        socket = self._sockets.get(socket_id)
-        return socket.channel.client_id if socket else None
 
     # Presence, time, and what is kept
 

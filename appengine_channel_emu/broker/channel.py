@@ -64,7 +64,7 @@ class QueuedMessage(Message):
         self._holders += 1
 
     def drop(self) -> None:
-        """A socket needs it no more."""
+        """A socket does not need it any more."""
         self._holders -= 1
         if not self._holders:
             self._unread.bytes -= self.size + MESSAGE_OVERHEAD
@@ -238,7 +238,7 @@ class Socket:
         self.holds = None
 
     def settle(self, after: int) -> bool:
-        """After a restart, take the page's word for what it has; False if that shows a state that was not the last.
+        """After a restart, believe the page about what it has; False if that shows a state that was not the last.
 
         After an unclean stop messages that the store did not keep may have reached the page. Those accepted since
         the restart must not have the numbers of such messages, or the page would take them for repeats.

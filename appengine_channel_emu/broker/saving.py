@@ -56,7 +56,7 @@ class SavedSocket:
 class Changes:
     """What is to be written: everything here replaces what the store has under the same key.
 
-    `connected` are the client ids that the app takes for connected, `connected_gone` those that it does no more.
+    `connected` are the client ids that the app takes for connected, `connected_gone` those that it does not any more.
     """
 
     tokens: list[SavedToken] = field(default_factory=list)
@@ -132,7 +132,7 @@ class Ledger(Generic[Record]):
         self._stored.update(keys)
 
     def change(self, key: str, record: Record) -> None:
-        """`record` is new, or no more what the store has."""
+        """`record` is new, or has changed since the store got it."""
         self._changed[key] = record
         self._gone.discard(key)
 
@@ -257,7 +257,7 @@ class DirtySet:
         self._taken_after = []
 
     def forget_stored(self) -> None:
-        """The store has lost all that it had; what there is must be told to it again."""
+        """The store has lost all that it had; what there is must be given to it again."""
         for ledger in (self._tokens, self._sockets, self._connected):
             ledger.forget_stored()
         self._taken_after = []

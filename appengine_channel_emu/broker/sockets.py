@@ -230,7 +230,7 @@ class Sockets:
                 socket.quiet_since += passing
 
     def forget_all(self) -> None:
-        """End every socket and forget every channel, without a word to the app."""
+        """End every socket and forget every channel, and tell the app nothing."""
         for channel in list(self.channels.values()):
             channel.presence_sent = False
             if channel.timer is not None:

@@ -2,7 +2,7 @@
 
 Whatever is in the file was written by an emulator that is gone, on a disk that may be faulty, and may have been
 changed since. What does not look exactly like what we write is damaged, and then the whole file is: a socket whose
-messages have a gap, for one, would lose some without a word.
+messages have a gap, for one, would lose some and nobody would know.
 """
 
 from __future__ import annotations
