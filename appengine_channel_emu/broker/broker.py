@@ -15,6 +15,7 @@ from appengine_channel_emu.broker.contract import (
     Poll,
     PollAnswer,
     PresencePost,
+    Resume,
     Sent,
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
@@ -120,11 +121,7 @@ class EmbeddedBroker:
     # What pages ask
 
     def open(
-        self,
-        token: str,
-        resume: tuple[str, int] | None = None,
-        attempt: str | None = None,
-        browser: str | None = None,
+        self, token: str, resume: Resume | None = None, attempt: str | None = None, browser: str | None = None
     ) -> Opened:
         """See `Broker`."""
         with self._turn:

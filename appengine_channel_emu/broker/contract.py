@@ -19,6 +19,9 @@ from appengine_channel_emu.faults import Faults
 PresencePost = Callable[[str, bool], None]
 """Called with a client id and whether it connected; starts the POST, and `Broker.presence_done` ends it."""
 
+Resume = tuple[str, int]
+"""The id of a former socket, and the number of the last message that the page has from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
@@ -258,13 +261,9 @@ class Broker(Protocol):
     # What pages ask
 
     def open(
-        self,
-        token: str,
-        resume: tuple[str, int] | None = None,
-        attempt: str | None = None,
-        browser: str | None = None,
+        self, token: str, resume: Resume | None = None, attempt: str | None = None, browser: str | None = None
     ) -> Opened:
-        """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
+        """Open a socket with `token`, or go on with a former one.
 
         A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
         the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`,

@@ -19,6 +19,8 @@ from appengine_channel_emu.broker.saving import Changes, SavedSocket, SavedToken
 from appengine_channel_emu.broker.tokens import KEY_BYTES, TokenMint, written_expiry
 
 SCHEMA_VERSION = 1
+"""Any change of the tables needs another. `old_wire`: whether a socket is on the SDK's own wire; `told`: the client ids
+that the app takes for connected."""
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
