@@ -14,7 +14,7 @@ from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.state import Store
+from appengine_channel_emu.broker.saving import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.acceptor import LOCALHOST, Acceptor, CannotListen, listen
@@ -27,7 +27,7 @@ from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.app import Front, no_app, printable
+from appengine_channel_emu.web.app import Front, NoApp, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
@@ -89,8 +89,8 @@ class Service:
         self._backend = make_backend(self.address)
         self._store = _open_store(settings)
         self.broker = self._make_broker()
-        about = About(described(settings), self._why_not_ready, hasattr(self._backend, "why_unreachable"))
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._timer, about)
+        about = About(described(settings), self._why_not_ready, bool(self._backend and self._backend.looks_for_app))
+        self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, about)
         self._hint_at_presence()
         self._loop = make_loop()
         self._parked_polls = ParkedPolls()
@@ -170,8 +170,7 @@ class Service:
     def _why_not_ready(self) -> str | None:
         if not self._ready:
             return "The app is still being started."
-        why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
-        return why_unreachable() if why_unreachable else None
+        return self._backend.why_unreachable() if self._backend else None
 
     def _make_broker(self) -> EmbeddedBroker:
         settings, posts = self.settings, None
@@ -192,7 +191,7 @@ class Service:
 
     def _hint_at_presence(self) -> None:
         """Say how an app can be told of clients, once one comes, where the app looks as if it were not."""
-        hint = getattr(self._backend, "presence_hint", None)
+        hint = self._backend.presence_hint if self._backend else None
         if hint is not None and self.settings.presence == "auto":
             notes = self.front.notes
             self.broker.events.listen(PresenceHint(hint))
@@ -275,7 +274,7 @@ def _log_event(event: Event) -> None:
 def _tells_presence(settings: Settings, backend: Backend) -> bool:
     """Whether the app is told of clients; auto leaves it to what the backend knows of the app."""
     if settings.presence == "auto":
-        return bool(getattr(backend, "takes_presence", True))
+        return backend.takes_presence
     return settings.presence == "always"
 
 

@@ -22,6 +22,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
+from tests.support.backend import PlayedBackend
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, running_command
 from tests.support.waiting import LONG_ENOUGH, until
@@ -253,7 +254,7 @@ def test_a_second_signal_ends_it_at_once(slow_stop, number):
     assert f"ended at once, because {number.name} came while it was stopping" in err
 
 
-class Hangs:
+class Hangs(PlayedBackend):
     """A backend whose start or stop hangs until the test lets it go."""
 
     def __init__(self, start=False, stop=False):
@@ -269,13 +270,6 @@ class Hangs:
     def stop(self):
         if self._stop:
             self.release.wait(LONG_ENOUGH)
-
-    def post(self, path, body, content_type, timeout):
-        return 200
-
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [])
-        return [b""]
 
 
 @pytest.fixture
@@ -322,7 +316,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     elif part == "timers":
         service._timer.at(0, hang)
     elif part == "request":
-        service.front._backend = hang
+        service.front._backend.serve = hang
         wire.send("/")
     assert part == "app" or hung.wait(LONG_ENOUGH)
     service.stop()
