@@ -1,4 +1,4 @@
-"""Waitress's request parser, with some things put right and some bounds added."""
+"""Waitress's request parser, stricter and with bounds: heads, and bodies in chunks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKE
 log = logging.getLogger("channel_emu")
 
 
-class NoRoom(Error):  # type: ignore[misc]
+class NoRoomForBody(Error):  # type: ignore[misc]
     """The answer to a body that the temporary folder has no room for (RFC 4918, section 11.5)."""
 
     code = 507
@@ -148,7 +148,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.close()
         self.body_rcv = None
         log.warning("There is no room for the body of a request in the temporary folder: %s.", reason(error))
-        self.error = NoRoom(no_room("the body of this request", error))
+        self.error = NoRoomForBody(no_room("the body of this request", error))
         self.completed = True
 
 
