@@ -152,6 +152,38 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         self.completed = True
 
 
+def _check_framing(head: bytes) -> None:
+    """Refuse what makes it doubtful where the request ends; `head` is in lower case."""
+    if (b"\r\n " in head or b"\r\n\t" in head) and _FOLDED_FRAMING.search(head):
+        # Others might read it in another way (RFC 9112, section 5.2).
+        raise ParsingError("Headers that say where a request ends, and where it goes, have one line each.")
+    if b"\r\ntransfer-encoding:" not in head:
+        return
+    values = [value.strip(b" \t") for value in _CODINGS.findall(head)]
+    if values == [b"chunked"]:
+        return
+    codings = {coding.strip(b" \t") for value in values for coding in value.split(b",")}
+    if codings <= {b"chunked", b""}:
+        raise ParsingError("Transfer-Encoding names chunked, once.")
+    raise TransferEncodingNotImplemented("The only Transfer-Encoding that is understood is chunked.")
+
+
+def _members(value: str) -> set[str]:
+    return {member.strip(" \t").lower() for member in value.split(",")}
+
+
+def _with_one_cookie(head: bytes, lower: bytes) -> bytes:
+    if lower.count(b"\r\ncookie:") < 2:
+        return head
+    lines = head.split(b"\r\n")
+    cookies = [line for line in lines if line[:7].lower() == b"cookie:"]
+    if any(line[:1] in (b" ", b"\t") for line in lines):
+        return head  # Obsolete line folding: whose line it is, only the parser can tell.
+    others = [line for line in lines if line[:7].lower() != b"cookie:"]
+    joined = b"Cookie: " + b"; ".join(cookie[7:].strip(b" \t") for cookie in cookies)
+    return b"\r\n".join([others[0], joined, *others[1:]])
+
+
 class ChunkReader:
     """Puts the data of a body in chunks into `buffer` (RFC 9112, section 7.1), for waitress's parser.
 
@@ -243,35 +275,3 @@ class ChunkReader:
     def _refuse_length(self) -> None:
         self._line = b""
         self.error = RequestHeaderFieldsTooLarge("The chunks' own lines are too long.")
-
-
-def _check_framing(head: bytes) -> None:
-    """Refuse what makes it doubtful where the request ends; `head` is in lower case."""
-    if (b"\r\n " in head or b"\r\n\t" in head) and _FOLDED_FRAMING.search(head):
-        # Others might read it in another way (RFC 9112, section 5.2).
-        raise ParsingError("Headers that say where a request ends, and where it goes, have one line each.")
-    if b"\r\ntransfer-encoding:" not in head:
-        return
-    values = [value.strip(b" \t") for value in _CODINGS.findall(head)]
-    if values == [b"chunked"]:
-        return
-    codings = {coding.strip(b" \t") for value in values for coding in value.split(b",")}
-    if codings <= {b"chunked", b""}:
-        raise ParsingError("Transfer-Encoding names chunked, once.")
-    raise TransferEncodingNotImplemented("The only Transfer-Encoding that is understood is chunked.")
-
-
-def _members(value: str) -> set[str]:
-    return {member.strip(" \t").lower() for member in value.split(",")}
-
-
-def _with_one_cookie(head: bytes, lower: bytes) -> bytes:
-    if lower.count(b"\r\ncookie:") < 2:
-        return head
-    lines = head.split(b"\r\n")
-    cookies = [line for line in lines if line[:7].lower() == b"cookie:"]
-    if any(line[:1] in (b" ", b"\t") for line in lines):
-        return head  # Obsolete line folding: whose line it is, only the parser can tell.
-    others = [line for line in lines if line[:7].lower() != b"cookie:"]
-    joined = b"Cookie: " + b"; ".join(cookie[7:].strip(b" \t") for cookie in cookies)
-    return b"\r\n".join([others[0], joined, *others[1:]])
