@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from appengine_channel_emu.broker.channel import Hold, Socket
 from appengine_channel_emu.broker.clock import Scheduler
-from appengine_channel_emu.broker.token import random_id
+from appengine_channel_emu.broker.tokens import random_id
 from appengine_channel_emu.broker.turn import Turn
 
 NAVIGATION_SECONDS = 0.3

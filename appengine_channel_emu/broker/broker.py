@@ -19,21 +19,23 @@ from appengine_channel_emu.broker.contract import (
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
 from appengine_channel_emu.broker.delivery import Delivery, fitting
-from appengine_channel_emu.broker.errors import Replaced, SocketGone, channel_service_error
-from appengine_channel_emu.broker.events import EventLog
-from appengine_channel_emu.broker.journal import Journal
-from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
+from appengine_channel_emu.broker.errors import (
+    Replaced,
+    SocketGone,
+    channel_service_error,
+    check_client_id,
+    check_duration,
+    check_message,
+)
+from appengine_channel_emu.broker.events import EventLog, Journal
 from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.restoring import STALE, restore
-from appengine_channel_emu.broker.saving import Unsaved
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.saving import Changes, State, Unsaved
 from appengine_channel_emu.broker.snapshots import EmbeddedSnapshots
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.state import Changes, State
-from appengine_channel_emu.broker.token import new_key, random_id
-from appengine_channel_emu.broker.tokens import Tokens
-from appengine_channel_emu.broker.turn import ClockScheduler, Turn
+from appengine_channel_emu.broker.tokens import Tokens, new_key, random_id
+from appengine_channel_emu.broker.turn import ClockScheduler, Signal, Turn
 from appengine_channel_emu.faults import Faults, Target
 
 

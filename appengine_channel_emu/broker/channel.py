@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from appengine_channel_emu.broker.contract import Message, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.signal import Signal
-from appengine_channel_emu.broker.timers import Timer
-from appengine_channel_emu.broker.turn import Turn
+from appengine_channel_emu.broker.turn import Signal, Turn
+from appengine_channel_emu.timer import Timer
 
 ATTACHED_SECONDS = 5.0
 """How long a socket of our own client stays attached after its last poll ended (behaviour.md 3)."""

@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog
-from appengine_channel_emu.broker.journal import Journal
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog, Journal
+from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults import Faults
 
 PresencePost = Callable[[str, bool], None]

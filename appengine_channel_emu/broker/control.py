@@ -6,7 +6,7 @@ from threading import Lock
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.errors import ClosedByHand
-from appengine_channel_emu.broker.journal import Journal
+from appengine_channel_emu.broker.events import Journal
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn

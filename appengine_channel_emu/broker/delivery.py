@@ -9,7 +9,7 @@ from collections.abc import Callable, Container
 from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket
 from appengine_channel_emu.broker.contract import BrokerOptions, Message, Sent
 from appengine_channel_emu.broker.errors import BacklogExceeded
-from appengine_channel_emu.broker.journal import Journal
+from appengine_channel_emu.broker.events import Journal
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.turn import Turn

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from appengine_channel_emu.broker.channel import Channel
 from appengine_channel_emu.broker.contract import PresencePost
-from appengine_channel_emu.broker.signal import Signal
-from appengine_channel_emu.broker.turn import Turn
+from appengine_channel_emu.broker.turn import Signal, Turn
 
 
 class Presence:

@@ -8,9 +8,8 @@ from functools import partial
 from appengine_channel_emu.broker.channel import QueuedMessage, Socket, TokenRecord
 from appengine_channel_emu.broker.errors import SocketGone
 from appengine_channel_emu.broker.presence import Presence
-from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.saving import SavedSocket, State, Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.state import SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
 
 AddToken = Callable[[str, str, float], TokenRecord]

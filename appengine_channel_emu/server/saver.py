@@ -7,7 +7,7 @@ import threading
 import time
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
-from appengine_channel_emu.broker.state import Changes, Store, StoreLost
+from appengine_channel_emu.broker.saving import Changes, Store, StoreLost
 
 SAVE_INTERVAL = 0.25
 """Seconds between two saves: well within the second that a SIGKILL may cost (behaviour.md 2)."""

@@ -7,7 +7,7 @@ import pytest
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions
-from appengine_channel_emu.broker.state import State
+from appengine_channel_emu.broker.saving import State
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
 MINE, OTHER = "127.0.0.1 Chromium", "127.0.0.1 Firefox"

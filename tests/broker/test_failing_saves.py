@@ -22,7 +22,7 @@ from tests.broker.kept import Emulator, OtherProgram
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
-    monkeypatch.setattr("appengine_channel_emu.broker.store.SAVE_PATIENCE", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.broker.state_file.SAVE_PATIENCE", 0.0)
     monkeypatch.setattr(saver, "COMPLAIN_AFTER", 0.0)
 
 

@@ -13,6 +13,7 @@ import pytest
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
 from tests.support import parts
+from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
@@ -39,19 +40,11 @@ def statuses(answers):
     return re.findall(rb"HTTP/1\.[01] (\d{3}) ", answers)
 
 
-class Echo:
+class Echo(PlayedBackend):
     """An app that says what it was sent."""
 
-    def start(self):
-        pass
-
-    stop = start
-
-    def __call__(self, environ, start_response):
-        body = environ["wsgi.input"].read()
-        answer = environ["PATH_INFO"].encode() + b":" + body
-        start_response("200 OK", [("Content-Length", str(len(answer)))])
-        return [answer]
+    def serve(self, environ, request_id):
+        return ok(environ["PATH_INFO"].encode() + b":" + environ["wsgi.input"].read())
 
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"])
@@ -91,12 +84,9 @@ def test_while_the_apps_handler_runs(make_service, slow_app):
 
 
 def test_a_whole_large_answer(make_service):
-    class Large(Echo):
-        def __call__(self, environ, start_response):
-            start_response("200 OK", [("Content-Length", str(8_000_000))])
-            return [b"x" * 8_000_000]
-
-    service = make_service(Large())
+    large = PlayedBackend()
+    large.text = b"x" * 8_000_000
+    service = make_service(large)
     assert len(ask(service.port, GET % (b"/", b""))) > 8_000_000
 
 

@@ -7,24 +7,21 @@ import socket
 
 import pytest
 
+from appengine_channel_emu.host.backend import AppAnswer
 from tests.server.test_parking import Wire, connected
+from tests.support.backend import PlayedBackend
 from tests.support.waiting import until
 
 
-class App:
+class App(PlayedBackend):
     """Answers with the status that the path names, and the body behind it: `/204`, `/200/hello`."""
 
-    def start(self):
-        pass
-
-    stop = start
-
-    def __call__(self, environ, start_response):
+    def serve(self, environ, request_id):
         _, status, *body = environ["PATH_INFO"].split("/")
         answer = "".join(body).encode()
         fields = [] if environ["QUERY_STRING"] == "no-length" else [("Content-Length", str(len(answer)))]
-        start_response(f"{status} Status", fields)
-        return iter([answer]) if environ["REQUEST_METHOD"] != "HEAD" or b"body" in answer else []
+        body = iter([answer]) if environ["REQUEST_METHOD"] != "HEAD" or b"body" in answer else []
+        return AppAnswer(f"{status} Status", fields, body)
 
 
 @pytest.fixture
@@ -229,7 +226,7 @@ class TestRefusals:
             assert b"smuggled" not in answers
 
     def test_one_that_never_stops_sending_is_let_go(self, make_service, monkeypatch):
-        monkeypatch.setattr("appengine_channel_emu.server.parking.LINGER_BYTES", 1_000_000)
+        monkeypatch.setattr("appengine_channel_emu.server.parked.LINGER_BYTES", 1_000_000)
         service = make_service(App(), max_request_size=1000)
         with contextlib.closing(Wire(service)) as each:
             each.sock.sendall(b"POST /200 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")
@@ -238,7 +235,7 @@ class TestRefusals:
         until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
 
     def test_one_that_never_closes_is_let_go(self, make_service, monkeypatch):
-        monkeypatch.setattr("appengine_channel_emu.server.patience.LINGER_SECONDS", 0.0)
+        monkeypatch.setattr("appengine_channel_emu.server.slow_clients.LINGER_SECONDS", 0.0)
         service = make_service(App())
         with contextlib.closing(Wire(service)) as each:
             each.sock.sendall(b"nonsense\r\n\r\n")

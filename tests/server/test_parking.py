@@ -10,12 +10,14 @@ import re
 import socket
 import struct
 import threading
+from dataclasses import replace
 
 import pytest
 from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask
 
-from appengine_channel_emu.server.parking import ParkingChannel
+from appengine_channel_emu.server.parked import ParkingChannel
+from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
 
@@ -89,12 +91,12 @@ def poll_path(socket_id, after=0, wait=20):
 
 def parked(service):
     """How many polls are parked."""
-    return sum(len(bucket) for bucket in list(service._lot._buckets.values()))
+    return sum(len(bucket) for bucket in list(service._parked_polls._buckets.values()))
 
 
 def connected(service):
     """How many connections are open."""
-    return sum(len(server.active_channels) for server in service._servers)
+    return sum(len(server.active_channels) for server in service._acceptor.servers)
 
 
 def test_an_idle_poll_holds_no_thread(service, wire):
@@ -192,7 +194,7 @@ def test_no_body_waits_until_its_early_head_is_acknowledged(service, wire):
     """Which a client may put off for 40 ms (RFC 896, RFC 1122 4.2.3.2)."""
     wire().send("/_emu/health")
     until(lambda: connected(service) == 1)
-    (channel,) = (channel for server in service._servers for channel in server.active_channels.values())
+    (channel,) = (channel for server in service._acceptor.servers for channel in server.active_channels.values())
     assert channel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
@@ -258,22 +260,18 @@ def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
     assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
 
-class LingeringApp:
+class LingeringApp(PlayedBackend):
     """A backend whose answer has been written, and is not sent before the test lets it go."""
 
     def __init__(self):
         self.written = threading.Event()
         self.release = threading.Event()
 
-    def start(self):
-        pass
-
     def stop(self):
         self.release.set()
 
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
-        return self
+    def serve(self, environ, request_id):
+        return replace(ok(b"app"), body=self)
 
     def __iter__(self):
         return iter([b"app"])

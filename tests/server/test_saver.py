@@ -6,7 +6,7 @@ import pytest
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
-from appengine_channel_emu.broker.state import State
+from appengine_channel_emu.broker.saving import State
 from appengine_channel_emu.server import saver as module
 from appengine_channel_emu.server.saver import Saver
 from tests.support.waiting import eventually

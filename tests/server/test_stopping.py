@@ -22,6 +22,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
+from tests.support.backend import PlayedBackend
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, running_command
 from tests.support.waiting import LONG_ENOUGH, until
@@ -190,7 +191,7 @@ def test_a_log_that_nobody_reads_keeps_no_process(launch):
 
 SLOW = """
     import sys, threading, time
-    from appengine_channel_emu.server import signals as module
+    from appengine_channel_emu.server import run as module
 
     module.SLOW_STOP_SECONDS = 0.2
     module.SAME_SIGNAL_SECONDS = float(sys.argv[1])
@@ -253,7 +254,7 @@ def test_a_second_signal_ends_it_at_once(slow_stop, number):
     assert f"ended at once, because {number.name} came while it was stopping" in err
 
 
-class Hangs:
+class Hangs(PlayedBackend):
     """A backend whose start or stop hangs until the test lets it go."""
 
     def __init__(self, start=False, stop=False):
@@ -270,20 +271,13 @@ class Hangs:
         if self._stop:
             self.release.wait(LONG_ENOUGH)
 
-    def post(self, path, body, content_type, timeout):
-        return 200
-
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [])
-        return [b""]
-
 
 @pytest.fixture
 def short(monkeypatch):
     """No part of a stop may take long."""
     for name in ("APP_SECONDS", "LOOP_SECONDS", "REQUEST_SECONDS", "TIMER_SECONDS"):
         monkeypatch.setattr(service_module, name, 0.2)
-    monkeypatch.setattr("appengine_channel_emu.server.budget.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.server.service.LEAST_SECONDS", 0.0)
 
 
 def running(tmp_path, backend):
@@ -316,13 +310,13 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     service.broker.send_message("bob", "kept")
     wire = Wire(service)
     if part == "loop":
-        service._lot.expire_due = hang
+        service._parked_polls.expire_due = hang
     elif part == "broker's timers":
         service.broker.run_due = hang
     elif part == "timers":
         service._timer.at(0, hang)
     elif part == "request":
-        service.front._backend = hang
+        service.front._backend.serve = hang
         wire.send("/")
     assert part == "app" or hung.wait(LONG_ENOUGH)
     service.stop()
