@@ -14,15 +14,15 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 .PHONY: help serve test test-slow test-pythons soak fuzz check bench parts compiled clean
 
 help:
-	@echo 'make serve   the sample app on http://localhost:8080'
-	@echo 'make test    the tests, but for those that take long'
+	@echo 'make serve         the sample app on http://localhost:8080'
+	@echo 'make test          the tests, but for those that take long'
 	@echo 'make test-slow     those: soaks, load, slow browsers'
 	@echo 'make test-pythons  the unit tests on the oldest and on the newest Python here'
-	@echo 'make soak    the soaks in full'
-	@echo 'make fuzz    the fuzzers, half an hour each'
-	@echo 'make check   lint and types'
-	@echo 'make bench   benchmarks'
-	@echo 'make clean   remove what the others have made'
+	@echo 'make soak          the soaks in full'
+	@echo 'make fuzz          the fuzzers, half an hour each'
+	@echo 'make check         lint and types'
+	@echo 'make bench         benchmarks'
+	@echo 'make clean         remove what the others have made'
 
 serve: $(VENV)/run.stamp
 	$(BIN)/channel-emu serve --no-sdk sample_app
@@ -78,7 +78,7 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 
 # The tests start hundreds of emulators. Where the environment forbids Python to write what it has compiled
 # (PYTHONDONTWRITEBYTECODE), each would compile the package again.
-compiled:
+compiled: | $(VENV)/python.stamp
 	@$(BIN)/python -m compileall -q -x /compat/ appengine_channel_emu
 
 # Parts that some tests need beside Python packages. What cannot be had here is said by the tests themselves.
