@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.processes import running_command
 from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.wire import free_port
 
 EMU = f"{sys.executable} -m appengine_channel_emu"
 SERVE = f"exec {EMU} serve --port 0 --state-dir none"
@@ -62,8 +62,7 @@ class TestReadyLine:
     def test_to_an_output_that_is_closed_on_purpose_is_not_missed(self, closed, tmp_path):
         """Nor does anything else get the numbers of the standard streams, and what is meant for them."""
         (tmp_path / "main.py").write_text("print('from the app')\ndef app(environ, start_response): pass\n")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         command = f"{SERVE} main:app --app-dir {tmp_path} --port {port} {closed}"
         with running_command(["bash", "-c", command], stderr=subprocess.PIPE, cwd=ROOT) as process:
             until(lambda: ready(port))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import secrets
 import textwrap
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,12 +75,6 @@ def visit(application, target="/", method="GET", body=b"", content_type="", **fi
             parts.close()
     status, _, reason = started[0].partition(" ")
     return Visit(int(status), reason, started[1], data, environ)
-
-
-@pytest.fixture
-def mark():
-    """The value of `MARK` in the environment of all that the test's app starts."""
-    return secrets.token_hex(8)
 
 
 @pytest.fixture

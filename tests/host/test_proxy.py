@@ -16,6 +16,7 @@ from appengine_channel_emu.host import proxy
 from appengine_channel_emu.host.exchange import Upstream
 from appengine_channel_emu.host.http_connection import TcpConnection
 from tests.host.conftest import visit
+from tests.support import wire
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
 
@@ -62,12 +63,7 @@ def emulator(tmp_path_factory):
 
 def exchange(emulator, request):
     """The lines of the answer's head, and its body, to a raw request that asks for the connection to be closed."""
-    with socket.create_connection(("127.0.0.1", emulator.port), LONG_ENOUGH) as sock:
-        sock.sendall(request)
-        answer = b""
-        while data := sock.recv(65536):
-            answer += data
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = wire.ask(emulator.port, request).partition(b"\r\n\r\n")
     return head.decode("latin-1").split("\r\n"), body
 
 

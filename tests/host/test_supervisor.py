@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 import signal
 import subprocess
 import sys
@@ -35,11 +34,6 @@ for code in (DAEMON, STUBBORN):
               "p.stdout.readline()" % code
     subprocess.run([sys.executable, "-c", starter], check=True)
 """
-
-
-@pytest.fixture
-def mark():
-    return secrets.token_hex(8)
 
 
 @pytest.fixture

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
+from appengine_channel_emu.host.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.legacy_app import read_legacy_app
+from appengine_channel_emu.host.sdk_finder import Sdk
+from tests.support import parts
+from tests.support.legacy import APPS
+
 NEEDED = (
     "_python_runtime.py",
     "wrapper_util.py",
@@ -77,3 +84,12 @@ def fake_sdk(folder: Path, behaviour: str) -> Path:
     (folder / "google/appengine/api/appinfo_includes.py").write_text("_ResolvePath = None\n")
     (folder / "dev_appserver.py").write_text(DEV_APPSERVER.format(behaviour))
     return folder
+
+
+def backend_for(folder: Path, behaviour: str, deadline: float = 30.0) -> DevAppserverBackend:
+    """An app in such an SDK, not yet started."""
+    app = read_legacy_app(APPS / "own_channel" / "app.yaml")
+    assert app is not None
+    sdk = Sdk(fake_sdk(folder / "sdk", behaviour))
+    spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
+    return DevAppserverBackend(spec, app)

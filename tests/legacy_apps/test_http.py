@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from urllib.parse import unquote
 
 import pytest
 
+from tests.support import wire
 from tests.support.legacy import emulated
 from tests.support.targets import ODD, disguised
-from tests.support.waiting import WAIT_SECONDS
 
 APP_YAML = """\
 application: echo
@@ -47,10 +46,8 @@ def echo(tmp_path_factory):
 
 def ask(emulator, target, *fields):
     """The head and the body of the answer to a GET, as they came."""
-    with socket.create_connection(("127.0.0.1", emulator.port), WAIT_SECONDS) as connection:
-        lines = [f"GET {target} HTTP/1.1", f"Host: localhost:{emulator.port}", "Connection: close", *fields]
-        connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("latin-1")
+    lines = [f"GET {target} HTTP/1.1", f"Host: localhost:{emulator.port}", "Connection: close", *fields]
+    answer = wire.ask(emulator.port, "\r\n".join([*lines, "", ""]).encode("latin-1")).decode("latin-1")
     head, _, body = answer.partition("\r\n\r\n")
     return head, body
 

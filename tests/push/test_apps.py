@@ -9,10 +9,11 @@ import threading
 import pytest
 
 from tests.support.emulator import RunningEmulator
-from tests.support.go import GoApp, build, free_port
+from tests.support.go import GoApp, build
 from tests.support.legacy import emulated
 from tests.support.push import APP
 from tests.support.waiting import LONG_ENOUGH
+from tests.support.wire import free_port
 
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Chrome/120"}
 

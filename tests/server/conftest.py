@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 
 import pytest
 
+from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.support import parts
 from tests.support.waiting import LONG_ENOUGH
 
 
@@ -64,6 +67,15 @@ def service(make_service):
 @pytest.fixture
 def slow_app():
     return SlowApp()
+
+
+@pytest.fixture(params=["epoll", "stock"])
+def any_loop(request, monkeypatch):
+    """Each of the two loops that a service may have."""
+    if request.param == "epoll" and not hasattr(select, "epoll"):
+        parts.lacking("this system has no epoll")
+    kind = EpollLoop if request.param == "epoll" else StockLoop
+    monkeypatch.setattr("appengine_channel_emu.server.service.make_loop", kind)
 
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CHANNEL_EMU")}
