@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.server.service import run_broker_timers
 from appengine_channel_emu.timer import TimerThread
@@ -108,7 +108,7 @@ class TestLimit:
 
 
 def test_a_timer_of_the_brokers_that_fails_stops_no_other(timer, caplog):
-    broker, ran = Broker(SystemClock()), threading.Event()
+    broker, ran = EmbeddedBroker(SystemClock()), threading.Event()
 
     def fail():
         raise ValueError("a mistake of ours")

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 
 from appengine_channel_emu.broker.channel import Hold, Socket
-from appengine_channel_emu.broker.later import Later
-from appengine_channel_emu.broker.token import random_id
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.tokens import random_id
 from appengine_channel_emu.broker.turn import Turn
 
 NAVIGATION_SECONDS = 0.3
@@ -37,20 +37,17 @@ class AppRequest:
         self.browser = browser
         self.margin = margin
         self.ended_at: float | None = None
-        """When the last byte of its answer left, or its connection was lost; in seconds of `Later`."""
+        """When the last byte of its answer left, or its connection was lost; in seconds of the scheduler."""
         self.holds: deque[Hold] = deque()
         """Those that are not over, the first due first."""
 
 
-class AppRequests:
-    """Knows the requests; `margin` is in seconds, 0 holds nothing.
+class EmbeddedAppRequests:
+    """The `AppRequests` of an embedded broker; `margin` is in seconds, 0 holds nothing."""
 
-    `begin` and `end` may be called from any thread, `hold` inside the broker's turn.
-    """
-
-    def __init__(self, turn: Turn, later: Later, margin: float, release: Callable[[Socket], None]) -> None:
+    def __init__(self, turn: Turn, scheduler: Scheduler, margin: float, release: Callable[[Socket], None]) -> None:
         self._turn = turn
-        self._later = later
+        self._scheduler = scheduler
         self._margin = margin
         self._release = release
         self._known: dict[str, AppRequest] = {}
@@ -58,29 +55,30 @@ class AppRequests:
 
     @property
     def matter(self) -> bool:
-        """Whether anything is held at all."""
+        """See `AppRequests`."""
         return self._margin > 0
 
     def __len__(self) -> int:
         """How many are known."""
         return len(self._known)
 
-    def begin(self, browser: str | None, navigation: bool) -> AppRequest:
-        """A request of `browser` begins; `end` must follow."""
+    def begin(self, browser: str | None, navigation: bool) -> str:
+        """See `AppRequests`."""
         request = AppRequest(browser, max(self._margin, NAVIGATION_SECONDS) if navigation else self._margin)
         # Nothing is held for a browser that cannot be told from others: then a send need not know the request.
         if browser is not None:
             with self._turn:
                 self._forget_old()
                 self._known[request.id] = request
-        return request
+        return request.id
 
-    def end(self, request: AppRequest) -> None:
-        """The last byte of its answer has left, or its connection is lost; idempotent."""
+    def end(self, id: str) -> None:
+        """See `AppRequests`."""
         with self._turn:
-            if request.ended_at is not None or request.id not in self._known:
+            request = self._known.get(id)
+            if request is None or request.ended_at is not None:
                 return
-            request.ended_at = self._later.now()
+            request.ended_at = self._scheduler.now()
             self._ended.append(request)
             due = request.ended_at + request.margin
             for hold in request.holds:
@@ -91,13 +89,13 @@ class AppRequests:
     def hold(self, id: str | None) -> Hold | None:
         """What is sent by the request of that id is to wait like this, where it goes to the request's browser.
 
-        None where it is not to wait: the id is unknown, or the answer is long there.
+        None where it is not to wait: the id is unknown, or the answer is long there. Called inside the broker's turn.
         """
         request = self._known.get(id) if id is not None else None
         if request is None:
             return None
         assert request.browser is not None
-        now = self._later.now()
+        now = self._scheduler.now()
         due = now + LONGEST_HOLD
         if request.ended_at is not None:
             due = min(due, request.ended_at + request.margin)
@@ -111,12 +109,12 @@ class AppRequests:
             self._look_at(hold.due, request)
 
     def _look_at(self, due: float, request: AppRequest) -> None:
-        self._turn.then(lambda: self._later.at(due, lambda: self._look(request)))
+        self._turn.then(lambda: self._scheduler.at(due, lambda: self._look(request)))
 
     def _look(self, request: AppRequest) -> None:
         """End the holds that are due."""
         with self._turn:
-            now = self._later.now()
+            now = self._scheduler.now()
             while request.holds and request.holds[0].due <= now:
                 hold = request.holds.popleft()
                 hold.over = True
@@ -128,6 +126,6 @@ class AppRequests:
     def _forget_old(self) -> None:
         """Forget those whose answers are long there; they are kept that long for what is sent behind an answer."""
         longest = max(self._margin, NAVIGATION_SECONDS)
-        since = self._later.now() - longest
+        since = self._scheduler.now() - longest
         while self._ended and (self._ended[0].ended_at or 0.0) < since:
             del self._known[self._ended.popleft().id]

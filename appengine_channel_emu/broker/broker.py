@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from appengine_channel_emu.broker.app_requests import AppRequests
-from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
-from appengine_channel_emu.broker.clock import Clock
-from appengine_channel_emu.broker.control import Control
+from appengine_channel_emu.broker.app_requests import EmbeddedAppRequests
+from appengine_channel_emu.broker.channel import Socket, TokenRecord
+from appengine_channel_emu.broker.clock import Clock, Scheduler
+from appengine_channel_emu.broker.contract import (
+    BrokerOptions,
+    Message,
+    NewToken,
+    Opened,
+    Poll,
+    PollAnswer,
+    PresencePost,
+    Sent,
+)
+from appengine_channel_emu.broker.control import EmbeddedControl
 from appengine_channel_emu.broker.delivery import Delivery, fitting
-from appengine_channel_emu.broker.errors import Replaced, SocketGone, channel_service_error
-from appengine_channel_emu.broker.events import EventLog
-from appengine_channel_emu.broker.journal import Journal
-from appengine_channel_emu.broker.later import ClockLater, Later
-from appengine_channel_emu.broker.limits import check_client_id, check_duration, check_message
+from appengine_channel_emu.broker.errors import (
+    Replaced,
+    SocketGone,
+    channel_service_error,
+    check_client_id,
+    check_duration,
+    check_message,
+)
+from appengine_channel_emu.broker.events import EventLog, Journal
 from appengine_channel_emu.broker.old_wire import OldWire
-from appengine_channel_emu.broker.poll import Poll, PollAnswer
-from appengine_channel_emu.broker.presence import Presence, PresencePost
+from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.restoring import STALE, restore
-from appengine_channel_emu.broker.results import BrokerOptions, NewToken, Opened, Sent
-from appengine_channel_emu.broker.saving import Unsaved
-from appengine_channel_emu.broker.signal import Signal
-from appengine_channel_emu.broker.snapshots import Snapshots
+from appengine_channel_emu.broker.saving import Changes, State, Unsaved
+from appengine_channel_emu.broker.snapshots import EmbeddedSnapshots
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.state import Changes, State
-from appengine_channel_emu.broker.token import new_key, random_id
-from appengine_channel_emu.broker.tokens import Tokens
-from appengine_channel_emu.broker.turn import Turn
+from appengine_channel_emu.broker.tokens import Tokens, new_key, random_id
+from appengine_channel_emu.broker.turn import ClockScheduler, Signal, Turn
 from appengine_channel_emu.faults import Faults, Target
 
 
-class Broker:
-    """The Channel API's server side. Every method may be called from any thread, and none blocks.
+class EmbeddedBroker:
+    """The `Broker` in this process.
 
     `post_presence(client_id, connected)` is called outside the broker's lock when the app is to be told of a
     client; `presence_done` must follow. Without it presence is off.
 
-    A `browser` is a text that tells browsers apart, None where that cannot be known: see `AppRequests`. What waits for
-    them waits on `later`, by default on the clock.
+    What waits for browsers (`AppRequests`) waits on `scheduler`, by default on the clock. With `keep_changes` a store
+    is to be given what changes: see `take_changes`.
     """
 
     def __init__(
@@ -47,7 +56,7 @@ class Broker:
         post_presence: PresencePost | None = None,
         state: State | None = None,
         keep_changes: bool = False,
-        later: Later | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self.options = options or BrokerOptions()
         self.clock = clock
@@ -64,12 +73,12 @@ class Broker:
         key = state.key if state else new_key()
         self._tokens = Tokens(self._turn, self._sockets, self._unsaved, key, self.options.max_tokens)
         self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
-        self.app_requests = AppRequests(
-            self._turn, later or ClockLater(self._turn), self.options.push_after_answer, self._delivery.release
+        self.app_requests = EmbeddedAppRequests(
+            self._turn, scheduler or ClockScheduler(self._turn), self.options.push_after_answer, self._delivery.release
         )
         self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
-        self.snapshots = Snapshots(self._turn, self._sockets, self._tokens.by_client_id)
-        self.control = Control(self._turn, self._sockets, self._tokens, self.journal, clock)
+        self.snapshots = EmbeddedSnapshots(self._turn, self._sockets, self._tokens.by_client_id)
+        self.control = EmbeddedControl(self._turn, self._sockets, self._tokens, self.journal, clock)
         clock.follow(self)
         if state is not None:
             with self._turn:
@@ -79,7 +88,7 @@ class Broker:
     # The server API
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
-        """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`."""
+        """See `Broker`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
         twice = self._meets_fault("create", client_id) == "duplicate"
@@ -93,23 +102,21 @@ class Broker:
         return NewToken(record.token, record.expires)
 
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
-        """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
-
-        It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
-        `request_id` names the app's request that sends it, see `AppRequests`; one that is not known means nothing.
-        """
+        """See `Broker`."""
         text, mended = check_message(message)
-        trouble = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
-        if trouble == "drop":
-            return Sent(0, "A fault on request.")
+        fault = self._fault_of_send(client_id)
         with self._turn:
-            client_id = self._tokens.client_id_of(client_id)
-            if mended:
-                self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
-            hold = self.app_requests.hold(request_id)
-            if trouble == "duplicate":
-                self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
-            return self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
+            return self._send(client_id, text, mended, request_id, fault)
+
+    def send_many(
+        self, client_ids: Iterable[str], message: str | bytes, request_id: str | None = None
+    ) -> dict[str, Sent]:
+        """See `Broker`."""
+        text, mended = check_message(message)
+        # All are asked for before anything is sent: a fault that refuses one refuses the call.
+        faults = {each: self._fault_of_send(each) for each in dict.fromkeys(client_ids)}
+        with self._turn:
+            return {each: self._send(each, text, mended, request_id, fault) for each, fault in faults.items()}
 
     # The page's side
 
@@ -120,12 +127,7 @@ class Broker:
         attempt: str | None = None,
         browser: str | None = None,
     ) -> Opened:
-        """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
-
-        A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
-        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`,
-        `TokenTimedOut` or `TooManySockets`.
-        """
+        """See `Broker`."""
         with self._turn:
             record = self._tokens.valid(token)
             socket = self._resumable(record, resume)
@@ -141,11 +143,7 @@ class Broker:
             return Opened(socket.id, record.client_id, after, record.expires, told)
 
     def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
-        """A poll of a page that has all messages up to number `after`; it takes over from an older one.
-
-        Raises `TokenTimedOut`, or a `SocketError` when there is no such socket any more or `after` is a number
-        that was never sent.
-        """
+        """See `Broker`."""
         with self._turn:
             socket = self._sockets.find(socket_id)
             if not self._settle(socket, after) or socket.old_wire or after > socket.last_number:
@@ -153,11 +151,9 @@ class Broker:
             if after > socket.acknowledged:
                 socket.acknowledge(after)
                 self._unsaved.socket(socket)
-            older = socket.poll
-            if older is not None:
-                older.superseded = True
-                self._turn.then(older.ready.set)
-            poll = socket.poll = Poll(self, socket, after)
+            if socket.poll is not None:
+                self._turn.then(socket.poll.ready.set)
+            poll = socket.poll = Poll(socket_id, after, socket.channel.last_message_at)
             self._polled_from(browser, socket)
             self._sockets.attach(socket)
             if socket.deliverable:
@@ -165,26 +161,28 @@ class Broker:
             return poll
 
     def take(self, poll: Poll) -> PollAnswer:
-        """See `Poll.take`."""
+        """See `Broker`."""
         with self._turn:
-            socket = poll.socket
-            self._unpark(poll)
-            if socket.ended is not None and not poll.superseded:
-                raise socket.ended()
-            if poll.superseded or socket.ended is not None:
+            if poll.ended is not None:
+                raise poll.ended()
+            socket = self._parked(poll)
+            if socket is None:
                 return PollAnswer([], poll.after)
+            self._unpark(socket)
             messages = fitting(socket)
             return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
 
     def release(self, poll: Poll) -> None:
-        """See `Poll.release`."""
-        if poll.socket.poll is not poll:
+        """See `Broker`."""
+        if self._parked(poll) is None:
             return  # It was answered, or a newer one took over; neither is ever undone.
         with self._turn:
-            self._unpark(poll)
+            socket = self._parked(poll)
+            if socket is not None:
+                self._unpark(socket)
 
     def close(self, socket_id: str) -> bool:
-        """The page closed its socket; whether there was one."""
+        """See `Broker`."""
         with self._turn:
             socket = self._sockets.get(socket_id)
             if socket is None or socket.old_wire:
@@ -195,7 +193,7 @@ class Broker:
     # The old wire
 
     def connect(self, token: str, browser: str | None = None) -> Signal:
-        """`command=connect`: a signal that is set once the app has been told. Raises a `TokenError`."""
+        """See `Broker`."""
         with self._turn:
             socket, new = self._old_wire.touch(self._tokens.valid(token))
             self._polled_from(browser, socket)
@@ -204,7 +202,7 @@ class Broker:
             return self._presence.opening(socket.channel)
 
     def poll_one(self, token: str, browser: str | None = None) -> Message | None:
-        """`command=poll`: the next message, if there is one. Raises a `TokenError`."""
+        """See `Broker`."""
         with self._turn:
             socket, new = self._old_wire.touch(self._tokens.valid(token))
             self._polled_from(browser, socket)
@@ -213,33 +211,33 @@ class Broker:
             return self._old_wire.pop(socket)
 
     def disconnect(self, token: str) -> None:
-        """`command=disconnect`. Raises a `TokenError`."""
+        """See `Broker`."""
         with self._turn:
             socket = self._tokens.valid(token).old_wire_socket
             if socket is not None:
                 self._sockets.end(socket, SocketGone, "The page disconnected.")
 
     def client_id_of(self, token: str) -> str:
-        """The client id of a valid token; anything else is given back as it is."""
+        """See `Broker`."""
         with self._turn:
             return self._tokens.client_id_of(token)
 
     def client_id_of_socket(self, socket_id: str) -> str | None:
-        """Whose socket it is, if there is one."""
-        with self._turn:
-            socket = self._sockets.get(socket_id)
-            return socket.channel.client_id if socket else None
+        """See `Broker`."""
+        # One look at one table: it needs no turn.
+        socket = self._sockets.get(socket_id)
+        return socket.channel.client_id if socket else None
 
     # Presence, time, and what is kept
 
-    def presence_done(self, client_id: str, connected: bool, status: int | None, trouble: str = "") -> None:
-        """The POST that tells the app has ended: with the app's status, or with none because of `trouble`."""
+    def presence_done(self, client_id: str, connected: bool, status: int | None, problem: str = "") -> None:
+        """See `Broker`."""
         with self._turn:
             channel = self._sockets.channels.get(client_id)
             kind = "presence_sent" if status is not None and status < 400 else "presence_failed"
             what = "connected" if connected else "disconnected"
             answered = f"The app answered {status} to /_ah/channel/{what}/."
-            text = f"The app was told: {what}." if kind == "presence_sent" else trouble or answered
+            text = f"The app was told: {what}." if kind == "presence_sent" else problem or answered
             self._turn.event(kind, text, client_id=client_id, detail={"presence": what, "status": status})
             if channel is None or channel.posting is not connected:
                 return  # a reset came in between
@@ -248,12 +246,12 @@ class Broker:
             self._sockets.forget_idle(channel)
 
     def next_due(self) -> float | None:
-        """When `run_due` has something to do, in seconds of the clock."""
+        """See `Broker`."""
         with self._turn:
             return self._turn.timers.next_due()
 
     def run_due(self) -> None:
-        """Do what is due: expiry, detachment, presence."""
+        """See `Broker`."""
         self._turn.run_due()
 
     def when_urgent(self, callback: Callable[[], None]) -> None:
@@ -261,7 +259,7 @@ class Broker:
         self._unsaved.on_urgent = callback
 
     def when_unpolled(self, callback: Callable[[str], None]) -> None:
-        """Call `callback`, which must be quick, with the id of a socket that has a message and no poll parked."""
+        """See `Broker`."""
         self._delivery.on_unpolled = callback
 
     def take_changes(self) -> Changes:
@@ -285,9 +283,12 @@ class Broker:
             self._sockets.save_all()
 
     def note(self, kind: str, text: str, client_id: str | None = None) -> None:
-        """Record an event of the layers around the broker."""
+        """See `Broker`."""
         with self._turn:
             self._turn.event(kind, text, client_id=client_id)
+
+    def _fault_of_send(self, client_id: str) -> str | None:
+        return self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
 
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
@@ -298,6 +299,17 @@ class Broker:
         return fault.action if fault else None
 
     # Inside a turn
+
+    def _send(self, client_id: str, text: str, mended: bool, request_id: str | None, fault: str | None) -> Sent:
+        if fault == "drop":
+            return Sent(0, "A fault on request.")
+        client_id = self._tokens.client_id_of(client_id)
+        if mended:
+            self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
+        hold = self.app_requests.hold(request_id)
+        if fault == "duplicate":
+            self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
+        return self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
 
     def _resumable(self, record: TokenRecord, resume: tuple[str, int] | None) -> Socket | None:
         if resume is None:
@@ -354,9 +366,11 @@ class Broker:
             if socket is not newer:
                 self._sockets.end(socket, Replaced, "A newer socket of the client id was opened (--tabs=single).")
 
-    def _unpark(self, poll: Poll) -> None:
-        socket = poll.socket
-        if socket.poll is poll:
-            socket.poll = None
-            if socket.ended is None:
-                self._sockets.rest(socket)
+    def _parked(self, poll: Poll) -> Socket | None:
+        """The socket that `poll` is parked on."""
+        socket = self._sockets.get(poll.socket_id)
+        return socket if socket is not None and socket.poll is poll else None
+
+    def _unpark(self, socket: Socket) -> None:
+        socket.poll = None
+        self._sockets.rest(socket)

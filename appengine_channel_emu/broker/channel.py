@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from appengine_channel_emu.broker.contract import Message, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.signal import Signal
-
-if TYPE_CHECKING:
-    from appengine_channel_emu.broker.poll import Poll
-    from appengine_channel_emu.broker.timers import Timer
-    from appengine_channel_emu.broker.turn import Turn
+from appengine_channel_emu.broker.turn import Signal, Turn
+from appengine_channel_emu.timer import Timer
 
 ATTACHED_SECONDS = 5.0
 """How long a socket of our own client stays attached after its last poll ended (behaviour.md 3)."""
@@ -38,24 +33,15 @@ class Unread:
         self.bytes = 0
 
 
-class Message:
-    """A text on its way; one object serves every socket that it goes to."""
+class QueuedMessage(Message):
+    """A message that knows how many sockets have it in their queues."""
 
-    __slots__ = ("_holders", "_json", "_unread", "size", "text")
+    __slots__ = ("_holders", "_unread")
 
     def __init__(self, text: str, unread: Unread) -> None:
-        self.text = text
+        super().__init__(text)
         self._unread = unread
         self._holders = 0
-        self.size = len(text.encode("utf-8"))
-        self._json: bytes | None = None
-
-    @property
-    def json(self) -> bytes:
-        """The text as a JSON string, encoded once however many sockets get it."""
-        if self._json is None:
-            self._json = json.dumps(self.text, ensure_ascii=False).encode("utf-8")
-        return self._json
 
     def hold(self) -> None:
         """A socket queued it."""
@@ -163,7 +149,7 @@ class Socket:
         self.channel = channel
         self.token = token
         self.old_wire = old_wire
-        self.queue: deque[Message] = deque()
+        self.queue: deque[QueuedMessage] = deque()
         self.queued_bytes = 0
         self.acknowledged = 0
         self.stored = 0
@@ -208,7 +194,7 @@ class Socket:
             return max(OLD_WIRE_ATTACHED_SECONDS, OLD_WIRE_STRETCH * self.interval)
         return ATTACHED_SECONDS
 
-    def append(self, message: Message) -> None:
+    def append(self, message: QueuedMessage) -> None:
         """Queue `message` under the next number."""
         message.hold()
         self.queue.append(message)

@@ -23,6 +23,19 @@ class Follower(Protocol):
         """Run every timer that is due."""
 
 
+class Scheduler(Protocol):
+    """Time that passes by itself, whatever a test does to the broker's clock: for what waits on browsers.
+
+    Calls back exactly rather than often; from any thread, and outside every lock of the broker's.
+    """
+
+    def now(self) -> float:
+        """Seconds, from whatever moment on."""
+
+    def at(self, due: float, action: Callable[[], None]) -> None:
+        """Call `action`, which must be quick, when `now()` is `due`."""
+
+
 class Clock:
     """Seconds since the epoch that never step back; `advance` moves them on, through every timer on the way."""
 

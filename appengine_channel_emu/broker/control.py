@@ -6,7 +6,7 @@ from threading import Lock
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.errors import ClosedByHand
-from appengine_channel_emu.broker.journal import Journal
+from appengine_channel_emu.broker.events import Journal
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
@@ -15,8 +15,8 @@ LATEST_TIME = 4_102_444_800.0
 """The end of the year 2099, in seconds since the epoch: a clock is advanced no further."""
 
 
-class Control:
-    """Each method may be called from any thread; those of sockets return whether there is such a socket."""
+class EmbeddedControl:
+    """The `Control` of an embedded broker."""
 
     def __init__(self, turn: Turn, sockets: Sockets, tokens: Tokens, journal: Journal, clock: Clock) -> None:
         self._turn = turn
@@ -26,16 +26,15 @@ class Control:
         self._clock = clock
         self._travelling = Lock()
         self.travelled = 0.0
-        """Seconds by which `travel` has moved the clock on."""
 
     def sockets_of(self, client_id: str) -> list[str]:
-        """The ids of the sockets of `client_id`."""
+        """See `Control`."""
         with self._turn:
             channel = self._sockets.channels.get(client_id)
             return list(channel.sockets) if channel else []
 
     def close(self, socket_id: str) -> bool:
-        """Close a socket, as a server does that is done with it: its page gets onclose alone."""
+        """See `Control`."""
         with self._turn:
             socket = self._sockets.get(socket_id)
             if socket is not None:
@@ -43,7 +42,7 @@ class Control:
             return socket is not None
 
     def cut(self, socket_id: str) -> bool:
-        """Break the connection of a parked poll, if there is one: the page goes on with its next poll."""
+        """See `Control`."""
         with self._turn:
             socket = self._sockets.get(socket_id)
             if socket is None:
@@ -60,7 +59,7 @@ class Control:
             return True
 
     def expire(self, socket_id: str) -> bool:
-        """Let the token of a socket time out at once: every socket of that token gets the 401."""
+        """See `Control`."""
         with self._turn:
             socket = self._sockets.get(socket_id)
             if socket is not None:
@@ -68,10 +67,7 @@ class Control:
             return socket is not None
 
     def travel(self, seconds: float) -> None:
-        """Move the clock on, through every timer on the way; sockets that are attached stay so (behaviour.md 10).
-
-        Raises ValueError for a negative number of seconds and for one that leads past `LATEST_TIME`.
-        """
+        """See `Control`; `LATEST_TIME` is the latest."""
         with self._travelling:
             target = self._clock.now() + seconds
             if not seconds >= 0 or target > LATEST_TIME:
@@ -89,10 +85,7 @@ class Control:
             self.travelled += seconds
 
     def reset(self) -> None:
-        """As after a start without a store: no token, socket, message or event is left; the clock stays.
-
-        The app is told nothing. Pages that are open get what a page gets whose socket is gone.
-        """
+        """See `Control`."""
         with self._turn:
             self._tokens.forget_all()
             self._sockets.forget_all()

@@ -6,10 +6,10 @@ import functools
 import itertools
 from collections.abc import Callable, Container
 
-from appengine_channel_emu.broker.channel import Channel, Hold, Message, Socket
+from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket
+from appengine_channel_emu.broker.contract import BrokerOptions, Message, Sent
 from appengine_channel_emu.broker.errors import BacklogExceeded
-from appengine_channel_emu.broker.journal import Journal
-from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.broker.events import Journal
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.turn import Turn
@@ -46,7 +46,7 @@ class Delivery:
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
             return self._drop(client_id, text, _why_nobody(client_id, created))
-        message = Message(text, self._sockets.unread)
+        message = QueuedMessage(text, self._sockets.unread)
         if self._sockets.unread.bytes + message.size > self._options.backlog_total:
             self._make_room(message.size)
         sockets = list(channel.sockets.values())
@@ -74,7 +74,7 @@ class Delivery:
         elif self.on_unpolled is not None and not socket.old_wire:
             self._turn.then(functools.partial(self.on_unpolled, socket.id))
 
-    def _queue(self, socket: Socket, message: Message, hold: Hold | None) -> bool:
+    def _queue(self, socket: Socket, message: QueuedMessage, hold: Hold | None) -> bool:
         if (
             len(socket.queue) >= self._options.backlog_messages
             or socket.queued_bytes + message.size > self._options.backlog_bytes

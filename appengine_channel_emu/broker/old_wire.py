@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
+from appengine_channel_emu.broker.channel import Socket, TokenRecord
+from appengine_channel_emu.broker.contract import Message
 from appengine_channel_emu.broker.saving import Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.token import random_id
+from appengine_channel_emu.broker.tokens import random_id
 from appengine_channel_emu.broker.turn import Turn
 
 

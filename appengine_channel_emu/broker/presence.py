@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from appengine_channel_emu.broker.channel import Channel
-from appengine_channel_emu.broker.signal import Signal
-from appengine_channel_emu.broker.turn import Turn
-
-PresencePost = Callable[[str, bool], None]
-"""Called with a client id and whether it connected; starts the POST, and `Broker.presence_done` ends it."""
+from appengine_channel_emu.broker.contract import PresencePost
+from appengine_channel_emu.broker.turn import Signal, Turn
 
 
 class Presence:

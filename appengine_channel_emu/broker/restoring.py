@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from appengine_channel_emu.broker.channel import Message, Socket, TokenRecord
+from appengine_channel_emu.broker.channel import QueuedMessage, Socket, TokenRecord
 from appengine_channel_emu.broker.errors import SocketGone
 from appengine_channel_emu.broker.presence import Presence
-from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.saving import SavedSocket, State, Unsaved
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.state import SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
 
 AddToken = Callable[[str, str, float], TokenRecord]
@@ -48,7 +47,7 @@ def _take_up(saved: SavedSocket, record: TokenRecord, state: State, sockets: Soc
     socket = Socket(saved.id, sockets.channel(record.client_id), record, saved.old_wire, turn)
     socket.acknowledged = saved.acknowledged
     for text in saved.messages:
-        socket.append(Message(text, sockets.unread))
+        socket.append(QueuedMessage(text, sockets.unread))
     socket.stored = socket.last_number
     socket.may_lag = saved.unsettled is not None or not state.clean
     socket.unsettled = socket.last_number if saved.unsettled is None else saved.unsettled

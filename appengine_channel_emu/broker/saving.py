@@ -1,17 +1,18 @@
-"""Which parts of the state the store has not seen; gathered as they change, handed over in batches.
+"""What outlives a restart (behaviour.md 2, "Store"), and which parts of it the store has not seen.
 
-A message that is delivered and acknowledged between two batches is never written, so saving costs by the number of
-sockets that changed and not by the number of messages.
+They are gathered as they change, and handed over in batches. A message that is delivered and acknowledged between two
+batches is never written, so saving costs by the number of sockets that changed and not by the number of messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from appengine_channel_emu.broker.channel import Channel, Message, Socket, TokenRecord
-from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken, State
+from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
+from appengine_channel_emu.broker.contract import Message
 from appengine_channel_emu.broker.turn import Turn
 
 Record = TypeVar("Record")
@@ -23,6 +24,92 @@ BATCH_MESSAGES = 2_000
 BATCH_BYTES = 4 * 1024 * 1024
 """Messages a batch at most: a token that is made meanwhile is in the next, within the tenth of a second that a SIGKILL
 may cost (behaviour.md 2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedToken:
+    """A token; `expires` in seconds since the epoch, 0 once it has been timed out by hand."""
+
+    token: str
+    client_id: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSocket:
+    """A socket: its last acknowledged number, and the messages that follow `messages_after`.
+
+    `unsettled` is set from an unclean start until the page says which number it has: the last number known then.
+    """
+
+    id: str
+    token: str
+    old_wire: bool
+    attached: bool
+    acknowledged: int
+    unsettled: int | None
+    messages_after: int
+    messages: list[str]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written: everything here replaces what the store has under the same key.
+
+    `told` are the client ids that the app takes for connected, `told_gone` those that it does no more.
+    """
+
+    tokens: list[SavedToken] = field(default_factory=list)
+    tokens_gone: list[str] = field(default_factory=list)
+    sockets: list[SavedSocket] = field(default_factory=list)
+    sockets_gone: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    told_gone: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        gone = self.tokens_gone or self.sockets_gone or self.told_gone
+        return bool(self.tokens or self.sockets or self.told or gone)
+
+
+@dataclass(slots=True)
+class State:
+    """All that a store holds.
+
+    `clean` is false when the emulator that wrote it did not end by itself. `stale` is true when that one could not
+    save at its end: what it accepted since its last save is not here, however long ago that was. `set_aside` says
+    what was wrong with a file that could not be used, and where it is.
+    """
+
+    key: bytes
+    clean: bool = True
+    stale: bool = False
+    set_aside: str | None = None
+    tokens: list[SavedToken] = field(default_factory=list)
+    sockets: list[SavedSocket] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+
+class Store(Protocol):
+    """Where state outlives the process."""
+
+    def load(self) -> State:
+        """All that was saved; a new key when there is nothing."""
+
+    def save(self, changes: Changes) -> None:
+        """Write `changes`, all of them or none. Raises OSError when that cannot be done, for now.
+
+        Raises `StoreLost` when all that was saved before is lost, too.
+        """
+
+    def tidy(self) -> None:
+        """Give some of the space that is not needed any more back to the system; takes milliseconds."""
+
+    def close(self, saved: bool) -> None:
+        """Nothing will be saved after this; `saved`: all has been, so that the state is clean."""
+
+
+class StoreLost(OSError):
+    """The store is empty: whoever saves into it begins anew, with everything there is."""
 
 
 class Ledger(Generic[Record]):

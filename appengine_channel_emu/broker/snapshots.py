@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from appengine_channel_emu.broker.channel import Channel, Socket
+from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, SocketSnapshot
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.turn import Turn
 
@@ -14,44 +13,8 @@ SOCKETS_SHOWN = 100
 """Sockets of one channel that a snapshot holds at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class SocketSnapshot:
-    """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5)."""
-
-    id: str
-    state: Literal["attached", "detached"]
-    wire: Literal["socket", "dev"]
-    since: float
-    expires: float
-    unread: int
-    unread_bytes: int
-    last_number: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelSnapshot:
-    """One channel: its valid tokens, whether the app was told that the client is connected, and its sockets."""
-
-    client_id: str
-    tokens: int
-    told: bool
-    sockets: int
-    sockets_shown: list[SocketSnapshot]
-    last_message_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelList:
-    """Some of the channels: `total` there are, `matching` the search found, of which the first are here."""
-
-    total: int
-    matching: int
-    sockets: int
-    channels: list[ChannelSnapshot]
-
-
-class Snapshots:
-    """Takes them. Nothing is kept for their sake, so what nobody looks at costs nothing."""
+class EmbeddedSnapshots:
+    """The `Snapshots` of an embedded broker. Nothing is kept for their sake, so what nobody looks at costs nothing."""
 
     def __init__(self, turn: Turn, sockets: Sockets, tokens: Mapping[str, int]) -> None:
         self._turn = turn
@@ -59,12 +22,12 @@ class Snapshots:
         self._tokens = tokens
 
     def channel(self, client_id: str) -> ChannelSnapshot | None:
-        """The channel to `client_id`, if there is one or a valid token for one."""
+        """See `Snapshots`."""
         with self._turn:
             return self._channel(client_id)
 
     def channels(self, search: str = "", limit: int = 100) -> ChannelList:
-        """Channels whose client id contains `search`, in whatever case, those with sockets first; `limit` at most."""
+        """See `Snapshots`."""
         with self._turn:
             client_ids = list(dict.fromkeys([*self._sockets.channels, *self._tokens]))
             sockets = self._sockets.count
@@ -74,14 +37,14 @@ class Snapshots:
             shown = [self._channel(client_id) for client_id in matching[:limit]]
         return ChannelList(len(client_ids), len(matching), sockets, [channel for channel in shown if channel])
 
-    def sockets_of(self, client_id: str) -> int:
-        """How many sockets `client_id` has."""
+    def count_sockets(self, client_id: str) -> int:
+        """See `Snapshots`."""
         with self._turn:
             channel = self._sockets.channels.get(client_id)
             return len(channel.sockets) if channel else 0
 
     def client_ids(self) -> list[str]:
-        """Every client id with a channel or a valid token."""
+        """See `Snapshots`."""
         with self._turn:
             return list(dict.fromkeys([*self._sockets.channels, *self._tokens]))
 

@@ -124,6 +124,7 @@ class Sockets:
             detail={"unread": unread} if unread else {},
         )
         if socket.poll is not None:
+            socket.poll.ended = error
             self._turn.then(socket.poll.ready.set)
         if quietly:
             socket.attached = False

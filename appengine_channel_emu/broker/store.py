@@ -11,46 +11,21 @@ import sqlite3
 from pathlib import Path
 from typing import NoReturn
 
-from appengine_channel_emu.broker import saved_rows
-from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
-from appengine_channel_emu.broker.saved_rows import Damaged, SavedBy
-from appengine_channel_emu.broker.state import Changes, State, StoreLost
-from appengine_channel_emu.broker.token import new_key
+from appengine_channel_emu.broker import state_file
+from appengine_channel_emu.broker.saving import Changes, State, StoreLost
+from appengine_channel_emu.broker.state_file import SQLITE_FAULTS, Damaged, SavedBy
+from appengine_channel_emu.broker.tokens import new_key
+from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 
 START_PATIENCE = 5.0
 """Seconds to wait at the start for another program that has the file locked."""
 
-SAVE_PATIENCE = 0.25
-"""The same at a save, which is tried again."""
-
-SPARE_PAGES = 256
-"""Pages of 4 KiB that the file may keep for what comes next."""
-
 TIDY_PAGES = 512
 """Pages that are given back at a time."""
 
-_FOR_NOW = (
-    "database is locked",
-    "database table is locked",
-    "database or disk is full",
-    "disk I/O error",
-    "unable to open database file",
-    "attempt to write a readonly database",
-    "locking protocol",
-    "out of memory",
-    "access permission denied",
-    "interrupted",
-)
-"""How SQLite's texts begin for what is no fault of the file. (Its codes are known from Python 3.11 on.)"""
-
-_DAMAGE = ("database disk image is malformed", "file is not a database")
 _SUFFIXES = ("-wal", "-shm", "-journal")
 _LOCK_BYTES = 100
 _LOCK_TEXT = re.compile(r" ?[0-9a-f]{32}( [0-9a-f]{32})? [0-9]{1,18} *\n")
-_INCREMENTAL = 2
-
-_FAULTS = (sqlite3.Error, UnicodeDecodeError)
-"""The latter comes of SQLite's own text about a name that is damaged."""
 
 
 class StoreInUse(Exception):
@@ -113,12 +88,12 @@ class SqliteStore:
         try:
             with self._database as database:
                 self._count(database)
-                saved_rows.write(database, changes)
-        except _FAULTS as error:
+                state_file.write(database, changes)
+        except SQLITE_FAULTS as error:
             self._say_that_it_lacks_something()
-            if _is_for_now(error):
+            if state_file.is_for_now(error):
                 raise OSError(f"{self._path} cannot be written: {error}") from error
-            self._begin_anew(_why(error))
+            self._begin_anew(state_file.why(error))
         self._untidy = True
         self._say_what_it_has()
 
@@ -126,8 +101,8 @@ class SqliteStore:
         """See `Store`."""
         if not self._untidy:
             return
-        with contextlib.suppress(*_FAULTS):
-            spare = self._database.execute("PRAGMA freelist_count").fetchone()[0] - SPARE_PAGES
+        with contextlib.suppress(*SQLITE_FAULTS):
+            spare = self._database.execute("PRAGMA freelist_count").fetchone()[0] - state_file.SPARE_PAGES
             if spare > 0:
                 # `execute` would stop after the first page.
                 self._database.executescript(f"PRAGMA incremental_vacuum({min(spare, TIDY_PAGES)})")
@@ -143,7 +118,7 @@ class SqliteStore:
         if not saved:
             self._say_that_it_lacks_something()
         elif not self._lost:
-            with contextlib.suppress(*_FAULTS):
+            with contextlib.suppress(*SQLITE_FAULTS):
                 with self._database as database:
                     self._count(database)
                     database.execute("INSERT OR REPLACE INTO meta VALUES ('clean', 1)")
@@ -165,7 +140,7 @@ class SqliteStore:
         self._holds_something = self._path.exists() and self._path.stat().st_size > 0
         try:
             self._database = self._connect_whatever_is_there()
-        except _FAULTS as error:
+        except SQLITE_FAULTS as error:
             raise OSError(f"{self._path} cannot be used: {error}") from error
         self._opened = self._identity()
         self._state.stale = not self._is_up_to_date()
@@ -177,12 +152,12 @@ class SqliteStore:
             raise
         except Exception as error:
             # Of whatever kind: nothing in a file may keep the emulator from starting.
-            if _is_for_now(error):
+            if state_file.is_for_now(error):
                 if "locked" in str(error):
                     raise
                 # On a full disk there is no room for what SQLite shares with other programs.
                 return self._connect(alone=True)
-            self._move_away(_why(error))
+            self._move_away(state_file.why(error))
             self._state = State(self._state.key)
             return self._connect()
 
@@ -194,18 +169,18 @@ class SqliteStore:
             if alone:
                 database.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
             # Nothing is written before it is known for ours.
-            self._holds_something = saved_rows.check_schema(database)
-            if not self._holds_something and _is_cut_short(database, self._path):
+            self._holds_something = state_file.check_schema(database)
+            if not self._holds_something and state_file.is_cut_short(database, self._path):
                 raise Damaged("it is cut short")
             if self._holds_something:
-                self._state, self._former = saved_rows.read(database)
-                _set_up(database)
-                _check_writable(database)
-                _let_it_shrink(database)
+                self._state, self._former = state_file.read(database)
+                state_file.set_up(database)
+                state_file.check_writable(database)
+                state_file.let_it_shrink(database)
             else:
                 database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                _set_up(database)
-                saved_rows.create(database, self._state.key)
+                state_file.set_up(database)
+                state_file.create(database, self._state.key)
         except BaseException:
             database.close()
             raise
@@ -321,48 +296,3 @@ class SqliteStore:
         with contextlib.suppress(OSError):
             # Always as long, so that it overwrites what is there and needs no room.
             os.pwrite(self._lock, text.ljust(_LOCK_BYTES - 1).encode() + b"\n", 0)
-
-
-def _set_up(database: sqlite3.Connection) -> None:
-    # A crash of this process loses nothing that was written; only one of the machine can.
-    database.execute("PRAGMA journal_mode = WAL").fetchall()
-    database.execute("PRAGMA synchronous = OFF")
-    database.execute(f"PRAGMA journal_size_limit = {SPARE_PAGES * 4096}").fetchall()
-    database.execute(f"PRAGMA busy_timeout = {round(SAVE_PATIENCE * 1000)}").fetchall()
-
-
-def _is_cut_short(database: sqlite3.Connection, path: Path) -> bool:
-    """Whether SQLite takes for empty what is no whole page."""
-    return bool(database.execute("PRAGMA page_count").fetchone()[0] == 0 and path.stat().st_size > 0)
-
-
-def _check_writable(database: sqlite3.Connection) -> None:
-    """Raises `Damaged` if the file itself says that nobody may write to it; its mode and folder allow it."""
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        database.execute(f"PRAGMA user_version = {saved_rows.SCHEMA_VERSION}")
-    except sqlite3.OperationalError as error:
-        if "readonly" in str(error):
-            raise Damaged("it cannot be written to") from error
-    finally:
-        database.rollback()
-
-
-def _let_it_shrink(database: sqlite3.Connection) -> None:
-    """A file of version 0.1.0 is rewritten once, so that it can."""
-    if database.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
-        with contextlib.suppress(sqlite3.Error):
-            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            database.execute("VACUUM")
-
-
-def _is_for_now(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and str(error).startswith(_FOR_NOW)
-
-
-def _why(error: Exception) -> str:
-    """Without any content of the file, which SQLite's own texts may quote."""
-    text = str(error)
-    if isinstance(error, Damaged):
-        return text
-    return text if text in _DAMAGE else "SQLite cannot read it"

@@ -9,7 +9,34 @@ from typing import Any
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EventLog
-from appengine_channel_emu.broker.timers import Timer, Timers
+from appengine_channel_emu.timer import Timer, Timers
+
+
+class Signal:
+    """Off until `set`; callbacks given to `when_set` are called once, from whichever thread sets it."""
+
+    __slots__ = ("_callbacks", "_lock", "is_set")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._callbacks: tuple[Callable[[], None], ...] = ()
+        self.is_set = False
+
+    def set(self) -> None:
+        """Turn it on, for good."""
+        with self._lock:
+            self.is_set = True
+            callbacks, self._callbacks = self._callbacks, ()
+        for callback in callbacks:
+            callback()
+
+    def when_set(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when it is set: at once if it is."""
+        with self._lock:
+            if not self.is_set:
+                self._callbacks += (callback,)
+                return
+        callback()
 
 
 class Turn:
@@ -73,3 +100,19 @@ class Turn:
                     return
                 if timer.action is not None:
                     timer.action()
+
+
+class ClockScheduler:
+    """A `Scheduler` on the broker's own clock, where no other time passes: with a clock that a test moves."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def now(self) -> float:
+        """See `Scheduler`."""
+        return self._turn.now()
+
+    def at(self, due: float, action: Callable[[], None]) -> None:
+        """See `Scheduler`; not to be called inside a turn."""
+        with self._turn:
+            self._turn.timers.set(due, lambda: self._turn.then(action))

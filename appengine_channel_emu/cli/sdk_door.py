@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from appengine_channel_emu.broker.folder import private_folder
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
 from appengine_channel_emu.host.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, overlay_of
 from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
+from appengine_channel_emu.private_files import private_folder
 from appengine_channel_emu.settings import Settings
 
 log = logging.getLogger("channel_emu.sdk")

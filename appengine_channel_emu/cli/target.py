@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from appengine_channel_emu.host.runner.target import parse_target
+from appengine_channel_emu.host.runner.loading import parse_target
 from appengine_channel_emu.settings import BadSetting, Settings
 
 _CALLABLES = ("app", "application", "api", "wsgi_app", "create_app", "make_app")

@@ -6,39 +6,38 @@ import logging
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
 from appengine_channel_emu.host.app_yaml.handlers import Static, StaticFiles, wsgi_target
 from appengine_channel_emu.host.app_yaml.reader import default_target
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.backend import AppAnswer, CannotStart
 from appengine_channel_emu.host.instance import AppSpec
+from appengine_channel_emu.host.instance_backend import ScriptCall
 from appengine_channel_emu.host.login import SignIn, User, login_url
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence_hint import PRESENCE_SERVICE, presence_hint
 from appengine_channel_emu.host.proxy import raw_target
-from appengine_channel_emu.host.request_environ import finished, process_environ, request_environ, strip_request
+from appengine_channel_emu.host.request_environ import finished_headers, process_environ, request_environ, stripped
 from appengine_channel_emu.host.static_files import FoundFile, find_file, no_file, serve_file
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 log = logging.getLogger("channel_emu.app")
 
 
 class Scripts(Protocol):
-    """The process of the app's scripts: a `Backend` whose posts take an environ."""
+    """The process of the app's scripts: a `Backend` that is told which of them answers."""
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
-    def post(
-        self, path: str, body: bytes, content_type: str, timeout: float, environ: Mapping[str, Any] | None = None
-    ) -> int: ...
+    def serve(self, environ: WSGIEnvironment, request_id: str | None, script: ScriptCall) -> AppAnswer: ...
+    def post(self, path: str, body: bytes, content_type: str, timeout: float, script: ScriptCall) -> int: ...
 
 
 class AppBackend:
@@ -103,38 +102,38 @@ class AppBackend:
         if self._scripts is not None:
             self._scripts.stop()
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
         """See `Backend`."""
         path = _decoded(environ.get("PATH_INFO", ""))
         if self._sign_in.serves(path):
-            return self._sign_in(environ, start_response)
+            return self._sign_in.answer(environ)
         user = self._sign_in.user(environ)
         for handler, match in self._matches(path):
             found = self._file(handler, match) if isinstance(handler, Static) else None
             if isinstance(handler, Static) and found is None and handler.require_matching_file:
                 continue
-            refusal = _refusal(handler, user, environ, start_response)
+            refusal = _refusal(handler, user, environ)
             if refusal is not None:
                 if found is not None:
                     found.file.close()
                 return refusal
             if isinstance(handler, Static):
                 if found is None:
-                    return no_file(start_response)
-                return serve_file(handler, found, environ, start_response)
+                    return no_file()
+                return serve_file(handler, found, environ)
             assert isinstance(handler, Script)
-            return self._run(handler, match, user, environ, start_response)
-        return _no_handler(path, start_response)
+            return self._run(handler, match, user, environ, request_id)
+        return _no_handler(path)
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """See `Backend`. Neither `login` nor `secure` keeps the emulator's own requests out."""
         taken = self._handler_of(path)
         if taken is None or not isinstance(taken[0], Script):
             return 404
-        told = self._told_to_scripts(taken[0], taken[1], None)
-        if self._scripts is None or told is None:
+        script = self._script(taken[0], taken[1], None)
+        if self._scripts is None or script is None:
             return 404
-        return self._scripts.post(path, body, content_type, timeout, told)
+        return self._scripts.post(path, body, content_type, timeout, script)
 
     def _file(self, handler: Static, match: re.Match[str]) -> FoundFile | None:
         """The handler's file for a path. That App Engine would not have one is said in the log, once a handler."""
@@ -152,18 +151,18 @@ class AppBackend:
         match: re.Match[str],
         user: User | None,
         environ: WSGIEnvironment,
-        start_response: StartResponse,
-    ) -> Iterable[bytes]:
+        request_id: str | None,
+    ) -> AppAnswer:
         if handler.trouble is not None:
-            return error_page(start_response, 500, "Not a WSGI application", f"{handler.place}: {handler.trouble}")
-        told = self._told_to_scripts(handler, match, user)
-        if self._scripts is None or told is None:
-            return _no_handler(match.string, start_response)
-        strip_request(environ)
-        environ.update(told)
-        return self._scripts(environ, finished(start_response))
+            return error_page(500, "Not a WSGI application", f"{handler.place}: {handler.trouble}")
+        script = self._script(handler, match, user)
+        if self._scripts is None or script is None:
+            return _no_handler(match.string)
+        answer = self._scripts.serve(stripped(environ), request_id, script)
+        answer.headers = finished_headers(answer.headers)
+        return answer
 
-    def _told_to_scripts(self, handler: Script, match: re.Match[str], user: User | None) -> dict[str, Any] | None:
+    def _script(self, handler: Script, match: re.Match[str], user: User | None) -> ScriptCall | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
         if handler.trouble is not None:
             return None
@@ -172,10 +171,7 @@ class AppBackend:
         if handler.fixed_target is None and not _is_of_app(target, self._config.folder):
             return None
         script = self._config.folder / f"{target.partition(':')[0].replace('.', '/')}.py"
-        return {
-            "channel_emu.target": target,
-            "channel_emu.app_environ": {**request_environ(user), "PATH_TRANSLATED": str(script)},
-        }
+        return ScriptCall(target, {**request_environ(user), "PATH_TRANSLATED": str(script)})
 
     def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
         for handler in self._config.handlers:
@@ -207,29 +203,25 @@ def _is_of_app(target: str, folder: Path) -> bool:
     return (folder / f"{names[0]}.py").is_file() or (folder / names[0]).is_dir()
 
 
-def _refusal(
-    handler: Handler, user: User | None, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes] | None:
+def _refusal(handler: Handler, user: User | None, environ: WSGIEnvironment) -> AppAnswer | None:
     """The answer to a visitor whom `login` keeps out."""
     if handler.login == "optional" or (user is not None and (handler.login == "required" or user.admin)):
         return None
     if user is None and handler.redirects:
         headers = [("Location", login_url(raw_target(environ))), ("Cache-Control", "no-cache"), ("Content-Length", "0")]
-        start_response("302 Found", headers)
-        return []
+        return AppAnswer("302 Found", headers)
     who = f"{user.email} is no administrator." if user else "Nobody is signed in."
-    return error_page(start_response, 401, "Not authorized", f"This page is for login: {handler.login}. {who}")
+    return error_page(401, "Not authorized", f"This page is for login: {handler.login}. {who}")
 
 
-def _no_handler(path: str, start_response: StartResponse) -> Iterable[bytes]:
+def _no_handler(path: str) -> AppAnswer:
     text = f'The url "{path}" does not match any handlers.\n'.encode("utf-8", "replace")
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(text))),
         ("X-Content-Type-Options", "nosniff"),
     ]
-    start_response("404 Not Found", headers)
-    return [text]
+    return AppAnswer("404 Not Found", headers, [text])
 
 
 def _decoded(path_info: str) -> str:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.host.app_backend import AppBackend, read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
-from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.backend import AppAnswer, BackendUnavailable, CannotStart
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.source_watch import SourceWatch, stamp_of
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 RETRY_SECONDS = 0.5
 """Between two readings of an app.yaml that cannot be served and has not changed: what it names may be there by then."""
@@ -29,6 +29,8 @@ class ReloadingBackend:
 
     A change that cannot be served gives visitors a page that says what is wrong with it, until it is fixed.
     """
+
+    looks_for_app = False
 
     def __init__(self, config: AppConfig, make: Callable[[AppConfig], AppBackend]) -> None:
         self._config = config
@@ -57,15 +59,18 @@ class ReloadingBackend:
         for backend in backends:
             backend.stop()
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def why_unreachable(self) -> None:
+        """See `Backend`."""
+
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
         """See `Backend`."""
         try:
             backend = self._take()
         except BackendUnavailable as trouble:
             text = "This page goes away with the next request after the file is fixed."
-            return error_page(start_response, 500, "app.yaml cannot be served", text, detail=str(trouble))
+            return error_page(500, "app.yaml cannot be served", text, detail=str(trouble))
         try:
-            return backend(environ, start_response)
+            return backend.serve(environ, request_id)
         finally:
             self._give_back(backend)
 

@@ -7,10 +7,11 @@ that (a process started by us, the SDK's dev server, an app that is running else
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class CannotStart(Exception):
@@ -25,33 +26,62 @@ class HandlerRaised(BackendUnavailable):
     """The app's handler of an internal request raised, which counts as a status 500; the text says what it raised."""
 
 
-class Backend(Protocol):
-    """One app, served to visitors as a plain WSGI application and to the emulator by internal posts.
+@dataclass(slots=True)
+class AppAnswer:
+    """What a visitor is answered in the app's name, by the app itself or, where it has no answer to give, by a page.
 
-    While it serves a request a backend may leave in the environ:
-
-    ``channel_emu.cpu_seconds``
-        float, the CPU time that the app's handler used, where it is known.
-    ``channel_emu.cut``
-        bool, whether the request was ended at its deadline.
-
-    It finds there, where what the app sends is to be told from what others send:
-
-    ``channel_emu.request_id``
-        str, what names this request in the app's calls of the server API: `X-AppEngine-API-Ticket`.
-
-    One that knows which inbound services its app asks for also has two attributes:
-
-    ``takes_presence``
-        bool, whether the app is to be told of clients that connect and disconnect; without the attribute it is.
-    ``presence_hint``
-        str or None, what to tell the user when a client connects and the app is not told.
-
-    One whose app may come and go without it has a method:
-
-    ``why_unreachable()``
-        str or None, why the app cannot be reached now. It may take a second.
+    status:      with its reason phrase, as WSGI has it.
+    headers:     with the Content-Length, where there is to be one.
+    body:        closed by `close`, read or not.
+    cpu_seconds: of the app's handler, where that is known.
+    cut:         whether the handler was ended at the request's deadline.
     """
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes] = ()
+    cpu_seconds: float | None = None
+    cut: bool = False
+
+    def read(self) -> bytes:
+        """The whole body, which is closed."""
+        try:
+            return b"".join(self.body)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the body."""
+        close = getattr(self.body, "close", None)
+        if close is not None:
+            close()
+
+
+class Serves(Protocol):
+    """The part of a backend that the front needs."""
+
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
+        """Serves one request of a visitor.
+
+        `request_id` names the request in the app's calls of the server API (`X-AppEngine-API-Ticket`), where what the
+        app sends is to be told from what others send.
+        """
+
+
+class Backend(Serves, Protocol):
+    """One app, served to visitors and, by internal posts, to the emulator."""
+
+    @property
+    def takes_presence(self) -> bool:
+        """Whether the app asks to be told of clients that connect and disconnect."""
+
+    @property
+    def presence_hint(self) -> str | None:
+        """What to tell the user when a client connects and the app is not told; None where that is as it should be."""
+
+    @property
+    def looks_for_app(self) -> bool:
+        """Whether `why_unreachable` looks for the app, which may take a second."""
 
     def start(self) -> None:
         """Returns when the app can be served. Raises `CannotStart`."""
@@ -59,11 +89,11 @@ class Backend(Protocol):
     def stop(self) -> None:
         """Ends the app and everything it started; may be called several times, and without `start`."""
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serves one request of a visitor."""
-
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """Posts to the app on the emulator's own behalf (presence) and returns the status of its answer.
 
         `path` is the raw request target, `timeout` is in seconds. Raises `BackendUnavailable`.
         """
+
+    def why_unreachable(self) -> str | None:
+        """Why the app cannot be reached now, where it may come and go without the emulator; None while it can."""

@@ -7,11 +7,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host import proxy
-from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.backend import AppAnswer, BackendUnavailable, CannotStart
 from appengine_channel_emu.host.dev_server_process import (
     GRACE_SECONDS,
     LOOPBACK,
@@ -27,7 +27,7 @@ from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 QUEUE_SECONDS = 60.0
 """How long a request may wait for the dev server and its instance, beside its own time (behaviour.md 6, rule 1)."""
@@ -40,6 +40,8 @@ log = logging.getLogger("channel_emu.sdk")
 
 class DevAppserverBackend:
     """Serves `app` as `spec` says."""
+
+    looks_for_app = False
 
     def __init__(self, spec: DevServerSpec, app: LegacyApp) -> None:
         self.takes_presence = app.takes_presence
@@ -75,33 +77,35 @@ class DevAppserverBackend:
             if self._upstream is not None:
                 self._upstream.close()
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def why_unreachable(self) -> None:
+        """See `Backend`."""
+
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
         """See `Backend`."""
         form = way_to_the_form(environ)
         if form is not None:
-            start_response("302 Found", [("Location", form), ("Cache-Control", "no-store"), ("Content-Length", "0")])
-            return []
+            return AppAnswer("302 Found", [("Location", form), ("Cache-Control", "no-store"), ("Content-Length", "0")])
         started = time.monotonic()
         try:
             request = proxy.read_request(environ)
             request.target = _as_the_sdk_reads_it(request.target)
-            answer = self._send(request, _visitor(environ), self._limit(), environ.get("channel_emu.request_id"))
+            answer = self._send(request, _visitor(environ), self._limit(), request_id)
         except proxy.NotForwardable as refusal:
-            return proxy.refused(refusal, start_response)
+            return proxy.refused(refusal)
         except BackendUnavailable as trouble:
-            return error_page(start_response, 503, "The app does not run", str(trouble))
+            return error_page(503, "The app does not run", str(trouble))
         except Overrun:
             text = "The app's dev server took no notice of this request for too long. Its log may say why."
-            return error_page(start_response, 503, "The dev server does not answer", text)
+            return error_page(503, "The dev server does not answer", text)
         except ExchangeFailed as failure:
-            return proxy.failed(failure, environ, start_response, self._spec.deadline)
+            return proxy.failed(failure, self._spec.deadline)
         result = json.loads(answer.header(RESULT_HEADER) or "{}")
-        environ["channel_emu.cpu_seconds"] = result.get("cpu")
-        environ["channel_emu.cut"] = result.get("cut", False)
         if "failure" in result or self._was_killed(answer, result, time.monotonic() - started):
             answer.body.close()
-            return self._cut(environ, start_response)
-        return proxy.write_answer(answer, environ, start_response)
+            return proxy.cut_answer(self._spec.deadline or 0.0, self._timeout_page, result.get("cpu"))
+        passed = proxy.passed_on(answer, request.method)
+        passed.cpu_seconds, passed.cut = result.get("cpu"), result.get("cut", False)
+        return passed
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """See `Backend`. It passes `login: admin`, as the real presence posts did."""
@@ -171,15 +175,6 @@ class DevAppserverBackend:
         """Whether it ran in an instance that hung so that it had to be killed: the dev server answers for it."""
         deadline = self._spec.deadline
         return deadline is not None and not result and answer.status == 500 and held > deadline
-
-    def _cut(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ["channel_emu.cut"] = True
-        if self._timeout_page is None:
-            return proxy.deadline_page(start_response, self._spec.deadline or 0.0)
-        body, mime_type = self._timeout_page
-        fields = [("Content-Type", mime_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
-        start_response("500 Internal Server Error", fields)
-        return [body]
 
 
 def _as_the_sdk_reads_it(target: str) -> str:

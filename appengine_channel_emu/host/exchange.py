@@ -93,7 +93,9 @@ class NoRoom(ExchangeFailed):
 
 
 class Overrun(ExchangeFailed):
-    """The answer was not complete when its time was up."""
+    """The answer was not complete when its time was up. `cpu_seconds` of its handler, where somebody knows them."""
+
+    cpu_seconds: float | None = None
 
 
 @dataclass

@@ -25,7 +25,7 @@ from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.reports import Reports
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 
-RUNNER = Path(__file__).with_name("wsgi_runner.py")
+RUNNER = Path(__file__).with_name("runner") / "__main__.py"
 """What an interpreter needs on its PYTHONPATH to find the Channel API."""
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
@@ -38,7 +38,7 @@ START_SECONDS = 60.0
 class AppSpec:
     """Which app, and how it is run.
 
-    target:       what names the application (see `runner.target.parse_target`).
+    target:       what names the application (see `runner.loading.parse_target`).
     folder:       on the app's sys.path, and its current folder.
     address:      `host:port` at which the app reaches the emulator.
     python:       the interpreter.
@@ -152,7 +152,7 @@ class Instance:
                 remove=self._socket_folder,
             )
             ours.pop_all()
-        told = {
+        runner_info = {
             "target": spec.target,
             "folder": str(spec.folder),
             "paths": [str(path) for path in spec.paths],
@@ -166,14 +166,14 @@ class Instance:
             "environ": {name: environ[name] for name in spec.environ},
         }
         threading.Thread(
-            target=self._listen, args=(told, writing, reading, process), name="instance", daemon=True
+            target=self._listen, args=(runner_info, writing, reading, process), name="instance", daemon=True
         ).start()
         return process
 
-    def _listen(self, told: dict[str, Any], settings: int, report: int, process: SupervisedProcess) -> None:
+    def _listen(self, runner_info: dict[str, Any], settings: int, report: int, process: SupervisedProcess) -> None:
         # A process that has died at once reads nothing.
         with contextlib.suppress(BrokenPipeError), open(settings, "w", encoding="utf-8") as file:
-            json.dump(told, file)
+            json.dump(runner_info, file)
         with Reports(report, self._take_report) as reports:
             self._files.report(self, reports.catch_up)
             reports.follow()

@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from http.cookies import CookieError, SimpleCookie
@@ -23,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote_plus
 
-from appengine_channel_emu.broker.folder import open_plain, private_folder, set_aside, set_aside_unless_plain
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.sites import is_own_page
+from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 LOGIN_PATH = "/_ah/login"
 LOGOUT_PATH = "/_ah/logout"
@@ -187,45 +187,43 @@ class SignIn:
         email, admin = json.loads(base64.urlsafe_b64decode(payload))
         return User(email, admin)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def answer(self, environ: WSGIEnvironment) -> AppAnswer:
         """Answer a request for one of our paths."""
         method = environ["REQUEST_METHOD"]
         if method in ("GET", "HEAD"):
-            return self._get(environ, start_response)
+            return self._get(environ)
         if method != "POST":
             status, allow = 200 if method == "OPTIONS" else 405, [("Allow", "GET, HEAD, OPTIONS, POST")]
-            return error_page(start_response, status, "Sign in", "Signing in takes GET and POST.", headers=allow)
+            return error_page(status, "Sign in", "Signing in takes GET and POST.", headers=allow)
         if not is_own_page(environ):
             text = "A page of another site may not sign you in or out, and this request does not say that it is ours."
-            return error_page(start_response, 403, "Refused", text)
-        return self._post(environ, start_response)
+            return error_page(403, "Refused", text)
+        return self._post(environ)
 
-    def _get(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _get(self, environ: WSGIEnvironment) -> AppAnswer:
         fields = parse_qs(environ.get("QUERY_STRING", ""), errors="replace", max_num_fields=None)
         goal = safe_goal(_first(fields, "continue"))
         logout = environ["PATH_INFO"] == LOGOUT_PATH or _first(fields, "action").lower() == "logout"
         # A page of another site, or of another port, may lead here; signing out then takes a click. HEAD does nothing.
         if logout and environ["REQUEST_METHOD"] == "GET" and is_own_page(environ):
-            return self._go(environ, start_response, goal, None)
-        return self._form(environ, start_response, goal)
+            return self._go(environ, goal, None)
+        return self._form(environ, goal)
 
-    def _post(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _post(self, environ: WSGIEnvironment) -> AppAnswer:
         length = environ.get("CONTENT_LENGTH") or "0"
         if not length.isdigit() or int(length) > LONGEST_FORM:
-            return error_page(start_response, 413, "Too large", "This form is larger than any of ours.")
+            return error_page(413, "Too large", "This form is larger than any of ours.")
         body = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
         fields = parse_qs(body, errors="replace")
         goal = safe_goal(_first(fields, "continue"))
         if environ["PATH_INFO"] == LOGOUT_PATH or _first(fields, "action").lower() == "logout":
-            return self._go(environ, start_response, goal, None)
+            return self._go(environ, goal, None)
         email = _first(fields, "email").strip()
         if not _EMAIL.fullmatch(email):
-            return self._form(environ, start_response, goal, "Give an e-mail address such as test@example.com.")
-        return self._go(environ, start_response, goal, User(email, _first(fields, "admin").lower() == "true"))
+            return self._form(environ, goal, "Give an e-mail address such as test@example.com.")
+        return self._go(environ, goal, User(email, _first(fields, "admin").lower() == "true"))
 
-    def _go(
-        self, environ: WSGIEnvironment, start_response: StartResponse, goal: str, user: User | None
-    ) -> Iterable[bytes]:
+    def _go(self, environ: WSGIEnvironment, goal: str, user: User | None) -> AppAnswer:
         value = self._cookie_value(user) if user else ""
         cookie = f"{_cookie_name(environ)}={value}; Path=/; HttpOnly; SameSite=Lax"
         headers = [
@@ -234,12 +232,9 @@ class SignIn:
             ("Cache-Control", "no-store"),
             ("Content-Length", "0"),
         ]
-        start_response("302 Found", headers)
-        return []
+        return AppAnswer("302 Found", headers)
 
-    def _form(
-        self, environ: WSGIEnvironment, start_response: StartResponse, goal: str, trouble: str = ""
-    ) -> Iterable[bytes]:
+    def _form(self, environ: WSGIEnvironment, goal: str, trouble: str = "") -> AppAnswer:
         user = self.user(environ)
         page = _PAGE.format(
             who=escape(f"You are signed in as {user.email}." if user else "You are not signed in."),
@@ -256,8 +251,8 @@ class SignIn:
             ("X-Frame-Options", "DENY"),
             ("X-Content-Type-Options", "nosniff"),
         ]
-        start_response("400 Bad Request" if trouble else "200 OK", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
+        body = [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
+        return AppAnswer("400 Bad Request" if trouble else "200 OK", headers, body)
 
     def _cookie_value(self, user: User) -> str:
         payload = base64.urlsafe_b64encode(json.dumps([user.email, user.admin]).encode()).decode()

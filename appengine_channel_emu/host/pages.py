@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
+from appengine_channel_emu.host.backend import AppAnswer
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>
@@ -22,15 +20,14 @@ pre {{ background: #f3f3f3; padding: 1em; overflow: auto; font-size: 14px }}</st
 
 
 def error_page(
-    start_response: StartResponse,
     status: int,
     title: str,
     text: str,
     *,
     detail: str | None = None,
     headers: Iterable[tuple[str, str]] = (),
-) -> list[bytes]:
-    """Answers with a page of ours; everything given is shown as plain text.
+) -> AppAnswer:
+    """A page of ours; everything given is shown as plain text.
 
     text:   what happened, and what to do about it.
     detail: preformatted, for instance a traceback.
@@ -41,7 +38,7 @@ def error_page(
         text=escape(text),
         detail=f"<pre>{escape(detail)}</pre>\n" if detail else "",
     ).encode("utf-8", "replace")
-    start_response(
+    return AppAnswer(
         f"{status} {HTTPStatus(status).phrase}",
         [
             ("Content-Type", "text/html; charset=utf-8"),
@@ -51,5 +48,5 @@ def error_page(
             ("X-Content-Type-Options", "nosniff"),
             *headers,
         ],
+        [page],
     )
-    return [page]

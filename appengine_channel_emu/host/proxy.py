@@ -7,16 +7,17 @@ visitor gets all of it or a page of ours that says what went wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from . import headers
+from .backend import AppAnswer
 from .exchange import Answer, AnswerTooLarge, ExchangeFailed, NoRoom, Overrun, Request, Unreachable, Upstream
 from .pages import error_page
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 _ABSOLUTE_FORM = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -31,25 +32,18 @@ class NotForwardable(Exception):
         self.status = status
 
 
-def serve(
-    upstream: Upstream,
-    environ: WSGIEnvironment,
-    start_response: StartResponse,
-    *,
-    deadline: float | None = None,
-) -> Iterable[bytes]:
-    """Has `upstream` answer the visitor's request, or answers with a page that says why not.
+def serve(upstream: Upstream, environ: WSGIEnvironment, *, deadline: float | None = None) -> AppAnswer:
+    """What `upstream` answers to the visitor's request, or a page that says why it does not.
 
-    `deadline` is in seconds, for the whole exchange. Past it the visitor gets status 500, and
-    ``environ["channel_emu.cut"]`` is True.
+    `deadline` is in seconds, for the whole exchange. Past it the answer has status 500 and is `cut`.
     """
     try:
         answer = upstream.exchange(read_request(environ), deadline)
     except NotForwardable as refusal:
-        return refused(refusal, start_response)
+        return refused(refusal)
     except ExchangeFailed as failure:
-        return failed(failure, environ, start_response, deadline)
-    return write_answer(answer, environ, start_response)
+        return failed(failure, deadline)
+    return passed_on(answer, environ["REQUEST_METHOD"])
 
 
 def read_request(environ: WSGIEnvironment) -> Request:
@@ -93,22 +87,23 @@ def _rebuilt_target(environ: WSGIEnvironment) -> str:
     return f"{path}?{query}" if query else path
 
 
-def write_answer(answer: Answer, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Passes the app's answer on to the visitor, with the length it really has."""
+def passed_on(answer: Answer, method: str) -> AppAnswer:
+    """The app's answer to a request of `method` as the visitor gets it, with the length it really has."""
     # To HEAD the app says how long its body would be, or does not.
-    length = answer.header("Content-Length") if environ["REQUEST_METHOD"] == "HEAD" else str(answer.length)
+    length = answer.header("Content-Length") if method == "HEAD" else str(answer.length)
     fields = headers.returned(answer.headers)
     if answer.status not in (204, 304) and length is not None:
         fields.append(("Content-Length", length))
     reason = re.sub(r"[^\x20-\x7e\xa0-\xff]", "", answer.reason)
-    start_response(f"{answer.status} {reason}", fields)
+    passed = AppAnswer(f"{answer.status} {reason}", fields)
     if not answer.length:
         answer.body.close()
-        return []
-    if answer.length <= _BLOCK_BYTES:
+    elif answer.length <= _BLOCK_BYTES:
         with answer.body as body:
-            return [body.read()]
-    return _Blocks(answer.body)
+            passed.body = [body.read()]
+    else:
+        passed.body = _Blocks(answer.body)
+    return passed
 
 
 class _Blocks:
@@ -125,32 +120,39 @@ class _Blocks:
         self._body.close()
 
 
-def refused(refusal: NotForwardable, start_response: StartResponse) -> Iterable[bytes]:
-    return error_page(start_response, refusal.status, "Not served", str(refusal))
+def refused(refusal: NotForwardable) -> AppAnswer:
+    return error_page(refusal.status, "Not served", str(refusal))
 
 
-def failed(
-    failure: ExchangeFailed, environ: WSGIEnvironment, start_response: StartResponse, deadline: float | None
-) -> Iterable[bytes]:
+def failed(failure: ExchangeFailed, deadline: float | None) -> AppAnswer:
     """The page for an exchange that failed."""
     if isinstance(failure, Overrun):
-        environ["channel_emu.cut"] = True
-        return deadline_page(start_response, deadline or 0.0)
+        return deadline_page(deadline or 0.0)
     if isinstance(failure, Unreachable):
-        return error_page(start_response, 502, "The app is not there", f"{failure} Is it running?")
+        return error_page(502, "The app is not there", f"{failure} Is it running?")
     if isinstance(failure, NoRoom):
-        return error_page(start_response, 507, "No room for the answer", str(failure))
+        return error_page(507, "No room for the answer", str(failure))
     if isinstance(failure, AnswerTooLarge):
-        return error_page(start_response, 500, "Response too large", str(failure))
-    return error_page(start_response, 502, "The app gave no answer", f"{failure} Its log may say why.")
+        return error_page(500, "Response too large", str(failure))
+    return error_page(502, "The app gave no answer", f"{failure} Its log may say why.")
 
 
-def deadline_page(start_response: StartResponse, seconds: float) -> Iterable[bytes]:
+def cut_answer(seconds: float, page: tuple[bytes, str] | None, cpu_seconds: float | None = None) -> AppAnswer:
+    """The answer to a request that overran its deadline: `page`, a body and its MIME type, or one of ours."""
+    if page is None:
+        return deadline_page(seconds, cpu_seconds)
+    body, mime_type = page
+    fields = [("Content-Type", mime_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
+    return AppAnswer("500 Internal Server Error", fields, [body], cpu_seconds, cut=True)
+
+
+def deadline_page(seconds: float, cpu_seconds: float | None = None) -> AppAnswer:
     """The answer to a request that overran its deadline (behaviour.md 6)."""
-    return error_page(
-        start_response,
+    page = error_page(
         500,
         "The request took too long",
         f"The app did not finish this request within {seconds:g} seconds, so it was ended, as App Engine does. "
         "A page that waits for news should use a channel instead of a long request.",
     )
+    page.cpu_seconds, page.cut = cpu_seconds, True
+    return page

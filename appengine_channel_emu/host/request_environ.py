@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_yaml import AppConfig
@@ -15,7 +14,7 @@ from appengine_channel_emu.host.login import User, user_environ
 from appengine_channel_emu.host.static_files import LONG_PAST
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 _REMOVED_FROM_REQUESTS = ("HTTP_ACCEPT_ENCODING", "HTTP_PROXY_AUTHORIZATION", "HTTP_TE", "HTTP_TRAILER")
 _REMOVED_FROM_ANSWERS = frozenset(["content-encoding", "x-appengine-blobkey"])
@@ -53,19 +52,9 @@ def request_environ(user: User | None) -> dict[str, str]:
     }
 
 
-def strip_request(environ: WSGIEnvironment) -> None:
-    """Remove the headers that App Engine's front end kept to itself."""
-    for name in _REMOVED_FROM_REQUESTS:
-        environ.pop(name, None)
-
-
-def finished(start_response: StartResponse) -> Callable[..., Any]:
-    """A `start_response` that gives a script's answer the headers App Engine gave it."""
-
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-        return start_response(status, finished_headers(headers), *exc_info)
-
-    return start
+def stripped(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """`environ` without the headers that App Engine's front end kept to itself."""
+    return {name: value for name, value in environ.items() if name not in _REMOVED_FROM_REQUESTS}
 
 
 def finished_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -20,10 +20,11 @@ from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.app_yaml.handlers import Static
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.pages import error_page
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 LONG_PAST = "Fri, 01 Jan 1990 00:00:00 GMT"
 """What the dev server let files expire at when app.yaml has no word on it (facts.md 9.1)."""
@@ -90,16 +91,13 @@ def _open(path: Path) -> FoundFile | None:
     return FoundFile(os.fdopen(descriptor, "rb"), state.st_size, state.st_mtime, path.name)
 
 
-def serve_file(
-    handler: Static, found: FoundFile, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    """Answer with the file: whole, a range of it, or 304. All methods but HEAD count as GET, as on App Engine."""
+def serve_file(handler: Static, found: FoundFile, environ: WSGIEnvironment) -> AppAnswer:
+    """The file: whole, a range of it, or 304. All methods but HEAD count as GET, as on App Engine."""
     tag = _entity_tag(found)
     headers = _headers(handler, found, tag)
     if _matches(environ.get("HTTP_IF_NONE_MATCH", ""), tag):
         found.file.close()
-        start_response("304 Not Modified", [(name, value) for name, value in headers if name != "Content-Type"])
-        return []
+        return AppAnswer("304 Not Modified", [(name, value) for name, value in headers if name != "Content-Type"])
     first, last = 0, found.size - 1
     status = "200 OK"
     wanted = _range(environ, found.size, tag)
@@ -107,22 +105,20 @@ def serve_file(
         first, last = wanted
         if first > last:
             found.file.close()
-            start_response("416 Range Not Satisfiable", [("Content-Range", f"bytes */{found.size}"), _length(0)])
-            return []
+            return AppAnswer("416 Range Not Satisfiable", [("Content-Range", f"bytes */{found.size}"), _length(0)])
         status = "206 Partial Content"
         headers.append(("Content-Range", f"bytes {first}-{last}/{found.size}"))
-    start_response(status, [*headers, ("Accept-Ranges", "bytes"), _length(last - first + 1)])
+    answer = AppAnswer(status, [*headers, ("Accept-Ranges", "bytes"), _length(last - first + 1)])
     if environ["REQUEST_METHOD"] == "HEAD":
         found.file.close()
-        return []
-    return _Part(found.file, first, last - first + 1)
+    else:
+        answer.body = _Part(found.file, first, last - first + 1)
+    return answer
 
 
-def no_file(start_response: StartResponse) -> Iterable[bytes]:
+def no_file() -> AppAnswer:
     """404 where a static handler has no file."""
-    return error_page(
-        start_response, 404, "Not found", "A static handler of app.yaml takes this url, but it has no such file."
-    )
+    return error_page(404, "Not found", "A static handler of app.yaml takes this url, but it has no such file.")
 
 
 def _headers(handler: Static, found: FoundFile, tag: str) -> list[tuple[str, str]]:

@@ -7,19 +7,18 @@ import io
 import logging
 import socket
 import threading
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host import proxy
-from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.backend import AppAnswer, BackendUnavailable, CannotStart
 from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Unreachable, Upstream
 from appengine_channel_emu.host.http_connection import TcpConnection
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 USER_IP_HEADER = "X-AppEngine-User-IP"
 """In which App Engine told apps in processes of their own where a request came from."""
@@ -39,6 +38,10 @@ class UpstreamBackend:
 
     Raises `CannotStart` for a url that cannot be passed on to.
     """
+
+    takes_presence = True
+    presence_hint = None
+    looks_for_app = True
 
     def __init__(self, url: str, address: str, deadline: float | None) -> None:
         parts = urlsplit(url)
@@ -95,18 +98,18 @@ class UpstreamBackend:
         """See `Backend`."""
         self._upstream.close()
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
         """See `Backend`."""
         visitor = environ.get("REMOTE_ADDR", "127.0.0.1")
         environ["HTTP_X_APPENGINE_USER_IP"] = visitor
-        if "channel_emu.request_id" in environ:
+        if request_id is not None:
             # One that a visitor may send is here by --trust-appengine-headers alone.
-            environ.setdefault("HTTP_X_APPENGINE_API_TICKET", environ["channel_emu.request_id"])
+            environ.setdefault("HTTP_X_APPENGINE_API_TICKET", request_id)
         before = environ.get("HTTP_X_FORWARDED_FOR")
         environ["HTTP_X_FORWARDED_FOR"] = f"{before}, {visitor}" if before else visitor
         environ.setdefault("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
         environ.setdefault("HTTP_X_FORWARDED_HOST", environ.get("HTTP_HOST", self._address))
-        return proxy.serve(self._upstream, environ, start_response, deadline=self._deadline)
+        return proxy.serve(self._upstream, environ, deadline=self._deadline)
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """See `Backend`. The header says where the post comes from; the connection cannot."""

@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.state import Changes, Store, StoreLost
+from appengine_channel_emu.broker.broker import EmbeddedBroker
+from appengine_channel_emu.broker.saving import Changes, Store, StoreLost
 
 SAVE_INTERVAL = 0.25
 """Seconds between two saves: well within the second that a SIGKILL may cost (behaviour.md 2)."""
@@ -33,7 +33,7 @@ class Saver:
     What cannot be saved is tried again for as long as the emulator runs.
     """
 
-    def __init__(self, broker: Broker, store: Store) -> None:
+    def __init__(self, broker: EmbeddedBroker, store: Store) -> None:
         self._broker = broker
         self._store = store
         self._wake = threading.Event()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import create_server, wasyncore
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.results import BrokerOptions
-from appengine_channel_emu.broker.state import Store
+from appengine_channel_emu.broker.saving import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.budget import Budget
@@ -32,7 +32,7 @@ from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin_routes import About
 from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.app import Front, no_app, printable
+from appengine_channel_emu.web.app import Front, NoApp, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
@@ -102,8 +102,8 @@ class Service:
         self.broker = self._make_broker()
         for fault in settings.fault:
             self.broker.faults.add(fault)
-        about = About(described(settings), self._why_not_ready, hasattr(self._backend, "why_unreachable"))
-        self.front = Front(self.broker, self._backend or no_app, _web_options(settings), self._timer, about)
+        about = About(described(settings), self._why_not_ready, bool(self._backend and self._backend.looks_for_app))
+        self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, about)
         self._note_presence_off()
         self._map: dict[int, Any] = {}
         self._lot = Lot()
@@ -177,10 +177,9 @@ class Service:
     def _why_not_ready(self) -> str | None:
         if not self._ready:
             return "The app is still being started."
-        why_unreachable: Callable[[], str | None] | None = getattr(self._backend, "why_unreachable", None)
-        return why_unreachable() if why_unreachable else None
+        return self._backend.why_unreachable() if self._backend else None
 
-    def _make_broker(self) -> Broker:
+    def _make_broker(self) -> EmbeddedBroker:
         settings = self.settings
         posts = None
         if self._backend is not None and _tells_presence(settings, self._backend):
@@ -199,19 +198,20 @@ class Service:
             push_after_answer=settings.push_after_answer / 1000,
         )
         state = self._store.load() if self._store else None
-        broker = Broker(SystemClock(), options, posts, state, self._store is not None, self._timer)
+        broker = EmbeddedBroker(SystemClock(), options, posts, state, self._store is not None, self._timer)
         if posts is not None:
             posts.broker = broker
         for event in broker.events.after(0):
             _log_event(event)
         broker.events.listen(_log_event)
-        hint = getattr(self._backend, "presence_hint", None)
+        hint = self._backend.presence_hint if self._backend else None
         if hint is not None and settings.presence == "auto":
             broker.events.listen(PresenceHint(hint))
         return broker
 
     def _note_presence_off(self) -> None:
-        if getattr(self._backend, "presence_hint", None) is not None and self.settings.presence == "auto":
+        hint = self._backend.presence_hint if self._backend else None
+        if hint is not None and self.settings.presence == "auto":
             notes = self.front.notes
             self.broker.events.listen(
                 lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
@@ -309,7 +309,7 @@ def _log_event(event: Event) -> None:
 def _tells_presence(settings: Settings, backend: Backend) -> bool:
     """Whether the app is told of clients; auto leaves it to what the backend knows of the app."""
     if settings.presence == "auto":
-        return bool(getattr(backend, "takes_presence", True))
+        return backend.takes_presence
     return settings.presence == "always"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.host.backend import HandlerRaised
+from appengine_channel_emu.host.backend import AppAnswer, HandlerRaised, Serves
 from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
 from appengine_channel_emu.testing.server_api import leading
 from appengine_channel_emu.testing.transports import Transport
@@ -83,23 +84,81 @@ class _RoutedBody:
                 close()
 
 
-class AppInProcess:
-    """The app as presence posts reach it."""
+class CalledApp:
+    """`app` as the front asks it."""
 
     def __init__(self, app: WSGIApplication) -> None:
-        self.app = app
+        self._app = app
+
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
+        """See `Backend`. The app runs up to its first words; the rest of its body is made while it is read."""
+        answer = AppAnswer("", [])
+        chunks: list[bytes] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None, /) -> Any:
+            answer.status, answer.headers = status, headers
+            return chunks.append
+
+        body = self._app(environ, start_response)
+        rest = iter(body)
+        answer.body = _Body(chain(chunks, rest), body)
+        try:
+            while not any(chunks) and (chunk := next(rest, None)) is not None:
+                chunks.append(chunk)
+            if not answer.status:
+                raise RuntimeError("The app has ended without a call of start_response.")
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+
+class _Body:
+    """`chunks`, of a body that is closed when they are done with."""
+
+    def __init__(self, chunks: Iterable[bytes], body: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._chunks)
+
+    def close(self) -> None:
+        """See PEP 3333."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+
+
+class AppInProcess:
+    """The backend of an app in this process, which `app` serves."""
+
+    takes_presence = True
+    presence_hint = None
+    looks_for_app = False
+
+    def __init__(self, app: Serves) -> None:
+        self._app = app
         self.errors = PresenceErrors()
+
+    def start(self) -> None:
+        """See `Backend`."""
+
+    def stop(self) -> None:
+        """See `Backend`."""
+
+    def why_unreachable(self) -> None:
+        """See `Backend`."""
+
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
+        """See `Backend`."""
+        return self._app.serve(environ, request_id)
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """POST to the app as the platform did. Raises `HandlerRaised`, and keeps in `errors` what the app raised."""
-        status = ["500"]
-
-        def start_response(line: str, headers: object, exc_info: object = None) -> object:
-            status[0] = line
-            return lambda data: None
-
         try:
-            self._call(_environ(path, body, content_type), start_response)
+            answer = self._app.serve(_environ(path, body, content_type), None)
+            answer.read()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # DeadlineExceededError, pytest.fail and sys.exit are no Exception
@@ -109,17 +168,7 @@ class AppInProcess:
             raised.__cause__ = error
             self.errors.append(raised)
             raise HandlerRaised(f"The app's handler raised {type(error).__name__}.") from error
-        return int(status[0][:3])
-
-    def _call(self, environ: WSGIEnvironment, start_response: Any) -> None:
-        result = self.app(environ, start_response)
-        try:
-            for _ in result:
-                pass
-        finally:
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+        return int(answer.status[:3])
 
 
 def _environ(path: str, body: bytes, content_type: str) -> WSGIEnvironment:

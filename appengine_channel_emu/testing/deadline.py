@@ -12,15 +12,15 @@ import functools
 import importlib
 import threading
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.host.backend import AppAnswer, Serves
 from appengine_channel_emu.host.proxy import deadline_page
 from appengine_channel_emu.host.runner.deadline import Deadlines
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
@@ -59,52 +59,39 @@ class _Run:
         raise _deadline_exceeded()
 
 
-class Limited:
+class DeadlineMiddleware:
     """`app` with a deadline of `seconds` on `clock`; its answers are sent whole or not at all.
 
     `busy_seconds` is what a handler may take of real time, None for any.
     """
 
-    def __init__(self, app: WSGIApplication, clock: Clock, seconds: float, busy_seconds: float | None) -> None:
+    def __init__(self, app: Serves, clock: Clock, seconds: float, busy_seconds: float | None) -> None:
         self._app = app
         self._clock = clock
         self._seconds = seconds
         self._busy = _busy_deadlines(busy_seconds)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request; when its time is up, the error page."""
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
+        """See `Backend`; when the request's time is up, the error page."""
         outer = getattr(_local, "run", None)
         run = _local.run = _Run(self._clock, self._clock.now() + self._seconds)
-        held: list[Any] = []
-        chunks: list[bytes] = []
+        whole: list[AppAnswer] = []
 
-        def start(*arguments: Any) -> Any:
-            held[:] = arguments
-            return lambda data: None
+        def handle() -> None:
+            answer = self._app.serve(environ, request_id)
+            answer.body = [answer.read()]
+            whole.append(answer)
 
         try:
             self._busy.error = _deadline_class()
-            self._busy.run(lambda: chunks.extend(self._whole(environ, start)), run.busy_for_too_long)
+            self._busy.run(handle, run.busy_for_too_long)
         except BaseException as error:
             if not (run.cut and isinstance(error, _deadline_class())):
                 raise
-            held.clear()
+            whole.clear()
         finally:
             _local.run = outer
-        if not held or run.in_vain:
-            environ["channel_emu.cut"] = True
-            return deadline_page(start_response, self._seconds)
-        start_response(*held)
-        return chunks
-
-    def _whole(self, environ: WSGIEnvironment, start: Any) -> list[bytes]:
-        body = self._app(environ, start)
-        try:
-            return list(body)
-        finally:
-            close = getattr(body, "close", None)
-            if close is not None:
-                close()
+        return deadline_page(self._seconds) if not whole or run.in_vain else whole[0]
 
 
 @functools.cache

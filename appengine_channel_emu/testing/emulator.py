@@ -7,20 +7,21 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
-from appengine_channel_emu.broker.results import BrokerOptions, Sent
+from appengine_channel_emu.broker.contract import BrokerOptions, Sent
 from appengine_channel_emu.faults import Faults
+from appengine_channel_emu.host.backend import Serves
 from appengine_channel_emu.host.presence import Encoding
-from appengine_channel_emu.host.runner.callables import is_async
-from appengine_channel_emu.testing.app import AppInProcess, PresenceErrors, Routed
+from appengine_channel_emu.host.runner.loading import is_async
+from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
-from appengine_channel_emu.testing.deadline import Limited
+from appengine_channel_emu.testing.deadline import DeadlineMiddleware
 from appengine_channel_emu.testing.goodbye import close_pages
 from appengine_channel_emu.testing.server_api import in_use, leading, route_calls
 from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
-from appengine_channel_emu.web.app import Front, no_app
+from appengine_channel_emu.web.app import Front, NoApp
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresencePosts
 
@@ -63,17 +64,16 @@ class Emulator:
         self.clock: Clock = clock or ManualClock()
         self._transport = InProcess(self)
         self._clients: list[ChannelClient] = []
-        if app is not None:
-            app = Routed(app, self._transport)
+        serves: Serves = NoApp() if app is None else CalledApp(Routed(app, self._transport))
         if app is not None and request_deadline is not None and isinstance(self.clock, ManualClock):
-            app = Limited(app, self.clock, request_deadline, busy_deadline)
+            serves = DeadlineMiddleware(serves, self.clock, request_deadline, busy_deadline)
         # A delay on request is one of the clock that the test moves, and takes no time itself.
         pause = self.clock.advance if isinstance(self.clock, ManualClock) else time.sleep
-        told = AppInProcess(app or no_app)
-        self.presence_errors: PresenceErrors = told.errors
+        backend = AppInProcess(serves)
+        self.presence_errors: PresenceErrors = backend.errors
         """What the app's presence handlers have raised, oldest first; clear it where that is meant to be."""
-        posts = PresencePosts(told, presence_encoding, lambda post: post(), pause) if app else None
-        self.broker = Broker(
+        posts = PresencePosts(backend, presence_encoding, lambda post: post(), pause) if app else None
+        self.broker = EmbeddedBroker(
             self.clock,
             BrokerOptions(tabs=tabs, resume_window=resume_window, disconnect_after=disconnect_after),
             posts if presence else None,
@@ -82,7 +82,7 @@ class Emulator:
             posts.broker = self.broker
         route_calls()
         in_use.add(self._transport, entered=False)
-        self._front = Front(self.broker, app or no_app, options or WebOptions(), pause=pause)
+        self._front = Front(self.broker, backend, options or WebOptions(), pause=pause)
 
     @property
     def faults(self) -> Faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.testing.client import ChannelClient
 
 

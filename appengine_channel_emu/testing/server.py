@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.broker.results import Sent
+from appengine_channel_emu.broker.contract import Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.testing.app import AppInProcess, PresenceErrors, Routed
+from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.goodbye import close_pages, told
 from appengine_channel_emu.testing.server_api import leading, using
 from appengine_channel_emu.testing.transports import InProcess
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication
 
 
 GOODBYE_SECONDS = 5.0
@@ -50,9 +49,9 @@ class ChannelServer:
     def __exit__(self, *exc_info: object) -> None:
         self._running.stop()
 
-    def _make_backend(self, app: WSGIApplication) -> _Backend:
+    def _make_backend(self, app: WSGIApplication) -> AppInProcess:
         # The front is there once the app is asked for something.
-        backend = _Backend(Routed(app, InProcess(lambda *request: self._running.front(*request))))
+        backend = AppInProcess(CalledApp(Routed(app, InProcess(lambda *request: self._running.front(*request)))))
         self.presence_errors = backend.errors
         return backend
 
@@ -114,15 +113,3 @@ class ChannelServer:
         if self._service is None:
             raise RuntimeError("Use a ChannelServer as a context manager: with ChannelServer(app) as server")
         return self._service
-
-
-class _Backend(AppInProcess):
-    def start(self) -> None:
-        """See `Backend`."""
-
-    def stop(self) -> None:
-        """See `Backend`."""
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """See `Backend`."""
-        return self.app(environ, start_response)

@@ -8,8 +8,7 @@ from typing import Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.results import Sent
+from appengine_channel_emu.broker.contract import Broker, Sent
 from appengine_channel_emu.web.errors import BadRequest
 
 LARGEST_BODY = 1024 * 1024
@@ -52,9 +51,7 @@ class Messages:
             return
         if not all(isinstance(client_id, str) for client_id in target):
             raise BadRequest("The field 'client_ids' is a list of strings.")
-        send = self._broker.send_message
-        sent = {client_id: send(client_id, message, request_id) for client_id in dict.fromkeys(target)}
-        answer_json(resp, _outcomes(sent))
+        answer_json(resp, _outcomes(self._broker.send_many(target, message, request_id)))
 
 
 def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -> dict[str, Any]:

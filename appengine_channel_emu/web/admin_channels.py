@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.web.admin import Channels, answer_json, read_json
 from appengine_channel_emu.web.errors import BadRequest

@@ -7,9 +7,8 @@ from typing import Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.events import JOURNAL_LENGTH, Event, SentMessage
 from appengine_channel_emu.web.admin import Messages, answer_json
 from appengine_channel_emu.web.admin_channels import event_json
 from appengine_channel_emu.web.admin_watch import EventWatch

@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin import answer_json, read_json
 from appengine_channel_emu.web.errors import BadRequest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import Answer
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.later import Later
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.host.backend import AppAnswer, Serves
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin_routes import About, admin_resources
@@ -29,12 +30,12 @@ from appengine_channel_emu.web.rpc import RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.socket_wire import Close, Open, PollSocket
 from appengine_channel_emu.web.tabs import Tabs
 from appengine_channel_emu.web.targets import RECEIVE_PATH
-from appengine_channel_emu.web.unclaimed import Unclaimed
+from appengine_channel_emu.web.unclaimed import FallbackFor404
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer, close, send, server_hints, without_body
+from appengine_channel_emu.web.wsgi import send, server_hints, without_body
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 CHANNEL_PREFIX = "/_ah/channel/"
 ADMIN_PREFIX = "/_emu/"
@@ -68,30 +69,30 @@ class CommonHeaders:
 class Front:
     """The whole emulator as one WSGI application.
 
-    `backend` is the app behind it, a WSGI callable. Nothing here knows which server runs it; see `web.waiting` for
+    `backend` is the app behind it. Nothing here knows which server runs it; see `web.waiting` for
     what a server may do to hold a poll without a thread.
     """
 
     def __init__(
         self,
         broker: Broker,
-        backend: WSGIApplication,
+        backend: Serves,
         options: WebOptions,
-        later: Later | None = None,
+        scheduler: Scheduler | None = None,
         about: About | None = None,
         pause: Callable[[float], None] | None = None,
     ) -> None:
         self._broker = broker
         self.server_api = ServerApi(broker)
         # An app that has `builtins: remote_api` or a handler of its own there keeps it.
-        self._backend = Unclaimed(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
+        self._backend = FallbackFor404(backend, REMOTE_API_PATH, RemoteApi(self.server_api))
         self._rpc_http = RpcHttp(self.server_api)
         self._guard = Guard(options)
         self.fault_gate = FaultGate(broker, pause)
         self.accounts = Accounts()
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
-        tabs = Tabs(broker, later)
+        tabs = Tabs(broker, scheduler)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
@@ -101,7 +102,7 @@ class Front:
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
         }
-        self.notes = Notes(broker.snapshots.sockets_of)
+        self.notes = Notes(broker.snapshots.count_sockets)
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()
@@ -162,51 +163,43 @@ class Front:
 
     def _call_backend(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = time.monotonic()
-        status_line = ["-"]
-
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            status_line[0] = status
-            return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
-
-        answered = self._begin_request(environ)
-
-        def ended(sent: int) -> None:
-            answered()
-            self._record(environ, status_line[0], sent, time.monotonic() - started)
-
-        backend = _no_thread if server_hints(environ).overdue else self._backend
+        request_id, answered = self._begin_request(environ)
         try:
-            return _Counted(backend(environ, start), ended)
+            answer = _no_thread() if server_hints(environ).overdue else self._backend.serve(environ, request_id)
+            start_response(answer.status, answer.headers)
         except BaseException:
             answered()
             raise
 
-    def _begin_request(self, environ: WSGIEnvironment) -> Callable[[], None]:
-        """Let sends name this request; what is returned is to be called when its answer is done with."""
+        def ended(sent: int) -> None:
+            answered()
+            self._record(environ, answer, sent, time.monotonic() - started)
+
+        return _Counted(answer, ended)
+
+    def _begin_request(self, environ: WSGIEnvironment) -> tuple[str | None, Callable[[], None]]:
+        """What sends name this request by, if it matters, and what is to be called when its answer is done with."""
         requests = self._broker.app_requests
         if not requests.matter:
-            return _nothing
-        request = requests.begin(browser_of(environ), is_navigation(environ))
-        environ["channel_emu.request_id"] = request.id
-        end = functools.partial(requests.end, request)
+            return None, _nothing
+        request_id = requests.begin(browser_of(environ), is_navigation(environ))
+        end = functools.partial(requests.end, request_id)
         when_sent = server_hints(environ).when_sent
         if when_sent is None:
-            return end
+            return request_id, end
         when_sent(end)
-        return _nothing
+        return request_id, _nothing
 
-    def _record(self, environ: WSGIEnvironment, status: str, sent: int, held: float) -> None:
-        path = environ.get("PATH_INFO", "")
-        cpu = environ.get("channel_emu.cpu_seconds")
-        cut = bool(environ.get("channel_emu.cut"))
-        self.accounts.add(path, held, cpu, cut)
-        if cut:
+    def _record(self, environ: WSGIEnvironment, answer: AppAnswer, sent: int, held: float) -> None:
+        path, cpu = environ.get("PATH_INFO", ""), answer.cpu_seconds
+        self.accounts.add(path, held, cpu, answer.cut)
+        if answer.cut:
             self._broker.note(*_cut_event(path, held, cpu))
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),
             printable(path),
-            status[:3],
+            answer.status[:3],
             sent,
             held,
             f" (cpu {cpu:.3f} s)" if cpu is not None else "",
@@ -227,35 +220,42 @@ def printable(text: str) -> str:
 
 
 class _Counted:
-    """The app's body, and a call with the number of bytes that went through once it is closed."""
+    """The answer's body, and a call with the number of bytes that went through once it is closed."""
 
-    def __init__(self, body: Iterable[bytes], ended: Callable[[int], None]) -> None:
-        self._body = body
+    def __init__(self, answer: AppAnswer, ended: Callable[[int], None]) -> None:
+        self._answer = answer
         self._ended = ended
         self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._body:
+        for chunk in self._answer.body:
             self._sent += len(chunk)
             yield chunk
 
     def close(self) -> None:
-        close(self._body)
+        self._answer.close()
         self._ended(self._sent)
 
 
-def no_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The backend where no app was named: the console, and how to name an app."""
-    if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
-        return send(Answer("302 Found", [("Location", CONSOLE_PATH)]), start_response)
-    text = "No app runs here. Start one with: channel-emu serve MODULE:APP\n"
-    return send(Answer("404 Not Found", _PLAIN, text.encode()), start_response)
+class NoApp:
+    """Stands where no app was named: the console, and how to name an app."""
+
+    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
+        """See `Backend`."""
+        if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+            return AppAnswer("302 Found", [("Location", CONSOLE_PATH), ("Content-Length", "0")])
+        return _text("404 Not Found", "No app runs here. Start one with: channel-emu serve MODULE:APP\n")
 
 
 def _nothing() -> None:
     """For who need not be told."""
 
 
-def _no_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    text = "The app's threads (--threads) were all busy with other requests for a minute.\n"
-    return send(Answer("503 Service Unavailable", _PLAIN, text.encode()), start_response)
+def _no_thread() -> AppAnswer:
+    return _text(
+        "503 Service Unavailable", "The app's threads (--threads) were all busy with other requests for a minute.\n"
+    )
+
+
+def _text(status: str, text: str) -> AppAnswer:
+    return AppAnswer(status, [*_PLAIN, ("Content-Length", str(len(text)))], [text.encode("ascii")])

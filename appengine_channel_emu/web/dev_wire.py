@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import BadRequest
 from appengine_channel_emu.web.options import WebOptions

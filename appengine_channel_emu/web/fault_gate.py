@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults import (
     ACTIONS,
     TOKEN_ERRORS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults import Target
 from appengine_channel_emu.web.remote_api_messages import (
     CreateChannelRequest,

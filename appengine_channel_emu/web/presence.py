@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.faults import Fault, Target
 from appengine_channel_emu.host.backend import BackendUnavailable, HandlerRaised

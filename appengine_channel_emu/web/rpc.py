@@ -13,9 +13,8 @@ from urllib.parse import parse_qs
 
 import yaml
 
-from appengine_channel_emu.broker.broker import Broker
-from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey
-from appengine_channel_emu.broker.limits import check_message
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey, check_message
 from appengine_channel_emu.web.remote_api_messages import (
     CreateChannelRequest,
     CreateChannelResponse,
@@ -153,13 +152,15 @@ class RpcHttp:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        return send(self.answer(environ), start_response)
+
+    def answer(self, environ: WSGIEnvironment) -> Answer:
+        """The answer to one request."""
         method = self._methods.get(environ["REQUEST_METHOD"])
         if method is not None:
-            answer = method(environ)
-        else:
-            status = "200 OK" if environ["REQUEST_METHOD"] == "OPTIONS" else "405 Method Not Allowed"
-            answer = _text(status, "POST a call, or GET the app's id.\n", ("Allow", "GET, HEAD, OPTIONS, POST"))
-        return send(answer, start_response)
+            return method(environ)
+        status = "200 OK" if environ["REQUEST_METHOD"] == "OPTIONS" else "405 Method Not Allowed"
+        return _text(status, "POST a call, or GET the app's id.\n", ("Allow", "GET, HEAD, OPTIONS, POST"))
 
     def _answer_call(self, environ: WSGIEnvironment) -> Answer:
         # Another site's page cannot send this type without asking first (behaviour.md 11).

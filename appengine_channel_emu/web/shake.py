@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
-from appengine_channel_emu.broker.later import Later
+from appengine_channel_emu.broker.clock import Scheduler
 
 GRACE = 0.004
 """Seconds that a tab between two polls is given before its browser is shaken."""
@@ -60,8 +60,8 @@ class _Tabs:
 class Shaker:
     """Knows each browser's parked polls. Callable from any thread; what a send costs does not grow with them."""
 
-    def __init__(self, later: Later) -> None:
-        self._later = later
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
         self._lock = Lock()
         self._browsers: dict[Browser, _Tabs] = {}
         self._of: dict[str, _Tabs] = {}
@@ -110,7 +110,7 @@ class Shaker:
         self._after(GRACE, lambda: self._shake(socket_id))
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._later.at(self._later.now() + seconds, action)
+        self._scheduler.at(self._scheduler.now() + seconds, action)
 
     def _shake(self, socket_id: str) -> None:
         with self._lock:

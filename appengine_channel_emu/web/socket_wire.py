@@ -8,10 +8,8 @@ import re
 
 import falcon
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.contract import Broker, Opened, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.poll import Poll
-from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
 from appengine_channel_emu.web.options import WebOptions
@@ -100,12 +98,12 @@ class PollSocket:
         seconds = self._seconds(req)
         early = "early" in req.params and required(req, "early") == "1"
         poll = self._broker.poll(socket_id, after, browser_of(req.env))
-        held = _Held(poll, seconds, self._tabs, early and self._expects_messages(poll))
+        held = _Held(self._broker, poll, seconds, self._tabs, early and self._expects_messages(poll))
         resp.stream = held.waiting
         self._tabs.arrived(poll, req.env, held)
 
     def _expects_messages(self, poll: Poll) -> bool:
-        last = poll.socket.channel.last_message_at
+        last = poll.last_message_at
         return last is not None and self._broker.clock.now() - last < EARLY_SECONDS
 
     def _seconds(self, req: falcon.Request) -> float:
@@ -129,7 +127,8 @@ class _PageWaiting(Waiting):
 class _Held:
     """A poll with its answer to come."""
 
-    def __init__(self, poll: Poll, seconds: float, tabs: Tabs, early: bool) -> None:
+    def __init__(self, broker: Broker, poll: Poll, seconds: float, tabs: Tabs, early: bool) -> None:
+        self._broker = broker
         self._poll = poll
         self._tabs = tabs
         self._shaken = False
@@ -144,7 +143,7 @@ class _Held:
         if self._poll.cut:
             raise ConnectionCut
         try:
-            answer = self._poll.take()
+            answer = self._broker.take(self._poll)
         except EmulatorError as error:
             return self._refusal(status_of(error), str(error))
         texts = b",".join(message.json for message in answer.messages)
@@ -157,7 +156,7 @@ class _Held:
         return Answer(status, [("Content-Type", PLAIN)], text.encode("ascii"))
 
     def _release(self) -> None:
-        self._poll.release()
+        self._broker.release(self._poll)
         self._tabs.left(self._poll, self)
 
 

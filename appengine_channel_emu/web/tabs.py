@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import Broker, Poll
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.later import Later
-from appengine_channel_emu.broker.poll import Poll
 from appengine_channel_emu.web.aliases import Aliases
 from appengine_channel_emu.web.browsers import browser_of
 from appengine_channel_emu.web.shake import Browser, Shakeable, Shaker
@@ -17,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class Tabs:
-    """What the wire tells of sockets and polls. Without `later`, as in a test in process, nothing is shaken."""
+    """What the wire tells of sockets and polls. Without `scheduler`, as in a test in process, nothing is shaken."""
 
-    def __init__(self, broker: Broker, later: Later | None) -> None:
+    def __init__(self, broker: Broker, scheduler: Scheduler | None) -> None:
+        self._broker = broker
         self._aliases = Aliases()
-        self._shaker = Shaker(later) if later is not None else None
+        self._shaker = Shaker(scheduler) if scheduler is not None else None
         broker.events.listen(self._hear)
         if self._shaker is not None:
             broker.when_unpolled(self._shaker.unpolled)
@@ -36,15 +36,15 @@ class Tabs:
         """A poll arrived; `left` follows."""
         if self._shaker is None:
             return
-        if self._shaker.arrived(poll.socket.id, _browser(environ), held):
+        if self._shaker.arrived(poll.socket_id, _browser(environ), held):
             held.shake()
-        if poll.socket.ended is not None:
-            self._shaker.closed(poll.socket.id)
+        if self._broker.client_id_of_socket(poll.socket_id) is None:
+            self._shaker.closed(poll.socket_id)
 
     def left(self, poll: Poll, held: Shakeable) -> None:
         """The poll was answered, or its client has gone."""
         if self._shaker is not None:
-            self._shaker.left(poll.socket.id, held)
+            self._shaker.left(poll.socket_id, held)
 
     def _hear(self, event: Event) -> None:
         if event.kind == "socket_closed" and event.socket is not None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.broker.signal import Signal
+from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.web.wsgi import Answer
 
 if TYPE_CHECKING:

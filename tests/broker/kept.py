@@ -6,7 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.store import SqliteStore
 from appengine_channel_emu.server.saver import Saver
@@ -17,7 +17,7 @@ class Emulator:
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.store = SqliteStore(folder)
-        self.broker = Broker(clock, state=self.store.load(), keep_changes=True)
+        self.broker = EmbeddedBroker(clock, state=self.store.load(), keep_changes=True)
         self._saver = Saver(self.broker, self.store)
 
     def save(self) -> bool:
@@ -39,7 +39,7 @@ class Emulator:
 
     def texts(self, socket: str, after: int = 0) -> list[str]:
         """What a poll of `socket` brings."""
-        return [message.text for message in self.broker.poll(socket, after).take().messages]
+        return [message.text for message in self.broker.take(self.broker.poll(socket, after)).messages]
 
 
 class OtherProgram:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.results import BrokerOptions
-from appengine_channel_emu.broker.state import State
+from appengine_channel_emu.broker.contract import BrokerOptions
+from appengine_channel_emu.broker.saving import State
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
 MINE, OTHER = "127.0.0.1 Chromium", "127.0.0.1 Firefox"
@@ -18,7 +18,7 @@ ALMOST = 0.001
 class Page:
     """A page, and all that it has received."""
 
-    def __init__(self, broker: Broker, client_id: str = "ann", browser: str | None = MINE) -> None:
+    def __init__(self, broker: EmbeddedBroker, client_id: str = "ann", browser: str | None = MINE) -> None:
         self.broker = broker
         self.browser = browser
         self.token = broker.create_channel(client_id).token
@@ -35,7 +35,7 @@ class Page:
         return self.received
 
     def take(self, poll):
-        answer = poll.take()
+        answer = self.broker.take(poll)
         self.received += [message.text for message in answer.messages]
         assert answer.next == len(self.received)
 
@@ -47,7 +47,7 @@ def clock():
 
 @pytest.fixture
 def make(clock):
-    return lambda **options: Broker(clock, BrokerOptions(**{"push_after_answer": MARGIN, **options}))
+    return lambda **options: EmbeddedBroker(clock, BrokerOptions(**{"push_after_answer": MARGIN, **options}))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def begin(broker, browser=MINE, navigation=False):
 
 
 def send(broker, text, request=None, client_id="ann"):
-    return broker.send_message(client_id, text, request and request.id)
+    return broker.send_message(client_id, text, request)
 
 
 def test_a_message_waits_for_the_answer_and_the_margin(broker, clock):
@@ -311,7 +311,7 @@ def test_a_page_that_claims_to_have_what_is_held_does_not_stop_its_socket(broker
     poll = broker.poll(page.socket, 1, MINE)
     send(broker, "two")
     assert poll.ready.is_set
-    assert [message.text for message in poll.take().messages] == ["two"]
+    assert [message.text for message in broker.take(poll).messages] == ["two"]
 
 
 def test_a_cut_poll_gets_what_may_leave_with_the_next(broker, clock):
@@ -320,7 +320,7 @@ def test_a_cut_poll_gets_what_may_leave_with_the_next(broker, clock):
     send(broker, "one", request)
     broker.control.cut(page.socket)
     assert poll.ready.is_set
-    poll.release()
+    broker.release(poll)
     assert page.poll() == []
     clock.advance(LONGEST)
     assert page.poll() == ["one"]
@@ -328,12 +328,12 @@ def test_a_cut_poll_gets_what_may_leave_with_the_next(broker, clock):
 
 def test_after_a_restart_nothing_is_held(clock):
     options = BrokerOptions(push_after_answer=MARGIN)
-    broker = Broker(clock, options, keep_changes=True)
+    broker = EmbeddedBroker(clock, options, keep_changes=True)
     page = Page(broker)
     send(broker, "one", begin(broker))
     changes = broker.take_changes()
     state = State(b"k" * 32, tokens=changes.tokens, sockets=changes.sockets)
-    page.broker = Broker(clock, options, state=state)
+    page.broker = EmbeddedBroker(clock, options, state=state)
     assert page.poll() == ["one"]
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import BacklogExceeded, TooManySockets, TooManyTokens
-from appengine_channel_emu.broker.results import BrokerOptions
 
 KIB = 1024
 
 
 def make(**options):
     clock = ManualClock()
-    return Broker(clock, BrokerOptions(**options)), clock
+    return EmbeddedBroker(clock, BrokerOptions(**options)), clock
 
 
 def open_socket(broker, client_id):
@@ -34,7 +34,7 @@ class TestBacklogInAll:
             broker.send_message("hog", "x" * 10 * KIB)
         with pytest.raises(BacklogExceeded):
             broker.poll(hog, 0)
-        assert [message.text for message in broker.poll(modest, 0).take().messages] == ["kept"]
+        assert [message.text for message in broker.take(broker.poll(modest, 0)).messages] == ["kept"]
         (event,) = kinds(broker, "backlog_full")
         assert "--backlog-total" in event.text
 
@@ -43,7 +43,7 @@ class TestBacklogInAll:
         socket = open_socket(broker, "reader")
         for number in range(100):
             broker.send_message("reader", "x" * 10 * KIB)
-            assert len(broker.poll(socket, number).take().messages) == 1
+            assert len(broker.take(broker.poll(socket, number)).messages) == 1
         assert kinds(broker, "backlog_full") == []
 
     @pytest.mark.parametrize("end", ["close", "reset", "expiry", "old wire"])

@@ -260,7 +260,7 @@ def test_a_file_of_ours_with_another_mode(folder, states, mode):
 
 def test_a_healthy_file_that_is_in_use_is_left_alone(folder, states, monkeypatch):
     monkeypatch.setattr("appengine_channel_emu.broker.store.START_PATIENCE", 0.0)
-    monkeypatch.setattr("appengine_channel_emu.broker.store.SAVE_PATIENCE", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.broker.state_file.SAVE_PATIENCE", 0.0)
     damage.lay_out(states[0], folder)
     other = sqlite3.connect(folder / "state.sqlite3", isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -275,7 +275,7 @@ def test_a_healthy_file_that_is_in_use_is_left_alone(folder, states, monkeypatch
 
 
 def test_a_healthy_file_that_cannot_be_written_to_yet_is_used(folder, states, monkeypatch):
-    monkeypatch.setattr("appengine_channel_emu.broker.store.SAVE_PATIENCE", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.broker.state_file.SAVE_PATIENCE", 0.0)
     damage.lay_out(states[0], folder)
     other = OtherProgram(folder)
     emulator = Emulator(folder, clock := ManualClock())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.errors import InvalidToken, SocketGone
 from appengine_channel_emu.broker.saving import Ledger
@@ -22,7 +22,7 @@ from tests.broker.kept import Emulator, OtherProgram
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
-    monkeypatch.setattr("appengine_channel_emu.broker.store.SAVE_PATIENCE", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.broker.state_file.SAVE_PATIENCE", 0.0)
     monkeypatch.setattr(saver, "COMPLAIN_AFTER", 0.0)
 
 
@@ -151,7 +151,7 @@ def test_the_app_is_told_of_clients_that_a_stale_state_still_has(folder):
 
     told = []
     store = SqliteStore(folder)
-    Broker(clock, post_presence=lambda *each: told.append(each), state=store.load(), keep_changes=True)
+    EmbeddedBroker(clock, post_presence=lambda *each: told.append(each), state=store.load(), keep_changes=True)
     clock.advance(1)
     assert told == []
     clock.advance(2)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.folder import open_plain, private_folder
 from appengine_channel_emu.broker.store import SqliteStore
+from appengine_channel_emu.private_files import open_plain, private_folder
 from tests.broker.kept import Emulator
 
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import SocketGone, TokenError, TokenTimedOut
-from appengine_channel_emu.broker.results import BrokerOptions
 from appengine_channel_emu.broker.store import SqliteStore
 from tests.broker.kept import OtherProgram
 
@@ -110,7 +110,7 @@ class BrokerMachine(RuleBasedStateMachine):
         # Of the former process nothing runs any more.
         self.clock._followers.clear()
         options = BrokerOptions(push_after_answer=MARGIN)
-        self.broker = Broker(self.clock, options, self.post, self.store.load(), keep_changes=True)
+        self.broker = EmbeddedBroker(self.clock, options, self.post, self.store.load(), keep_changes=True)
         self.broker.when_urgent(self.save)
 
     def post(self, client_id: str, connected: bool) -> None:
@@ -149,7 +149,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def holds(self, page: Page, request: Request) -> bool:
         """Whether what `request` sends waits for `page`: both must be known to this broker, not to a former one."""
-        known = request.known.id in self.broker.app_requests._known
+        known = request.known in self.broker.app_requests._known
         return known and page.known and page.browser == request.browser
 
     def living(self) -> list[Page]:
@@ -166,8 +166,8 @@ class BrokerMachine(RuleBasedStateMachine):
     def exchange(self, page: Page, lose: bool = False) -> None:
         """One poll of `page`, answered at once; a lost answer teaches it nothing."""
         poll = self.broker.poll(page.socket, len(page.received), page.browser)
-        answer = poll.take()
-        poll.release()
+        answer = self.broker.take(poll)
+        self.broker.release(poll)
         page.poll, page.detached_at, page.quiet_since, page.known = None, None, self.clock.uptime(), True
         assert answer.next - len(answer.messages) == len(page.received)
         if not lose:
@@ -234,7 +234,7 @@ class BrokerMachine(RuleBasedStateMachine):
         receivers = [page for page in self.living() if page.client_id == client_id]
         if by_token and self.expires[target] <= self.clock.now():
             receivers = []
-        sent = self.broker.send_message(target, text, request and request.known.id)
+        sent = self.broker.send_message(target, text, request and request.known)
         assert sent.delivered_to == len(receivers)
         for page in receivers:
             if request is not None and self.holds(page, request):
@@ -261,7 +261,7 @@ class BrokerMachine(RuleBasedStateMachine):
             return
         older, page.poll = page.poll, self.broker.poll(page.socket, len(page.received), page.browser)
         page.detached_at, page.known = None, True
-        assert older is None or (older.ready.is_set and older.take().messages == [])
+        assert older is None or (older.ready.is_set and self.broker.take(older).messages == [])
         assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
 
     @rule(page=pages)
@@ -269,14 +269,14 @@ class BrokerMachine(RuleBasedStateMachine):
         if page.poll is None or page not in self.living():
             return
         assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
-        page.received += [message.text for message in page.poll.take().messages]
+        page.received += [message.text for message in self.broker.take(page.poll).messages]
         assert page.received == page.due(self.clock.now())
         page.poll, page.quiet_since = None, self.clock.uptime()
 
     @rule(page=pages)
     def vanish(self, page: Page) -> None:
         if page.poll is not None and page in self.living():
-            page.poll.release()
+            self.broker.release(page.poll)
             page.poll, page.quiet_since = None, self.clock.uptime()
 
     @rule(page=pages, token=tokens)

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock, SystemClock
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import BacklogExceeded, SocketGone, TokenTimedOut
-from appengine_channel_emu.broker.results import BrokerOptions
 
 ATTACHED = 5
 WINDOW = 60
@@ -22,7 +22,7 @@ class App:
     def __init__(self, **options):
         self.told = []
         self.clock = ManualClock()
-        self.broker = Broker(self.clock, BrokerOptions(**options), self._post)
+        self.broker = EmbeddedBroker(self.clock, BrokerOptions(**options), self._post)
 
     def _post(self, client_id, connected):
         self.told.append(connected)
@@ -48,7 +48,7 @@ def test_a_poll_that_was_parked_and_then_answered_leaves_its_socket_all_its_time
     socket = app.open()
     poll = app.broker.poll(socket, 0)
     app.clock.stand_still(3600)
-    poll.take()
+    app.broker.take(poll)
     app.clock.advance(ATTACHED + WINDOW - 1)
     app.broker.poll(socket, 0)
 
@@ -58,7 +58,7 @@ def test_what_had_passed_before_still_counts(app):
     app.clock.advance(ATTACHED + 50)
     app.clock.stand_still(600)
     app.clock.advance(9)
-    app.broker.poll(socket, 0).release()
+    app.broker.release(app.broker.poll(socket, 0))
     app.clock.advance(ATTACHED + 50)
     app.clock.stand_still(600)
     app.clock.advance(10)
@@ -79,7 +79,7 @@ def test_the_app_hears_nothing_of_it(app):
     app.clock.advance(ATTACHED + 1)
     app.clock.stand_still(600)
     assert app.told == [True]
-    app.broker.poll(socket, 0).release()
+    app.broker.release(app.broker.poll(socket, 0))
     app.clock.advance(ATTACHED + GRACE - 1)
     assert app.told == [True]
     app.clock.advance(1)
@@ -200,7 +200,7 @@ class TestSystemClock:
         assert clock.uptime() - began == pytest.approx(0.5)
 
     def test_the_brokers_timers_are_what_looks_at_it(self, machine, clock):
-        broker = Broker(clock)
+        broker = EmbeddedBroker(clock)
         socket = broker.open(broker.create_channel("bob").token).socket
         for _ in range(5 * 70):
             machine.now += 0.2

@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 
 def texts(broker, socket, after=0):
-    return [message.text for message in broker.poll(socket, after).take().messages]
+    return [message.text for message in broker.take(broker.poll(socket, after)).messages]
 
 
 def test_tokens_sockets_and_messages_outlive_a_restart(folder):
@@ -30,7 +30,7 @@ def test_tokens_sockets_and_messages_outlive_a_restart(folder):
     socket = first.broker.open(token).socket
     for text in ("one", "two", "three"):
         first.broker.send_message("bob", text)
-    first.broker.poll(socket, 1).take()
+    first.broker.take(first.broker.poll(socket, 1))
     first.stop()
 
     second = Emulator(folder, ManualClock(clock.now()))
@@ -137,7 +137,7 @@ def test_a_message_that_was_acknowledged_in_time_is_never_written(folder):
     emulator = Emulator(folder, ManualClock())
     socket = emulator.broker.open(emulator.broker.create_channel("bob").token).socket
     emulator.broker.send_message("bob", "a fleeting thing")
-    emulator.broker.poll(socket, 1).take()
+    emulator.broker.take(emulator.broker.poll(socket, 1))
     emulator.stop()
     assert not any(b"a fleeting thing" in path.read_bytes() for path in folder.iterdir())
 

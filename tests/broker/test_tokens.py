@@ -7,9 +7,9 @@ import hmac
 
 import pytest
 
-from appengine_channel_emu.broker import token
+from appengine_channel_emu.broker import tokens
 from appengine_channel_emu.broker.errors import InvalidToken, TokenTimedOut
-from appengine_channel_emu.broker.token import TokenMint, new_key
+from appengine_channel_emu.broker.tokens import TokenMint, new_key
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -47,7 +47,7 @@ def test_digests_are_compared_in_constant_time(monkeypatch):
         digest = hmac.digest
         compare_digest = staticmethod(compare)
 
-    monkeypatch.setattr(token, "hmac", Hmac)
+    monkeypatch.setattr(tokens, "hmac", Hmac)
     mint = TokenMint(new_key())
     made, _ = mint.make(1000.0)
     mint.check(made, 0.0)

@@ -14,13 +14,14 @@ import logging
 import re
 import socket
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from appengine_channel_emu import faults
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.results import BrokerOptions
+from appengine_channel_emu.broker.contract import BrokerOptions
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
 from appengine_channel_emu.settings import Settings
@@ -28,6 +29,7 @@ from appengine_channel_emu.web import query
 from appengine_channel_emu.web.app import Front
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.wsgi import ConnectionCut
+from tests.support.backend import PlayedBackend, ok
 
 HANG_SECONDS = 20
 NEXT_REQUEST = b"\n--next--\n"
@@ -76,29 +78,18 @@ def end_waits(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     replace(service, "WebOptions", functools.partial(WebOptions, longest_poll=0.2))
 
 
-class App:
+class App(PlayedBackend):
     """The app behind: it reads everything, and signs visitors in."""
 
     def __init__(self) -> None:
         self._sign_in = SignIn(b"k" * 32)
 
-    def start(self) -> None:
-        """See `Backend`."""
-
-    def stop(self) -> None:
-        """See `Backend`."""
-
-    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """See `Backend`."""
-        return 200
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+    def serve(self, environ: Any, request_id: str | None) -> AppAnswer:
         if SignIn.serves(environ["PATH_INFO"]):
-            return self._sign_in(environ, start_response)
+            return self._sign_in.answer(environ)
         user = self._sign_in.user(environ)
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [user.email.encode() if user else b"nobody"]
+        return ok(user.email.encode() if user else b"nobody")
 
 
 class Surface:
@@ -109,7 +100,7 @@ class Surface:
         self._start()
 
     def _start(self) -> None:
-        self._broker = Broker(ManualClock(), BrokerOptions(), None)
+        self._broker = EmbeddedBroker(ManualClock(), BrokerOptions(), None)
         self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
 
     def stop(self) -> None:

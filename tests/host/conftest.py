@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 
@@ -30,7 +29,8 @@ class Visit:
     reason: str
     headers: list[tuple[str, str]]
     body: bytes
-    environ: dict[str, Any] = field(repr=False)
+    cpu_seconds: float | None
+    cut: bool
 
     @property
     def text(self) -> str:
@@ -40,8 +40,20 @@ class Visit:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
-def visit(application, target="/", method="GET", body=b"", content_type="", **fields):
+def visit(backend, target="/", method="GET", body=b"", content_type="", script=None, **fields):
     """One request, as the front passes it on; `fields` are further entries of the environ."""
+    return ask(
+        lambda environ: backend.serve(environ, None, *filter(None, [script])),
+        target,
+        method,
+        body,
+        content_type,
+        **fields,
+    )
+
+
+def ask(answer_to, target="/", method="GET", body=b"", content_type="", **fields):
+    """What a visitor gets where `answer_to` gives the answer to an environ."""
     path, _, query = target.partition("?")
     environ = {
         "REQUEST_METHOD": method,
@@ -62,19 +74,9 @@ def visit(application, target="/", method="GET", body=b"", content_type="", **fi
         environ["CONTENT_LENGTH"] = str(len(body))
     if content_type:
         environ["CONTENT_TYPE"] = content_type
-    started = []
-
-    def start_response(status, headers, exc_info=None):
-        started[:] = [status, headers]
-
-    parts = application(environ, start_response)
-    try:
-        data = b"".join(parts)
-    finally:
-        if hasattr(parts, "close"):
-            parts.close()
-    status, _, reason = started[0].partition(" ")
-    return Visit(int(status), reason, started[1], data, environ)
+    answer = answer_to(environ)
+    status, _, reason = answer.status.partition(" ")
+    return Visit(int(status), reason, answer.headers, answer.read(), answer.cpu_seconds, answer.cut)
 
 
 @pytest.fixture

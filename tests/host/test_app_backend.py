@@ -8,7 +8,7 @@ import pytest
 
 from appengine_channel_emu.host.app_backend import AppBackend, read_config
 from appengine_channel_emu.host.app_yaml import read_app_yaml
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.backend import AppAnswer, CannotStart
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.host.request_environ import finished_headers
 from appengine_channel_emu.host.static_files import LONG_PAST
@@ -48,13 +48,12 @@ class Scripts:
     def stop(self):
         pass
 
-    def __call__(self, environ, start_response):
-        self.asked.append(dict(environ))
-        start_response("200 OK", self.headers)
-        return [environ["channel_emu.target"].encode()]
+    def serve(self, environ, request_id, script):
+        self.asked.append((environ, script))
+        return AppAnswer("200 OK", self.headers, [script.target.encode()])
 
-    def post(self, path, body, content_type, timeout, environ=None):
-        self.posts.append((path, body, environ))
+    def post(self, path, body, content_type, timeout, script):
+        self.posts.append((path, body, script))
         return 200
 
 
@@ -143,8 +142,8 @@ def test_a_redirect_to_the_login_cannot_carry_headers(app):
 
 def test_what_the_script_is_told(app):
     visit(app, "/", HTTP_ACCEPT_ENCODING="gzip", HTTP_X_MINE="1", **signed_in(app, admin=True))
-    asked = app.scripts.asked[0]
-    told = asked["channel_emu.app_environ"]
+    asked, script = app.scripts.asked[0]
+    told = script.environ
     assert told["USER_EMAIL"] == told["HTTP_X_APPENGINE_USER_EMAIL"] == "ann@gmail.com"
     assert told["USER_IS_ADMIN"] == "1"
     assert told["HTTP_X_APPENGINE_COUNTRY"] == "ZZ"
@@ -157,7 +156,7 @@ def test_what_the_script_is_told(app):
 
 def test_a_stranger_has_empty_user_variables(app):
     visit(app, "/")
-    told = app.scripts.asked[0]["channel_emu.app_environ"]
+    told = app.scripts.asked[0][1].environ
     assert (told["USER_EMAIL"], told["USER_ID"], told["USER_IS_ADMIN"]) == ("", "", "0")
     assert "HTTP_X_APPENGINE_USER_EMAIL" not in told
 
@@ -185,10 +184,10 @@ def test_threadsafe_and_the_timeout_page_reach_the_instance(make, folder):
 
 def test_presence_reaches_a_handler_for_administrators(app):
     assert app.post("/_ah/channel/connected/", b"from=ann", "application/x-www-form-urlencoded", 1.0) == 200
-    [(path, body, told)] = app.scripts.posts
+    [(path, body, script)] = app.scripts.posts
     assert (path, body) == ("/_ah/channel/connected/", b"from=ann")
-    assert told["channel_emu.target"] == "presence:app"
-    assert told["channel_emu.app_environ"]["USER_EMAIL"] == ""
+    assert script.target == "presence:app"
+    assert script.environ["USER_EMAIL"] == ""
 
 
 def test_presence_without_a_script_for_it_is_404(app):

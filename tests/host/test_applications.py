@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from appengine_channel_emu.host.runner.answer import Answer, AppFailed
+from appengine_channel_emu.host.runner.handler import AppFailed, CheckedAnswer
 from appengine_channel_emu.host.runner.loading import Apps, TargetMissing
 
 NUMBERS = itertools.count()
@@ -165,14 +165,14 @@ def test_an_asgi_application_is_told_what_to_do(load, name):
 @pytest.mark.filterwarnings("error")
 def test_one_that_shows_only_when_it_is_called_is_told_then(load, name):
     with pytest.raises(AppFailed, match=r"The app is an ASGI application\. .*--upstream") as failed:
-        Answer(100).collect(load(ASGI, name)({}, None))
+        CheckedAnswer(100).collect(load(ASGI, name)({}, None))
     assert failed.value.kind == "protocol"
 
 
 def test_a_factory_that_shows_only_when_it_is_called_is_told_then(load):
     made = load("def create(*arguments): return lambda environ, start_response: []", "create")({}, None)
     with pytest.raises(AppFailed, match="it may be a factory; name a call of it"):
-        Answer(100).collect(made)
+        CheckedAnswer(100).collect(made)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from appengine_channel_emu.host import instances
 from appengine_channel_emu.host.backend import BackendUnavailable
+from appengine_channel_emu.host.instance_backend import ScriptCall
 from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
@@ -180,7 +181,7 @@ def test_a_handler_that_raises(make_backend, capfd):
     assert "secret" not in page.text
     log = eventually(lambda: capfd.readouterr().err, lambda text: "KeyError" in text)
     assert "main.py" in log
-    assert "wsgi_runner" not in log
+    assert "host/runner/" not in log
 
 
 @pytest.mark.parametrize(
@@ -371,9 +372,9 @@ def test_a_script_that_is_not_there_is_named_and_harms_no_other(make_backend, wr
     """As a handler of app.yaml names it; the module of another has been imported at the start."""
     backend = make_backend(HELLO)
     for target, text in (("nowhere:app", "There is no module 'nowhere'."), ("main:nothing", "has no 'nothing'.")):
-        page = visit(backend, **{"channel_emu.target": target})
+        page = visit(backend, script=ScriptCall(target))
         assert page.status == 500
         assert text in page.text.replace("&#x27;", "'")
     assert visit(backend).text.startswith("hello")
     write_app(HELLO, "nowhere.py")
-    assert visit(backend, **{"channel_emu.target": "nowhere:app"}).text.startswith("hello")
+    assert visit(backend, script=ScriptCall("nowhere:app")).text.startswith("hello")

@@ -22,7 +22,7 @@ from appengine_channel_emu.host.exchange import (
     Upstream,
 )
 from appengine_channel_emu.host.http_connection import InstanceConnection
-from appengine_channel_emu.host.runner.serving import Server
+from appengine_channel_emu.host.runner.serving import InstanceServer
 from tests.host.conftest import visit
 from tests.support.waiting import WAIT_SECONDS, eventually
 
@@ -217,7 +217,7 @@ def test_nobody_there(path):
 
 
 def serving(path, handler, threads=2):
-    server = Server(path, threads, handler)
+    server = InstanceServer(path, threads, handler)
     threading.Thread(target=server.run, daemon=True).start()
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from appengine_channel_emu.host.login import SignIn, User, login_key, safe_goal, user_environ, way_to_the_form
-from tests.host.conftest import visit
+from tests.host.conftest import ask as visit
 
 OWN = "http://localhost:8080"
 FORM = "application/x-www-form-urlencoded"
@@ -23,7 +23,7 @@ def sign_in():
 
 def post(sign_in, path="/_ah/login", fields=None, **environ):
     body = urlencode({"email": "ann@example.com", **(fields or {})}).encode()
-    return visit(sign_in, path, "POST", body, FORM, **environ)
+    return visit(sign_in.answer, path, "POST", body, FORM, **environ)
 
 
 def cookie(got):
@@ -41,9 +41,12 @@ def test_signing_in_and_out(sign_in):
     assert (got.status, got.header("Location")) == (302, ["/game?id=1"])
     assert re.search(r"; Path=/; HttpOnly; SameSite=Lax$", got.header("Set-Cookie")[0])
     assert who(sign_in, cookie(got)) == User("ann@example.com", admin=True)
-    page = visit(sign_in, "/_ah/login", HTTP_COOKIE=cookie(got))
+    page = visit(sign_in.answer, "/_ah/login", HTTP_COOKIE=cookie(got))
     assert "You are signed in as ann@example.com." in page.text
-    for out in (visit(sign_in, "/_ah/logout?continue=/bye"), visit(sign_in, "/_ah/login?action=Logout&continue=/bye")):
+    for out in (
+        visit(sign_in.answer, "/_ah/logout?continue=/bye"),
+        visit(sign_in.answer, "/_ah/login?action=Logout&continue=/bye"),
+    ):
         assert (out.status, out.header("Location")) == (302, ["/bye"])
         assert who(sign_in, cookie(out)) is None
         assert out.header("Set-Cookie")[0].endswith("Max-Age=0")
@@ -74,7 +77,7 @@ def test_what_is_no_address_is_asked_for_again(sign_in, email):
 def test_only_a_path_of_this_server_is_gone_to(sign_in, goal):
     assert safe_goal(goal) == "/"
     assert post(sign_in, fields={"continue": goal}).header("Location") == ["/"]
-    assert visit(sign_in, "/_ah/logout?continue=" + quote(goal)).header("Location") == ["/"]
+    assert visit(sign_in.answer, "/_ah/logout?continue=" + quote(goal)).header("Location") == ["/"]
 
 
 @pytest.mark.parametrize("goal", ["/", "/a", "/a/b?c=d&e=f#g", "/a//b", "/%C3%A9", "/?continue=http://x.y/"])
@@ -83,7 +86,7 @@ def test_other_paths_stay_as_they_are(goal):
 
 
 def test_a_goal_in_the_page_is_text(sign_in):
-    page = visit(sign_in, "/_ah/login?continue=" + quote('/"><script>alert(1)</script>')).text
+    page = visit(sign_in.answer, "/_ah/login?continue=" + quote('/"><script>alert(1)</script>')).text
     assert "<script" not in page
 
 
@@ -131,7 +134,7 @@ OWN_PAGES = [
 @pytest.mark.parametrize("fields", OTHER_PAGES)
 @pytest.mark.parametrize("path", ["/_ah/logout?continue=/", "/_ah/login?action=logout", "/_ah/login?x&action=LOGOUT"])
 def test_a_link_on_another_site_or_port_signs_nobody_out(path, fields, sign_in):
-    got = visit(sign_in, path, **fields)
+    got = visit(sign_in.answer, path, **fields)
     assert got.status == 200
     assert not got.header("Set-Cookie")
     assert "Sign out" in got.text
@@ -140,7 +143,7 @@ def test_a_link_on_another_site_or_port_signs_nobody_out(path, fields, sign_in):
 @pytest.mark.parametrize("fields", OWN_PAGES)
 def test_an_apps_own_link_signs_out(fields, sign_in):
     for path in ("/_ah/logout?continue=/bye", "/_ah/login?continue=/bye&action=logout"):
-        got = visit(sign_in, path, **fields)
+        got = visit(sign_in.answer, path, **fields)
         assert (got.status, got.header("Location")) == (302, ["/bye"])
         assert got.header("Set-Cookie")[0].endswith("Max-Age=0")
     assert post(sign_in, **fields).header("Set-Cookie")
@@ -148,7 +151,7 @@ def test_an_apps_own_link_signs_out(fields, sign_in):
 
 @pytest.mark.parametrize("path", ["/_ah/logout", "/_ah/login?action=logout"])
 def test_head_signs_nobody_out(path, sign_in):
-    got = visit(sign_in, path, method="HEAD")
+    got = visit(sign_in.answer, path, method="HEAD")
     assert (got.status, got.body, got.header("Set-Cookie")) == (200, b"", [])
 
 
@@ -179,13 +182,13 @@ def test_the_sdks_form_itself_is_for_everybody():
 
 
 def test_a_get_signs_nobody_in(sign_in):
-    got = visit(sign_in, "/_ah/login?email=ann@example.com&admin=true&action=Login")
+    got = visit(sign_in.answer, "/_ah/login?email=ann@example.com&admin=true&action=Login")
     assert got.status == 200
     assert not got.header("Set-Cookie")
 
 
 def test_the_page_cannot_be_framed(sign_in):
-    assert visit(sign_in, "/_ah/login").header("X-Frame-Options") == ["DENY"]
+    assert visit(sign_in.answer, "/_ah/login").header("X-Frame-Options") == ["DENY"]
 
 
 def test_a_cookie_that_was_tampered_with_is_nobodys(sign_in):
@@ -212,13 +215,13 @@ def test_emulators_on_other_ports_keep_their_own_visitors(sign_in):
 
 @pytest.mark.parametrize("length", ["99999999", "-1", "x"])
 def test_a_huge_form_is_not_read(sign_in, length):
-    got = visit(sign_in, "/_ah/login", "POST", CONTENT_LENGTH=length)
+    got = visit(sign_in.answer, "/_ah/login", "POST", CONTENT_LENGTH=length)
     assert got.status == 413
 
 
 def test_other_methods(sign_in):
-    assert visit(sign_in, "/_ah/login", "DELETE").status == 405
-    options = visit(sign_in, "/_ah/login", "OPTIONS")
+    assert visit(sign_in.answer, "/_ah/login", "DELETE").status == 405
+    options = visit(sign_in.answer, "/_ah/login", "OPTIONS")
     assert (options.status, options.header("Allow")) == (200, ["GET, HEAD, OPTIONS, POST"])
 
 

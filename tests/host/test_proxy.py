@@ -15,6 +15,7 @@ import pytest
 from appengine_channel_emu.host import proxy
 from appengine_channel_emu.host.exchange import Upstream
 from appengine_channel_emu.host.http_connection import TcpConnection
+from tests.host.conftest import ask as visit_with
 from tests.host.conftest import visit
 from tests.support import wire
 from tests.support.emulator import RunningEmulator
@@ -252,10 +253,7 @@ def behind():
         server = Scripted(*scripts)
         upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
 
-        def application(environ, start_response):
-            return proxy.serve(upstream, environ, start_response, deadline=deadline)
-
-        return application
+        return lambda environ: proxy.serve(upstream, environ, deadline=deadline)
 
     return make
 
@@ -275,16 +273,16 @@ def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
     over = threading.Event()
 
     started = time.monotonic()
-    page = visit(behind(trickle, deadline=0.5))
+    page = visit_with(behind(trickle, deadline=0.5))
     over.set()
     assert time.monotonic() - started >= 0.5
     assert page.status == 500
-    assert page.environ["channel_emu.cut"] is True
+    assert page.cut is True
     assert "within 0.5 seconds" in page.text
 
 
 def test_a_compressed_answer_stays_compressed(behind):
-    page = visit(
+    page = visit_with(
         behind(says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x00\x00"))
     )
     assert page.body == b"\x1f\x8b\x00\x00"
@@ -301,7 +299,7 @@ def test_a_compressed_answer_stays_compressed(behind):
     ],
 )
 def test_the_answer_to_head_has_the_length_that_the_app_says_and_no_other(answer, length, behind):
-    page = visit(behind(says(answer)), method="HEAD")
+    page = visit_with(behind(says(answer)), method="HEAD")
     assert page.header("Content-Length") == length
     assert page.body == b""
 
@@ -310,7 +308,7 @@ def test_nobody_there(behind):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     upstream = Upstream(lambda name: TcpConnection("127.0.0.1", port, name), "The app")
-    page = visit(lambda environ, start_response: proxy.serve(upstream, environ, start_response))
+    page = visit_with(lambda environ: proxy.serve(upstream, environ))
     assert page.status == 502
     assert "The app cannot be reached: Connection refused. Is it running?" in page.text
 
@@ -320,9 +318,9 @@ def test_a_post_is_never_sent_twice():
     server = Scripted(ok, says(b""), ok)
     upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
 
-    def application(environ, start_response):
-        return proxy.serve(upstream, environ, start_response, deadline=10)
+    def serve(environ):
+        return proxy.serve(upstream, environ, deadline=10)
 
-    assert visit(application).status == 200
-    assert visit(application, method="POST", body=b"x").status == 502
+    assert visit_with(serve).status == 200
+    assert visit_with(serve, method="POST", body=b"x").status == 502
     assert len(server.requests) == 2

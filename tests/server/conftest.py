@@ -13,10 +13,11 @@ from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support import parts
+from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH
 
 
-class SlowApp:
+class SlowApp(PlayedBackend):
     """A backend whose requests wait until the test lets them go."""
 
     def __init__(self):
@@ -26,18 +27,14 @@ class SlowApp:
         self.started = threading.Semaphore(0)
         self.posts = []
 
-    def start(self):
-        pass
-
     def stop(self):
         self.release.set()
 
-    def __call__(self, environ, start_response):
+    def serve(self, environ, request_id):
         self.started.release()
         if environ["PATH_INFO"].startswith("/slow"):
             self.release.wait(LONG_ENOUGH)
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
-        return [b"app"]
+        return ok(b"app")
 
     def post(self, path, body, content_type, timeout):
         self.posts.append((path, body))

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from appengine_channel_emu.server.answers import AnswerBuffer
+from tests.support.backend import PlayedBackend
 from tests.support.waiting import LONG_ENOUGH
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
@@ -57,15 +58,8 @@ def test_everything_comes_out_as_it_went_in(monkeypatch, room):
     assert len(buffer) == 0
 
 
-class LargeApp:
-    def start(self):
-        pass
-
-    stop = start
-
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [("Content-Length", "8000000")])
-        return [b"x" * 8_000_000]
+class LargeApp(PlayedBackend):
+    text = b"x" * 8_000_000
 
 
 def test_a_large_answer_comes_whole_where_there_is_no_room(make_service, monkeypatch):

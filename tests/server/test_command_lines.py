@@ -47,7 +47,7 @@ def test_of_a_python3_app(write, tmp_path):
     with RunningEmulator(str(folder), log=tmp_path / "log", environ=environ) as emulator:
         assert emulator.get_json("/")[0] == password
         commands = marked(mark).values()
-    assert any("wsgi_runner.py" in command for command in commands)
+    assert any("runner/__main__.py" in command for command in commands)
     assert not [command for command in commands if password in command or "name-in-a-setting" in command]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
 from tests.support import wire
+from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
 GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
@@ -29,19 +30,11 @@ def statuses(answers):
     return re.findall(rb"HTTP/1\.[01] (\d{3}) ", answers)
 
 
-class Echo:
+class Echo(PlayedBackend):
     """An app that says what it was sent."""
 
-    def start(self):
-        pass
-
-    stop = start
-
-    def __call__(self, environ, start_response):
-        body = environ["wsgi.input"].read()
-        answer = environ["PATH_INFO"].encode() + b":" + body
-        start_response("200 OK", [("Content-Length", str(len(answer)))])
-        return [answer]
+    def serve(self, environ, request_id):
+        return ok(environ["PATH_INFO"].encode() + b":" + environ["wsgi.input"].read())
 
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"])
@@ -81,12 +74,9 @@ def test_while_the_apps_handler_runs(make_service, slow_app):
 
 
 def test_a_whole_large_answer(make_service):
-    class Large(Echo):
-        def __call__(self, environ, start_response):
-            start_response("200 OK", [("Content-Length", str(8_000_000))])
-            return [b"x" * 8_000_000]
-
-    service = make_service(Large())
+    large = PlayedBackend()
+    large.text = b"x" * 8_000_000
+    service = make_service(large)
     assert len(ask(service.port, GET % (b"/", b""))) > 8_000_000
 
 
@@ -101,7 +91,7 @@ def test_a_send_that_was_accepted_says_so(service):
     body = json.dumps({"client_id": "bob", "message": "hello"}).encode()
     head = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
     assert b'"delivered_to"' in ask(service.port, POST % (b"/_emu/messages", head) + body)
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["hello"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["hello"]
 
 
 def test_an_open_that_waits_for_the_app_to_be_told(make_service, slow_app):
@@ -130,7 +120,7 @@ def test_a_poll_sent_and_ended_at_once_is_a_page_that_has_gone(service):
     until(lambda: parked(service) == 0)
     until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
 
 def test_a_poll_that_has_something_to_bring_brings_it(service):

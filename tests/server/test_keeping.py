@@ -7,24 +7,21 @@ import socket
 
 import pytest
 
+from appengine_channel_emu.host.backend import AppAnswer
 from tests.server.test_parking import Wire, connected
+from tests.support.backend import PlayedBackend
 from tests.support.waiting import until
 
 
-class App:
+class App(PlayedBackend):
     """Answers with the status that the path names, and the body behind it: `/204`, `/200/hello`."""
 
-    def start(self):
-        pass
-
-    stop = start
-
-    def __call__(self, environ, start_response):
+    def serve(self, environ, request_id):
         _, status, *body = environ["PATH_INFO"].split("/")
         answer = "".join(body).encode()
         fields = [] if environ["QUERY_STRING"] == "no-length" else [("Content-Length", str(len(answer)))]
-        start_response(f"{status} Status", fields)
-        return iter([answer]) if environ["REQUEST_METHOD"] != "HEAD" or b"body" in answer else []
+        body = iter([answer]) if environ["REQUEST_METHOD"] != "HEAD" or b"body" in answer else []
+        return AppAnswer(f"{status} Status", fields, body)
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ import re
 import socket
 import struct
 import threading
+from dataclasses import replace
 
 import pytest
 from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask
 
 from appengine_channel_emu.server.parking import ParkingChannel
+from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
 
@@ -255,25 +257,21 @@ def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
     until(lambda: parked(service) == 0)
     until(lambda: service.broker._sockets.get(socket_id).poll is None)
     service.broker.send_message("bob", "kept")
-    assert [m.text for m in service.broker.poll(socket_id, 0).take().messages] == ["kept"]
+    assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
 
-class LingeringApp:
+class LingeringApp(PlayedBackend):
     """A backend whose answer has been written, and is not sent before the test lets it go."""
 
     def __init__(self):
         self.written = threading.Event()
         self.release = threading.Event()
 
-    def start(self):
-        pass
-
     def stop(self):
         self.release.set()
 
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "3")])
-        return self
+    def serve(self, environ, request_id):
+        return replace(ok(b"app"), body=self)
 
     def __iter__(self):
         return iter([b"app"])

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support import parts
+from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
 MARGIN, NAVIGATION, LONGEST = 0.05, 0.3, 0.5
@@ -25,7 +26,7 @@ LARGE = 16 * 1024 * 1024
 """Bytes of an answer that no system takes all at once."""
 
 
-class Sender:
+class Sender(PlayedBackend):
     """An app that sends "pushed" to ann. /wait is answered when a test says so; the answer to /large is `LARGE`."""
 
     def __init__(self):
@@ -34,30 +35,23 @@ class Sender:
         self.waits = threading.Event()
         self.told = []
 
-    def start(self):
-        pass
-
-    stop = start
-
     def post(self, path, body, content_type, timeout):
         if path.startswith("/_ah/channel/connected"):
             self.broker.send_message("ann", "welcome")
         return 200
 
-    def __call__(self, environ, start_response):
+    def serve(self, environ, request_id):
         path = environ["PATH_INFO"]
         sent = threading.Event()
         self.told.append(sent)
         environ["channel_emu.server"].when_sent(sent.set)
         if path == "/broken":
             raise RuntimeError
-        self.broker.send_message("ann", "pushed", environ.get("channel_emu.request_id"))
+        self.broker.send_message("ann", "pushed", request_id)
         if path == "/wait":
             self.waits.set()
             self.go.wait(LONG_ENOUGH)
-        length = LARGE if path == "/large" else 6
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(length))])
-        return [b"x" * length]
+        return ok(b"x" * (LARGE if path == "/large" else 6))
 
 
 @pytest.fixture
@@ -273,8 +267,8 @@ def test_plain_json_may_name_the_request(make, connect, app):
     service = make()
     page = connect(service)
     open_socket(service, page)
-    request = service.broker.app_requests.begin(f"loopback {AGENT}", False)
-    for request_id in (request.id, "unknown", None):
+    begun = service.broker.app_requests.begin(f"loopback {AGENT}", False)
+    for request_id in (begun, "unknown", None):
         fields = {"client_id": "ann", "message": "x"} | ({"request_id": request_id} if request_id else {})
         page.ask("/_emu/messages", "POST", Content_Type="application/json", Content_Length=str(len(json.dumps(fields))))
         page.sock.sendall(json.dumps(fields).encode("ascii"))

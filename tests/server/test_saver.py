@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
-from appengine_channel_emu.broker.state import State
+from appengine_channel_emu.broker.saving import State
 from appengine_channel_emu.server import saver as module
 from appengine_channel_emu.server.saver import Saver
 from tests.support.waiting import eventually
@@ -42,7 +42,7 @@ def store():
 
 @pytest.fixture
 def broker(store):
-    return Broker(SystemClock(), state=store.load(), keep_changes=True)
+    return EmbeddedBroker(SystemClock(), state=store.load(), keep_changes=True)
 
 
 @pytest.fixture

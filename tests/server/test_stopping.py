@@ -22,6 +22,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
+from tests.support.backend import PlayedBackend
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, running_command
 from tests.support.waiting import LONG_ENOUGH, until
@@ -250,7 +251,7 @@ def test_a_stop_takes_less_time_than_docker_gives():
     assert service_module.END_SECONDS < 10
 
 
-class Hangs:
+class Hangs(PlayedBackend):
     """A backend whose start or stop hangs until the test lets it go."""
 
     def __init__(self, start=False, stop=False):
@@ -266,13 +267,6 @@ class Hangs:
     def stop(self):
         if self._stop:
             self.release.wait(LONG_ENOUGH)
-
-    def post(self, path, body, content_type, timeout):
-        return 200
-
-    def __call__(self, environ, start_response):
-        start_response("200 OK", [])
-        return [b""]
 
 
 @pytest.fixture
@@ -319,7 +313,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     elif part == "timers":
         service._timer.at(0, hang)
     elif part == "request":
-        service.front._backend = hang
+        service.front._backend.serve = hang
         wire.send("/")
     assert part == "app" or hung.wait(LONG_ENOUGH)
     service.stop()

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 from webtest import TestApp
 
+from appengine_channel_emu.broker.broker import EmbeddedBroker
+from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.testing import Emulator
+from appengine_channel_emu.web.app import Front
+from appengine_channel_emu.web.options import WebOptions
+from tests.support.backend import PlayedBackend, ok
 
 
 def post(http, path, body, status=200):
@@ -132,7 +139,7 @@ def test_time_travel_leaves_attached_sockets_attached(http, emulator):
     gone = emulator.broker.open(emulator.create_channel("gone", 1440))
     emulator.broker.connect(emulator.create_channel("old", 1440))
     emulator.advance(4)
-    emulator.broker.poll(idle.socket, 0).release()
+    emulator.broker.release(emulator.broker.poll(idle.socket, 0))
     emulator.advance(1)
     post(http, "/_emu/clock", {"advance": 3600})
     channels = {each["client_id"]: each["sockets_shown"] for each in http.get("/_emu/channels").json["channels"]}
@@ -190,12 +197,11 @@ def test_the_app_hears_nothing_of_a_reset():
 
 
 def test_accounts_tell_what_each_path_has_cost():
-    def app(environ, start_response):
-        environ["channel_emu.cpu_seconds"] = 0.25
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"x"]
+    class App(PlayedBackend):
+        def serve(self, environ, request_id):
+            return replace(ok(b"x"), cpu_seconds=0.25)
 
-    http = TestApp(Emulator(app))
+    http = TestApp(Front(EmbeddedBroker(ManualClock(), BrokerOptions(), None), App(), WebOptions()))
     http.get("/slow")
     http.get("/slow")
     (account,) = http.get("/_emu/accounts").json["accounts"]

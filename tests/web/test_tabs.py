@@ -7,7 +7,7 @@ import itertools
 import pytest
 from webtest import TestApp
 
-from appengine_channel_emu.broker.broker import Broker
+from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
@@ -228,7 +228,7 @@ class TestShake:
 
 
 def test_the_broker_tells_of_messages_that_find_no_poll():
-    broker = Broker(ManualClock())
+    broker = EmbeddedBroker(ManualClock())
     told = []
     broker.when_unpolled(told.append)
     socket = broker.open(broker.create_channel("bob").token).socket

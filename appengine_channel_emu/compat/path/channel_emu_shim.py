@@ -9,8 +9,6 @@ import os
 import sys
 import threading
 
-import channel_emu_users
-
 # Beside this file's folder, not in it: on sys.path it would hide every other package called google.
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -25,6 +23,12 @@ MODULES = {
     "google.appengine.api.users": False,
     "google.appengine.runtime": True,
     "google.appengine.runtime.apiproxy_errors": False,
+}
+
+# Our function, the field of the answer, and what stands for no destination (of a sign-in, the page of this request).
+USER_CALLS = {
+    "CreateLoginURL": ("create_login_url", "login_url", None),
+    "CreateLogoutURL": ("create_logout_url", "logout_url", "/"),
 }
 
 
@@ -97,16 +101,7 @@ def begin_request(environ, request_id=None):
     )
     _request.id = os.getpid(), request_id
     _layer_os_environ()
-    channel_emu_users.serve_urls(_our_users)
-
-
-def _our_users():
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("channel_emu_our_users", _location("google.appengine.api.users"))
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    _serve_user_urls()
 
 
 def request_id():
@@ -153,3 +148,40 @@ def _layer_os_environ():
                 original.__delitem__(self, name)
 
     os.environ.__class__ = RequestEnviron
+
+
+class UserStub(object):
+    """The service `user`; what it does not know it leaves to `default`, the stub of all other services."""
+
+    def __init__(self, ours, default):
+        self._ours = ours
+        self._default = default
+
+    def MakeSyncCall(self, service, call, request, response, request_id=None):
+        if call not in USER_CALLS:
+            return self._default.MakeSyncCall(service, call, request, response)
+        function, field, otherwise = USER_CALLS[call]
+        setattr(response, field, getattr(self._ours, function)(request.destination_url or otherwise))
+
+
+def _serve_user_urls():
+    """Register the service where Google's own package, appengine-python-standard, has none.
+
+    It would ask Google's servers for these addresses. Here they are those of the emulator's sign-in page, as without it.
+    """
+    package = sys.modules.get("google.appengine.api.apiproxy_stub_map")
+    proxy = getattr(package, "apiproxy", None)
+    if proxy is None:
+        return
+    default = proxy.GetStub("no service of this name")
+    if default is not None and proxy.GetStub("user") is default:
+        proxy.ReplaceStub("user", UserStub(_our_users(), default))
+
+
+def _our_users():
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("channel_emu_our_users", _location("google.appengine.api.users"))
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -45,7 +45,7 @@ def _channel_stub(address, running_request):
     from google.appengine.ext.remote_api import remote_api_pb
     from google.appengine.runtime import apiproxy_errors
 
-    class ChannelStub(object):
+    class EmulatorChannelStub(object):
         def CreateRPC(self):
             return apiproxy_rpc.RPC(stub=self)
 
@@ -71,7 +71,7 @@ def _channel_stub(address, running_request):
                 raise apiproxy_errors.RPCFailedError(answer.rpc_error().detail())
             response.ParseFromString(answer.response())
 
-    return ChannelStub()
+    return EmulatorChannelStub()
 
 
 class _XmppStub(object):

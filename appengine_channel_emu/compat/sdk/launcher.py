@@ -5,12 +5,12 @@
 The dev server keeps index.yaml of the app up to date with the queries it has seen. Here it does so in FOLDER, with the
 app's own index.yaml to start from. FOLDER lies in the dev server's own temporary one.
 
-Of the environment variable CHANNEL_EMU_RUNTIME, a JSON object that startup.py describes, these are for here; paths are
-bytes, one in each character:
+Of the environment variable CHANNEL_EMU_RUNTIME, a JSON object that startup.py describes, these are for the launcher;
+paths are bytes, one in each character:
 
 yaml:         the app's app.yaml.
 read_instead: a file that is read instead, null for none. The app's folder stays the one that has app.yaml.
-python25:     whether the app is for the runtime of Python 2.5, which it is told in APPENGINE_RUNTIME.
+python25:     whether the app is for the runtime of Python 2.5; it finds that in APPENGINE_RUNTIME.
 """
 
 import errno
@@ -101,10 +101,10 @@ def main(folder, script):
 
     datastore_stub_index.IndexYamlUpdater.__init__ = redirected
     take_includes_of_any_name(appinfo_includes)
-    told = json.loads(os.environ["CHANNEL_EMU_RUNTIME"])
-    if told["read_instead"] is not None:
-        yaml, made = (told[name].encode("latin-1") for name in ("yaml", "read_instead"))
-        read_instead(appinfo, appinfo_includes, yaml, made, told["python25"])
+    runtime_info = json.loads(os.environ["CHANNEL_EMU_RUNTIME"])
+    if runtime_info["read_instead"] is not None:
+        yaml, made = (runtime_info[name].encode("latin-1") for name in ("yaml", "read_instead"))
+        read_instead(appinfo, appinfo_includes, yaml, made, runtime_info["python25"])
     run = {"__name__": "__main__", "__file__": script}
     dev_appserver._run_file(script, run)
 

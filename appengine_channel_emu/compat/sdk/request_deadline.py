@@ -11,7 +11,7 @@ import sys
 import thread
 import time
 
-import front_address
+import runtime_patches
 
 REQUEST_HEADER = "HTTP_CHANNEL_EMU_REQUEST"
 RESULT_HEADER = "Channel-Emu-Result"
@@ -36,7 +36,7 @@ def request_id():
     return _ids.get(_thread_id())
 
 
-class Request(object):
+class RunningRequest(object):
     """One request while it runs. `limit` is in seconds, None for none; `id` names it to the emulator, None for none."""
 
     def __init__(self, number, limit, id):
@@ -75,8 +75,8 @@ class Deadline(object):
         _start_thread(self._watch, ())
 
     def run(self, handle, limit, id=None):
-        """What `handle()` returns, and the `Request`; None in its place if it did not end in time."""
-        request = Request(next(self._numbers) & 0xFFFFFFFF, limit, id)
+        """What `handle()` returns, and the `RunningRequest`; None instead of the former if it did not end in time."""
+        request = RunningRequest(next(self._numbers) & 0xFFFFFFFF, limit, id)
         if limit is not None:
             self._reporter.begin(request.number, limit + HANG_SECONDS)
         try:
@@ -202,7 +202,7 @@ def sleep(seconds):
         _sleep(min(left, TICK_SECONDS))
 
 
-def install(settings, reporter):
+def install(runtime_info, reporter):
     """Wrap the runtime's request handler. Called when the sandbox is closed."""
     import time as time_of_the_app
 
@@ -210,19 +210,19 @@ def install(settings, reporter):
     from google.appengine.tools.devappserver2.python.runtime import request_handler
 
     time_of_the_app.sleep = sleep
-    deadline = Deadline(reporter, settings["grace"], DeadlineExceededError)
+    deadline = Deadline(reporter, runtime_info["grace"], DeadlineExceededError)
     call = request_handler.RequestHandler.__call__
 
     def answer(handler, environ, start_response):
-        return _answer(settings, deadline, lambda start: call(handler, environ, start), environ, start_response)
+        return _answer(runtime_info, deadline, lambda start: call(handler, environ, start), environ, start_response)
 
     request_handler.RequestHandler.__call__ = answer
 
 
-def _answer(settings, deadline, call, environ, start_response):
-    front, id = _from_front(settings, environ)
+def _answer(runtime_info, deadline, call, environ, start_response):
+    front, id = _from_front(runtime_info, environ)
     if front is None:
-        front_address.lead_to_front(settings["address"], settings["port"], environ)
+        runtime_patches.lead_to_front(runtime_info["address"], runtime_info["port"], environ)
     else:
         environ.update(front)
     started = []
@@ -233,19 +233,19 @@ def _answer(settings, deadline, call, environ, start_response):
 
         return list(call(start))
 
-    body, request = deadline.run(handle, _limit(settings, environ, front), id)
+    body, request = deadline.run(handle, _limit(runtime_info, environ, front), id)
     failed = body is None or any(name.lower() == ERROR_HEADER.lower() for name, _ in started[1])
     status, headers = started if body is not None else (None, None)
     result = {"cpu": request.cpu, "cut": request.raised}
     if request.raised and failed:
-        # Without the runtime's own header, which would make the dev server put another page in its place.
+        # Without the runtime's own header, which would make the dev server send another page instead.
         status, headers, body = "500 Internal Server Error", [("Content-Type", "text/plain")], [""]
         result["failure"] = {"kind": "deadline"}
     start_response(status, headers + [(RESULT_HEADER, json.dumps(result))])
     return body
 
 
-def _from_front(settings, environ):
+def _from_front(runtime_info, environ):
     """What the emulator says of the visitor, as the runtime's server would, and what names the request to it.
 
     Nobody else knows the secret: (None, None) for the dev server's own requests, and for what others made up.
@@ -254,14 +254,14 @@ def _from_front(settings, environ):
     if header is None:
         return None, None
     try:
-        told = json.loads(header)
-        secret = told["secret"]
+        request_info = json.loads(header)
+        secret = request_info["secret"]
     except (ValueError, KeyError, TypeError):
         return None, None
-    if not _same(secret.encode("utf-8"), settings["secret"].encode("utf-8")):
+    if not _same(secret.encode("utf-8"), runtime_info["secret"].encode("utf-8")):
         return None, None
-    visitor = {"HTTP_X_APPENGINE_" + str(name): value.encode("utf-8") for name, value in told["environ"].items()}
-    id = told.get("request_id")
+    visitor = {"HTTP_X_APPENGINE_" + str(name): value.encode("utf-8") for name, value in request_info["environ"].items()}
+    id = request_info.get("request_id")
     return visitor, id and id.encode("ascii")
 
 
@@ -272,14 +272,14 @@ def _same(one, other):
     return not sum(ord(a) ^ ord(b) for a, b in zip(one, other))
 
 
-def _limit(settings, environ, front):
+def _limit(runtime_info, environ, front):
     """Seconds. Tasks and cron have longer; what starts, stops or goes on in the background has no limit."""
     if front is not None:
-        return settings["deadline"]
-    if settings["deadline"] is None or "HTTP_X_APPENGINE_DEV_REQUEST_TYPE" in environ:
+        return runtime_info["deadline"]
+    if runtime_info["deadline"] is None or "HTTP_X_APPENGINE_DEV_REQUEST_TYPE" in environ:
         return None
     if environ.get("PATH_INFO") in ("/_ah/start", "/_ah/stop", "/_ah/warmup"):
         return None
     if "HTTP_X_APPENGINE_QUEUENAME" in environ or "HTTP_X_APPENGINE_CRON" in environ:
-        return settings["task_deadline"]
-    return settings["deadline"]
+        return runtime_info["task_deadline"]
+    return runtime_info["deadline"]

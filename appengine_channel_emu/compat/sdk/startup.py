@@ -1,7 +1,8 @@
 """Runs inside the SDK's runtime process: the channel service, the deadline, and the visitor's own address.
 
-Given to dev_appserver.py as `--python_startup_script`, with its own folder as `--python_startup_args`; the dev server runs it before the sandbox closes (Python 2.7). No file
-of the SDK is changed. What it is told comes in the environment variable CHANNEL_EMU_RUNTIME, a JSON object:
+Given to dev_appserver.py as `--python_startup_script`, with its own folder as `--python_startup_args`; the dev server
+runs it before the sandbox closes (Python 2.7). No file of the SDK is changed. The environment variable
+CHANNEL_EMU_RUNTIME tells it, as a JSON object:
 
 address:        `host:port` of the emulator.
 secret:         what the emulator's own requests carry, so that nobody else can say where a request came from.
@@ -10,10 +11,10 @@ task_deadline:  the same for task queues and cron.
 grace:          seconds after the deadline for a handler that catches the error.
 port:           where the dev server's default module listens.
 
-What it is told besides is for launcher.py.
+All else in it is for launcher.py.
 
-The process that the dev server started stays as it is and becomes a warden: workers are forked from it, which share
-its listening socket. So a worker that overran its deadline, or died, is replaced without the dev server noticing.
+The process that the dev server started stays as it is and becomes the parent of workers: they are forked from it, and
+share its listening socket. So a worker that overran its deadline, or died, is replaced without the dev server noticing.
 """
 
 import json
@@ -25,25 +26,23 @@ HERE = config.python_config.startup_args  # noqa: F821 - the runtime lends us it
 sys.path.insert(0, HERE)
 keeps_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 try:
-    import app_folder
-    import cgi_scripts
     import channel_stub
-    import front_address
     import python25
     import request_deadline
-    import warden
+    import runtime_patches
+    import worker_parent
     from google.appengine.tools.devappserver2.python.runtime import sandbox
 finally:
     del sys.path[0]
     sys.dont_write_bytecode = keeps_bytecode
 
-settings = json.loads(os.environ.pop("CHANNEL_EMU_RUNTIME"))
+runtime_info = json.loads(os.environ.pop("CHANNEL_EMU_RUNTIME"))
 # With this copy of urllib2 the runtime calls the SDK's services, which are on this machine. The app will have another.
 urllib2.getproxies = dict
 # The sandbox closes while enable_sandbox runs: everything of the standard library that is needed later is imported here.
-reporter = warden.fork_worker(int(os.environ["PORT"]))
+reporter = worker_parent.fork_worker(int(os.environ["PORT"]))
 
-library = channel_stub.prepare(settings["address"])
+library = channel_stub.prepare(runtime_info["address"])
 _enable_sandbox = sandbox.enable_sandbox
 
 
@@ -53,13 +52,13 @@ def enable_sandbox(config):
     if is_python25:
         python25.prepare(config)
     _enable_sandbox(config)
-    app_folder.keep_clean(config.application_root)
-    cgi_scripts.install()
+    runtime_patches.keep_folder_clean(config.application_root)
+    runtime_patches.take_text_of_cgi_scripts()
     if is_python25:
         python25.install()
     channel_stub.install(library, request_deadline.request_id)
-    front_address.install(settings["address"], settings["port"])
-    request_deadline.install(settings, reporter)
+    runtime_patches.translate_addresses(runtime_info["address"], runtime_info["port"])
+    request_deadline.install(runtime_info, reporter)
 
 
 sandbox.enable_sandbox = enable_sandbox

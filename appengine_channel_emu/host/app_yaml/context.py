@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from appengine_channel_emu.host.runner.target import parse_target
+from appengine_channel_emu.host.runner.loading import parse_target
 
 from .shell import UNKNOWN
 
@@ -26,7 +26,7 @@ class BadEntrypoint(ValueError):
 class Entrypoint:
     """What a command line starts.
 
-    target:  names the application (see `runner.target.parse_target`).
+    target:  names the application (see `runner.loading.parse_target`).
     folder:  its current folder.
     paths:   folders that come first on sys.path.
     environ: variables that the command line sets.

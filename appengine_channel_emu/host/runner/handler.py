@@ -1,23 +1,22 @@
-"""One request: to the app and back."""
+"""One request: to the app and back, with what the app answers checked against the protocol (PEP 3333)."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import queue
+import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .answer import Answer, AppFailed
+from . import RunnerInfo
 from .deadline import Deadlines
-from .loading import Apps, TargetMissing, traceback_of
+from .loading import ASGI_HELP, Apps, TargetMissing, is_awaitable, traceback_of
 from .report import Report, SourceLog
 from .serving import Response
-from .settings import Settings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -36,28 +35,80 @@ LONGEST_TEXT = 8000
 """Characters of a failure's text that the front is told."""
 
 
-class MainThread:
-    """Has the main thread do what other threads ask for, one thing after another."""
+class AppFailed(Exception):
+    """The request gets a page of the front's instead of the app's answer.
 
-    def __init__(self) -> None:
-        self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    kind: "raised", "deadline", "import", "protocol" or "too_large".
+    """
 
-    def do(self, work: Callable[[], None]) -> None:
-        """Has `work` done, which must not raise, and waits for its end."""
-        done = threading.Event()
-        self._work.put((work, done))
-        done.wait()
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
-    def serve(self) -> None:
-        """Does the work, until `stop`."""
-        while (item := self._work.get()) is not None:
-            work, done = item
-            work()
-            done.set()
 
-    def stop(self) -> None:
-        """Can be called from a signal handler."""
-        self._work.put(None)
+class CheckedAnswer:
+    """What the app makes of `start_response`, `write` and its iterable. `complete`: nothing more will come."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.status = ""
+        self.headers: list[tuple[str, str]] = []
+        self.complete = False
+        self._body: list[bytes] = []
+        self._length = 0
+        self._max_bytes = max_bytes
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
+    ) -> Callable[[bytes], object]:
+        """Given to the app."""
+        if self.status and not exc_info:
+            raise AppFailed("protocol", "start_response was called a second time, without exc_info.")
+        if not isinstance(status, str) or not re.fullmatch(r"[2-9]\d\d( [\x20-\x7e\xa0-\xff]*)?", status):
+            raise AppFailed("protocol", f'{status!r} is not a status such as "200 OK".')
+        self.headers = [_checked_header(item) for item in headers]
+        self.status = status
+        return self.write
+
+    def write(self, block: bytes) -> None:
+        """Given to the app."""
+        if not isinstance(block, bytes):
+            raise AppFailed("protocol", f"The body must be bytes, not {type(block).__name__}.")
+        self._length += len(block)
+        if self._length > self._max_bytes:
+            raise AppFailed("too_large", f"The answer is larger than {self._max_bytes // 2**20} MiB.")
+        self._body.append(block)
+
+    def collect(self, parts: Iterable[bytes]) -> None:
+        """Takes what the app returned, to its end."""
+        try:
+            if is_awaitable(parts):
+                raise AppFailed("protocol", f"The app is an ASGI application. {ASGI_HELP}")
+            if callable(parts) and not hasattr(parts, "__iter__"):
+                raise AppFailed("protocol", "The app returned a callable: it may be a factory; name a call of it.")
+            for block in parts:
+                self.write(block)
+        finally:
+            close = getattr(parts, "close", None)
+            if close is not None:
+                close()
+        if not self.status:
+            raise AppFailed("protocol", "The app returned without having called start_response.")
+        self.complete = True
+
+    def body(self) -> bytes:
+        """All of it."""
+        return b"".join(self._body)
+
+
+def _checked_header(item: Any) -> tuple[str, str]:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise AppFailed("protocol", f"{item!r} is not a header: a pair of name and value.")
+    name, value = item
+    if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+        raise AppFailed("protocol", f"{name!r} is not a header name.")
+    if not isinstance(value, str) or not re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", value):
+        raise AppFailed("protocol", f"The value of the header {name} is not a string of Latin-1 on one line.")
+    return name, value
 
 
 class RequestHandler:
@@ -66,14 +117,14 @@ class RequestHandler:
     def __init__(
         self,
         apps: Apps,
-        settings: Settings,
+        info: RunnerInfo,
         report: Report,
         sources: SourceLog,
         deadlines: Deadlines,
         do: Callable[[Callable[[], None]], None],
     ) -> None:
         self._apps = apps
-        self._settings = settings
+        self._info = info
         self._report = report
         self._sources = sources
         self._deadlines = deadlines
@@ -84,7 +135,7 @@ class RequestHandler:
         request = json.loads(environ.pop(REQUEST_KEY, "{}"))
         self._prepare(environ, request.get("environ", {}))
         environ.setdefault(TICKET_KEY, request.get("request_id") or NO_TICKET)
-        answer = Answer(self._settings.max_answer)
+        answer = CheckedAnswer(self._info.max_answer)
         result: dict[str, Any] = {}
 
         def work() -> None:
@@ -105,24 +156,29 @@ class RequestHandler:
 
     def _prepare(self, environ: WSGIEnvironment, at_the_front: dict[str, Any]) -> None:
         """Makes the environ what it would be if the app were at the front (facts.md 9.2)."""
-        for name, value in self._settings.environ.items():
+        for name, value in self._info.environ.items():
             environ.setdefault(name, value)
         environ.update(at_the_front)
         environ["SERVER_SOFTWARE"] = os.environ.get("SERVER_SOFTWARE", "")
         environ["HTTPS"] = "on" if environ["wsgi.url_scheme"] == "https" else "off"
-        environ["wsgi.multithread"] = self._settings.threads is not None
-        environ["wsgi.multiprocess"] = self._settings.threads is None
+        environ["wsgi.multithread"] = self._info.threads is not None
+        environ["wsgi.multiprocess"] = self._info.threads is None
         environ["wsgi.errors"] = sys.stderr
 
     def _run(
-        self, environ: WSGIEnvironment, answer: Answer, request: dict[str, Any], result: dict[str, Any], cpu: CpuClock
+        self,
+        environ: WSGIEnvironment,
+        answer: CheckedAnswer,
+        request: dict[str, Any],
+        result: dict[str, Any],
+        cpu: CpuClock,
     ) -> None:
         shim = sys.modules.get("channel_emu_shim")
         if shim is not None:
             # On the thread of the handler: what it reads of os.environ and google.appengine.api.users, and what its
             # calls of google.appengine.api.channel name.
             shim.begin_request(environ, request.get("request_id"))
-        app = self._app(request.get("target", self._settings.target))
+        app = self._app(request.get("target", self._info.target))
 
         def handle() -> None:
             answer.collect(app(environ, answer.start_response))
@@ -154,7 +210,7 @@ class RequestHandler:
             sys.stderr.write(text)
             raise AppFailed("import", text) from None
 
-    def _response(self, answer: Answer, result: dict[str, Any], environ: WSGIEnvironment) -> Response:
+    def _response(self, answer: CheckedAnswer, result: dict[str, Any], environ: WSGIEnvironment) -> Response:
         status, headers, body = answer.status, answer.headers, answer.body()
         if "failure" in result:
             status, headers, body = "500 Internal Server Error", [], b""

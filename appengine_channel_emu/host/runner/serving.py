@@ -25,7 +25,7 @@ Response = tuple[str, list[tuple[str, str]], bytes]
 """Status, headers with the length of the body among them, and the body."""
 
 
-class Server:
+class InstanceServer:
     """Has `handler` answer requests: called with each request's environ, on up to `threads` threads at a time.
 
     Waitress, which has been imported, reads the requests.

@@ -38,7 +38,7 @@ def post(address, path, body, content_type):
     had the request by then.
     """
     try:
-        connection = _take(address) or Connection(address)
+        connection = _take(address) or EmulatorConnection(address)
         answer = connection.post(path, body, content_type)
     except (EnvironmentError, HTTPException) as error:
         # The SDK's runtime has it only once its sandbox is closed.
@@ -54,7 +54,7 @@ def post(address, path, body, content_type):
     return answer
 
 
-class Connection(object):
+class EmulatorConnection(object):
     """A connection to the emulator at `address`, `host:port`, for one call at a time. Closed when nobody has it."""
 
     resting_since = None

@@ -1,9 +1,9 @@
-"""Starts the runner: ``wsgi_runner.py FD``, by whichever interpreter the app wants, Python 3.9 or newer.
+"""Starts the runner: ``runner/__main__.py FD``, by whichever interpreter the app wants, Python 3.9 or newer.
 
-FD is the number of an inherited pipe, from which the runner reads its settings to the end.
+FD is the number of an inherited pipe, from which the runner reads its `RunnerInfo` to the end.
 
-`runner` and waitress are loaded from where they are, under names of their own: what an app can import must not depend
-on what the emulator has installed.
+This package and waitress are loaded from where they are, under names of their own: what an app can import must not
+depend on what the emulator has installed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def load_package(name: str, folder: str) -> ModuleType:
 
 
 if __name__ == "__main__":
-    load_package("channel_emu_runner", os.path.join(os.path.dirname(os.path.abspath(__file__)), "runner"))
+    load_package("channel_emu_runner", os.path.dirname(os.path.abspath(__file__)))
     main = importlib.import_module("channel_emu_runner.main")
     with open(int(sys.argv[1]), encoding="utf-8") as pipe:
-        settings = pipe.read()
-    sys.exit(main.main(settings, load_package))
+        info = pipe.read()
+    sys.exit(main.main(info, load_package))

@@ -1,6 +1,6 @@
 """The process that the dev server started: it forks workers, and replaces those that overran or died.
 
-Python 2.7, inside the SDK's runtime. The warden listens and never serves; workers accept on its socket. Requests wait
+Python 2.7, inside the SDK's runtime. The parent listens and never serves; workers accept on its socket. Requests wait
 in that socket's queue while a worker is replaced.
 """
 
@@ -17,7 +17,7 @@ import time
 
 from google.appengine.tools.devappserver2 import wsgi_server
 
-# The sandbox, once closed, has put others in their place.
+# The sandbox, once closed, has replaced them by others.
 _write, _read, _exit = os.write, os.read, os._exit
 _now, _sleep = time.time, time.sleep
 _start_thread = thread.start_new_thread
@@ -33,7 +33,7 @@ EMPTY_SECONDS = 5.0
 
 
 class Worker(object):
-    """A forked process, as the warden sees it. `due` has the time by which each running request must have ended."""
+    """A forked process, as its parent sees it. `due` has the time by which each running request must have ended."""
 
     def __init__(self, pid):
         self.pid = pid
@@ -43,7 +43,7 @@ class Worker(object):
 
 
 class Reporter(object):
-    """A worker's way to tell the warden."""
+    """A worker's reports to its parent."""
 
     def __init__(self, pipe, listeners):
         self._pipe = pipe
@@ -59,7 +59,7 @@ class Reporter(object):
         self._write(END, number, 0.0)
 
     def leave(self, busy):
-        """Accept nothing more, let the warden fork another, and end once `busy()` is false."""
+        """Accept nothing more, let the parent fork another, and end once `busy()` is false."""
         if self.leaving:
             return
         self.leaving = True
@@ -86,7 +86,7 @@ SERVERS = []
 
 
 def fork_worker(port):
-    """Returns in workers only, with their `Reporter`; the process that called stays the warden until it is killed."""
+    """Returns in workers only, with their `Reporter`; the process that called stays their parent until it is killed."""
     listeners = _listen(port)
     lifeline, held = os.pipe()
     workers = {}
@@ -120,18 +120,18 @@ def _listen(port):
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
         except socket.error as error:
-            trouble = error
+            failure = error
             listener.close()
             continue
         listener.listen(BACKLOG)
         listeners.append(listener)
     if not listeners:
-        raise trouble
+        raise failure
     return listeners
 
 
 def _fork(workers, listeners, lifeline, held):
-    """None in the warden; in the worker its `Reporter`."""
+    """None in the parent; in the worker its `Reporter`."""
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -144,14 +144,14 @@ def _fork(workers, listeners, lifeline, held):
         os.close(fd)
     # Or every worker would take the same "random" numbers: the sandbox's os.urandom is made of them.
     random.seed()
-    _start_thread(_end_with_warden, (lifeline,))
+    _start_thread(_end_with_parent, (lifeline,))
     reporter = Reporter(writing, listeners)
     _adopt(listeners, reporter)
     return reporter
 
 
-def _end_with_warden(lifeline):
-    """The warden alone holds the other end: at end of file it is gone."""
+def _end_with_parent(lifeline):
+    """The parent alone holds the other end: at end of file it is gone."""
     while True:
         try:
             if not _read(lifeline, 1):
@@ -161,7 +161,7 @@ def _end_with_warden(lifeline):
 
 
 def _adopt(listeners, reporter):
-    """Has the runtime's server take over our sockets in place of binding its own."""
+    """Has the runtime's server take over our sockets instead of binding its own."""
     free = list(listeners)
 
     def start(server):
@@ -190,7 +190,7 @@ def _adopt(listeners, reporter):
 
 
 def _attend(workers):
-    """Waits for news of the workers; returns those in whose place a new one is wanted."""
+    """Waits for news of the workers; returns those that a new one is to replace."""
     wanted = []
     dues = [due for worker in workers.values() for due in worker.due.values()]
     timeout = max(0.0, min(dues) - time.time()) if dues else None

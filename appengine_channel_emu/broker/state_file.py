@@ -1,4 +1,4 @@
-"""The rows of the state file: how they are written, and a reader that trusts none of them.
+"""The SQLite file that state is kept in: its tables, how rows are written, and a reader that trusts none of them.
 
 Whatever is in the file was written by an emulator that is gone, on a disk that may be faulty, and may have been
 changed since. What does not look exactly like what we write is damaged, and then the whole file is: a socket whose
@@ -7,15 +7,16 @@ messages have a gap, for one, would lose some without a word.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from collections import defaultdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.limits import MAXIMUM_MESSAGE_LENGTH, check_client_id
-from appengine_channel_emu.broker.state import Changes, SavedSocket, SavedToken, State
-from appengine_channel_emu.broker.token import KEY_BYTES, TokenMint, written_expiry
+from appengine_channel_emu.broker.errors import MAXIMUM_MESSAGE_LENGTH, EmulatorError, check_client_id
+from appengine_channel_emu.broker.saving import Changes, SavedSocket, SavedToken, State
+from appengine_channel_emu.broker.tokens import KEY_BYTES, TokenMint, written_expiry
 
 SCHEMA_VERSION = 1
 
@@ -35,6 +36,32 @@ HIGHEST_NUMBER = 10**15
 LONGEST_TEXT = 3 * MAXIMUM_MESSAGE_LENGTH
 """Bytes: each that is not UTF-8 became U+FFFD, which has three."""
 
+SAVE_PATIENCE = 0.25
+"""Seconds that a save waits for another program that has the file locked; it is tried again."""
+
+SPARE_PAGES = 256
+"""Pages of 4 KiB that the file may keep for what comes next."""
+
+SQLITE_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter comes of SQLite's own text about a name that is damaged."""
+
+_FOR_NOW = (
+    "database is locked",
+    "database table is locked",
+    "database or disk is full",
+    "disk I/O error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "locking protocol",
+    "out of memory",
+    "access permission denied",
+    "interrupted",
+)
+"""How SQLite's texts begin for what is no fault of the file. (Its codes are known from Python 3.11 on.)"""
+
+_DAMAGE = ("database disk image is malformed", "file is not a database")
+
+_INCREMENTAL = 2
 _SOCKET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{21}\Z")
 
 
@@ -177,3 +204,48 @@ def write(database: sqlite3.Connection, changes: Changes) -> None:
     many("DELETE FROM messages WHERE socket = ?", ((id,) for id in changes.sockets_gone))
     many("DELETE FROM told WHERE client_id = ?", ((client_id,) for client_id in changes.told_gone))
     many("INSERT OR REPLACE INTO told VALUES (?)", ((client_id,) for client_id in changes.told))
+
+
+def set_up(database: sqlite3.Connection) -> None:
+    # A crash of this process loses nothing that was written; only one of the machine can.
+    database.execute("PRAGMA journal_mode = WAL").fetchall()
+    database.execute("PRAGMA synchronous = OFF")
+    database.execute(f"PRAGMA journal_size_limit = {SPARE_PAGES * 4096}").fetchall()
+    database.execute(f"PRAGMA busy_timeout = {round(SAVE_PATIENCE * 1000)}").fetchall()
+
+
+def is_cut_short(database: sqlite3.Connection, path: Path) -> bool:
+    """Whether SQLite takes for empty what is no whole page."""
+    return bool(database.execute("PRAGMA page_count").fetchone()[0] == 0 and path.stat().st_size > 0)
+
+
+def check_writable(database: sqlite3.Connection) -> None:
+    """Raises `Damaged` if the file itself says that nobody may write to it; its mode and folder allow it."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except sqlite3.OperationalError as error:
+        if "readonly" in str(error):
+            raise Damaged("it cannot be written to") from error
+    finally:
+        database.rollback()
+
+
+def let_it_shrink(database: sqlite3.Connection) -> None:
+    """A file of version 0.1.0 is rewritten once, so that it can."""
+    if database.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+        with contextlib.suppress(sqlite3.Error):
+            database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            database.execute("VACUUM")
+
+
+def is_for_now(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and str(error).startswith(_FOR_NOW)
+
+
+def why(error: Exception) -> str:
+    """Without any content of the file, which SQLite's own texts may quote."""
+    text = str(error)
+    if isinstance(error, Damaged):
+        return text
+    return text if text in _DAMAGE else "SQLite cannot read it"

@@ -1,0 +1,349 @@
+"""The contract of a broker: its options, what may be asked of it, and what its calls give back.
+
+`EmbeddedBroker` (broker.py) is the one that lives in this process. Who does not make a broker knows this file alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog, Journal
+from appengine_channel_emu.broker.turn import Signal
+from appengine_channel_emu.faults import Faults
+
+PresencePost = Callable[[str, bool], None]
+"""Called with a client id and whether it connected; starts the POST, and `Broker.presence_done` ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """How a broker behaves where a user may choose; durations in seconds, see behaviour.md 3 and 4."""
+
+    tabs: Literal["fanout", "split", "single"] = "fanout"
+    resume_window: float = 60.0
+    disconnect_after: float = 2.0
+    backlog_messages: int = 1_000
+    backlog_bytes: int = 8 * 1024 * 1024
+    backlog_total: int = 256 * 1024 * 1024
+    max_sockets: int = 1_000
+    max_tokens: int = 200_000
+    event_log: int = EVENT_LOG_LENGTH
+    push_after_answer: float = 0.0
+
+
+# What calls give back
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What `create_channel` made; `expires` in seconds of the clock."""
+
+    token: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A socket that was opened or resumed.
+
+    `next` is the number to pass as `after` in its first poll; `expires` is in seconds of the clock; `told` is set
+    once the app has been told that the client is connected.
+    """
+
+    socket: str
+    client_id: str
+    next: int
+    expires: float
+    told: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """To how many sockets a message goes, and why to none."""
+
+    delivered_to: int
+    reason: str | None = None
+
+
+class Message:
+    """A text on its way; one object serves every socket that it goes to. `size` in bytes of UTF-8."""
+
+    __slots__ = ("_json", "size", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.size = len(text.encode("utf-8"))
+        self._json: bytes | None = None
+
+    @property
+    def json(self) -> bytes:
+        """The text as a JSON string, encoded once however many sockets get it."""
+        if self._json is None:
+            self._json = json.dumps(self.text, ensure_ascii=False).encode("utf-8")
+        return self._json
+
+
+class Poll:
+    """One poll of a socket, from its arrival until it is answered or its client vanishes.
+
+    `ready` is set when a message waits, when a newer poll of the socket took over, or when the socket ended.
+    `last_message_at` is when the latest message before it was sent to its client id, in seconds of the clock.
+    """
+
+    __slots__ = ("after", "cut", "ended", "last_message_at", "ready", "socket_id")
+
+    def __init__(self, socket_id: str, after: int, last_message_at: float | None) -> None:
+        self.socket_id = socket_id
+        self.after = after
+        self.last_message_at = last_message_at
+        self.ready = Signal()
+        self.cut = False
+        """Its connection is to be broken, instead of an answer."""
+        self.ended: type[EmulatorError] | None = None
+        """Why its socket ended while it was parked."""
+
+
+class PollAnswer(NamedTuple):
+    """What a poll brings: messages, and the number of the last one the page will then have."""
+
+    messages: list[Message]
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class SocketSnapshot:
+    """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5)."""
+
+    id: str
+    state: Literal["attached", "detached"]
+    wire: Literal["socket", "dev"]
+    since: float
+    expires: float
+    unread: int
+    unread_bytes: int
+    last_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSnapshot:
+    """One channel: its valid tokens, whether the app was told that the client is connected, and its sockets."""
+
+    client_id: str
+    tokens: int
+    told: bool
+    sockets: int
+    sockets_shown: list[SocketSnapshot]
+    last_message_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelList:
+    """Some of the channels: `total` there are, `matching` the search found, of which the first are here."""
+
+    total: int
+    matching: int
+    sockets: int
+    channels: list[ChannelSnapshot]
+
+
+# What can be asked
+
+
+class AppRequests(Protocol):
+    """The app's requests that run: a push does not overtake the answer of the request that sent it (behaviour.md 3).
+
+    A `browser` is a text that tells browsers apart, None where that cannot be known.
+    """
+
+    @property
+    def matter(self) -> bool:
+        """Whether anything is held at all."""
+
+    def begin(self, browser: str | None, navigation: bool) -> str:
+        """A request of `browser` begins; `end` must follow. Returns what names it in a send, unguessable."""
+
+    def end(self, id: str) -> None:
+        """The last byte of its answer has left, or its connection is lost; idempotent."""
+
+
+class Snapshots(Protocol):
+    """What the state looks like at one moment, as plain data for those who watch it."""
+
+    def channel(self, client_id: str) -> ChannelSnapshot | None:
+        """The channel to `client_id`, if there is one or a valid token for one."""
+
+    def channels(self, search: str = "", limit: int = 100) -> ChannelList:
+        """Channels whose client id contains `search`, in whatever case, those with sockets first; `limit` at most."""
+
+    def count_sockets(self, client_id: str) -> int:
+        """How many sockets `client_id` has."""
+
+    def client_ids(self) -> list[str]:
+        """Every client id with a channel or a valid token."""
+
+
+class Control(Protocol):
+    """What tests and the console do from outside the Channel API: end, cut, expire, travel, reset.
+
+    The methods about one socket return whether there is such a socket.
+    """
+
+    @property
+    def travelled(self) -> float:
+        """Seconds by which `travel` has moved the clock on."""
+
+    def sockets_of(self, client_id: str) -> list[str]:
+        """The ids of the sockets of `client_id`."""
+
+    def close(self, socket_id: str) -> bool:
+        """Close a socket, as a server does that is done with it: its page gets onclose alone."""
+
+    def cut(self, socket_id: str) -> bool:
+        """Break the connection of a parked poll, if there is one: the page goes on with its next poll."""
+
+    def expire(self, socket_id: str) -> bool:
+        """Let the token of a socket time out at once: every socket of that token gets the 401."""
+
+    def travel(self, seconds: float) -> None:
+        """Move the clock on, through every timer on the way; sockets that are attached stay so (behaviour.md 10).
+
+        Raises ValueError for a negative number of seconds and for one that leads past the year 2099.
+        """
+
+    def reset(self) -> None:
+        """As after a first start: no token, socket, message or event is left; the clock stays.
+
+        The app is told nothing. Pages that are open get what a page gets whose socket is gone.
+        """
+
+
+class Broker(Protocol):
+    """The Channel API's server side. Every method may be called from any thread, and none blocks.
+
+    What cannot be known at once is a `Signal`: `Opened.told`, `Poll.ready`.
+    """
+
+    @property
+    def options(self) -> BrokerOptions:
+        """What it was made with."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time that everything here is measured in."""
+
+    @property
+    def events(self) -> EventLog:
+        """What happened, and why."""
+
+    @property
+    def journal(self) -> Journal:
+        """The latest messages, with their texts."""
+
+    @property
+    def faults(self) -> Faults:
+        """The faults in force."""
+
+    @property
+    def app_requests(self) -> AppRequests:
+        """The app's requests that run."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What the console and tests look at."""
+
+    @property
+    def control(self) -> Control:
+        """What the console and tests do."""
+
+    # What apps ask
+
+    def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
+        """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`."""
+
+    def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
+        """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
+
+        It succeeds when nobody is there, as the real one does (facts.md 1.0); `Sent.reason` then says why.
+        `request_id` names the app's request that sends it, see `AppRequests`; one that is not known means nothing.
+        """
+
+    def send_many(
+        self, client_ids: Iterable[str], message: str | bytes, request_id: str | None = None
+    ) -> dict[str, Sent]:
+        """`send_message` to each of `client_ids` once, in their order. What is refused is sent to none of them."""
+
+    def client_id_of(self, token: str) -> str:
+        """The client id of a valid token; anything else is given back as it is."""
+
+    # What pages ask
+
+    def open(
+        self,
+        token: str,
+        resume: tuple[str, int] | None = None,
+        attempt: str | None = None,
+        browser: str | None = None,
+    ) -> Opened:
+        """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
+
+        A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
+        the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`,
+        `TokenTimedOut` or `TooManySockets`.
+        """
+
+    def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
+        """A poll of a page that has all messages up to number `after`; it takes over from an older one.
+
+        Exactly one of `take` and `release` is called with it in the end; further calls do nothing. Raises
+        `TokenTimedOut`, or a `SocketError` when there is no such socket any more or `after` is a number that was
+        never sent.
+        """
+
+    def take(self, poll: Poll) -> PollAnswer:
+        """The answer to `poll`, as things stand at this moment: empty if nothing waits.
+
+        Raises `TokenTimedOut` or a `SocketError` when the socket ended. The messages stay queued until a later poll
+        says that the page has them.
+        """
+
+    def release(self, poll: Poll) -> None:
+        """The client of `poll` is gone, or has been answered: the socket has no poll parked any more."""
+
+    def close(self, socket_id: str) -> bool:
+        """The page closed its socket; whether there was one."""
+
+    def client_id_of_socket(self, socket_id: str) -> str | None:
+        """Whose socket it is, if there is one."""
+
+    def when_unpolled(self, callback: Callable[[str], None]) -> None:
+        """Call `callback`, which must be quick, with the id of a socket that has a message and no poll parked."""
+
+    # What pages ask over the SDK's own wire (facts.md 4.1)
+
+    def connect(self, token: str, browser: str | None = None) -> Signal:
+        """`command=connect`: a signal that is set once the app has been told. Raises a `TokenError`."""
+
+    def poll_one(self, token: str, browser: str | None = None) -> Message | None:
+        """`command=poll`: the next message, if there is one. Raises a `TokenError`."""
+
+    def disconnect(self, token: str) -> None:
+        """`command=disconnect`. Raises a `TokenError`."""
+
+    # What the emulator around it says and does
+
+    def presence_done(self, client_id: str, connected: bool, status: int | None, problem: str = "") -> None:
+        """The POST that tells the app has ended: with the app's status, or with none because of `problem`."""
+
+    def note(self, kind: str, text: str, client_id: str | None = None) -> None:
+        """Record an event of the layers around the broker."""
+
+    def next_due(self) -> float | None:
+        """When `run_due` has something to do, in seconds of the clock."""
+
+    def run_due(self) -> None:
+        """Do what is due: expiry, detachment, presence. To be called several times a second."""
