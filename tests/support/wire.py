@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
+from collections.abc import Callable
 
 from tests.support.waiting import LONG_ENOUGH, until
 
@@ -56,3 +58,30 @@ def takes_connections(port: int, host: str = "127.0.0.1") -> bool:
         socket.create_connection((host, port), 1).close()
         return True
     return False
+
+
+class Listener:
+    """Takes connections at `port`, and has `serve` look after each of them, on a thread each, until it returns."""
+
+    def __init__(self, serve: Callable[[socket.socket], object]) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, name="listener", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more; what is under way goes on."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self._listener.accept()[0]
+                threading.Thread(target=self._look_after, args=(connection,), daemon=True).start()
+
+    def _look_after(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            self._serve(connection)
