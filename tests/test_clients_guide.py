@@ -13,13 +13,14 @@ import pytest
 import urllib3
 
 from tests.support import parts
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
 from tests.support.wire import free_port
 
 GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.S | re.M)
-EXEC = [sys.executable, "-m", "appengine_channel_emu", "exec", "--"]
+EXEC = [*EMU, "exec", "--"]
 
 
 def examples(language):

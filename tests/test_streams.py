@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 
 import pytest
@@ -15,13 +14,14 @@ from appengine_channel_emu import streams
 from appengine_channel_emu.streams import LogStream
 from tests.server.conftest import ENVIRONMENT
 from tests.support import parts
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import running_command
 from tests.support.waiting import LONG_ENOUGH, until
 from tests.support.wire import free_port
 
-EMU = f"{sys.executable} -m appengine_channel_emu"
-SERVE = f"exec {EMU} serve --port 0 --state-dir none"
+SHELL_EMU = " ".join(EMU)
+SERVE = f"exec {SHELL_EMU} serve --port 0 --state-dir none"
 full = parts.only_where(os.path.exists("/dev/full"), "this system has no /dev/full")
 
 
@@ -83,17 +83,17 @@ class TestOtherCommands:
     @full
     @pytest.mark.parametrize("command", ["--help", "--version", "shim --path"])
     def test_to_a_full_disk(self, command):
-        code, _, err = run(f"{EMU} {command} > /dev/full")
+        code, _, err = run(f"{SHELL_EMU} {command} > /dev/full")
         assert (code, err) == (1, "channel-emu: cannot write: No space left on device\n")
 
     @pytest.mark.parametrize("command", ["--help", "serve --help"])
     def test_to_a_reader_that_has_enough(self, command):
-        code, _, err = run(f"set -o pipefail; {EMU} {command} | true")
+        code, _, err = run(f"set -o pipefail; {SHELL_EMU} {command} | true")
         assert (code, err) == (0, "")
 
 
 def test_a_current_folder_that_is_gone(tmp_path):
-    code, _, err = run(f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {EMU} serve --port 0")
+    code, _, err = run(f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {SHELL_EMU} serve --port 0")
     assert (code, err) == (1, "channel-emu: the current folder is gone; change to one that exists\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +16,7 @@ from appengine_channel_emu.host import upstream_backend
 from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
 from appengine_channel_emu.host.upstream_backend import UpstreamBackend
 from tests.host.conftest import visit
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH, until
 from tests.support.wire import Listener, free_port
@@ -136,21 +135,20 @@ def test_ready_means_that_the_app_can_be_reached(tmp_path):
             assert (answer.status, answer.json()["status"], answer.json()["reason"]) == (503, "not ready", refused)
         assert HTTP.request("GET", f"{emulator.url}/_emu/health/live").status == 200
         assert HTTP.request("HEAD", f"{emulator.url}/_emu/health/ready").status == 503
-        command = [sys.executable, "-m", "appengine_channel_emu"]
         where = ["--emulator", f"127.0.0.1:{emulator.port}"]
         waited = subprocess.run(
-            [*command, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
+            [*EMU, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert (waited.returncode, waited.stdout) == (1, "")
         assert refused in waited.stderr
         # The app is started with what the emulator says.
-        assert subprocess.run([*command, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
+        assert subprocess.run([*EMU, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
         server = ThreadingHTTPServer(("127.0.0.1", int(url.rpartition(":")[2])), Echo)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             answer = HTTP.request("GET", f"{emulator.url}/_emu/health/ready")
             assert (answer.status, "reason" in answer.json()) == (200, False)
-            assert subprocess.run([*command, "wait", *where], cwd=ROOT, check=False).returncode == 0
+            assert subprocess.run([*EMU, "wait", *where], cwd=ROOT, check=False).returncode == 0
         finally:
             server.shutdown()
             server.server_close()
@@ -246,7 +244,7 @@ def test_what_it_cannot_stand_before(url):
 
 
 def test_an_app_and_an_upstream_are_one_too_many():
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
+    command = [*EMU, "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
     done = subprocess.run(
         [*command, "--port", "0"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=LONG_ENOUGH
     )

@@ -16,6 +16,7 @@ from urllib3.exceptions import HTTPError
 
 from tests.legacy_apps.conftest import Watcher, snapshot
 from tests.support import parts
+from tests.support.emulator import EMU
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -116,7 +117,7 @@ def test_several_modules_and_dispatch(notes, http):
 
 def fails(*arguments, **environ):
     """What is said, when the emulator cannot start."""
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "--port", "0", "--state-dir", "none", *arguments]
+    command = [*EMU, "serve", "--port", "0", "--state-dir", "none", *arguments]
     done = subprocess.run(
         command, cwd=parts.ROOT, capture_output=True, text=True, check=False, timeout=LONG_ENOUGH, env=environ
     )

@@ -6,7 +6,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.host.conftest import visit
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -64,7 +63,7 @@ def test_a_dev_server_that_hangs_at_its_start(tmp_path, temporary, mark, monkeyp
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_emulator_whose_dev_server_hangs_at_its_start_can_be_stopped(number, tmp_path, temporary, mark):
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", *options(tmp_path, fake_sdk.HANGS_AT_START)]
+    command = [*EMU, "serve", *options(tmp_path, fake_sdk.HANGS_AT_START)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--state-dir", "none"],
         cwd=parts.ROOT,

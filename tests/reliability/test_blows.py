@@ -14,6 +14,7 @@ import urllib3
 
 from tests.reliability.pages import Crowd, Page
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
 
 PAGES = 100
 AWAY = 30
@@ -69,7 +70,7 @@ class Load:
     def finish(self) -> None:
         """A last message to each page, and everything that is under way."""
         self.send(self.crowd.pages)
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + LONG_ENOUGH
         while any(page.expected for page in self.crowd.pages):
             self.crowd.turn(1)
             assert time.monotonic() < give_up, "messages are missing"
@@ -110,7 +111,7 @@ def test_sigkill_under_load_costs_the_last_second_at_most_and_an_event_says_so(e
             load.crowd.disconnect(page)
         moments = kill_later(emulator, LOAD_SECONDS)
         with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
-            load.run(60)
+            load.run(LONG_ENOUGH)
         (killed,) = moments
         emulator.kill(signal.SIGKILL)
         emulator.start()
@@ -143,12 +144,12 @@ def test_clock_jumps_under_load_lose_nothing_and_end_the_tokens_that_are_due(emu
     jumper = threading.Thread(target=jump)
     jumper.start()
     try:
-        load.run(3)
+        while len(jumps) <= 5:
+            load.run(0.5)
     finally:
         stop.set()
         jumper.join()
     load.finish()
-    assert len(jumps) > 5
     assert jumps == [600 * (number + 1) for number in range(len(jumps))]
     ended = emulator.get_json("/_emu/events?kind=socket_closed")["events"]
     assert {event["client_id"] for event in ended} == {"brief"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +13,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support import parts
 from tests.support.backend import PlayedBackend, ok
+from tests.support.emulator import EMU
 from tests.support.waiting import LONG_ENOUGH
 
 
@@ -87,7 +87,7 @@ def serve(tmp_path):
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
 
     def start(*arguments):
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *arguments]
+        command = [*EMU, "serve", *arguments]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
         )

@@ -23,12 +23,12 @@ from appengine_channel_emu.settings import Settings
 from tests.server.conftest import ENVIRONMENT
 from tests.server.test_parking import Wire
 from tests.support.backend import PlayedBackend
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, running_command
 from tests.support.waiting import LONG_ENOUGH, until
 
 ROUNDS = 500 if os.environ.get("SOAK") else 8
-EMU = [sys.executable, "-m", "appengine_channel_emu"]
 
 APP = """
     import time
@@ -81,7 +81,7 @@ def busy_machine(processes):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("busy", [0, os.cpu_count()], ids=["quiet", "busy"])
+@pytest.mark.parametrize("busy", [0, pytest.param(os.cpu_count(), marks=pytest.mark.slow)], ids=["quiet", "busy"])
 def test_a_sigterm_at_any_moment(launch, tmp_path, mark, busy):
     (tmp_path / "main.py").write_text(textwrap.dedent(APP))
     kinds = (
