@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
 from appengine_channel_emu.environment import COMPAT_PATH, variables
 from appengine_channel_emu.host.no_proxy import with_no_proxy
-from appengine_channel_emu.server.signals import Job, Signals, see_the_end
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.server.run import Signals
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -61,7 +64,8 @@ def _needs_an_app(flag: str) -> bool:
 
 
 def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
-    from appengine_channel_emu.server.listener import CannotListen
+    from appengine_channel_emu.server.acceptor import CannotListen
+    from appengine_channel_emu.server.run import Signals, see_the_end
     from appengine_channel_emu.server.service import Service
 
     with Signals([number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]) as signals:
@@ -84,6 +88,8 @@ def _environment(address: str) -> dict[str, str]:
 
 def _run_command(command: list[str], environment: dict[str, str], signals: Signals) -> int:
     """Run it to its end, with the signals that we get; the exit status as a shell would give it."""
+    from appengine_channel_emu.server.run import Job
+
     try:
         process = subprocess.Popen(command, env=environment)
     except FileNotFoundError:

@@ -11,52 +11,26 @@ import contextlib
 import logging
 import select
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from threading import get_ident
-from typing import Any, Protocol
+from typing import Any
 
 from waitress import wasyncore
 
 TURN_SECONDS = 0.25
 """The longest turn: the precision of the polls' deadlines."""
 
-HOUSEKEEPING_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""Between two looks at all that is open, at the least."""
+
 TASKS_A_TURN = 50
 ANSWERS_AT_ONCE = 8
 """Pages that have a message before its sender has its answer; the others follow."""
 PAUSE_SECONDS = 0.05
 
 log = logging.getLogger("channel_emu")
-
-
-class Loop(Protocol):
-    """Serves the connections in waitress's socket map."""
-
-    def add(self, channel: Any) -> None:
-        """A connection was accepted."""
-
-    def update(self, channel: Any) -> None:
-        """What `channel` waits for may have changed; called under the channel's `loop_lock`."""
-
-    def remove(self, channel: Any) -> None:
-        """`channel` is about to be closed; called under its `loop_lock`, while its descriptor is still its own."""
-
-    def soon(self, task: Any) -> bool:
-        """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done.
-
-        `task.resumes` tells an answer that was waited for from a new request.
-        """
-
-    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
-        """Serve until `stopping()`."""
-
-    def pause(self, server: Any) -> None:
-        """Take no connections of `server` for a moment, on the loop's own thread."""
-
-    def wake(self) -> None:
-        """End the turn under way, from any thread, also when the loop has ended."""
 
 
 class Waker:
@@ -103,22 +77,102 @@ class Waker:
         self._writing.close()
 
 
-class EpollLoop:
+class Loop:
+    """Serves what is in waitress's `socket_map`, on a thread of its own."""
+
+    def __init__(self, socket_map: dict[int, Any] | None = None) -> None:
+        self.socket_map: dict[int, Any] = {} if socket_map is None else socket_map
+        self.thread = threading.Thread(target=self._run, name="loop", daemon=True)
+        self._each_turn: Callable[[], None] = _nothing
+        self._each_second: Callable[[], None] = _nothing
+        self._waker = Waker(self.socket_map)
+        self._stopping = False
+
+    def add(self, channel: Any) -> None:
+        """A connection was accepted. Raises OSError where there is no room for it."""
+
+    def update(self, channel: Any) -> None:
+        """What `channel` waits for may have changed; called under the channel's `loop_lock`."""
+
+    def remove(self, channel: Any) -> None:
+        """`channel` is about to be closed; called under its `loop_lock`, while its descriptor is still its own."""
+
+    def soon(self, task: Any) -> bool:
+        """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done.
+
+        `task.resumes` tells an answer that was waited for from a new request.
+        """
+        return False
+
+    def pause(self, server: Any) -> None:
+        """Take no connections of `server` for a moment, on the loop's own thread."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """End the turn under way, from any thread, also when the loop has ended."""
+        self._waker.wake()
+
+    def start(self, each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
+        """Serve, from now on, the servers that are in the map.
+
+        `each_turn` is called on the loop's thread several times a second, `each_second` about once.
+        """
+        self._each_turn, self._each_second = each_turn, each_second
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Have the thread end, soon; idempotent."""
+        self._stopping = True
+        self.wake()
+
+    def close(self) -> None:
+        """Close all that is in the map, once the thread has ended."""
+        wasyncore.close_all(self.socket_map, ignore_all=True)
+
+    def _begin(self) -> None:
+        """Look at the servers that are in the map."""
+        raise NotImplementedError
+
+    def _turn(self) -> None:
+        """Wait for something to do, for `TURN_SECONDS` at the most, and do it."""
+        raise NotImplementedError
+
+    def _look_at_all(self) -> None:
+        """Once in `LOOK_SECONDS`."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        self._begin()
+        next_look = 0.0
+        while not self._stopping:
+            try:
+                self._turn()
+                self._each_turn()
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + LOOK_SECONDS
+                    self._look_at_all()
+                    self._each_second()
+            except Exception:
+                # Without this thread nobody would be served any more.
+                log.exception("The server's loop goes on after an error.")
+                time.sleep(PAUSE_SECONDS)
+
+
+class EpollLoop(Loop):
     """One epoll object for the listening sockets, the triggers and every connection.
 
     Polls are served here, without a change of threads: a page's poll costs little more than its two system calls.
     """
 
-    def __init__(self, socket_map: dict[int, Any]) -> None:
-        self._map = socket_map
+    def __init__(self, socket_map: dict[int, Any] | None = None) -> None:
+        super().__init__(socket_map)
         self._epoll = select.epoll()
-        self._waker = Waker(socket_map)
         self._servers: list[Any] = []
         self._calls: deque[Any] = deque()
         self._answers: deque[Any] = deque()
         self._at_once = 0
-        self._thread = 0
         self._asleep = False
+        self._ident = 0
 
     def add(self, channel: Any) -> None:
         """See `Loop`."""
@@ -127,7 +181,7 @@ class EpollLoop:
 
     def update(self, channel: Any) -> None:
         """See `Loop`."""
-        events = _events(channel)
+        events = (select.EPOLLIN if channel.readable() else 0) | (select.EPOLLOUT if channel.writable() else 0)
         if events != channel.events:
             channel.events = events
             # It may have been closed by the other side at this very moment.
@@ -144,7 +198,7 @@ class EpollLoop:
 
     def soon(self, task: Any) -> bool:
         """See `Loop`."""
-        on_loop = get_ident() == self._thread
+        on_loop = threading.get_ident() == self._ident
         if on_loop and task.resumes and self._at_once:
             # A call under way has led to it: nobody is to wait for the caller's answer to be sent.
             self._at_once -= 1
@@ -157,35 +211,27 @@ class EpollLoop:
             self.wake()
         return True
 
+    def pause(self, server: Any) -> None:
+        """See `Loop`; the next look at all ends it."""
+        self._epoll.modify(server._fileno, 0)
+
     def wake(self) -> None:
         """See `Loop`."""
         self._asleep = False
         self._waker.wake()
 
-    def pause(self, server: Any) -> None:
-        """See `Loop`; the next housekeeping ends it."""
-        self._epoll.modify(server._fileno, 0)
-
-    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
-        """See `Loop`."""
-        self._thread = get_ident()
-        for descriptor, thing in self._map.items():
+    def _begin(self) -> None:
+        self._ident = threading.get_ident()
+        for descriptor, thing in self.socket_map.items():
             self._epoll.register(descriptor, select.EPOLLIN)
             if hasattr(thing, "active_channels"):
                 self._servers.append(thing)
                 # It would wake the loop after each answer, to ask what the connections say by themselves.
                 thing.pull_trigger = _nothing
 
-        def turn() -> None:
-            self._serve_descriptors()
-            self._serve_tasks()
-            each_turn()
-
-        def keep_house() -> None:
-            self._keep_house()
-            each_second()
-
-        _go_round(stopping, turn, keep_house)
+    def _turn(self) -> None:
+        self._serve_descriptors()
+        self._serve_tasks()
 
     def _serve_descriptors(self) -> None:
         # In this order: a task that is added in between wakes a loop that is about to sleep.
@@ -194,11 +240,11 @@ class EpollLoop:
         self._asleep = False
         # All are looked up before any is served: what is accepted meanwhile may get the number of one that ends
         # meanwhile, and an event of that one is not for it.
-        found: list[tuple[int, Any, int]] = [(number, self._map.get(number), flags) for number, flags in ready]
+        found: list[tuple[int, Any, int]] = [(number, self.socket_map.get(number), flags) for number, flags in ready]
         for descriptor, thing, flags in found:
             if thing is None:
                 self._forget(descriptor)
-            elif self._map.get(descriptor) is thing:
+            elif self.socket_map.get(descriptor) is thing:
                 wasyncore.readwrite(thing, flags)
                 changed = getattr(thing, "changed", None)
                 if changed is not None:
@@ -217,7 +263,7 @@ class EpollLoop:
         for _ in range(min(len(self._answers), TASKS_A_TURN)):
             _serve(self._answers.popleft())
 
-    def _keep_house(self) -> None:
+    def _look_at_all(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
         for server in self._servers:
             due = server.next_channel_cleanup
@@ -227,70 +273,30 @@ class EpollLoop:
                     channel.changed()
 
 
-class StockLoop:
+class StockLoop(Loop):
     """Waitress's own loop."""
-
-    def __init__(self, socket_map: dict[int, Any]) -> None:
-        self._map = socket_map
-        self._waker = Waker(socket_map)
-
-    def add(self, channel: Any) -> None:
-        """See `Loop`."""
-
-    def update(self, channel: Any) -> None:
-        """See `Loop`."""
-
-    def remove(self, channel: Any) -> None:
-        """See `Loop`."""
-
-    def soon(self, task: Any) -> bool:
-        """See `Loop`."""
-        return False
-
-    def wake(self) -> None:
-        """See `Loop`."""
-        self._waker.wake()
 
     def pause(self, server: Any) -> None:
         """See `Loop`."""
         time.sleep(PAUSE_SECONDS)
 
-    def run(self, stopping: Callable[[], bool], each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
-        """See `Loop`."""
-        for thing in list(self._map.values()):
+    def _begin(self) -> None:
+        for thing in list(self.socket_map.values()):
             if hasattr(thing, "active_channels"):
                 thing.pull_trigger = self.wake
 
-        def turn() -> None:
-            wasyncore.poll2(TURN_SECONDS, self._map)
-            each_turn()
+    def _turn(self) -> None:
+        wasyncore.poll2(TURN_SECONDS, self.socket_map)
 
-        def keep_house() -> None:
-            for channel in list(self._map.values()):
-                if hasattr(channel, "changed"):
-                    channel.changed()
-            each_second()
-
-        _go_round(stopping, turn, keep_house)
+    def _look_at_all(self) -> None:
+        for channel in list(self.socket_map.values()):
+            if hasattr(channel, "changed"):
+                channel.changed()
 
 
-def make_loop(socket_map: dict[int, Any]) -> Loop:
+def make_loop() -> Loop:
     """The best loop that this system has."""
-    return EpollLoop(socket_map) if hasattr(select, "epoll") else StockLoop(socket_map)
-
-
-def _go_round(stopping: Callable[[], bool], turn: Callable[[], None], keep_house: Callable[[], None]) -> None:
-    """Turn after turn. One that fails is logged: without this thread nobody would be served any more."""
-    next_housekeeping = 0.0
-    while not stopping():
-        try:
-            turn()
-            if time.monotonic() >= next_housekeeping:
-                next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-                keep_house()
-        except Exception:
-            log.exception("The server's loop goes on after an error.")
-            time.sleep(PAUSE_SECONDS)
+    return EpollLoop() if hasattr(select, "epoll") else StockLoop()
 
 
 def _serve(task: Any) -> None:
@@ -301,8 +307,4 @@ def _serve(task: Any) -> None:
 
 
 def _nothing() -> None:
-    """In place of a server's `pull_trigger`."""
-
-
-def _events(channel: Any) -> int:
-    return (select.EPOLLIN if channel.readable() else 0) | (select.EPOLLOUT if channel.writable() else 0)
+    """Instead of a server's `pull_trigger`, and where nothing is to be called."""

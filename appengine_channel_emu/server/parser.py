@@ -11,7 +11,6 @@ from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNot
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 
 from appengine_channel_emu.hints import no_room, reason
-from appengine_channel_emu.server.chunks import ChunkReader
 
 MOST_HEADERS = 200
 """Lines of a request's head; browsers send about twenty."""
@@ -21,6 +20,13 @@ _TLS_HANDSHAKE = b"\x16\x03"
 
 _CODINGS = re.compile(rb"\r\ntransfer-encoding:([^\r\n]*)")
 _FOLDED_FRAMING = re.compile(rb"\r\n(?:transfer-encoding|content-length|connection|host):[^\r\n]*\r\n[ \t]")
+
+LONGEST_CHUNK_LINE = 1024
+LONGEST_TRAILER = 16 * 1024
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKEN, _TOKEN, _QUOTED))
 
 log = logging.getLogger("channel_emu")
 
@@ -144,6 +150,99 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         log.warning("There is no room for the body of a request in the temporary folder: %s.", reason(error))
         self.error = NoRoom(no_room("the body of this request", error))
         self.completed = True
+
+
+class ChunkReader:
+    """Puts the data of a body in chunks into `buffer` (RFC 9112, section 7.1), for waitress's parser.
+
+    Strict: what two servers might delimit in two ways is an error. Afterwards it is `completed`, or `error` says why
+    not. Trailers are read and dropped.
+    """
+
+    def __init__(self, buffer: Any) -> None:
+        self._buffer = buffer
+        self._take = self._take_size
+        self._line = b""
+        self._left = 0
+        self._trailer = 0
+        self.completed = False
+        self.error: Error | None = None
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def getfile(self) -> Any:
+        """See waitress."""
+        return self._buffer.getfile()
+
+    def getbuf(self) -> Any:
+        """See waitress."""
+        return self._buffer
+
+    def received(self, data: bytes) -> int:
+        """Take more of the body; returns how many bytes belonged to it."""
+        position = 0
+        while position < len(data) and not self.completed and self.error is None:
+            position = self._take(data, position)
+        return position
+
+    def _take_size(self, data: bytes, position: int) -> int:
+        line, position = self._read_line(data, position, LONGEST_CHUNK_LINE)
+        if line is not None:
+            found = _CHUNK_SIZE.fullmatch(line)
+            if found is None:
+                self.error = BadRequest("Invalid chunk size")
+            elif int(found[1], 16):
+                self._left = int(found[1], 16)
+                self._take = self._take_data
+            else:
+                self._take = self._take_trailer
+        return position
+
+    def _take_data(self, data: bytes, position: int) -> int:
+        part = data[position : position + self._left]
+        self._buffer.append(part)
+        self._left -= len(part)
+        if not self._left:
+            self._take = self._take_end
+        return position + len(part)
+
+    def _take_end(self, data: bytes, position: int) -> int:
+        ahead = self._line + data[position : position + 2 - len(self._line)]
+        if not b"\r\n".startswith(ahead):
+            self.error = BadRequest("Chunk not properly terminated")
+        taken = len(ahead) - len(self._line)
+        self._line = ahead
+        if ahead == b"\r\n":
+            self._line, self._take = b"", self._take_size
+        return position + taken
+
+    def _take_trailer(self, data: bytes, position: int) -> int:
+        line, end = self._read_line(data, position, LONGEST_TRAILER)
+        self._trailer += end - position
+        if self._trailer > LONGEST_TRAILER:
+            self._refuse_length()
+        self.completed = line == b"" and self.error is None
+        return end
+
+    def _read_line(self, data: bytes, position: int, longest: int) -> tuple[bytes | None, int]:
+        """The line without its end, once it is whole, and where the next begins."""
+        end = data.find(b"\n", position) + 1 or len(data)
+        self._line += data[position:end]
+        if len(self._line) > longest:
+            self._refuse_length()
+            return None, end
+        if not self._line.endswith(b"\n"):
+            return None, end
+        line, self._line = self._line, b""
+        if line.find(b"\r") != len(line) - 2:
+            self.error = BadRequest("Bare CR or LF found in the lines between chunks")
+            return None, end
+        return line[:-2], end
+
+    def _refuse_length(self) -> None:
+        self._line = b""
+        self.error = RequestHeaderFieldsTooLarge("The chunks' own lines are too long.")
 
 
 def _check_framing(head: bytes) -> None:

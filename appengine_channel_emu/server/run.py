@@ -1,20 +1,31 @@
-"""Serve until told to stop: the ready line, signals, and exit codes (behaviour.md 12)."""
+"""Serve until told to stop: the ready line, signals, and exit codes (behaviour.md 12).
+
+The main thread waits for signals alone, and what takes time goes on on other threads, so that a stop comes through
+whatever hangs. No work is done in a signal's handler: it interrupts the main thread anywhere, also where that holds the
+very lock that the handler would wait for.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import os
+import select
 import signal
+import socket
 import sys
-from collections.abc import Callable
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
 
 from appengine_channel_emu.host.backend import Backend, CannotStart
 from appengine_channel_emu.notes import Note
-from appengine_channel_emu.server.listener import LOCALHOST, CannotListen
+from appengine_channel_emu.server.acceptor import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.server.signals import Job, Signals, see_the_end
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.streams import say
+from appengine_channel_emu.streams import drain_log, say
 from appengine_channel_emu.web.accounts import Account
 from appengine_channel_emu.web.app import access_log, printable
 
@@ -24,7 +35,16 @@ COULD_NOT_START = 1
 MAKING_SECONDS = 5.0
 """For what comes before the app's start, when it is to be stopped: opening the port and the store."""
 
+SLOW_STOP_SECONDS = 10.0
+"""A stop that takes longer shows what every thread does."""
+
+SAME_SIGNAL_SECONDS = 1.0
+"""What comes so soon after the first signal is the same one: a terminal, and whoever started us, both send it."""
+
 SWITCH_SECONDS = 0.0005
+"""Instead of 5 ms, for which a thread that saves or proxies would keep the one waiting that answers calls and polls."""
+
+GC_THRESHOLDS = (50_000, 20, 20)
 
 REPORTED_PATHS = 20
 
@@ -73,7 +93,7 @@ def _serve_until_stopped(serving: Serving, signals: Signals) -> int:
             log.info("Stopped before the app could be served.")
             return STOPPED
         serving.start.result()
-        _suit_the_interpreter()
+        _tune_gc_and_switching()
         assert serving.service is not None
         _announce(serving.service)
         signals.wait()
@@ -91,21 +111,20 @@ def stop_signals() -> list[int]:
     return [signal.SIGTERM, signal.SIGINT, *hangup]
 
 
-def _suit_the_interpreter() -> None:
-    # A thread that saves or proxies would keep the loop's, which answers calls and polls, waiting for 5 ms.
+def _tune_gc_and_switching() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     # Thousands of parked polls are no garbage, and looking through them would cost more than serving them.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _report(service: Service) -> None:
     if not service.settings.quiet:
-        _tell_accounts(service.front.accounts.all())
-        _tell_notes(service.front.notes.all())
+        _log_accounts(service.front.accounts.all())
+        _log_notes(service.front.notes.all())
 
 
-def _tell_accounts(accounts: list[Account]) -> None:
+def _log_accounts(accounts: list[Account]) -> None:
     """What the app's paths have cost: the price of holding requests, beside channels that hold none."""
     if not accounts:
         return
@@ -122,7 +141,7 @@ def _tell_accounts(accounts: list[Account]) -> None:
         )
 
 
-def _tell_notes(notes: list[Note]) -> None:
+def _log_notes(notes: list[Note]) -> None:
     """What production would have done otherwise."""
     if notes:
         log.info("What production would have done:")
@@ -146,3 +165,119 @@ def _announce(service: Service) -> None:
 def _could_not_start(error: Exception) -> int:
     print(f"channel-emu: {error}", file=sys.stderr)
     return COULD_NOT_START
+
+
+class Signals:
+    """Waits for the signals `numbers`, of the main thread alone.
+
+    A context manager: in its block they do nothing else. To be entered before there is anything to clean up.
+    """
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._numbers = list(numbers)
+        self._came: list[int] = []
+        self._reading, self._writing = socket.socketpair()
+        self._reading.setblocking(False)
+        self._writing.setblocking(False)
+
+    def __enter__(self) -> Signals:
+        # A byte for each signal, its number, written before any Python code runs.
+        self._others = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        self._handlers = [(number, signal.signal(number, _nothing)) for number in self._numbers]
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._handlers:
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._others)
+        self._reading.close()
+        self._writing.close()
+
+    def wait(self, seconds: float | None = None, job: Job | None = None) -> int | None:
+        """The next signal; None when `seconds` have passed, or `job` has ended, before one came."""
+        give_up = None if seconds is None else time.monotonic() + seconds
+        poll = select.poll()
+        poll.register(self._reading, select.POLLIN)
+        while not self._came and not (job is not None and job.done):
+            left = None if give_up is None else give_up - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            poll.poll(None if left is None else left * 1000)
+            with contextlib.suppress(BlockingIOError):
+                self._came += [number for number in self._reading.recv(4096) if number]
+        return self._came.pop(0) if self._came else None
+
+    def wake(self) -> None:
+        """Have `wait` look at its job again; from any thread."""
+        # Full: it wakes already. Closed: nobody waits any more.
+        with contextlib.suppress(OSError):
+            self._writing.send(b"\0")
+
+
+class Job:
+    """A call on a thread of its own, at whose end `signals` wakes."""
+
+    def __init__(self, call: Callable[[], object], signals: Signals, name: str) -> None:
+        self._call = call
+        self._signals = signals
+        self._error: BaseException | None = None
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    @property
+    def done(self) -> bool:
+        """Whether the call has returned, or raised."""
+        return self._ended.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within `seconds`."""
+        return self._ended.wait(seconds)
+
+    def result(self) -> None:
+        """Raises what the call raised. To be called when it is done."""
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:
+            self._error = error
+        self._ended.set()
+        self._signals.wake()
+
+
+def see_the_end(stop: Callable[[], object], signals: Signals) -> None:
+    """Call `stop`, and return when it has returned.
+
+    When it takes long, what all threads do is written to standard error, once. A signal that comes meanwhile ends the
+    process at once, as SIGKILL would, so that nobody needs that.
+    """
+    began = time.monotonic()
+    stopping = Job(stop, signals, "stop")
+    shown = False
+    while not stopping.done:
+        since = time.monotonic() - began
+        if since >= SLOW_STOP_SECONDS and not shown:
+            shown = True
+            sys.stderr.write(f"channel-emu: stopping has taken {since:.0f} s and goes on. Its threads:\n{stacks()}")
+        number = signals.wait(None if shown else SLOW_STOP_SECONDS - since, stopping)
+        if number is not None and time.monotonic() - began >= SAME_SIGNAL_SECONDS:
+            name = signal.Signals(number).name
+            sys.stderr.write(f"channel-emu: ended at once, because {name} came while it was stopping.\n")
+            drain_log()
+            os._exit(128 + number)
+    stopping.result()
+
+
+def stacks() -> str:
+    """What each thread of this process is doing, the innermost call last."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "".join(
+        f"Thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+    )
+
+
+def _nothing(number: int, frame: object) -> None:
+    """For a signal that is waited for: without a handler in Python nothing would be written for it."""

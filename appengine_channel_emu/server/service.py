@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-from waitress import create_server, wasyncore
+from dataclasses import replace
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
@@ -19,15 +17,12 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.saving import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.server.budget import Budget
-from appengine_channel_emu.server.entrance import Entrance, SpareChannel, connection_limit
-from appengine_channel_emu.server.listener import LOCALHOST, CannotListen, listen
+from appengine_channel_emu.server.acceptor import LOCALHOST, Acceptor, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
-from appengine_channel_emu.server.parking import Gate, Lot, ParkingChannel
-from appengine_channel_emu.server.patience import Limits, Patience
-from appengine_channel_emu.server.proxied import proxy_options
-from appengine_channel_emu.server.queueing import Pools
+from appengine_channel_emu.server.parked import ParkedPolls, Port
 from appengine_channel_emu.server.saver import Saver
+from appengine_channel_emu.server.slow_clients import ClientLimits, SlowClients
+from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin_routes import About
@@ -36,16 +31,8 @@ from appengine_channel_emu.web.app import Front, NoApp, printable
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
-
-SEND_BYTES = 64 * 1024
-UNSENT_BYTES = 64 * 1024 * 1024
-"""Of one connection: a thread with more to send waits for the client. No whole answer of an app's has as much, nor what
-one read's worth of pipelined polls is answered."""
 
 STOP_SECONDS = 7.0
 """For all of a stop but the last save. Of these, at the most:"""
@@ -58,6 +45,9 @@ TIMER_SECONDS = 1.0
 
 END_SECONDS = 9.5
 """For all of a stop: saving has what the others have left of it."""
+
+LEAST_SECONDS = 0.5
+"""What each part of a stop gets, however long the others took."""
 
 TICK = 0.2
 """Seconds between two looks at the broker's timers at the most: its clock tells by them whether this process runs."""
@@ -90,30 +80,26 @@ class Service:
 
     def __init__(self, settings: Settings, make_backend: Callable[[str], Backend | None]) -> None:
         self.settings = settings
-        self._sockets = listen(settings.host, settings.port)
-        self._api_sockets = self._listen_for_api()
-        self.api_address = _address(self._api_sockets[0]) if self._api_sockets else None
-        """`host:port` of the API port, if there is one."""
+        self._sockets, self._api_sockets = _listen(settings)
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(self._sockets[0])
-        self._backend = make_backend(self.address)
-        self._store = _store(settings)
+        self.api_address = _address(self._api_sockets[0]) if self._api_sockets else None
+        """`host:port` of the API port, if there is one."""
         self._timer = TimerThread()
+        self._backend = make_backend(self.address)
+        self._store = _open_store(settings)
         self.broker = self._make_broker()
-        for fault in settings.fault:
-            self.broker.faults.add(fault)
         about = About(described(settings), self._why_not_ready, bool(self._backend and self._backend.looks_for_app))
         self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, about)
-        self._note_presence_off()
-        self._map: dict[int, Any] = {}
-        self._lot = Lot()
-        self._waitress_loop = make_loop(self._map)
-        self._pools = Pools(self._waitress_loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
-        self._patience = Patience(_limits(settings), self.broker.note)
-        self._changing = threading.Lock()
-        self._stopping = self._ready = False
-        self._loop = threading.Thread(target=self._run_loop, name="loop", daemon=True)
+        self._hint_at_presence()
+        self._loop = make_loop()
+        self._parked_polls = ParkedPolls()
+        self._slow_clients = SlowClients(_client_limits(settings), self.broker.note)
+        self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
+        self._acceptor = Acceptor(settings, self._loop, self._pools, self.broker.note)
         self._saver = Saver(self.broker, self._store) if self._store else None
+        self._changing = threading.Lock()
+        self._served = self._ready = self._stopping = False
 
     @property
     def url(self) -> str:
@@ -144,17 +130,16 @@ class Service:
             if self._stopping:
                 return
             self._stopping = True
-        budget, saving = Budget(STOP_SECONDS), Budget(END_SECONDS)
+        budget, saving = _Budget(STOP_SECONDS), _Budget(END_SECONDS)
+        self._loop.stop()
         if self._backend:
             budget.call(self._backend.stop, APP_SECONDS, "the app")
-        if self._loop.is_alive():
-            self._waitress_loop.wake()
-            if budget.join(self._loop, LOOP_SECONDS, "the server's loop"):
-                self._pools.end(budget.at_most(REQUEST_SECONDS))
-                for sock in self._sockets + self._api_sockets:
-                    _stop_listening(sock)
-                wasyncore.close_all(self._map, ignore_all=True)
-            self._entrance.close()
+        if self._served and budget.join(self._loop.thread, LOOP_SECONDS, "the server's loop"):
+            self._pools.end(budget.at_most(REQUEST_SECONDS))
+            for sock in self._sockets + self._api_sockets:
+                _stop_listening(sock)
+            self._loop.close()
+        self._acceptor.close()
         budget.call(self._timer.stop, TIMER_SECONDS, "the timers")
         if self._saver:
             saving.call(self._saver.stop, END_SECONDS, "the store: a restart may lose what was sent last")
@@ -163,16 +148,24 @@ class Service:
 
     def _serve(self) -> None:
         """Take connections, and begin with all that runs beside them."""
-        limit, why = connection_limit(self.settings.max_connections)
-        self._entrance = Entrance(limit, why, self._waitress_loop, self.broker.note)
-        self._servers = self._make_servers(self._sockets, self.front)
+        port = Port(self._loop, self._parked_polls, self._slow_clients)
+        self._acceptor.serve(self._sockets, self.front, port)
         if self._api_sockets:
             api = ApiPort(self.front.server_api, _web_options(self.settings), self.front.fault_gate)
-            self._servers += self._make_servers(self._api_sockets, api, ours_alone=True)
+            self._acceptor.serve(self._api_sockets, api, replace(port, ours_alone=True))
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
-        self._loop.start()
+        self._loop.start(self._each_turn, self._each_second)
+        self._served = True
         if self._saver:
             self._saver.start()
+
+    def _each_turn(self) -> None:
+        self._parked_polls.expire_due()
+        self._pools.refuse_overdue()
+
+    def _each_second(self) -> None:
+        self._slow_clients.look()
+        self._acceptor.look()
 
     def _why_not_ready(self) -> str | None:
         if not self._ready:
@@ -180,104 +173,62 @@ class Service:
         return self._backend.why_unreachable() if self._backend else None
 
     def _make_broker(self) -> EmbeddedBroker:
-        settings = self.settings
-        posts = None
+        settings, posts = self.settings, None
         if self._backend is not None and _tells_presence(settings, self._backend):
             encoding = settings.presence_encoding
             posts = PresencePosts(self._backend, "urlencoded" if encoding == "auto" else encoding)
-        options = BrokerOptions(
-            tabs=settings.tabs,
-            resume_window=settings.resume_window,
-            disconnect_after=settings.disconnect_after,
-            backlog_messages=settings.backlog,
-            backlog_bytes=settings.backlog_bytes,
-            backlog_total=settings.backlog_total,
-            max_sockets=settings.max_sockets,
-            max_tokens=settings.max_tokens,
-            event_log=settings.event_log,
-            push_after_answer=settings.push_after_answer / 1000,
-        )
         state = self._store.load() if self._store else None
-        broker = EmbeddedBroker(SystemClock(), options, posts, state, self._store is not None, self._timer)
+        keeps = self._store is not None
+        broker = EmbeddedBroker(SystemClock(), _broker_options(settings), posts, state, keeps, self._timer)
         if posts is not None:
             posts.broker = broker
         for event in broker.events.after(0):
             _log_event(event)
         broker.events.listen(_log_event)
-        hint = self._backend.presence_hint if self._backend else None
-        if hint is not None and settings.presence == "auto":
-            broker.events.listen(PresenceHint(hint))
+        for fault in settings.fault:
+            broker.faults.add(fault)
         return broker
 
-    def _note_presence_off(self) -> None:
+    def _hint_at_presence(self) -> None:
+        """Say how an app can be told of clients, once one comes, where the app looks as if it were not."""
         hint = self._backend.presence_hint if self._backend else None
         if hint is not None and self.settings.presence == "auto":
             notes = self.front.notes
+            self.broker.events.listen(PresenceHint(hint))
             self.broker.events.listen(
                 lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
             )
 
-    def _listen_for_api(self) -> list[socket.socket]:
-        """Other machines never reach this port: what needs it runs beside us."""
-        if self.settings.api_port is None:
-            return []
-        try:
-            return listen(LOCALHOST, self.settings.api_port, "--api-port")
-        except CannotListen:
-            for sock in self._sockets:
-                sock.close()
-            raise
 
-    def _make_servers(
-        self, sockets: list[socket.socket], application: WSGIApplication, ours_alone: bool = False
-    ) -> list[Any]:
-        """Waitress's servers, one for each of `sockets`, that put their connections into our loop."""
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        others = set(self._map)
-        create_server(
-            Gate(application),
-            map=self._map,
-            _dispatcher=self._pools,
-            sockets=sockets,
-            server_name=self.settings.host,
-            ident="channel-emu",
-            # `Entrance` counts them.
-            connection_limit=sys.maxsize,
-            channel_request_lookahead=1,
-            max_request_body_size=self.settings.max_request_size + 1,
-            max_request_header_size=self.settings.max_header_size,
-            outbuf_high_watermark=UNSENT_BYTES,
-            asyncore_use_poll=True,
-            log_socket_errors=False,
-            **proxy_options(self.settings.trusted_proxy),
-        )
-        made = [self._map[number] for number in self._map.keys() - others]
-        servers = [server for server in made if hasattr(server, "channel_class")]
-        parts = {
-            "lot": self._lot,
-            "loop": self._waitress_loop,
-            "patience": self._patience,
-            "ours_alone": ours_alone,
-        }
-        channel_class = type("ParkingChannel", (ParkingChannel,), parts)
-        spare_class = type("SpareChannel", (SpareChannel,), {**parts, "ours_alone": True})
-        for server in servers:
-            self._entrance.guard(server, channel_class, spare_class)
-            # Head and body of an answer go out together (`ParkingTask.finish`). Not given as a setting above,
-            # where waitress warns that it will go.
-            server.adj.send_bytes = SEND_BYTES
-        return servers
+class _Budget:
+    """`seconds` for all parts of a stop together, from now on."""
 
-    def _run_loop(self) -> None:
-        def each_turn() -> None:
-            self._lot.expire_due()
-            self._pools.refuse_overdue()
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
 
-        def each_second() -> None:
-            self._patience.look()
-            self._entrance.look()
+    def at_most(self, seconds: float) -> float:
+        """How long a part may take that is to take no longer than `seconds`."""
+        return max(LEAST_SECONDS, min(seconds, self._until - time.monotonic()))
 
-        self._waitress_loop.run(lambda: self._stopping, each_turn, each_second)
+    def join(self, thread: threading.Thread, seconds: float, what: str) -> bool:
+        """Whether `thread` has ended in time."""
+        thread.join(self.at_most(seconds))
+        if thread.is_alive():
+            log.warning("Stopping waits no longer for %s.", what)
+        return not thread.is_alive()
+
+    def call(self, action: Callable[[], object], seconds: float, what: str) -> bool:
+        """Call `action`; whether it has returned in time. What it raises is logged."""
+
+        def guarded() -> None:
+            try:
+                action()
+            except Exception:
+                log.exception("Stopping %s failed.", what)
+
+        thread = threading.Thread(target=guarded, name=f"stop: {what}", daemon=True)
+        thread.start()
+        return self.join(thread, seconds, what)
 
 
 def run_broker_timers(broker: Broker, timer: TimerThread) -> None:
@@ -291,6 +242,20 @@ def run_broker_timers(broker: Broker, timer: TimerThread) -> None:
         return TICK if due is None else min(TICK, max(TICK_PAUSE, due - broker.clock.now()))
 
     timer.repeat(run_due, pause)
+
+
+def _listen(settings: Settings) -> tuple[list[socket.socket], list[socket.socket]]:
+    """The sockets of the port, and of the API port if there is one. Raises `CannotListen`."""
+    sockets = listen(settings.host, settings.port)
+    if settings.api_port is None:
+        return sockets, []
+    try:
+        # Other machines never reach this port: what needs it runs beside us.
+        return sockets, listen(LOCALHOST, settings.api_port, "--api-port")
+    except CannotListen:
+        for sock in sockets:
+            sock.close()
+        raise
 
 
 def _stop_listening(sock: socket.socket) -> None:
@@ -313,7 +278,7 @@ def _tells_presence(settings: Settings, backend: Backend) -> bool:
     return settings.presence == "always"
 
 
-def _store(settings: Settings) -> Store | None:
+def _open_store(settings: Settings) -> Store | None:
     folder = settings.state_folder()
     if folder is None:
         if settings.state_dir == "auto":
@@ -328,6 +293,21 @@ def _store(settings: Settings) -> Store | None:
     return None
 
 
+def _broker_options(settings: Settings) -> BrokerOptions:
+    return BrokerOptions(
+        tabs=settings.tabs,
+        resume_window=settings.resume_window,
+        disconnect_after=settings.disconnect_after,
+        backlog_messages=settings.backlog,
+        backlog_bytes=settings.backlog_bytes,
+        backlog_total=settings.backlog_total,
+        max_sockets=settings.max_sockets,
+        max_tokens=settings.max_tokens,
+        event_log=settings.event_log,
+        push_after_answer=settings.push_after_answer / 1000,
+    )
+
+
 def _web_options(settings: Settings) -> WebOptions:
     return WebOptions(
         hosts=frozenset(host.lower() for host in (settings.host, *settings.allow_host)),
@@ -339,8 +319,8 @@ def _web_options(settings: Settings) -> WebOptions:
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _client_limits(settings: Settings) -> ClientLimits:
+    return ClientLimits(
         settings.header_timeout, settings.body_timeout, settings.answer_timeout, buffered=settings.max_buffered
     )
 

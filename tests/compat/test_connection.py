@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.server.parking import ParkingChannel
+from appengine_channel_emu.server.parked import ParkingChannel
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.compat.test_library import COMPAT, MINORS, interpreter, run

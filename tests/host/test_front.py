@@ -84,7 +84,7 @@ def test_a_cut_is_an_event_a_log_line_and_an_account(serve, caplog):
 
 
 def test_who_waits_too_long_for_a_thread_is_told(serve, monkeypatch, tmp_path):
-    monkeypatch.setattr("appengine_channel_emu.server.queueing.QUEUE_SECONDS", 0.5)
+    monkeypatch.setattr("appengine_channel_emu.server.threads.QUEUE_SECONDS", 0.5)
     service = serve(
         """
         import os, time

@@ -24,7 +24,7 @@ def copies(service):
     made = []
 
     def copy():
-        for server in service._servers:
+        for server in service._acceptor.servers:
             for channel in list(server.active_channels.values()):
                 made.append(os.dup(channel.socket.fileno()))
 
@@ -58,7 +58,7 @@ def test_a_connection_is_not_closed_by_what_happens_to_one_that_had_its_number(s
 
 def numbers(service):
     """The descriptors of the connections that are open."""
-    return {number for server in service._servers for number in server.active_channels}
+    return {number for server in service._acceptor.servers for number in server.active_channels}
 
 
 def test_a_client_sees_the_end_at_once_though_a_copy_lives(service, copies):
@@ -111,7 +111,7 @@ def test_a_connection_for_which_epoll_has_no_room_leaves_nothing_behind(service,
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(service._waitress_loop, "add", no_room)
+        full.setattr(service._loop, "add", no_room)
         with contextlib.closing(Wire(service)) as refused:
             assert refused.file.read() == b""
     assert not connected(service)
@@ -130,7 +130,7 @@ def test_a_loop_goes_on_after_an_error_in_one_of_its_turns(make_service, caplog)
             broken.set()
             raise RuntimeError("in a turn")
 
-    service._lot.expire_due = once
+    service._parked_polls.expire_due = once
     assert broken.wait(LONG_ENOUGH)
     with contextlib.closing(Wire(service)) as each:
         each.send("/_emu/health")
@@ -141,7 +141,7 @@ def test_a_loop_goes_on_after_an_error_in_one_of_its_turns(make_service, caplog)
 @pytest.mark.usefixtures("any_loop")
 def test_whoever_wakes_a_loop_that_has_ended_writes_into_nobodys_file(make_service):
     service = make_service()
-    loop, servers = service._waitress_loop, service._servers
+    loop, servers = service._loop, service._acceptor.servers
     service.stop()
     # These now have the numbers that were the loop's.
     pairs = [socket.socketpair() for _ in range(10)]
@@ -159,7 +159,7 @@ def test_idle_connections_are_ended_while_others_come_and_go(make_service):
     service = make_service()
 
     def grow_old():
-        for server in service._servers:
+        for server in service._acceptor.servers:
             for channel in list(server.active_channels.values()):
                 channel.last_activity -= 10 * server.adj.channel_timeout
             server.next_channel_cleanup = 0

@@ -16,7 +16,7 @@ import pytest
 from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask
 
-from appengine_channel_emu.server.parking import ParkingChannel
+from appengine_channel_emu.server.parked import ParkingChannel
 from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
@@ -91,12 +91,12 @@ def poll_path(socket_id, after=0, wait=20):
 
 def parked(service):
     """How many polls are parked."""
-    return sum(len(bucket) for bucket in list(service._lot._buckets.values()))
+    return sum(len(bucket) for bucket in list(service._parked_polls._buckets.values()))
 
 
 def connected(service):
     """How many connections are open."""
-    return sum(len(server.active_channels) for server in service._servers)
+    return sum(len(server.active_channels) for server in service._acceptor.servers)
 
 
 def test_an_idle_poll_holds_no_thread(service, wire):
@@ -194,7 +194,7 @@ def test_no_body_waits_until_its_early_head_is_acknowledged(service, wire):
     """Which a client may put off for 40 ms (RFC 896, RFC 1122 4.2.3.2)."""
     wire().send("/_emu/health")
     until(lambda: connected(service) == 1)
-    (channel,) = (channel for server in service._servers for channel in server.active_channels.values())
+    (channel,) = (channel for server in service._acceptor.servers for channel in server.active_channels.values())
     assert channel.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 

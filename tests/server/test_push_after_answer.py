@@ -329,4 +329,4 @@ def test_requests_are_not_kept(make, connect, app):
 
 
 def channels(service):
-    return [channel for server in service._servers for channel in server.active_channels.values()]
+    return [channel for server in service._acceptor.servers for channel in server.active_channels.values()]

@@ -183,7 +183,7 @@ def test_a_log_that_nobody_reads_keeps_no_process(launch):
 
 SLOW = """
     import sys, threading, time
-    from appengine_channel_emu.server import signals as module
+    from appengine_channel_emu.server import run as module
 
     module.SLOW_STOP_SECONDS = 0.2
     module.SAME_SIGNAL_SECONDS = float(sys.argv[1])
@@ -274,7 +274,7 @@ def short(monkeypatch):
     """No part of a stop may take long."""
     for name in ("APP_SECONDS", "LOOP_SECONDS", "REQUEST_SECONDS", "TIMER_SECONDS"):
         monkeypatch.setattr(service_module, name, 0.2)
-    monkeypatch.setattr("appengine_channel_emu.server.budget.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("appengine_channel_emu.server.service.LEAST_SECONDS", 0.0)
 
 
 def running(tmp_path, backend):
@@ -307,7 +307,7 @@ def test_what_hangs_costs_no_message(tmp_path, short, caplog, part):
     service.broker.send_message("bob", "kept")
     wire = Wire(service)
     if part == "loop":
-        service._lot.expire_due = hang
+        service._parked_polls.expire_due = hang
     elif part == "broker's timers":
         service.broker.run_due = hang
     elif part == "timers":

@@ -7,7 +7,7 @@ import urllib3
 from waitress.proxy_headers import proxy_headers_middleware
 from webtest import TestApp
 
-from appengine_channel_emu.server.proxied import proxy_options
+from appengine_channel_emu.server.acceptor import proxy_options
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.targets import PRESENCE_PATHS, leads_to

@@ -34,7 +34,7 @@ class NotTaken(Error):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """Seconds for headers, for a body, and without reading; bytes for all connections together."""
 
     header_timeout: float
@@ -91,10 +91,10 @@ class _Watched:
         )
 
 
-class Patience:
-    """Watches the slow. `watch` may be called from any thread, `look` from the loop's alone."""
+class SlowClients:
+    """Watches them. `watch` may be called from any thread, `look` from the loop's alone."""
 
-    def __init__(self, limits: Limits, note: Note) -> None:
+    def __init__(self, limits: ClientLimits, note: Note) -> None:
         self._limits = limits
         self._note = note
         self._watched: dict[Any, _Watched] = {}

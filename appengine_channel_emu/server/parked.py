@@ -1,9 +1,9 @@
 """Polls parked on waitress: an answer that is not ready yet keeps its connection, and no thread.
 
-How: a gate around the application sees a `Waiting` that is not ready and raises `Parked`, a BaseException, which
-unwinds waitress's task past its handlers for OSError and Exception. The channel keeps the task; its request stays at
-the head of `requests`, so to waitress a task is running. When the answer is ready, `service` is called again, is
-given the same task, and iterates the same `Waiting`; of its environ the address is left.
+How: `ParkingMiddleware` around the application sees a `Waiting` that is not ready and raises `Parked`, a
+BaseException, which unwinds waitress's task past its handlers for OSError and Exception. The channel keeps the task;
+its request stays at the head of `requests`, so to waitress a task is running. When the answer is ready, `service` is
+called again, is given the same task, and iterates the same `Waiting`; of its environ the address is left.
 
 These are seams of waitress, not an API of it: tests/server/test_parking.py holds a contract for each. Where one is
 gone the application still works on plain waitress, at a thread a poll.
@@ -16,17 +16,17 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.utilities import Error
 
-from appengine_channel_emu.server.answers import AnswerBuffers
+from appengine_channel_emu.server.answers import AnswerBuffers, Parked, ParkingTask, RefusalTask, TaskHints
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
-from appengine_channel_emu.server.patience import Patience
-from appengine_channel_emu.server.tasks import Parked, ParkingTask, RefusalTask, TaskHints
+from appengine_channel_emu.server.slow_clients import SlowClients
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import SERVER_HINTS
 
@@ -38,7 +38,7 @@ LINGER_BLOCK = 256 * 1024
 """What a client may still send once it has been refused, and what is read of it at a time."""
 
 
-class Gate:
+class ParkingMiddleware:
     """The application, with `Parked` raised for an answer that is not ready."""
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -55,7 +55,7 @@ class Gate:
         return body
 
 
-class Lot:
+class ParkedPolls:
     """The parked answers, by the quarter of a second in which their time is up."""
 
     QUARTER = 0.25
@@ -89,6 +89,16 @@ class Lot:
         return int(waiting.deadline / self.QUARTER) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What the connections of one port share. `ours_alone`: whether nothing of the app's is served there."""
+
+    loop: Loop
+    parked_polls: ParkedPolls
+    slow_clients: SlowClients
+    ours_alone: bool = False
+
+
 class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     """A connection whose running task may be parked. It is closed by the loop's thread alone, or when that has ended.
 
@@ -98,13 +108,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     parser_class = RequestParser
     error_task_class = RefusalTask
-    lot: Lot
-    loop: Loop
-    patience: Patience
     spare = False
-    """Whether it is one too many, see `server.entrance`."""
-    ours_alone = False
-    """Whether its port serves nothing of the app's."""
+    """Whether it is one too many, see `server.acceptor`."""
     overdue = False
     """Whether its next request has waited for too long."""
     lingering = False
@@ -126,22 +131,28 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     _unsent: list[Callable[[], None]] | None = None
     """The same of answers that are written, but not all sent."""
 
-    def __init__(self, server: Any, sock: socket.socket, addr: Any, adj: Any, map: dict[int, Any]) -> None:
-        super().__init__(server, sock, addr, adj, map=map)
-        self.outbufs = AnswerBuffers(adj.outbuf_overflow)
+    def __init__(self, server: Any, sock: socket.socket, address: Any, port: Port) -> None:
+        self.port = port
+        super().__init__(server, sock, address, server.adj, map=port.loop.socket_map)
+        self.outbufs = AnswerBuffers(server.adj.outbuf_overflow)
 
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
         """See waitress; the loop hears of it, first: it may have no room for it, and raise OSError."""
         self.loop_lock = Lock()
-        self.loop.add(self)
+        self.port.loop.add(self)
         super().add_channel(map)
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         """See waitress; from here on nobody may name its descriptor, which may soon be another's."""
         with self.loop_lock:
             if self._fileno is not None:
-                self.loop.remove(self)
+                self.port.loop.remove(self)
             super().del_channel(map)
+
+    @property
+    def ours_alone(self) -> bool:
+        """Whether it is served nothing of the app's."""
+        return self.spare or self.port.ours_alone
 
     @property
     def resumes(self) -> bool:
@@ -157,9 +168,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """Let the loop know what it waits for from here on."""
         with self.loop_lock:
             if self._fileno is not None:
-                self.loop.update(self)
+                self.port.loop.update(self)
         if self.request is not None or self.total_outbufs_len:
-            self.patience.watch(self)
+            self.port.slow_clients.watch(self)
 
     def readable(self) -> bool:
         """See waitress."""
@@ -221,7 +232,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self.lingering = True
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-        self.patience.watch(self)
+        self.port.slow_clients.watch(self)
 
     def _end_of_requests(self) -> None:
         """The client has ended its sending side: it has gone, or waits for the answers to what it has sent."""
@@ -316,7 +327,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if task.version == "1.1" and waiting.send_head():
             with contextlib.suppress(ClientDisconnected):
                 task.send_head()
-        self.lot.add(waiting)
+        self.port.parked_polls.add(waiting)
         if not self.connected:
             self._leave()
         if self._half_closed and waiting.ends_with_client:
@@ -334,10 +345,10 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     def _unpark(self) -> bool:
         """Whether this call, of all that may come at once, is the one that ends the parking."""
-        with self.lot.lock:
+        with self.port.parked_polls.lock:
             parked, self._parked = self._parked, False
         if parked and self._waiting is not None:
-            self.lot.remove(self._waiting)
+            self.port.parked_polls.remove(self._waiting)
         return parked
 
 

@@ -1,0 +1,363 @@
+"""Where connections come in: listening, as many connections as there may be, and a quick 503 for those beyond."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import logging
+import os
+import resource
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from waitress import create_server
+from waitress.utilities import Error
+
+from appengine_channel_emu.server.loop import Loop
+from appengine_channel_emu.server.parked import ParkingChannel, ParkingMiddleware, Port
+from appengine_channel_emu.server.slow_clients import Note
+from appengine_channel_emu.server.threads import Pools
+from appengine_channel_emu.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+LOCALHOST = "localhost"
+_ATTEMPTS = 20
+
+SEND_BYTES = 64 * 1024
+UNSENT_BYTES = 64 * 1024 * 1024
+"""Of one connection: a thread with more to send waits for the client. No whole answer of an app's has as much, nor what
+one read's worth of pipelined polls is answered."""
+
+SPARE_CONNECTIONS = 32
+"""Connections beyond the limit that are still heard, so that `/_emu/health` answers."""
+
+FILES_OF_OUR_OWN = 128
+"""File descriptors left for the app's connections, temporary files and the store."""
+
+HEALTH_PATHS = ("/_emu/health", "/_emu/health/live", "/_emu/health/ready")
+RELIEF = 0.9
+"""Part of the limit below which all is well again."""
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_FULL = "The emulator has too many connections; try again in a moment."
+_REFUSAL = (
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n"
+    f"Connection: close\r\nContent-Length: {len(_FULL) + 1}\r\n\r\n{_FULL}\n"
+).encode("ascii")
+
+
+class CannotListen(Exception):
+    """The port cannot be had; the text says who has it and what to do."""
+
+
+def listen(host: str, port: int, flag: str = "--port") -> list[socket.socket]:
+    """Bound stream sockets for `host`: for `localhost` 127.0.0.1 and, where it exists, ::1, on the same port.
+
+    A browser may try either first; were one left to another server, pages would reach that one. Port 0 takes a
+    free port. Raises `CannotListen`, which names `flag` as the cure.
+    """
+    if host != LOCALHOST:
+        return [_bind(_resolve(host, port), port, flag)]
+    for attempt in range(_ATTEMPTS):
+        first = _bind((socket.AF_INET, ("127.0.0.1", port)), port, flag)
+        bound = first.getsockname()[1]
+        try:
+            return [first, _bind((socket.AF_INET6, ("::1", bound)), bound, flag)]
+        except _NoSuchAddress:
+            return [first]
+        except CannotListen:
+            first.close()
+            if port or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+class _NoSuchAddress(CannotListen):
+    pass
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[object, ...]]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise CannotListen(f"{host!r} is no address of this machine ({error}).") from None
+    return family, tuple(address)
+
+
+def _bind(target: tuple[int, tuple[object, ...]], port: int, flag: str) -> socket.socket:
+    family, address = target
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _NoSuchAddress(f"This machine has no such address: {error}.") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        # Listening at once, so that two emulators started together cannot both believe they have the port.
+        sock.listen(1024)
+    except OSError as error:
+        sock.close()
+        raise _refusal(error, str(address[0]), port, flag) from None
+    return sock
+
+
+def _refusal(error: OSError, address: str, port: int, flag: str) -> CannotListen:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return _NoSuchAddress(f"{address} is no address of this machine.")
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(address, port)
+        return CannotListen(
+            f"Port {port} on {address} is in use{f' by {holder}' if holder else ''}. "
+            f"Stop that program, or choose another port with {flag} (0 takes a free one)."
+        )
+    if error.errno == errno.EACCES:
+        return CannotListen(f"Port {port} is only for administrators; choose one from 1024 on with {flag}.")
+    return CannotListen(f"Cannot listen on {address} port {port}: {error.strerror}.")
+
+
+def _holder(address: str, port: int) -> str:
+    """The name and process id of the program that listens on `address` and `port`, where Linux tells."""
+    wanted = {f"{_in_table(each)}:{port:04X}" for each in (address, "0.0.0.0", "::")}
+    inodes = {
+        fields[9]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for fields in _rows(Path(table))
+        if fields[3] == "0A" and fields[1] in wanted
+    }
+    for link in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
+        try:
+            target = os.readlink(link)
+            if target.startswith("socket:[") and target[8:-1] in inodes:
+                process = link.parent.parent
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:
+            continue
+    return ""
+
+
+def _in_table(address: str) -> str:
+    """`address` as those tables have it: words of four bytes, each in the machine's order."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])
+    words = [packed[at : at + 4] for at in range(0, len(packed), 4)]
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)
+
+
+def _rows(table: Path) -> list[list[str]]:
+    try:
+        return [line.split() for line in table.read_text().splitlines()[1:]]
+    except OSError:
+        return []
+
+
+class Busy(Error):  # type: ignore[misc]
+    """The answer on a connection beyond the limit."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
+class SpareChannel(ParkingChannel):
+    """A connection beyond the limit: it may ask how the emulator is, once."""
+
+    spare = True
+
+    def add_channel(self, map: dict[int, Any] | None = None) -> None:
+        """See waitress; it is watched from the start, for the next one may need its place."""
+        super().add_channel(map)
+        self.request, self.requests = None, []
+        self.port.slow_clients.watch(self)
+
+    def service(self) -> None:
+        """Answer, and close."""
+        request = self.requests[0]
+        request.headers["CONNECTION"] = "close"
+        if request.error is None and request.path.rstrip("/") not in HEALTH_PATHS:
+            request.error = Busy(_FULL)
+        super().service()
+
+
+class Acceptor:
+    """Takes the connections of all servers, in `loop`, for `pools` to serve; those of all count together."""
+
+    def __init__(self, settings: Settings, loop: Loop, pools: Pools, note: Note) -> None:
+        self._settings = settings
+        self._limit, self._limited_by = _connection_limit(settings.max_connections)
+        self._loop = loop
+        self._pools = pools
+        self._note = note
+        self.servers: list[Any] = []
+        """Waitress's, one for each socket."""
+        self._full = self._starved = False
+        self._reserve: int | None = _open_nothing()
+
+    def serve(self, sockets: list[socket.socket], application: WSGIApplication, port: Port) -> None:
+        """Have waitress serve `application` on `sockets`, which listen; to be called before the loop starts."""
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        socket_map = self._loop.socket_map
+        others = set(socket_map)
+        create_server(
+            ParkingMiddleware(application),
+            map=socket_map,
+            _dispatcher=self._pools,
+            sockets=sockets,
+            **_waitress_settings(self._settings),
+        )
+        for thing in [socket_map[number] for number in socket_map.keys() - others]:
+            if hasattr(thing, "active_channels"):
+                thing.handle_accept = functools.partial(self._accept, thing, port)
+                thing.maintenance = functools.partial(_end_idle, thing)
+                # Head and body of an answer go out together (`ParkingTask.finish`). Not one of the settings above,
+                # where waitress warns that it will go.
+                thing.adj.send_bytes = SEND_BYTES
+                self.servers.append(thing)
+
+    def look(self) -> None:
+        """Say it when the worst is over; called now and then."""
+        if self._reserve is None:
+            with contextlib.suppress(OSError):
+                self._reserve = _open_nothing()
+        if self._full and self._count() < self._limit * RELIEF:
+            self._full = False
+            self._note("connections_accepted", "There is room for connections again.")
+        if self._starved and self._reserve is not None and _can_open_files():
+            self._starved = False
+            self._note("connections_accepted", "Files can be opened again: connections are accepted.")
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    def _count(self) -> int:
+        return sum(len(server.active_channels) for server in self.servers)
+
+    def _accept(self, server: Any, port: Port) -> None:
+        try:
+            connection, address = server.socket.accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self._shed_without_files(server, error)
+            return
+        beyond = self._count() - self._limit
+        if beyond >= 0:
+            self._say_full()
+            if beyond >= SPARE_CONNECTIONS:
+                _turn_away(connection)
+                return
+        try:
+            # Without delays: an answer whose head went out early would else wait for the head to be acknowledged.
+            server.set_socket_options(connection)
+            make = SpareChannel if beyond >= 0 else ParkingChannel
+            make(server, connection, server.fix_addr(address), port)
+        except OSError:
+            # Gone already, or the system can watch no more; the server itself must not end by it.
+            connection.close()
+
+    def _say_full(self) -> None:
+        if not self._full:
+            self._full = True
+            allowed = f"{self._limit} connections are open, which is all that {self._limited_by} allows"
+            self._note("connections_refused", f"{allowed}; further ones get 503.")
+
+    def _shed_without_files(self, server: Any, error: OSError) -> None:
+        """No connection can be accepted, and each that waits would wake the loop again and again."""
+        if not self._starved:
+            self._starved = True
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            self._note(
+                "connections_refused",
+                f"No more files can be opened ({error.strerror}; the limit is {soft}): new connections get 503. "
+                "Raise it with ulimit -n before the start, or lower --max-connections.",
+            )
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+            with contextlib.suppress(OSError):
+                _turn_away(server.socket.accept()[0])
+        try:
+            self._reserve = _open_nothing()
+        except OSError:
+            self._loop.pause(server)
+
+
+def _connection_limit(wanted: int) -> tuple[int, str]:
+    """How many connections there may be, after raising the limit of open files, and what sets that bound."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + SPARE_CONNECTIONS + FILES_OF_OUR_OWN
+    reachable = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    if soft < reachable:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+            soft = reachable
+    if soft >= needed:
+        return wanted, "--max-connections"
+    return max(soft - SPARE_CONNECTIONS - FILES_OF_OUR_OWN, soft // 2), f"the limit of {soft} open files (ulimit -n)"
+
+
+def _waitress_settings(settings: Settings) -> dict[str, Any]:
+    chosen: dict[str, Any] = {
+        "server_name": settings.host,
+        "ident": "channel-emu",
+        # `Acceptor` counts them.
+        "connection_limit": sys.maxsize,
+        "channel_request_lookahead": 1,
+        "max_request_body_size": settings.max_request_size + 1,
+        "max_request_header_size": settings.max_header_size,
+        "outbuf_high_watermark": UNSENT_BYTES,
+        "asyncore_use_poll": True,
+        "log_socket_errors": False,
+    }
+    return chosen | proxy_options(settings.trusted_proxy)
+
+
+def proxy_options(proxy: str | None) -> dict[str, Any]:
+    """Waitress's, on whom to believe about the visitor: a proxy in front, such as one that speaks TLS.
+
+    Without a trusted one (`--trusted-proxy`), X-Forwarded headers are the app's affair.
+    """
+    if proxy is None:
+        return {"clear_untrusted_proxy_headers": False}
+    return {
+        "trusted_proxy": proxy,
+        "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"},
+        "clear_untrusted_proxy_headers": True,
+    }
+
+
+def _end_idle(server: Any, now: float) -> None:
+    """Have those closed that have been idle for long; waitress's own way walks a dict that changes meanwhile."""
+    cutoff = now - server.adj.channel_timeout
+    for channel in list(server.active_channels.values()):
+        if not channel.requests and channel.last_activity < cutoff:
+            channel.will_close = True
+
+
+def _open_nothing() -> int:
+    """A descriptor in reserve. Raises OSError when there are no more."""
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _can_open_files() -> bool:
+    try:
+        os.close(_open_nothing())
+    except OSError:
+        return False
+    return True
+
+
+def _turn_away(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.setblocking(False)
+        # What has been sent is read first: closing over unread bytes would break the answer off.
+        with contextlib.suppress(BlockingIOError):
+            connection.recv(64 * 1024)
+        connection.send(_REFUSAL)
+        connection.shutdown(socket.SHUT_WR)
