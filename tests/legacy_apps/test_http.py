@@ -37,10 +37,12 @@ FORM = "/_ah/login?continue=%2F"
 
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("echo")
+    folder = tmp_path_factory.mktemp("echo") / "app"
+    folder.mkdir()
     (folder / "app.yaml").write_text(APP_YAML)
     (folder / "main.py").write_text(MAIN)
-    with emulated(folder, folder / "log") as emulator:
+    # Not in the app's folder, where the dev server would take each line of it for a change of the source.
+    with emulated(folder, folder.parent / "log") as emulator:
         yield emulator
 
 

@@ -47,6 +47,7 @@ def test_of_an_app_in_the_sdk(tmp_path, http):
         check(http.request("GET", emulator.url).json(), 2)
 
 
+@pytest.mark.slow
 def test_an_sdk_that_has_dropped_the_module_gets_ours(tmp_path, http):
     """A folder of links to the SDK, without `google.appengine.api.channel.channel`."""
     sdk, pruned = parts.need(parts.sdk), tmp_path / "sdk"
