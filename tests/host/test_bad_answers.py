@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+from appengine_channel_emu.host.app_kinds import upstream_backend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support import wire
@@ -143,7 +143,7 @@ def serve_badly(connection):
 def service():
     app = wire.Listener(serve_badly)
     settings = Settings(port=0, state_dir="none", quiet=True)
-    service = Service(settings, lambda address: UpstreamBackend(app.url, address, LONG_ENOUGH))
+    service = Service(settings, lambda address: upstream_backend(app.url, address, LONG_ENOUGH))
     service.start()
     yield service
     service.stop()

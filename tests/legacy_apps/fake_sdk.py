@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
-from appengine_channel_emu.host.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.legacy_app import read_legacy_app
-from appengine_channel_emu.host.sdk_finder import Sdk
+from appengine_channel_emu.host.app_kinds import sdk_backend
+from appengine_channel_emu.host.app_yaml import read_app_yaml
+from appengine_channel_emu.host.backend import ProxyBackend
+from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.sdk import Sdk
 from tests.support import parts
 from tests.support.legacy import APPS
 
@@ -86,10 +87,9 @@ def fake_sdk(folder: Path, behaviour: str) -> Path:
     return folder
 
 
-def backend_for(folder: Path, behaviour: str, deadline: float = 30.0) -> DevAppserverBackend:
+def backend_for(folder: Path, behaviour: str, deadline: float = 30.0) -> ProxyBackend:
     """An app in such an SDK, not yet started."""
-    app = read_legacy_app(APPS / "own_channel" / "app.yaml")
-    assert app is not None
+    app = read_app_yaml(APPS / "own_channel" / "app.yaml")
     sdk = Sdk(fake_sdk(folder / "sdk", behaviour))
     spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
-    return DevAppserverBackend(spec, app)
+    return sdk_backend(spec, app)

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 from appengine_channel_emu.cli import main
-from appengine_channel_emu.host import dev_appserver, dev_server_process
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
+from appengine_channel_emu.host.origins import dev_server, dev_server_process
 from tests.host.conftest import visit
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
@@ -95,7 +95,7 @@ def test_a_dev_server_that_hangs_at_its_stop(tmp_path, temporary, mark, http):
 
 
 def test_a_dev_server_that_takes_requests_and_answers_none(tmp_path, temporary, mark, monkeypatch):
-    monkeypatch.setattr(dev_appserver, "QUEUE_SECONDS", 0.2)
+    monkeypatch.setattr(dev_server, "QUEUE_SECONDS", 0.2)
     backend = fake_sdk.backend_for(tmp_path, fake_sdk.ANSWERS_NOTHING, deadline=0.3)
     try:
         backend.start()
