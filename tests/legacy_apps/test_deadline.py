@@ -16,8 +16,6 @@ from tests.support.waiting import eventually
 
 PAGE = f"within {NOTES_DEADLINE:g} seconds"
 
-pytestmark = pytest.mark.xdist_group("notes")
-
 
 def timed(http, url, **more):
     """Status, text and how long it took."""
