@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from contextlib import ExitStack
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from appengine_channel_emu.cli.check import PROBE_APP
 from appengine_channel_emu.host.origins.dev_server_process import free_ports
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.legacy import PlainSdk
 
 MINUTES = 3
@@ -37,7 +36,7 @@ SHORTCOMINGS = {
 
 
 def start(url, *arguments):
-    command = [sys.executable, "-m", "appengine_channel_emu", "check", url, "--json", *arguments]
+    command = [*EMU, "check", url, "--json", *arguments]
     return subprocess.Popen(command, cwd=parts.ROOT, stdout=subprocess.PIPE, text=True)
 
 
