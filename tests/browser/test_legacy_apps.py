@@ -8,25 +8,27 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.tab import WAIT
-from tests.support.legacy import APPS, FORGETFUL, PlainSdk, Server, emulated
+from tests.support.legacy import APPS, PLAIN_SDK, PlainSdk, Server, emulated
 
-DOORS = {"emulator": (), "plain SDK": FORGETFUL}
+BEHIND = {"emulator": (), "plain SDK": PLAIN_SDK}
 
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app and the door that the test is parametrized with."""
-    name, door = request.param
+    """What the test is parametrized with: an app, and what it is behind."""
+    name, behind = request.param
     folder = tmp_path_factory.mktemp(name)
     app = APPS / name
-    with emulated(app, folder / "log") if door == "emulator" else PlainSdk(app, folder) as running:
+    with emulated(app, folder / "log") if behind == "emulator" else PlainSdk(app, folder) as running:
         yield running
 
 
 def behind_both(*names: str) -> pytest.MarkDecorator:
-    """The test, for these apps behind each door."""
+    """The test, for these apps behind each of the two."""
     cases = [
-        pytest.param((name, door), id=f"{name}, {door}", marks=marks) for name in names for door, marks in DOORS.items()
+        pytest.param((name, behind), id=f"{name}, {behind}", marks=marks)
+        for name in names
+        for behind, marks in BEHIND.items()
     ]
     return pytest.mark.parametrize("server", cases, indirect=True)
 
@@ -45,7 +47,7 @@ def pages(browser: Browser) -> Iterator[list[Page]]:
 def visit(pages: list[Page], url: str) -> None:
     for page in pages:
         page.goto(url)
-        expect(page.locator("#state")).to_have_text("open", timeout=WAIT)
+        expect(page.locator("#state")).to_have_text("open")
 
 
 def say(page: Page, text: str) -> None:
@@ -55,7 +57,7 @@ def say(page: Page, text: str) -> None:
 
 def hears(page: Page, text: str) -> None:
     """Once: twice would be one too many."""
-    expect(page.locator("#lines li").filter(has_text=text)).to_have_text([text], timeout=WAIT)
+    expect(page.locator("#lines li").filter(has_text=text)).to_have_text([text])
 
 
 with_ndb = behind_both("webapp2_ndb")
@@ -74,12 +76,12 @@ def test_what_one_says_both_hear(server: Server, pages: list[Page]) -> None:
 
 
 @with_ndb
-@pytest.mark.parametrize("how", ["now", "later", "transaction", "message"])
-def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: list[Page], how: str) -> None:
-    visit(pages, f"{server.url}/?{how}")
-    say(pages[0], f"sent {how}")
-    for page in pages:
-        hears(page, f"sent {how}")
+def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: list[Page]) -> None:
+    for how in ("now", "later", "transaction", "message"):
+        visit(pages, f"{server.url}/?{how}")
+        say(pages[0], f"sent {how}")
+        for page in pages:
+            hears(page, f"sent {how}")
 
 
 @with_ndb
@@ -88,12 +90,12 @@ def test_who_is_here(server: Server, pages: list[Page]) -> None:
     first, second = pages
     here = first.locator("#here")
     first.goto(f"{server.url}/?as=ann@example.com/1")
-    expect(here).to_contain_text("ann@example.com/1", timeout=WAIT)
+    expect(here).to_contain_text("ann@example.com/1")
     second.goto(f"{server.url}/?as=bob@example.com/2")
-    expect(here).to_contain_text("ann@example.com/1 bob@example.com/2", timeout=WAIT)
+    expect(here).to_contain_text("ann@example.com/1 bob@example.com/2")
     expect(here).to_contain_text("from 0.1.0.10")
     second.goto("about:blank")
-    expect(here).not_to_contain_text("bob", timeout=WAIT)
+    expect(here).not_to_contain_text("bob")
     expect(here).to_contain_text("ann@example.com/1")
 
 

@@ -6,46 +6,52 @@ import contextlib
 import re
 
 import pytest
-import urllib3
 from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.host.instance import AppSpec
 from appengine_channel_emu.host.instance_backend import InstanceBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.browser.tab import WAIT
 from tests.support.emulator import RunningEmulator
-from tests.support.legacy import FORGETFUL, PlainSdk
+from tests.support.legacy import PLAIN_SDK, PlainSdk
 from tests.support.parts import ROOT
 
 TOKEN_SECONDS = 2 * 60 * 60
 
-START = 20_000
-"""Milliseconds: the real dev server starts a process of the app's with the first request."""
 
-
-@pytest.fixture(autouse=True)
-def _patience():
-    """The real dev server polls twice a second, and a busy machine is slower still."""
-    expect.set_options(timeout=START)
-    yield
-    expect.set_options(timeout=5_000)
+@pytest.fixture(scope="module")
+def sample_app(tmp_path_factory):
+    """For all tests that have a game of their own, and leave the app running."""
+    with RunningEmulator("--no-sdk", "sample_app", log=tmp_path_factory.mktemp("app") / "log") as emulator:
+        yield emulator
 
 
 @pytest.fixture
-def sample_app(tmp_path):
+def own_sample_app(tmp_path):
+    """For one test alone."""
     with RunningEmulator("--no-sdk", "sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="module")
+def on_plain_sdk(tmp_path_factory):
+    """The app on the real dev server under Python 2.7."""
+    with PlainSdk(ROOT / "sample_app", tmp_path_factory.mktemp("sdk")) as server:
+        yield server
 
 
 @contextlib.contextmanager
 def two_people(browser, url):
     """Two people at their own machines, at one game."""
     contexts = [browser.new_context() for _ in range(2)]
+    for context in contexts:
+        context.set_default_timeout(WAIT)
     first, second = (context.new_page() for context in contexts)
     first.goto(url)
-    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…", timeout=START)
+    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…")
     second.goto(first.url)
-    expect(second.locator("#status")).to_have_text("You are O. Their turn.", timeout=START)
+    expect(second.locator("#status")).to_have_text("You are O. Their turn.")
     yield first, second
     for context in contexts:
         context.close()
@@ -57,15 +63,11 @@ def players(browser, sample_app):
         yield both
 
 
-@pytest.fixture(params=["emulator", pytest.param("plain SDK", marks=FORGETFUL)])
-def players_anywhere(request, browser, tmp_path):
-    """Here, and on the real dev server under Python 2.7: the app is the same, to the byte."""
-    with contextlib.ExitStack() as stack:
-        if request.param == "emulator":
-            server = request.getfixturevalue("sample_app")
-        else:
-            server = stack.enter_context(PlainSdk(ROOT / "sample_app", tmp_path))
-        yield stack.enter_context(two_people(browser, server.url))
+@pytest.fixture(params=["sample_app", pytest.param("on_plain_sdk", marks=PLAIN_SDK)])
+def players_anywhere(request, browser):
+    """Here and on the real dev server: the app is the same, to the byte."""
+    with two_people(browser, request.getfixturevalue(request.param).url) as both:
+        yield both
 
 
 def play(page: Page, cell: int) -> None:
@@ -125,35 +127,34 @@ def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
     expect(first.locator("#status")).to_have_text("You are X. Their turn.")
 
 
-def test_a_third_visitor_watches(players_anywhere, browser):
+def test_a_third_visitor_watches(players_anywhere, context):
     first, _ = players_anywhere
-    context = browser.new_context()
     guest = context.new_page()
     guest.goto(first.url)
     expect(guest.locator("#status")).to_have_text("You are watching. X is to play.")
     play(first, 0)
     expect(guest.locator("#board button").first).to_have_attribute("data-mark", "X")
-    context.close()
 
 
-def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
-    first, second = players
-    play(first, 4)
-    expect(second.locator("#status")).to_have_text("You are O. Your turn.")
-    assert sample_app.stop() == 0
-    sample_app.start()
-    # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
-    for page in players:
-        expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "", timeout=15_000)
-        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
-        expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
-        assert marks(page) == "." * 9
+def test_a_restart_of_app_and_emulator_is_survived(browser, own_sample_app):
+    with two_people(browser, own_sample_app.url) as players:
+        first, second = players
+        play(first, 4)
+        expect(second.locator("#status")).to_have_text("You are O. Your turn.")
+        assert own_sample_app.stop() == 0
+        own_sample_app.start()
+        # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
+        for page in players:
+            expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "")
+            expect(page.locator("#connection")).to_have_text("connected")
+            expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."))
+            assert marks(page) == "." * 9
 
 
-def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, tmp_path):
+def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(context, tmp_path):
     log, state = tmp_path / "emulator.log", tmp_path / "state"
     with RunningEmulator("sample_app", log=log, state_dir=state) as emulator:
-        page = browser.new_page()
+        page = context.new_page()
         page.goto(emulator.url)
         expect(page.locator("#connection")).to_have_text("connected")
         emulator.stop()
@@ -164,16 +165,15 @@ def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, 
         page.fill("#text", "Still here")
         page.press("#text", "Enter")
         expect(page.locator("#chat li")).to_have_text("Guest 1: Still here")
-        page.close()
 
 
-def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
+def test_a_page_whose_token_times_out_gets_another_and_goes_on(context):
     def sample_app(address: str) -> InstanceBackend:
         return InstanceBackend(AppSpec("main:app", ROOT / "sample_app", address), None)
 
     service = Service(Settings(port=0, state_dir="none"), sample_app)
     service.start()
-    page = browser.new_page()
+    page = context.new_page()
     page.goto(service.url)
     expect(page.locator("#connection")).to_have_text("connected")
     with page.expect_response("**/join"):
@@ -181,16 +181,15 @@ def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
     expect(page.locator("#connection")).to_have_text("connected")
     play(page, 4)
     expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
-    page.close()
     service.stop()
 
 
-def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
+def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, context):
     first, _ = players
     first.fill("#text", "Welcome")
     first.press("#text", "Enter")
     expect(first.locator("#chat li")).to_have_count(1)
-    late = browser.new_page()
+    late = context.new_page()
     refused = []
 
     def refuse_once(route):
@@ -205,11 +204,10 @@ def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
     # What was said before comes with the answer to that request alone.
     expect(late.locator("#chat li")).to_have_text("Guest 1: Welcome")
     assert refused
-    late.close()
 
 
-def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_app):
-    page = browser.new_page()
+def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(context, sample_app):
+    page = context.new_page()
     moves = []
 
     def forget(route):
@@ -221,7 +219,6 @@ def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_
     play(page, 4)
     expect(page.locator("#notice")).to_have_text("The app does not know this page.")
     assert len(moves) == 2
-    page.close()
 
 
 NOTE_CALLS = """() => {
@@ -249,11 +246,10 @@ def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_the
     # The sockets that the first journey has the pages open are those whose handlers are noted in the second.
     timed_out = [["onerror", {"code": 401, "description": "Token+timed+out."}], ["onclose", {}], ["open"]]
     for wanted in ([["open"]], timed_out):
-        answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": TOKEN_SECONDS})
-        assert answer.status == 200
+        sample_app.advance(TOKEN_SECONDS)
         for page in players:
-            page.wait_for_function("count => seen.length >= count", arg=len(wanted), timeout=START)
-            expect(page.locator("#connection")).to_have_text("connected", timeout=START)
+            page.wait_for_function("count => seen.length >= count", arg=len(wanted))
+            expect(page.locator("#connection")).to_have_text("connected")
             assert page.evaluate("() => seen.splice(0)") == wanted
     play(second, 0)
     expect(first.locator("#status")).to_have_text("You are X. Your turn.")

@@ -14,9 +14,9 @@ from typing import Any
 import urllib3
 
 from tests.support.parts import ROOT
+from tests.support.waiting import LONG_ENOUGH
 
 READY = re.compile(r"channel-emu: ready at (http://\S+:(\d+))\n")
-STOP_SECONDS = 15
 
 
 class RunningEmulator:
@@ -38,7 +38,7 @@ class RunningEmulator:
         self._extra = extra
         self._environ = None if environ is None else os.environ | environ
         self.log = log
-        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10))
+        self._http = urllib3.PoolManager(retries=False, timeout=LONG_ENOUGH)
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
         self.url = ""
@@ -72,7 +72,7 @@ class RunningEmulator:
             return None
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(STOP_SECONDS)
+            return process.wait(LONG_ENOUGH)
         finally:
             process.kill()
             process.wait()
@@ -89,7 +89,7 @@ class RunningEmulator:
         process, self._process = self._process, None
         assert process is not None
         process.send_signal(number)
-        process.wait(STOP_SECONDS)
+        process.wait(LONG_ENOUGH)
 
     def create_channel(self, client_id: str, minutes: int | None = None) -> str:
         """A token, as an app gets one."""

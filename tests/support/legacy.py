@@ -17,14 +17,15 @@ from appengine_channel_emu.host.dev_server_process import free_ports
 from appengine_channel_emu.host.legacy_app import Python25Overlay, read_legacy_app
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
 
 APPS = parts.ROOT / "tests" / "legacy_apps" / "apps"
-START_SECONDS = 60
-STOP_SECONDS = 15
 
-FORGETFUL = pytest.mark.flaky(reruns=1)
-"""For a test behind the plain SDK alone: it gets a second chance. The SDK's dev server drops the messages for a page
-that has not polled for 2 seconds, and on a busy machine an open page may not get to it."""
+PLAIN_SDK = (
+    pytest.mark.slow,
+    pytest.mark.unsteady("the SDK's dev server drops messages for pages that have not polled for 2 seconds"),
+)
+"""For a test of pages behind the plain SDK: on a busy machine an open page may not get to polling in time."""
 
 
 class Server(Protocol):
@@ -76,7 +77,7 @@ class PlainSdk:
         ]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        give_up = time.monotonic() + START_SECONDS
+        give_up = time.monotonic() + LONG_ENOUGH
         while time.monotonic() < give_up and self._process.poll() is None:
             try:
                 socket.create_connection(("localhost", port), 1).close()
@@ -91,7 +92,7 @@ class PlainSdk:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(STOP_SECONDS)
+                self._process.wait(LONG_ENOUGH)
             finally:
                 self._process.kill()
 
