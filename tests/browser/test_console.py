@@ -375,7 +375,7 @@ def test_what_others_write_is_text(console, server):
     expect(console).to_have_title("channel-emu console")
 
 
-def test_without_an_app_the_front_door_leads_to_it(context):
+def test_without_an_app_the_front_page_leads_to_it(context):
     with ChannelServer() as server:
         page = context.new_page()
         page.goto(server.url)

@@ -11,7 +11,7 @@ from tests.browser.chaos_proxy import KINDS, ChaosProxy
 MESSAGES = 20_000 if os.environ.get("SOAK") else 600
 STEP, AHEAD = 20, 100
 """How often to look whether the page is more than this many messages behind: so it needs many polls for them all."""
-TROUBLE = 0.2
+PROBABILITY = 0.2
 HEAP_GROWTH = 200_000
 """Bytes that the page's heap may grow by in the second half of a soak: flat, but for the browser's own bookkeeping."""
 
@@ -58,7 +58,7 @@ def test_every_message_once_and_in_order(tab, emulator, transport):
         page.evaluate("goog.appengine.Socket.POLLING_TIMEOUT_MS = 50")
         page.evaluate(COUNT, emulator.create_channel("anna"))
         page.wait_for_function("wrong.opened === 1")
-        proxy.trouble = TROUBLE
+        proxy.probability = PROBABILITY
         send(emulator, page, 0, MESSAGES // 2)
         heap = heap_of(page)  # What the page needs once is there by now.
         sent = MESSAGES // 2
@@ -67,7 +67,7 @@ def test_every_message_once_and_in_order(tab, emulator, transport):
             sent += AHEAD
         assert page.evaluate("[count, wrong.opened]") == [sent, 1]
         grown = heap_of(page) - heap
-    troubles = ", ".join(f"{count} {kind}" for kind, count in sorted(proxy.met.items()))
-    print(f"\n{transport}: {sent} messages; {troubles}; heap {grown:+} bytes in the second half")
+    faults = ", ".join(f"{count} {kind}" for kind, count in sorted(proxy.met.items()))
+    print(f"\n{transport}: {sent} messages; {faults}; heap {grown:+} bytes in the second half")
     assert set(proxy.met) == set(KINDS), proxy.met
     assert grown < HEAP_GROWTH
