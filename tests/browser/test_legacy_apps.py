@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.tab import WAIT
-from tests.support.legacy import APPS, PLAIN_SDK, PlainSdk, Server, emulated
-
-BEHIND = {"emulator": (), "plain SDK": PLAIN_SDK}
+from tests.support.legacy import APPS, FORGETFUL, PlainSdk, Server, emulated
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +21,14 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield running
 
 
-def behind_both(*names: str) -> pytest.MarkDecorator:
-    """The test, for these apps behind each of the two."""
+def behind_both(*names: str, marks: Iterable[pytest.MarkDecorator] = (FORGETFUL,)) -> pytest.MarkDecorator:
+    """The test, for these apps behind each of the two; `marks` are for the plain SDK, which is slow, too."""
     cases = [
-        pytest.param((name, behind), id=f"{name}, {behind}", marks=marks)
+        pytest.param(
+            (name, behind), id=f"{name}, {behind}", marks=() if behind == "emulator" else (pytest.mark.slow, *marks)
+        )
         for name in names
-        for behind, marks in BEHIND.items()
+        for behind in ("emulator", "plain SDK")
     ]
     return pytest.mark.parametrize("server", cases, indirect=True)
 
@@ -60,9 +60,6 @@ def hears(page: Page, text: str) -> None:
     expect(page.locator("#lines li").filter(has_text=text)).to_have_text([text])
 
 
-with_ndb = behind_both("webapp2_ndb")
-
-
 @behind_both("python25_cgi", "django_board", "own_channel")
 def test_what_one_says_both_hear(server: Server, pages: list[Page]) -> None:
     visit(pages, server.url)
@@ -75,7 +72,7 @@ def test_what_one_says_both_hear(server: Server, pages: list[Page]) -> None:
     expect(pages[0].locator("#lines li")).to_have_text(["hello", "<b>שלום</b>"])
 
 
-@with_ndb
+@behind_both("webapp2_ndb")
 def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: list[Page]) -> None:
     for how in ("now", "later", "transaction", "message"):
         visit(pages, f"{server.url}/?{how}")
@@ -84,7 +81,7 @@ def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: li
             hears(page, f"sent {how}")
 
 
-@with_ndb
+@behind_both("webapp2_ndb")
 def test_who_is_here(server: Server, pages: list[Page]) -> None:
     """Presence, behind `login: admin`, from the address that the real posts came from."""
     first, second = pages
@@ -99,7 +96,7 @@ def test_who_is_here(server: Server, pages: list[Page]) -> None:
     expect(here).to_contain_text("ann@example.com/1")
 
 
-@with_ndb
+@behind_both("webapp2_ndb", marks=())
 def test_signing_in(server: Server, pages: list[Page]) -> None:
     page = pages[0]
     page.goto(f"{server.url}/private")

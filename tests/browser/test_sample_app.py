@@ -14,7 +14,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.browser.tab import WAIT
 from tests.support.emulator import RunningEmulator
-from tests.support.legacy import PLAIN_SDK, PlainSdk
+from tests.support.legacy import FORGETFUL, PlainSdk
 from tests.support.parts import ROOT
 
 TOKEN_SECONDS = 2 * 60 * 60
@@ -32,13 +32,6 @@ def own_sample_app(tmp_path):
     """For one test alone."""
     with RunningEmulator("--no-sdk", "sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
-
-
-@pytest.fixture(scope="module")
-def on_plain_sdk(tmp_path_factory):
-    """The app on the real dev server under Python 2.7."""
-    with PlainSdk(ROOT / "sample_app", tmp_path_factory.mktemp("sdk")) as server:
-        yield server
 
 
 @contextlib.contextmanager
@@ -63,13 +56,6 @@ def players(browser, sample_app):
         yield both
 
 
-@pytest.fixture(params=["sample_app", pytest.param("on_plain_sdk", marks=PLAIN_SDK)])
-def players_anywhere(request, browser):
-    """Here and on the real dev server: the app is the same, to the byte."""
-    with two_people(browser, request.getfixturevalue(request.param).url) as both:
-        yield both
-
-
 def play(page: Page, cell: int) -> None:
     """Play a cell, 0 to 8, as soon as it is this player's turn."""
     button = page.locator("#board button").nth(cell)
@@ -83,43 +69,43 @@ def marks(page: Page) -> str:
     )
 
 
-def test_a_game_to_its_end_and_another(players_anywhere):
-    first, second = players_anywhere
+def test_a_game_to_its_end_and_another(players):
+    first, second = players
     for turn, cell in enumerate([4, 0, 2, 6, 3, 5, 1, 7, 8]):
-        play(players_anywhere[turn % 2], cell)
-    for page in players_anywhere:
+        play(players[turn % 2], cell)
+    for page in players:
         expect(page.locator("#status")).to_have_text("A draw.")
         expect(page.locator("#score")).to_have_text("X 0 · O 0 · draws 1")
     assert marks(first) == marks(second) == "OXXXXOOOX"
     second.click("#again")
     for turn, cell in enumerate([0, 4, 1, 8, 2]):
-        play(players_anywhere[(turn + 1) % 2], cell)
+        play(players[(turn + 1) % 2], cell)
     expect(first.locator("#status")).to_have_text("You lose.")
     expect(second.locator("#status")).to_have_text("You win!")
     expect(first.locator("#score")).to_have_text("X 0 · O 1 · draws 1")
 
 
-def test_they_chat_and_what_they_say_is_text(players_anywhere):
-    first, second = players_anywhere
+def test_they_chat_and_what_they_say_is_text(players):
+    first, second = players
     second.fill("#name", "Grace")
     second.click("#rename button")
     expect(first.locator("#visitors")).to_contain_text("Grace")
     second.fill("#text", "<img src=x onerror=alert(1)> & שלום")
     second.press("#text", "Enter")
-    for page in players_anywhere:
+    for page in players:
         expect(page.locator("#chat li")).to_have_text("Grace: <img src=x onerror=alert(1)> & שלום")
         assert page.locator("#chat img").count() == 0
 
 
-def test_who_is_here_follows_those_who_come_and_go(players_anywhere):
-    first, second = players_anywhere
+def test_who_is_here_follows_those_who_come_and_go(players):
+    first, second = players
     second.close()
     expect(first.locator("#status")).to_have_text("You are X. O is away.")
     expect(first.locator("#visitors")).to_contain_text("away")
 
 
-def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
-    first, second = players_anywhere
+def test_a_reload_keeps_the_seat_and_the_game(players):
+    first, second = players
     play(first, 4)
     second.reload()
     expect(second.locator("#status")).to_have_text("You are O. Your turn.")
@@ -127,13 +113,29 @@ def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
     expect(first.locator("#status")).to_have_text("You are X. Their turn.")
 
 
-def test_a_third_visitor_watches(players_anywhere, context):
-    first, _ = players_anywhere
+def test_a_third_visitor_watches(players, context):
+    first, _ = players
     guest = context.new_page()
     guest.goto(first.url)
     expect(guest.locator("#status")).to_have_text("You are watching. X is to play.")
     play(first, 0)
     expect(guest.locator("#board button").first).to_have_attribute("data-mark", "X")
+
+
+@pytest.mark.slow
+@FORGETFUL
+def test_all_this_holds_on_the_real_dev_server(browser, context, tmp_path):
+    """Under Python 2.7: the app is the same, to the byte."""
+    with PlainSdk(ROOT / "sample_app", tmp_path) as server:
+        for test in (
+            test_a_game_to_its_end_and_another,
+            test_they_chat_and_what_they_say_is_text,
+            test_who_is_here_follows_those_who_come_and_go,
+            test_a_reload_keeps_the_seat_and_the_game,
+            lambda players: test_a_third_visitor_watches(players, context),
+        ):
+            with two_people(browser, server.url) as players:
+                test(players)
 
 
 def test_a_restart_of_app_and_emulator_is_survived(browser, own_sample_app):

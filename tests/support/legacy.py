@@ -21,10 +21,7 @@ from tests.support.waiting import LONG_ENOUGH
 
 APPS = parts.ROOT / "tests" / "legacy_apps" / "apps"
 
-PLAIN_SDK = (
-    pytest.mark.slow,
-    pytest.mark.unsteady("the SDK's dev server drops messages for pages that have not polled for 2 seconds"),
-)
+FORGETFUL = pytest.mark.unsteady("the SDK's dev server drops messages for pages that have not polled for 2 seconds")
 """For a test of pages behind the plain SDK: on a busy machine an open page may not get to polling in time."""
 
 
