@@ -13,7 +13,7 @@ import pytest
 from appengine_channel_emu.cli import main
 from appengine_channel_emu.cli.check import PROBE_APP
 from appengine_channel_emu.conformance import checks
-from appengine_channel_emu.host.dev_server_process import free_ports
+from appengine_channel_emu.host.origins.dev_server_process import free_ports
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import PlainSdk

@@ -6,33 +6,34 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from appengine_channel_emu.host import app_kinds
+from appengine_channel_emu.host.app_yaml import AppConfig
+from appengine_channel_emu.host.app_yaml.config import PYTHON25
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
-from appengine_channel_emu.host.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.legacy_app import PYTHON25, LegacyApp, overlay_of
-from appengine_channel_emu.host.sdk_finder import find_python27, find_sdk
+from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.sdk import find_python27, find_sdk, overlay_of
 from appengine_channel_emu.private_files import private_folder
 from appengine_channel_emu.settings import Settings
 
 log = logging.getLogger("channel_emu.sdk")
 
 
-def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) -> Callable[[str], Backend]:
-    """What makes the backend of `app`, given the emulator's address. Raises `SdkMissing`."""
+def sdk_backend(config: AppConfig, settings: Settings, arguments: Sequence[str]) -> Callable[[str], Backend]:
+    """What makes the backend of an SDK app, given the emulator's address. Raises `SdkMissing`."""
     sdk = find_sdk(settings.sdk)
     python = find_python27(settings.python)
     state = settings.state_folder()
-    for mistake in app.mistakes:
+    for mistake in config.mistakes:
         log.warning("%s", mistake)
-    overlay = overlay_of(app)
+    overlay = overlay_of(config)
     if overlay is not None:
-        log.warning("The SDK refuses %s as it is, and is given it with changes:", app.path)
+        log.warning("The SDK refuses %s as it is, and is given it with changes:", config.path)
         for change in overlay.changes:
             log.warning("  %s", change)
 
     def make(address: str) -> Backend:
         spec = DevServerSpec(
-            yaml=app.path,
+            yaml=config.path,
             sdk=sdk,
             python=python,
             address=address,
@@ -41,9 +42,9 @@ def sdk_backend(app: LegacyApp, settings: Settings, arguments: Sequence[str]) ->
             hosts=settings.allow_host if settings.host in ("localhost", "127.0.0.1", "::1") else None,
             arguments=arguments,
             overlay=overlay,
-            python25=app.runtime == PYTHON25,
+            python25=config.runtime == PYTHON25,
         )
-        return DevAppserverBackend(spec, app)
+        return app_kinds.sdk_backend(spec, config)
 
     return make
 

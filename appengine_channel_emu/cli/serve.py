@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
 from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.streams import LineFormatter, log_to
 
@@ -57,46 +57,54 @@ def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> 
     from appengine_channel_emu.server.run import serve
 
     if settings.upstream is not None:
-        from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+        from appengine_channel_emu.host.app_kinds import upstream_backend
 
         if settings.app is not None:
             raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
         upstream, deadline = settings.upstream, settings.request_deadline
-        return serve(settings, lambda address: UpstreamBackend(upstream, address, deadline))
-    if isinstance(target, AppYaml) and not settings.no_sdk:
-        make = _sdk_backend(target.path, settings, sdk_arguments)
+        return serve(settings, lambda address: upstream_backend(upstream, address, deadline))
+    config = _config(target.path, settings) if isinstance(target, AppYaml) else None
+    if config is not None and config.is_legacy_python and not settings.no_sdk:
+        make = _sdk_backend(config, settings, sdk_arguments)
         if make is not None:
             return serve(settings, make)
     if sdk_arguments:
         raise CannotStart(f"{sdk_arguments[0]}: what follows -- is for dev_appserver.py, which does not run this app.")
-    if isinstance(target, AppYaml):
-        from appengine_channel_emu.host.app_backend import read_config
+    if config is not None:
+        from appengine_channel_emu.host.app_backend import for_python3
 
-        config = read_config(target.path)
+        config = for_python3(config)
         return serve(settings, lambda address: _app_backend(config, settings, address))
     return serve(settings, lambda address: _backend(target, settings, address))
 
 
-def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -> Callable[[str], Backend] | None:
-    """What makes the backend of an SDK app at `path`, None where it is none. Raises `CannotStart`."""
-    from appengine_channel_emu.cli.sdk_door import sdk_backend
-    from appengine_channel_emu.host.app_backend import read_config
-    from appengine_channel_emu.host.app_checks import sdk_need
-    from appengine_channel_emu.host.legacy_app import read_legacy_app
-    from appengine_channel_emu.host.sdk_finder import SdkMissing
+def _config(path: Path, settings: Settings) -> AppConfig:
+    from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
 
-    app = read_legacy_app(path)
-    if app is None:
-        return None
     try:
-        return sdk_backend(app, settings, sdk_arguments)
+        return read_app_yaml(path, sdk=not settings.no_sdk)
+    except BadAppYaml as error:
+        raise CannotStart(str(error)) from None
+
+
+def _sdk_backend(
+    config: AppConfig, settings: Settings, sdk_arguments: Sequence[str]
+) -> Callable[[str], Backend] | None:
+    """What makes the backend of an SDK app, None where Python 3 can run it too and has to. Raises `CannotStart`."""
+    from appengine_channel_emu.cli.sdk_door import sdk_backend
+    from appengine_channel_emu.host.app_backend import for_python3
+    from appengine_channel_emu.host.app_checks import sdk_need
+    from appengine_channel_emu.host.sdk import SdkMissing
+
+    try:
+        return sdk_backend(config, settings, sdk_arguments)
     except SdkMissing as missing:
         need = "it needs Python 2.7"
         if settings.sdk is None and not sdk_arguments:
             with contextlib.suppress(CannotStart):
-                need = sdk_need(read_config(path), settings.python or sys.executable) or ""
+                need = sdk_need(for_python3(config), settings.python or sys.executable) or ""
         if need:
-            raise CannotStart(f"{path} is for the runtime {app.runtime}, and {need}.\n{missing}") from missing
+            raise CannotStart(f"{config.path} is for the runtime {config.runtime}, and {need}.\n{missing}") from missing
         log.info("There is no SDK here, and the app needs nothing of it: it runs under Python 3.")
         return None
 
@@ -104,8 +112,8 @@ def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -
 def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
     from appengine_channel_emu.host.app_backend import AppBackend
     from appengine_channel_emu.host.app_checks import warn_of_missing_modules
+    from appengine_channel_emu.host.app_kinds import python3_backend
     from appengine_channel_emu.host.app_reload import ReloadingBackend
-    from appengine_channel_emu.host.instance_backend import InstanceBackend
     from appengine_channel_emu.host.login import SignIn, login_key
 
     python = settings.python or sys.executable
@@ -116,7 +124,7 @@ def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend
         return AppBackend(
             config,
             address,
-            lambda spec: InstanceBackend(spec, settings.request_deadline),
+            lambda spec: python3_backend(spec, settings.request_deadline),
             sign_in,
             python=python,
             threads=settings.threads,
@@ -129,11 +137,11 @@ def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend
 def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
     if not isinstance(target, WsgiApp):
         return None
-    from appengine_channel_emu.host.instance import AppSpec
-    from appengine_channel_emu.host.instance_backend import InstanceBackend
+    from appengine_channel_emu.host.app_kinds import python3_backend
+    from appengine_channel_emu.host.origins.instance import AppSpec
 
     spec = AppSpec(str(target), target.folder, address, settings.python or sys.executable, settings.threads)
-    return InstanceBackend(spec, settings.request_deadline)
+    return python3_backend(spec, settings.request_deadline)
 
 
 def log_to_stderr(settings: Settings) -> None:

@@ -11,15 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Handler, Script, read_app_yaml
-from appengine_channel_emu.host.app_yaml.handlers import Static, StaticFiles, wsgi_target
-from appengine_channel_emu.host.app_yaml.reader import default_target
-from appengine_channel_emu.host.backend import AppAnswer, CannotStart
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import ScriptCall
+from appengine_channel_emu.host.app_checks import presence_hint
+from appengine_channel_emu.host.app_yaml import (
+    AppConfig,
+    BadAppYaml,
+    Handler,
+    Script,
+    Static,
+    StaticFiles,
+    read_app_yaml,
+)
+from appengine_channel_emu.host.app_yaml.config import wsgi_target
+from appengine_channel_emu.host.backend import AppAnswer, ScriptCall, error_page
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.login import SignIn, User, login_url
-from appengine_channel_emu.host.pages import error_page
-from appengine_channel_emu.host.presence_hint import PRESENCE_SERVICE, presence_hint
+from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.proxy import raw_target
 from appengine_channel_emu.host.request_environ import finished_headers, process_environ, request_environ, stripped
 from appengine_channel_emu.host.static_files import FoundFile, find_file, no_file, serve_file
@@ -73,7 +79,7 @@ class AppBackend:
                 threadsafe=config.threadsafe,
                 instances=instances,
                 environ=process_environ(config, address),
-                timeout_page=_timeout_page(config),
+                timeout_page=config.timeout_page,
                 current=config.entrypoint.folder if config.entrypoint else None,
                 paths=config.entrypoint.paths if config.entrypoint else (),
                 skips=config.skips,
@@ -83,7 +89,7 @@ class AppBackend:
     @property
     def takes_presence(self) -> bool:
         """Whether app.yaml asks to be told of clients that connect and disconnect."""
-        return PRESENCE_SERVICE in self._config.inbound_services
+        return self._config.takes_presence
 
     @property
     def presence_hint(self) -> str | None:
@@ -153,8 +159,8 @@ class AppBackend:
         environ: WSGIEnvironment,
         request_id: str | None,
     ) -> AppAnswer:
-        if handler.trouble is not None:
-            return error_page(500, "Not a WSGI application", f"{handler.place}: {handler.trouble}")
+        if handler.objection is not None:
+            return error_page(500, "Not a WSGI application", f"{handler.place}: {handler.objection}")
         script = self._script(handler, match, user)
         if self._scripts is None or script is None:
             return _no_handler(match.string)
@@ -164,10 +170,10 @@ class AppBackend:
 
     def _script(self, handler: Script, match: re.Match[str], user: User | None) -> ScriptCall | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
-        if handler.trouble is not None:
+        if handler.objection is not None:
             return None
         target = handler.target(match)
-        target = default_target(self._config) if target == "auto" else target
+        target = self._config.default_target if target == "auto" else target
         if handler.fixed_target is None and not _is_of_app(target, self._config.folder):
             return None
         script = self._config.folder / f"{target.partition(':')[0].replace('.', '/')}.py"
@@ -192,7 +198,7 @@ def _first_target(config: AppConfig) -> str:
     chosen = next((handler for handler in scripts if handler.match("/")), scripts[-1] if scripts else None)
     if chosen is None:
         return ""
-    return default_target(config) if chosen.script == "auto" else wsgi_target(chosen.script)
+    return config.default_target if chosen.script == "auto" else wsgi_target(chosen.script)
 
 
 def _is_of_app(target: str, folder: Path) -> bool:
@@ -229,24 +235,26 @@ def _decoded(path_info: str) -> str:
     return path_info.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
-def _timeout_page(config: AppConfig) -> tuple[bytes, str] | None:
-    page = config.error_files.get("timeout")
-    return page.content if page else None
-
-
 def read_config(path: Path) -> AppConfig:
     """The app.yaml at `path`, of an app that Python 3 can run. Raises `CannotStart`."""
     try:
         config = read_app_yaml(path)
     except BadAppYaml as error:
         raise CannotStart(str(error)) from None
+    return for_python3(config)
+
+
+def for_python3(config: AppConfig) -> AppConfig:
+    """`config`, of an app that Python 3 can run. Raises `CannotStart`."""
+    if config.refusal:
+        raise CannotStart(config.refusal)
     if not (config.is_python3 or config.is_legacy_python):
-        raise CannotStart(f"{path.name}: {_elsewhere(config)}")
+        raise CannotStart(f"{config.path.name}: {_elsewhere(config)}")
     scripts = [handler for handler in config.handlers if isinstance(handler, Script)]
     cgi = [script for script in scripts if script.is_cgi]
     if cgi and len(cgi) == len(scripts):
-        raise CannotStart(f"{cgi[0].place}: {cgi[0].trouble}")
-    return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.trouble}" for script in cgi)))
+        raise CannotStart(f"{cgi[0].place}: {cgi[0].objection}")
+    return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.objection}" for script in cgi)))
 
 
 def _elsewhere(config: AppConfig) -> str:

@@ -1,4 +1,4 @@
-"""Warnings before an App Engine app starts under Python 3: which modules it will not find, and where to get them."""
+"""What an app lacks, by its own sources: modules that Python 3 will not find, and word of clients that connect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from appengine_channel_emu.environment import COMPAT_PATH
-from appengine_channel_emu.host.app_yaml import AppConfig, Library
+from appengine_channel_emu.host.app_yaml import AppConfig, Library, Script
+from appengine_channel_emu.host.app_yaml.config import PRESENCE_SERVICE
 
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
@@ -24,6 +25,10 @@ _PORTED = "appengine-python-standard"
 _PORTED_FUNCTIONS = ("google.appengine.api.wrap_wsgi_app",)
 """What is imported from a package of theirs, and is no module."""
 _NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
+
+CONNECTED = "/_ah/channel/connected/"
+
+_MENTION = re.compile(r"_ah/channel/\S{0,24}connected")
 
 log = logging.getLogger("channel_emu.app")
 
@@ -108,6 +113,26 @@ def warn_of_missing_modules(config: AppConfig, python: str) -> None:
             )  # fmt: skip
 
 
+def presence_hint(config: AppConfig) -> str | None:
+    """What to say when a client connects to an app that has a handler for presence and is not told (behaviour.md 4).
+
+    None for an app that lists the service, and for one that very likely does not want it.
+    Most apps have a handler for every path: one whose url names `_ah/channel` counts, or a source that does.
+    """
+    if config.takes_presence:
+        return None
+    handler = next((each for each in config.handlers if each.match(CONNECTED)), None)
+    if not isinstance(handler, Script):
+        return None
+    if "_ah/channel" not in handler.url and not _is_mentioned(config.folder):
+        return None
+    return (
+        f"{handler.place}: a handler takes {CONNECTED}, but the app is not told of clients that connect: "
+        f"{config.path.name} does not list {PRESENCE_SERVICE} under inbound_services "
+        "(--presence=always tells it all the same)."
+    )
+
+
 def _module_of(library: Library) -> str:
     return _LIBRARIES.get(library.name, (library.name, ""))[0]
 
@@ -147,7 +172,7 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
 
 def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
     """Modules of the SDK that the app's own files import, each with the file and line of one import."""
-    for path, text in python_sources(folder):
+    for path, text in _sources(folder):
         for match in _SDK_IMPORT.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             for name in _imported(match):
@@ -169,7 +194,7 @@ def _imported(match: re.Match[str]) -> Iterator[str]:
         yield module
 
 
-def python_sources(folder: Path) -> Iterator[tuple[Path, str]]:
+def _sources(folder: Path) -> Iterator[tuple[Path, str]]:
     """The app's own sources, `MOST_FILES` at the most, and the text of each; not what is installed beside them."""
     for path in itertools.islice(_python_files(folder), MOST_FILES):
         try:
@@ -184,3 +209,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]
         yield from (Path(root, name) for name in files if name.endswith(".py"))
+
+
+def _is_mentioned(folder: Path) -> bool:
+    return any(_MENTION.search(text) for _, text in _sources(folder))

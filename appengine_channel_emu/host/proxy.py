@@ -1,52 +1,48 @@
-"""Forwards a visitor's request to the app and the app's answer to the visitor: WSGI on one side, HTTP/1.1 on the other.
+"""A visitor's request as the app gets it, and which headers cross, in either direction.
 
-The request target goes on as the visitor sent it. The answer is buffered whole, as App Engine did (facts.md 9.3), so a
-visitor gets all of it or a page of ours that says what went wrong.
+The request target goes on as the visitor sent it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from . import headers
-from .backend import AppAnswer
-from .exchange import Answer, AnswerTooLarge, ExchangeFailed, NoRoom, Overrun, Request, Unreachable, Upstream
-from .pages import error_page
+from appengine_channel_emu.host.answer_reader import Headers
+from appengine_channel_emu.host.errors import NotForwardable
+from appengine_channel_emu.host.exchange import HttpRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+INTERNAL_PREFIX = "channel-emu-"
+"""Headers between the front and an instance begin with this; nobody else's do, because the proxy drops them."""
+
+REQUEST_HEADER = "Channel-Emu-Request"
+RESULT_HEADER = "Channel-Emu-Result"
+
+# RFC 9110, section 7.6.1; Proxy-Connection is obsolete but still sent.
+_HOP_BY_HOP = frozenset(
+    ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+     "transfer-encoding", "upgrade"]
+)  # fmt: skip
+# The request line and the body's length are the proxy's own; a 100-continue has been answered by the front.
+_NOT_FORWARDED = _HOP_BY_HOP | {"content-length", "expect"}
+# The front sets Date and Server (facts.md 9.3); the length is that of the buffered body.
+_NOT_RETURNED = _HOP_BY_HOP | {"content-length", "date", "server"}
+
+# What the front itself says of the visitor, and where to: no visitor may have it left out.
+_NEVER_NAMED = ("host", "content-type", "cookie", "x-forwarded-", "x-appengine-", "x-google-")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 _ABSOLUTE_FORM = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_BLOCK_BYTES = 64 * 1024
 
 
-class NotForwardable(Exception):
-    """A request that no app gets to see. `status` is the answer's; the text says why."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-def serve(upstream: Upstream, environ: WSGIEnvironment, *, deadline: float | None = None) -> AppAnswer:
-    """What `upstream` answers to the visitor's request, or a page that says why it does not.
-
-    `deadline` is in seconds, for the whole exchange. Past it the answer has status 500 and is `cut`.
-    """
-    try:
-        answer = upstream.exchange(read_request(environ), deadline)
-    except NotForwardable as refusal:
-        return refused(refusal)
-    except ExchangeFailed as failure:
-        return failed(failure, deadline)
-    return passed_on(answer, environ["REQUEST_METHOD"])
-
-
-def read_request(environ: WSGIEnvironment) -> Request:
+def read_request(environ: WSGIEnvironment) -> HttpRequest:
     """The visitor's request as the app shall get it. Raises `NotForwardable`."""
     method = environ["REQUEST_METHOD"]
     if method == "CONNECT" or not _TOKEN.fullmatch(method):
@@ -59,10 +55,10 @@ def read_request(environ: WSGIEnvironment) -> Request:
     if not (target.startswith("/") or _ABSOLUTE_FORM.match(target) or (target, method) == ("*", "OPTIONS")):
         raise NotForwardable(400, "The target of a request is a path, which begins with a slash, or a whole address.")
     length = environ.get("CONTENT_LENGTH")
-    return Request(
+    return HttpRequest(
         method,
         raw_target(environ),
-        headers.forwarded(environ),
+        forwarded(environ),
         environ["wsgi.input"] if length else None,
         int(length) if length else None,
     )
@@ -87,72 +83,34 @@ def _rebuilt_target(environ: WSGIEnvironment) -> str:
     return f"{path}?{query}" if query else path
 
 
-def passed_on(answer: Answer, method: str) -> AppAnswer:
-    """The app's answer to a request of `method` as the visitor gets it, with the length it really has."""
-    # To HEAD the app says how long its body would be, or does not.
-    length = answer.header("Content-Length") if method == "HEAD" else str(answer.length)
-    fields = headers.returned(answer.headers)
-    if answer.status not in (204, 304) and length is not None:
-        fields.append(("Content-Length", length))
-    reason = re.sub(r"[^\x20-\x7e\xa0-\xff]", "", answer.reason)
-    passed = AppAnswer(f"{answer.status} {reason}", fields)
-    if not answer.length:
-        answer.body.close()
-    elif answer.length <= _BLOCK_BYTES:
-        with answer.body as body:
-            passed.body = [body.read()]
-    else:
-        passed.body = _Blocks(answer.body)
-    return passed
+def forwarded(environ: WSGIEnvironment) -> dict[str, str]:
+    """The visitor's headers that the app gets, Host included, the body's length not."""
+    found = {key[5:].replace("_", "-").title(): str(value) for key, value in environ.items() if key.startswith("HTTP_")}
+    if environ.get("CONTENT_TYPE"):
+        found["Content-Type"] = str(environ["CONTENT_TYPE"])
+    found.setdefault("Host", f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
+    dropped = _NOT_FORWARDED | _named_in(found.get("Connection", ""))
+    return {name: value for name, value in found.items() if _crosses(name, value, dropped)}
 
 
-class _Blocks:
-    """A body in blocks, closed by the server when it is done."""
-
-    def __init__(self, body: IO[bytes]) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        while block := self._body.read(_BLOCK_BYTES):
-            yield block
-
-    def close(self) -> None:
-        self._body.close()
+def returned(headers: Iterable[tuple[str, str]]) -> Headers:
+    """The app's headers that the visitor gets, repeated ones in their order, without the body's length."""
+    given = list(headers)
+    connection = ",".join(value for name, value in given if name.lower() == "connection")
+    dropped = _NOT_RETURNED | _named_in(connection)
+    return [(name, value) for name, value in given if _crosses(name, value, dropped)]
 
 
-def refused(refusal: NotForwardable) -> AppAnswer:
-    return error_page(refusal.status, "Not served", str(refusal))
+def _named_in(connection: str) -> frozenset[str]:
+    options = (option.strip().lower() for option in connection.split(","))
+    return frozenset(option for option in options if not option.startswith(_NEVER_NAMED))
 
 
-def failed(failure: ExchangeFailed, deadline: float | None) -> AppAnswer:
-    """The page for an exchange that failed."""
-    if isinstance(failure, Overrun):
-        return deadline_page(deadline or 0.0)
-    if isinstance(failure, Unreachable):
-        return error_page(502, "The app is not there", f"{failure} Is it running?")
-    if isinstance(failure, NoRoom):
-        return error_page(507, "No room for the answer", str(failure))
-    if isinstance(failure, AnswerTooLarge):
-        return error_page(500, "Response too large", str(failure))
-    return error_page(502, "The app gave no answer", f"{failure} Its log may say why.")
-
-
-def cut_answer(seconds: float, page: tuple[bytes, str] | None, cpu_seconds: float | None = None) -> AppAnswer:
-    """The answer to a request that overran its deadline: `page`, a body and its MIME type, or one of ours."""
-    if page is None:
-        return deadline_page(seconds, cpu_seconds)
-    body, mime_type = page
-    fields = [("Content-Type", mime_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
-    return AppAnswer("500 Internal Server Error", fields, [body], cpu_seconds, cut=True)
-
-
-def deadline_page(seconds: float, cpu_seconds: float | None = None) -> AppAnswer:
-    """The answer to a request that overran its deadline (behaviour.md 6)."""
-    page = error_page(
-        500,
-        "The request took too long",
-        f"The app did not finish this request within {seconds:g} seconds, so it was ended, as App Engine does. "
-        "A page that waits for news should use a channel instead of a long request.",
+def _crosses(name: str, value: str, dropped: frozenset[str]) -> bool:
+    lower = name.lower()
+    return (
+        lower not in dropped
+        and not lower.startswith(INTERNAL_PREFIX)
+        and _TOKEN.fullmatch(name) is not None
+        and _CONTROL.search(value) is None
     )
-    page.cpu_seconds, page.cut = cpu_seconds, True
-    return page

@@ -8,8 +8,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.host.app_kinds import python3_backend
+from appengine_channel_emu.host.backend import ProxyBackend
+from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.browser.tab import WAIT
@@ -170,8 +171,8 @@ def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(context, 
 
 
 def test_a_page_whose_token_times_out_gets_another_and_goes_on(context):
-    def sample_app(address: str) -> InstanceBackend:
-        return InstanceBackend(AppSpec("main:app", ROOT / "sample_app", address), None)
+    def sample_app(address: str) -> ProxyBackend:
+        return python3_backend(AppSpec("main:app", ROOT / "sample_app", address), None)
 
     service = Service(Settings(port=0, state_dir="none"), sample_app)
     service.start()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.host.app_kinds import python3_backend
+from appengine_channel_emu.host.origins.instance import AppSpec
 from tests.support.processes import MARK
 
 HELLO = """
@@ -108,7 +108,7 @@ def make_backend(tmp_path, write_app, mark):
         write_app(source)
         fields["environ"] = {MARK: mark, **fields.get("environ", {})}
         spec = AppSpec(target, tmp_path / "app", "127.0.0.1:9", **fields)
-        backend = InstanceBackend(spec, deadline)
+        backend = python3_backend(spec, deadline)
         backends.append(backend)
         if start:
             backend.start()

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+from appengine_channel_emu.host.app_kinds import upstream_backend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support.waiting import WAIT_SECONDS
@@ -160,7 +160,7 @@ class BadApp:
 def service():
     app = BadApp()
     settings = Settings(port=0, state_dir="none", quiet=True)
-    service = Service(settings, lambda address: UpstreamBackend(app.url, address, WAIT_SECONDS))
+    service = Service(settings, lambda address: upstream_backend(app.url, address, WAIT_SECONDS))
     service.start()
     yield service
     service.stop()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.host import instances
-from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.instance_backend import ScriptCall
+from appengine_channel_emu.host import process
+from appengine_channel_emu.host.backend import ScriptCall
+from appengine_channel_emu.host.errors import Overrun
 from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
@@ -56,7 +56,7 @@ def test_a_process_that_takes_its_time_to_die_gets_no_further_request(make_backe
 
 
 def test_ten_instances_that_crash_in_a_row_are_followed_by_one_that_serves(make_backend, tmp_path, monkeypatch):
-    monkeypatch.setattr(instances, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(process, "LONGEST_PAUSE", 0.02)
     starts = tmp_path / "starts"
     backend = make_backend(
         f"""
@@ -360,7 +360,7 @@ def test_a_post_given_up_before_the_deadline_costs_no_instance(make_backend, tmp
         deadline=60,
     )
     before = visit(backend).text
-    with pytest.raises(BackendUnavailable):
+    with pytest.raises(Overrun):
         backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 0.2)
     assert visit(backend).text == before
     go_on.touch()

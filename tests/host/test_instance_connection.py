@@ -12,16 +12,8 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.host.exchange import (
-    AnswerTooLarge,
-    BrokenAnswer,
-    NoAnswer,
-    Overrun,
-    Request,
-    Unreachable,
-    Upstream,
-)
-from appengine_channel_emu.host.http_connection import InstanceConnection
+from appengine_channel_emu.host.errors import AnswerTooLarge, BrokenAnswer, ClosedWithoutAnswer, Overrun, Unreachable
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, InstanceConnection
 from appengine_channel_emu.host.runner.serving import InstanceServer
 from tests.host.conftest import visit
 from tests.support.waiting import WAIT_SECONDS, eventually
@@ -63,7 +55,7 @@ def scripted(path):
 
 
 def to(path):
-    return Upstream(lambda name: InstanceConnection(path, name), "The app", steady=True)
+    return ConnectionPool(lambda name: InstanceConnection(path, name), "The app", steady=True)
 
 
 def says(*pieces, times=1):
@@ -79,13 +71,13 @@ def says(*pieces, times=1):
 
 
 def get(method="GET", **headers):
-    return Request(method, "/", {"Host": "localhost", **headers})
+    return HttpRequest(method, "/", {"Host": "localhost", **headers})
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
-        (b"", NoAnswer, "closed the connection without an answer"),
+        (b"", ClosedWithoutAnswer, "closed the connection without an answer"),
         (b"HTTP/1.1 200", BrokenAnswer, "ended early"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!", BrokenAnswer, "ended early"),
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", BrokenAnswer, "it gave no length"),
@@ -149,7 +141,7 @@ def test_a_large_body_both_ways(scripted):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     app = scripted(echo)
-    answer = app.exchange(Request("POST", "/a?b", {"Host": "x"}, io.BytesIO(body + b"more"), len(body)))
+    answer = app.exchange(HttpRequest("POST", "/a?b", {"Host": "x"}, io.BytesIO(body + b"more"), len(body)))
     assert answer.body.read() == body
     assert received == [b"POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
 
@@ -157,7 +149,7 @@ def test_a_large_body_both_ways(scripted):
 def test_a_request_that_is_refused_before_it_was_read(scripted):
     app = scripted(lambda connection: connection.sendall(OK))
     body = io.BytesIO(b"x" * 2**20)
-    assert app.exchange(Request("POST", "/", {}, body, 2**20)).body.read() == b"ok"
+    assert app.exchange(HttpRequest("POST", "/", {}, body, 2**20)).body.read() == b"ok"
 
 
 def test_a_trickle_is_cut_at_the_deadline(scripted):
@@ -194,8 +186,8 @@ def test_a_connection_that_ended_while_nobody_used_it_costs_no_request(scripted)
     [
         get(A="b\r\nC: d"),
         get(A="b\nC: d"),
-        Request("GET", "/ HTTP/1.1\r\nA: b", {}),
-        Request("GET\r\n", "/", {}),
+        HttpRequest("GET", "/ HTTP/1.1\r\nA: b", {}),
+        HttpRequest("GET\r\n", "/", {}),
     ],
 )
 def test_no_line_break_leaves_the_front(request_, path):

@@ -13,7 +13,7 @@ import pytest
 
 from appengine_channel_emu.cli.running import ask
 from appengine_channel_emu.conformance.server import CheckedServer
-from appengine_channel_emu.host.no_proxy import with_no_proxy
+from appengine_channel_emu.environment import with_no_proxy
 from appengine_channel_emu.testing import ChannelClient
 from tests.host.conftest import visit
 from tests.support.emulator import RunningEmulator

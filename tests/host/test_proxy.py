@@ -12,10 +12,7 @@ import time
 
 import pytest
 
-from appengine_channel_emu.host import proxy
-from appengine_channel_emu.host.exchange import Upstream
-from appengine_channel_emu.host.http_connection import TcpConnection
-from tests.host.conftest import ask as visit_with
+from appengine_channel_emu.host.app_kinds import upstream_backend
 from tests.host.conftest import visit
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
@@ -255,9 +252,7 @@ def behind():
 
     def make(*scripts, deadline=10.0):
         server = Scripted(*scripts)
-        upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
-
-        return lambda environ: proxy.serve(upstream, environ, deadline=deadline)
+        return upstream_backend(f"http://127.0.0.1:{server.port}", "127.0.0.1:8080", deadline)
 
     return make
 
@@ -277,7 +272,7 @@ def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
     over = threading.Event()
 
     started = time.monotonic()
-    page = visit_with(behind(trickle, deadline=0.5))
+    page = visit(behind(trickle, deadline=0.5))
     over.set()
     assert time.monotonic() - started >= 0.5
     assert page.status == 500
@@ -286,7 +281,7 @@ def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
 
 
 def test_a_compressed_answer_stays_compressed(behind):
-    page = visit_with(
+    page = visit(
         behind(says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x00\x00"))
     )
     assert page.body == b"\x1f\x8b\x00\x00"
@@ -303,7 +298,7 @@ def test_a_compressed_answer_stays_compressed(behind):
     ],
 )
 def test_the_answer_to_head_has_the_length_that_the_app_says_and_no_other(answer, length, behind):
-    page = visit_with(behind(says(answer)), method="HEAD")
+    page = visit(behind(says(answer)), method="HEAD")
     assert page.header("Content-Length") == length
     assert page.body == b""
 
@@ -311,20 +306,15 @@ def test_the_answer_to_head_has_the_length_that_the_app_says_and_no_other(answer
 def test_nobody_there(behind):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    upstream = Upstream(lambda name: TcpConnection("127.0.0.1", port, name), "The app")
-    page = visit_with(lambda environ: proxy.serve(upstream, environ))
+    page = visit(upstream_backend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", None))
     assert page.status == 502
-    assert "The app cannot be reached: Connection refused. Is it running?" in page.text
+    assert "cannot be reached: Connection refused. Is it running?" in page.text
 
 
 def test_a_post_is_never_sent_twice():
     ok = says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     server = Scripted(ok, says(b""), ok)
-    upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
-
-    def serve(environ):
-        return proxy.serve(upstream, environ, deadline=10)
-
-    assert visit_with(serve).status == 200
-    assert visit_with(serve, method="POST", body=b"x").status == 502
+    backend = upstream_backend(f"http://127.0.0.1:{server.port}", "127.0.0.1:8080", 10)
+    assert visit(backend).status == 200
+    assert visit(backend, method="POST", body=b"x").status == 502
     assert len(server.requests) == 2

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+from appengine_channel_emu.host.app_kinds import upstream_backend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support import parts
@@ -62,7 +62,7 @@ def names_a_guarded_path(paths):
 
 
 def in_front_of(url):
-    return Service(Settings(port=0, state_dir="none", quiet=True), lambda address: UpstreamBackend(url, address, 30.0))
+    return Service(Settings(port=0, state_dir="none", quiet=True), lambda address: upstream_backend(url, address, 30.0))
 
 
 @contextlib.contextmanager

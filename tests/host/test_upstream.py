@@ -15,9 +15,9 @@ from typing import ClassVar
 import pytest
 import urllib3
 
-from appengine_channel_emu.host import upstream_backend
-from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+from appengine_channel_emu.host.app_kinds import upstream_backend
+from appengine_channel_emu.host.errors import CannotStart, Unreachable
+from appengine_channel_emu.host.origins import upstream
 from tests.host.conftest import visit
 from tests.support.emulator import RunningEmulator
 from tests.support.parts import ROOT
@@ -170,26 +170,26 @@ def test_ready_means_that_the_app_can_be_reached(tmp_path):
 def test_a_port_that_leads_to_nobody_is_no_app(talks, monkeypatch):
     """As that of a container whose app is not there yet."""
     url = talks(lambda connection, stop: connection.close())
-    monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 20.0)
-    backend = UpstreamBackend(url, "127.0.0.1:8080", 5.0)
+    monkeypatch.setattr(upstream, "CLOSING_SECONDS", 20.0)
+    backend = upstream_backend(url, "127.0.0.1:8080", 5.0)
     assert backend.why_unreachable() == f"The app at {url} cannot be reached: it closes connections at once."
 
 
 def test_one_that_says_nothing_before_it_is_asked_is_one(talks, monkeypatch):
-    monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 0.01)
-    assert UpstreamBackend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
+    monkeypatch.setattr(upstream, "CLOSING_SECONDS", 0.01)
+    assert upstream_backend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
 
 
 def test_only_one_looks_at_a_time(monkeypatch):
     looking, go_on = threading.Event(), threading.Event()
-    backend = UpstreamBackend("http://127.0.0.1:1", "127.0.0.1:8080", 5.0)
+    backend = upstream_backend("http://127.0.0.1:1", "127.0.0.1:8080", 5.0)
     before = backend.why_unreachable()
 
     def look(self):
         looking.set()
         assert go_on.wait(LONG_ENOUGH)
 
-    monkeypatch.setattr(UpstreamBackend, "_look", look)
+    monkeypatch.setattr(upstream.UpstreamOrigin, "_look", look)
     other = threading.Thread(target=backend.why_unreachable)
     other.start()
     assert looking.wait(LONG_ENOUGH)
@@ -202,13 +202,13 @@ def test_only_one_looks_at_a_time(monkeypatch):
 def test_nobody_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    backend = UpstreamBackend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", 30.0)
+    backend = upstream_backend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", 30.0)
     backend.start()
     seen = visit(backend)
     assert seen.status == 502
     assert f"http://127.0.0.1:{port}" in seen.text
     assert "Is it running?" in seen.text
-    with pytest.raises(BackendUnavailable, match=str(port)):
+    with pytest.raises(Unreachable, match=str(port)):
         backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 5)
 
 
@@ -233,7 +233,7 @@ def never_reads(connection, stop):
 
 @pytest.mark.parametrize("do", [silent, trickles, never_reads])
 def test_the_deadline_holds(do, talks):
-    backend = UpstreamBackend(talks(do), "127.0.0.1:8080", 0.5)
+    backend = upstream_backend(talks(do), "127.0.0.1:8080", 0.5)
     started = time.monotonic()
     seen = visit(backend, method="POST", body=b"x" * 20_000_000)
     assert time.monotonic() - started >= 0.5
@@ -248,14 +248,14 @@ def test_nonsense_is_a_bad_gateway(talks):
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
         connection.close()
 
-    seen = visit(UpstreamBackend(talks(nonsense), "127.0.0.1:8080", 5.0))
+    seen = visit(upstream_backend(talks(nonsense), "127.0.0.1:8080", 5.0))
     assert seen.status == 502
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "http://127.0.0.1:8080"])
 def test_what_it_cannot_stand_before(url):
     with pytest.raises(CannotStart, match="--upstream"):
-        UpstreamBackend(url, "127.0.0.1:8080", 5.0)
+        upstream_backend(url, "127.0.0.1:8080", 5.0)
 
 
 def test_an_app_and_an_upstream_are_one_too_many():

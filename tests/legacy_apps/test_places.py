@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from appengine_channel_emu.host import sdk_finder
-from appengine_channel_emu.host.dev_server_process import INSIDE
+from appengine_channel_emu.host import sdk
+from appengine_channel_emu.host.origins.dev_server_process import INSIDE
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.test_trouble import backend_for
 from tests.support import parts
@@ -109,7 +109,7 @@ def test_what_steers_python_3_is_kept_from_python_2(monkeypatch):
     monkeypatch.setenv("PYTHONUSERBASE", "/the/users")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setenv("PYTHON_RUNTIME_EXTRA_IMPORTS", "theirs")
-    environ = sdk_finder.python27_environ()
+    environ = sdk.python27_environ()
     assert {name for name in environ if "PYTHON" in name or name == "GAE_SDK_ROOT"} == {
         "PYTHONUSERBASE",
         "PYTHONDONTWRITEBYTECODE",

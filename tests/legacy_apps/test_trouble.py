@@ -11,12 +11,12 @@ import sys
 import pytest
 
 from appengine_channel_emu.cli import main
-from appengine_channel_emu.host import dev_appserver, dev_server_process
-from appengine_channel_emu.host.backend import CannotStart
-from appengine_channel_emu.host.dev_appserver import DevAppserverBackend
-from appengine_channel_emu.host.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.legacy_app import read_legacy_app
-from appengine_channel_emu.host.sdk_finder import Sdk
+from appengine_channel_emu.host.app_kinds import sdk_backend
+from appengine_channel_emu.host.app_yaml import read_app_yaml
+from appengine_channel_emu.host.errors import CannotStart
+from appengine_channel_emu.host.origins import dev_server, dev_server_process
+from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.sdk import Sdk
 from tests.host.conftest import visit
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
@@ -56,10 +56,10 @@ def options(tmp_path, behaviour):
 
 
 def backend_for(tmp_path, behaviour, deadline=30.0):
-    app = read_legacy_app(APP / "app.yaml")
+    app = read_app_yaml(APP / "app.yaml")
     sdk = Sdk(fake_sdk.fake_sdk(tmp_path / "sdk", behaviour))
     spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
-    return DevAppserverBackend(spec, app)
+    return sdk_backend(spec, app)
 
 
 def test_a_dev_server_that_hangs_at_its_start(tmp_path, temporary, mark, monkeypatch, capsys, signals):
@@ -107,7 +107,7 @@ def test_a_dev_server_that_hangs_at_its_stop(tmp_path, temporary, mark, http):
 
 
 def test_a_dev_server_that_takes_requests_and_answers_none(tmp_path, temporary, mark, monkeypatch):
-    monkeypatch.setattr(dev_appserver, "QUEUE_SECONDS", 0.2)
+    monkeypatch.setattr(dev_server, "QUEUE_SECONDS", 0.2)
     backend = backend_for(tmp_path, fake_sdk.ANSWERS_NOTHING, deadline=0.3)
     try:
         backend.start()

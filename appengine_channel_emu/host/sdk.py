@@ -1,4 +1,4 @@
-"""Finds Google's SDK for App Engine, and the Python 2.7 that it needs."""
+"""Google's SDK for App Engine: where it is, the Python 2.7 that it needs, and the app.yaml that it takes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from appengine_channel_emu.environment import base_folder, path_of
+from appengine_channel_emu.host.app_yaml import AppConfig
+from appengine_channel_emu.host.app_yaml.config import PYTHON25
 
 VERSION = "1.9.88"
 """The last SDK for Python 2.7."""
@@ -22,6 +27,15 @@ INSTALL_PYTHON = (
 )
 
 _PROBE_SECONDS = 20
+
+_AVAILABLE_BUILTINS = frozenset(["admin_redirect", "appstats", "default", "deferred", "django_wsgi", "remote_api"])
+"""Those of SDK 1.9.88 for `python27`, which is what every app is given as. It refuses an app.yaml that has others."""
+
+_REFUSED_FIELDS = (
+    "app_engine_apis", "app_engine_bundled_services", "build_env_variables", "datastore_auto_id_policy", "env_flex",
+    "flexible_runtime_settings", "pagespeed", "service_account", "vpc_access",
+)  # fmt: skip
+"""What App Engine took at one time or another, and SDK 1.9.88 refuses."""
 
 _KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
 
@@ -165,3 +179,89 @@ def _version(python: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+class Overlay:
+    """An app.yaml of ours, which SDK 1.9.88 takes, to be read instead of the app's.
+
+    `changes` says for people what differs in it. All else stands in it as it was written: to the SDK a quoted `false`
+    is not the plain one.
+    """
+
+    def __init__(self, config: AppConfig) -> None:
+        self._name = config.path.name
+        self.changes: list[str] = []
+        self._root = _node(config.text)
+        given = {key.value for key, _ in _entries(self._root) if isinstance(key, yaml.ScalarNode)}
+        for field in _REFUSED_FIELDS:
+            if field in given:
+                self._set(field, [])
+                self.changes.append(f"without {field}, which the SDK does not know")
+        self._drop_builtins()
+
+    def __call__(self, folder: Path) -> Path:
+        """Make it in `folder`, which exists; returns its path."""
+        made = folder / self._name
+        made.write_text(yaml.serialize(self._root, Dumper=yaml.SafeDumper), encoding="utf-8")
+        return made
+
+    def _drop_builtins(self) -> None:
+        items = self._items("builtins")
+        gone = [key.value for item in items for key, _ in _entries(item) if key.value not in _AVAILABLE_BUILTINS]
+        if gone:
+            for item in items:
+                item.value = [entry for entry in _entries(item) if entry[0].value in _AVAILABLE_BUILTINS]
+            self._set("builtins", [item for item in items if item.value])
+            self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
+
+    def _items(self, field: str) -> list[yaml.Node]:
+        """The nodes of a list."""
+        for key, value in self._root.value:
+            if key.value == field and isinstance(value, yaml.SequenceNode):
+                return list(value.value)
+        return []
+
+    def _set(self, field: str, value: str | list[yaml.Node]) -> None:
+        """A plain scalar or a list, where the field stands or at the end; an empty list takes the field away."""
+        fields = [(key, node) for key, node in self._root.value if key.value != field]
+        if value:
+            text = value if isinstance(value, str) else "[]"
+            node = _node(text)
+            if not isinstance(value, str):
+                node.value, node.flow_style = value, False
+            fields.append((_node(field), node))
+        self._root.value = fields
+
+
+class Python25Overlay(Overlay):
+    """An app of the runtime `python` (2.5)."""
+
+    def __init__(self, config: AppConfig) -> None:
+        super().__init__(config)
+        self.changes.append("runtime: python27 and threadsafe: false")
+        self._set("runtime", "python27")
+        self._set("threadsafe", "false")
+        self._add_django()
+
+    def _add_django(self) -> None:
+        fields = [field for item in self._items("libraries") for field in _entries(item)]
+        if any((key.value, value.value) == ("name", "django") for key, value in fields):
+            return
+        django = _node('{name: django, version: "1.2"}')
+        self._set("libraries", [*self._items("libraries"), django])
+        self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
+
+
+def overlay_of(config: AppConfig) -> Overlay | None:
+    """The overlay that the SDK needs for an app, None where it takes the app as it is."""
+    overlay = Python25Overlay(config) if config.runtime == PYTHON25 else Overlay(config)
+    return overlay if overlay.changes else None
+
+
+def _node(text: str) -> Any:
+    """The YAML value as a node, which keeps how it was written."""
+    return yaml.compose(text, yaml.SafeLoader)
+
+
+def _entries(node: yaml.Node) -> list[tuple[yaml.Node, yaml.Node]]:
+    return list(node.value) if isinstance(node, yaml.MappingNode) else []

@@ -1,27 +1,24 @@
-"""The backend of an upstream app: in any language, and running already."""
+"""An upstream app: in any language, and running already."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import socket
 import threading
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from appengine_channel_emu.environment import variables
-from appengine_channel_emu.host import proxy
-from appengine_channel_emu.host.backend import AppAnswer, BackendUnavailable, CannotStart
-from appengine_channel_emu.host.exchange import ExchangeFailed, Request, Unreachable, Upstream
-from appengine_channel_emu.host.http_connection import TcpConnection
-from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
+from appengine_channel_emu.host.answer_reader import HttpAnswer
+from appengine_channel_emu.host.backend import AboutRequest
+from appengine_channel_emu.host.errors import CannotStart, Unreachable
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-USER_IP_HEADER = "X-AppEngine-User-IP"
+# As `proxy.forwarded` writes names: what a visitor may have sent in their place must not stand beside them.
+USER_IP_HEADER = "X-Appengine-User-Ip"
 """In which App Engine told apps in processes of their own where a request came from."""
+TICKET_HEADER = "X-Appengine-Api-Ticket"
+"""In which it named the request, for the app's calls of the server API."""
 
 LOOK_SECONDS = 1.0
 CLOSING_SECONDS = 0.05
@@ -30,7 +27,7 @@ CLOSING_SECONDS = 0.05
 log = logging.getLogger("channel_emu.upstream")
 
 
-class UpstreamBackend:
+class UpstreamOrigin:
     """Passes requests on to `url`, `http://host:port`.
 
     address:  the emulator's `host:port`, where the app reaches it.
@@ -39,8 +36,6 @@ class UpstreamBackend:
     Raises `CannotStart` for a url that cannot be passed on to.
     """
 
-    takes_presence = True
-    presence_hint = None
     looks_for_app = True
 
     def __init__(self, url: str, address: str, deadline: float | None) -> None:
@@ -58,7 +53,7 @@ class UpstreamBackend:
         self._unreachable: str | None = None
         self._address = address
         self._deadline = deadline
-        self._upstream = Upstream(lambda name: TcpConnection(host, port, name), f"The app at {url}")
+        self._connections = ConnectionPool(lambda name: TcpConnection(host, port, name), f"The app at {url}")
 
     def start(self) -> None:
         """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""
@@ -96,27 +91,20 @@ class UpstreamBackend:
 
     def stop(self) -> None:
         """See `Backend`."""
-        self._upstream.close()
+        self._connections.close()
 
-    def serve(self, environ: WSGIEnvironment, request_id: str | None) -> AppAnswer:
-        """See `Backend`."""
+    def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
+        """See `Origin`. What the app is told of the visitor is in headers: it sees another connection."""
+        fields, environ = request.headers, about.environ
         visitor = environ.get("REMOTE_ADDR", "127.0.0.1")
-        environ["HTTP_X_APPENGINE_USER_IP"] = visitor
-        if request_id is not None:
+        fields[USER_IP_HEADER] = visitor
+        if about.post_seconds is not None:
+            return self._connections.exchange(request, about.post_seconds)
+        if about.request_id is not None:
             # One that a visitor may send is here by --trust-appengine-headers alone.
-            environ.setdefault("HTTP_X_APPENGINE_API_TICKET", request_id)
-        before = environ.get("HTTP_X_FORWARDED_FOR")
-        environ["HTTP_X_FORWARDED_FOR"] = f"{before}, {visitor}" if before else visitor
-        environ.setdefault("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
-        environ.setdefault("HTTP_X_FORWARDED_HOST", environ.get("HTTP_HOST", self._address))
-        return proxy.serve(self._upstream, environ, deadline=self._deadline)
-
-    def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
-        """See `Backend`. The header says where the post comes from; the connection cannot."""
-        fields = {"Host": self._address, "Content-Type": content_type, USER_IP_HEADER: PRESENCE_ADDRESS}
-        try:
-            answer = self._upstream.exchange(Request("POST", path, fields, io.BytesIO(body), len(body)), timeout)
-        except ExchangeFailed as failure:
-            raise BackendUnavailable(str(failure)) from failure
-        answer.body.close()
-        return answer.status
+            fields.setdefault(TICKET_HEADER, about.request_id)
+        before = fields.get("X-Forwarded-For")
+        fields["X-Forwarded-For"] = f"{before}, {visitor}" if before else visitor
+        fields.setdefault("X-Forwarded-Proto", environ.get("wsgi.url_scheme", "http"))
+        fields.setdefault("X-Forwarded-Host", environ.get("HTTP_HOST", self._address))
+        return self._connections.exchange(request, self._deadline)

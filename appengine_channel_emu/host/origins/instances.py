@@ -1,30 +1,148 @@
-"""The instances of one app: which of them gets a request, and when another takes its place."""
+"""A Python 3 app, in instances of ours: which of them gets a request, and when another takes its place."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.instance import AppSpec, Instance
+from appengine_channel_emu.host.answer_reader import HttpAnswer
+from appengine_channel_emu.host.backend import AboutRequest
+from appengine_channel_emu.host.errors import (
+    BackendUnavailable,
+    BadAnswer,
+    CannotStart,
+    ClosedWithoutAnswer,
+    HandlerCut,
+    HandlerRaised,
+    NotImported,
+    Overrun,
+    RequestFailed,
+    Unreachable,
+)
+from appengine_channel_emu.host.exchange import HttpRequest
+from appengine_channel_emu.host.origins.instance import AppSpec, Instance
+from appengine_channel_emu.host.process import CrashPause
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER
+
+GRACE_SECONDS = 0.5
+"""After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
 
 QUEUE_SECONDS = 60.0
 """How long a request waits for an instance that is free (behaviour.md 6, rule 1)."""
 
-STEADY_SECONDS = 10.0
-"""An instance that lived this long did not crash at its start."""
-
 RETRY_SECONDS = 5.0
 """After an import that failed; what it lacked may be there by then, for instance a database."""
 
-LONGEST_PAUSE = 8.0
-"""Seconds between two starts of an app that crashes again and again."""
-
 log = logging.getLogger("channel_emu.instance")
+
+
+class InstancesOrigin:
+    """The app of `spec`; `deadline` is in seconds, None for no limit."""
+
+    looks_for_app = False
+
+    def __init__(self, spec: AppSpec, deadline: float | None) -> None:
+        self._spec = spec
+        self._deadline = deadline
+        # A little more than a handler has: the other end of the deadline is in its own exchange.
+        patience = None if deadline is None else deadline + 2 * GRACE_SECONDS
+        files = spec.files()
+        self._instances = Instances(lambda: Instance(spec, deadline, files), spec, patience)
+        self._numbers = itertools.count(1)
+
+    def start(self) -> None:
+        """Import the app. Raises `CannotStart` when what the target names is not there.
+
+        An app that raises while it is imported is no reason to give up: visitors see why, until it is fixed.
+        """
+        try:
+            with self._instances.take() as instance:
+                failure = instance.failure
+        except BackendUnavailable as error:
+            log.warning("%s", error)
+            return
+        if failure is not None and failure.reason in ("module", "attribute"):
+            self.stop()
+            raise CannotStart(f"{failure.text} (APP is {self._spec.target!r}, in {self._spec.folder})")
+
+    def stop(self) -> None:
+        """See `Backend`."""
+        self._instances.stop()
+
+    def why_unreachable(self) -> None:
+        """See `Backend`."""
+
+    def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
+        """See `Origin`. The app's deadline holds for a post too, where it is the shorter."""
+        number = next(self._numbers)
+        request.headers[REQUEST_HEADER] = json.dumps(_request_info(number, about))
+        limits = [seconds for seconds in (about.post_seconds, self._deadline) if seconds is not None]
+        limit = min(limits, default=None)
+        try:
+            answer = self._send_once(request, number, limit)
+        except Unreachable:
+            # Dead, which nobody has noticed until here; the request has not been seen by anyone.
+            answer = self._send_once(request, number, limit)
+        result = json.loads(answer.header(RESULT_HEADER) or "{}")
+        if "failure" in result:
+            answer.body.close()
+            raise _failure(result)
+        answer.cpu_seconds, answer.cut = result.get("cpu"), result.get("cut", False)
+        return answer
+
+    def _send_once(self, request: HttpRequest, number: int, deadline: float | None) -> HttpAnswer:
+        with self._instances.take() as instance:
+            if instance.failure is not None:
+                raise NotImported(instance.failure.text)
+            try:
+                return instance.connections.exchange(request, None if deadline is None else deadline + GRACE_SECONDS)
+            except (ClosedWithoutAnswer, Unreachable):
+                # A process that is dying closes this connection before it stops taking others.
+                self._instances.lost(instance)
+                raise
+            except Overrun as overrun:
+                overrun.cpu_seconds = instance.cpu_of_overrun(number)
+                # Of a post given up before its handler's time is up, the handler goes on.
+                if deadline == self._deadline:
+                    self._instances.overrun(instance)
+                raise
+
+
+def _request_info(number: int, about: AboutRequest) -> dict[str, Any]:
+    """What the app would read in its environ if it were at the front, who is to answer, and what names the request."""
+    names = ("REMOTE_ADDR", "REMOTE_HOST", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
+    seen = {name: about.environ[name] for name in (*names, "wsgi.url_scheme") if name in about.environ}
+    info: dict[str, Any] = {"number": number, "environ": seen}
+    if about.script is not None:
+        info["target"] = about.script.target
+        seen.update(about.script.environ)
+    if about.request_id is not None:
+        info["request_id"] = about.request_id
+    return info
+
+
+def _failure(result: dict[str, Any]) -> RequestFailed:
+    """What the runner says (`runner.handler.AppFailed`)."""
+    kind, text = result["failure"]["kind"], result["failure"]["text"]
+    failed: RequestFailed
+    if kind == "deadline":
+        failed = HandlerCut("The handler was ended at its deadline.")
+    elif kind == "import":
+        failed = NotImported(text)
+    elif kind == "raised":
+        failed = HandlerRaised(f"The app raised {text}; the emulator's log has the traceback.")
+    else:
+        failed = BadAnswer(text)
+    failed.by_app = True
+    failed.cpu_seconds, failed.cut = result.get("cpu"), failed.cut or result.get("cut", False)
+    return failed
 
 
 class Instances:
@@ -44,8 +162,7 @@ class Instances:
         self._changed = threading.Condition()
         self._serving: list[Instance] = []
         self._replaced: set[Instance] = set()
-        self._crashes = 0
-        self._last_crash = 0.0
+        self._pause = CrashPause()
         self._stopped = False
 
     @contextmanager
@@ -110,7 +227,8 @@ class Instances:
                 return instance
         if len(self._serving) >= self._most:
             return None
-        self._check_pause()
+        if not self._pause.is_over:
+            raise BackendUnavailable("The app's process ended again and again; it is started again in a moment.")
         return self._start_one()
 
     def _start_one(self) -> Instance:
@@ -126,7 +244,7 @@ class Instances:
         stale = next((instance for instance in self._serving if instance.stale), None)
         if stale is not None:
             log.info("%s has changed: a new instance serves from here on.", stale.changed_file)
-            self._crashes = 0
+            self._pause.forget()
             for instance in list(self._serving):
                 self._replace(instance)
         for instance in list(self._serving):
@@ -157,11 +275,5 @@ class Instances:
 
     def _crashed(self, instance: Instance) -> None:
         self._replace(instance)
-        self._last_crash = instance.ended_at or time.monotonic()
-        self._crashes = 1 if self._last_crash - instance.started_at >= STEADY_SECONDS else self._crashes + 1
+        self._pause.crashed(instance.started_at, instance.ended_at or time.monotonic())
         log.warning("The app's process has ended; the next request starts a new instance.")
-
-    def _check_pause(self) -> None:
-        pause = min(LONGEST_PAUSE, 0.25 * 2 ** (self._crashes - 1)) if self._crashes > 1 else 0.0
-        if time.monotonic() < self._last_crash + pause:
-            raise BackendUnavailable("The app's process ended again and again; it is started again in a moment.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import sys
 import tempfile
 import threading
@@ -12,23 +13,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import waitress
 
-from appengine_channel_emu.environment import COMPAT_PATH
-from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.exchange import MAX_ANSWER_BYTES, Upstream
-from appengine_channel_emu.host.http_connection import InstanceConnection
-from appengine_channel_emu.host.no_proxy import with_no_proxy
+from appengine_channel_emu.environment import COMPAT_PATH, with_no_proxy
+from appengine_channel_emu.host.errors import MAX_ANSWER_BYTES, BackendUnavailable
+from appengine_channel_emu.host.exchange import ConnectionPool, InstanceConnection
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.reports import Reports
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 
-RUNNER = Path(__file__).with_name("runner") / "__main__.py"
+RUNNER = Path(__file__).parents[1] / "runner" / "__main__.py"
 """What an interpreter needs on its PYTHONPATH to find the Channel API."""
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
+
+READ_BYTES = 64 * 1024
 
 START_SECONDS = 60.0
 """How long an app's import may take (behaviour.md 6, rule 1)."""
@@ -95,7 +96,7 @@ class Instance:
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
-        self.upstream = Upstream(lambda name: InstanceConnection(socket, name), "The app", steady=True)
+        self.connections = ConnectionPool(lambda name: InstanceConnection(socket, name), "The app", steady=True)
         self.active = 0
         """Requests that it has, counted by whoever sends them."""
         self.failure: ImportFailure | None = None
@@ -135,7 +136,7 @@ class Instance:
     def stop(self) -> None:
         """End the process and all it started."""
         self._process.stop()
-        self.upstream.close()
+        self.connections.close()
 
     def _start(self, socket: str) -> SupervisedProcess:
         spec = self._spec
@@ -204,6 +205,56 @@ class Instance:
         if not self._settled.is_set():
             self.failure = ImportFailure(reason, text)
             self._settled.set()
+
+
+class Reports:
+    """The front's end of the pipe on which an instance reports (host/runner/report.py).
+
+    Gives each message to `take`, one after another, on whichever thread has read it. Closes `fd` in the end.
+    """
+
+    def __init__(self, fd: int, take: Callable[[dict[str, Any]], None]) -> None:
+        self._fd = fd
+        self._take = take
+        self._lock = threading.Lock()
+        # Each is for one thread at a time: for `follow`, and under the lock.
+        self._any, self._more = self._poll_object(), self._poll_object()
+        self._rest = b""
+        self._ended = False
+
+    def __enter__(self) -> Reports:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._ended = True
+            os.close(self._fd)
+
+    def follow(self) -> None:
+        """Return when the process has closed its end."""
+        while not self._ended:
+            self._any.poll()
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Take all that is there, without waiting for more."""
+        with self._lock:
+            while not self._ended and self._more.poll(0):
+                data = os.read(self._fd, READ_BYTES)
+                self._ended = not data
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                for line in lines:
+                    # A handler that is cut in mid-report leaves half a line.
+                    with contextlib.suppress(ValueError):
+                        self._take(json.loads(line))
+
+    def _poll_object(self) -> select.poll:
+        # A number beyond 1,023 is too large for select.
+        made = select.poll()
+        made.register(self._fd, select.POLLIN)
+        return made
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.sdk_finder import Sdk, python27_environ
+from appengine_channel_emu.host.sdk import Sdk, python27_environ
 
-INSIDE = Path(__file__).parents[1] / "compat" / "sdk"
+INSIDE = Path(__file__).parents[2] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
 
 LOOPBACK = "127.0.0.1"
@@ -166,7 +166,7 @@ class DevServerProcess:
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
         _host, _, _port = spec.address.rpartition(":")
-        told = {
+        runtime_info = {
             "address": spec.address,
             "secret": self.secret,
             "deadline": spec.deadline,
@@ -178,7 +178,7 @@ class DevServerProcess:
             "python25": spec.python25,
         }
         ours = {
-            "CHANNEL_EMU_RUNTIME": json.dumps(told),
+            "CHANNEL_EMU_RUNTIME": json.dumps(runtime_info),
             "CHANNEL_EMULATOR_HOST": spec.address,
             "TMPDIR": str(self._folder / "tmp"),
             # A log that is passed on line by line, as it comes.
