@@ -7,6 +7,8 @@ import pytest
 from tests.browser.conftest import launch_puppet
 from tests.browser.tab import Tab
 
+pytestmark = pytest.mark.slow
+
 CLOSED = ["onclose", {}]
 TEXTS = ["hello", '{"messages": ["x"]}', "</script>", "\u2028", "\0", "Grüße 😀 שלום", "x" * 32767]
 
