@@ -38,7 +38,7 @@ class RunningEmulator:
         self._extra = extra
         self._environ = None if environ is None else os.environ | environ
         self.log = log
-        self._http = urllib3.PoolManager(retries=False, timeout=LONG_ENOUGH)
+        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(LONG_ENOUGH))
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
         self.url = ""

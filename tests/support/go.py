@@ -12,9 +12,9 @@ from pathlib import Path
 import urllib3
 
 from tests.support import parts
-from tests.support.waiting import LONG_ENOUGH
 
 SOURCE = Path(__file__).with_name("go_app")
+START_SECONDS = 20
 
 
 def build(folder: Path) -> Path:
@@ -57,7 +57,7 @@ class GoApp:
 
     def wait(self) -> None:
         """Returns when it accepts connections."""
-        give_up = time.monotonic() + LONG_ENOUGH
+        give_up = time.monotonic() + START_SECONDS
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -69,7 +69,7 @@ class GoApp:
 
     def ask(self, path: str, **fields: str) -> tuple[int, str]:
         """Status and body of its answer."""
-        answer = self._http.request("GET", f"http://127.0.0.1:{self.port}{path}", fields=fields, timeout=LONG_ENOUGH)
+        answer = self._http.request("GET", f"http://127.0.0.1:{self.port}{path}", fields=fields, timeout=20.0)
         return answer.status, answer.data.decode("utf-8")
 
     def stop(self) -> None:
