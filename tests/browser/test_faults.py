@@ -20,7 +20,7 @@ def happened(server):
 
 
 def receives_everything(server, page):
-    """The page opens, gets each message once and in order, and hears of no trouble."""
+    """The page opens, gets each message once and in order, and hears of no fault."""
     page.wait(1)
     sent = [str(number) for number in range(MESSAGES)]
     for number, text in enumerate(sent):

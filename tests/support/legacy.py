@@ -21,9 +21,8 @@ from tests.support.wire import takes_connections
 
 APPS = parts.ROOT / "tests" / "legacy_apps" / "apps"
 
-FORGETFUL = pytest.mark.flaky(reruns=1)
-"""For a test behind the plain SDK alone: it gets a second chance. The SDK's dev server drops the messages for a page
-that has not polled for 2 seconds, and on a busy machine an open page may not get to it."""
+FORGETFUL = pytest.mark.unsteady("the SDK's dev server drops messages for pages that have not polled for 2 seconds")
+"""For a test of pages behind the plain SDK: on a busy machine an open page may not get to polling in time."""
 
 
 class Server(Protocol):
