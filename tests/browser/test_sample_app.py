@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.host.app_kinds import python3_backend
-from appengine_channel_emu.host.backend import ProxyBackend
 from appengine_channel_emu.host.origins.instance import AppSpec
+from appengine_channel_emu.host.proxy import ProxyBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.browser.tab import WAIT

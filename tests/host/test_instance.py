@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from appengine_channel_emu.host import process
-from appengine_channel_emu.host.backend import ScriptCall
 from appengine_channel_emu.host.errors import Overrun
+from appengine_channel_emu.host.proxy import ScriptCall
 from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
