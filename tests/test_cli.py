@@ -12,6 +12,7 @@ from appengine_channel_emu import __version__
 from appengine_channel_emu.cli import main
 from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, find_app
 from appengine_channel_emu.settings import BadSetting, Settings
+from tests.support.emulator import EMU
 from tests.support.waiting import LONG_ENOUGH
 
 
@@ -81,7 +82,7 @@ def test_an_unknown_setting_in_the_file_exits_2(
 
 
 def test_python_m_runs_the_same_command() -> None:
-    command = [sys.executable, "-m", "appengine_channel_emu", "--version"]
+    command = [*EMU, "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_ENOUGH, check=True)
     assert done.stdout == f"channel-emu {__version__}\n"
 
