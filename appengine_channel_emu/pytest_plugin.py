@@ -5,16 +5,26 @@ pytest loads this module in every run of its environment, so it imports nothing 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
+from appengine_channel_emu.environment import importable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
     from appengine_channel_emu.broker.clock import Clock
     from appengine_channel_emu.testing import ChannelClient, ChannelServer, Emulator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests and their apps import `google.appengine.api.channel`, until the run is over."""
+    during_the_run = contextlib.ExitStack()
+    during_the_run.enter_context(importable())
+    config.add_cleanup(during_the_run.close)
 
 
 @pytest.fixture
