@@ -7,13 +7,18 @@ import os
 import pwd
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 COMPAT_PATH = Path(__file__).parent / "compat" / "path"
 """The folder that makes the Channel API importable in an app's Python, put on PYTHONPATH."""
+
+# No "[::1]", which Python's urllib would want: httpx takes it for an error.
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+NO_PROXY_NAMES = ("no_proxy", "NO_PROXY")
+PROXY_NAMES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def home_folder() -> Path | None:
@@ -58,6 +63,27 @@ def variables(address: str) -> dict[str, str]:
         # Go's library asks for this, and without it wants a metadata server (facts.md 2.3).
         "RUN_WITH_DEVAPPSERVER": "1",
     }
+
+
+def with_no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with this machine, and the emulator's own address if it names one, among what no proxy is asked for.
+
+    Where `http_proxy` is set, most HTTP clients send it requests for 127.0.0.1 too: a dev server's own calls between
+    its processes, and an app's calls to the emulator (behaviour.md 12). `no_proxy` names the hosts that are spared;
+    some clients read it in capitals alone. What stands there already stays; `*`, for every host, is left alone.
+    """
+    emulator = environ.get("CHANNEL_EMULATOR_HOST", "").rpartition(":")[0]
+    ours = dict.fromkeys([*_THIS_MACHINE, *filter(None, [emulator.strip("[]")])])
+    made = dict(environ)
+    for name, other in zip(NO_PROXY_NAMES, reversed(NO_PROXY_NAMES), strict=True):
+        given = environ.get(name) or environ.get(other) or ""
+        hosts = [host.strip() for host in given.split(",") if host.strip()]
+        if "*" not in hosts:
+            made[name] = ",".join(dict.fromkeys([*hosts, *ours]))
+        else:
+            # Clients know it alone, not in a list.
+            made[name] = "*"
+    return made
 
 
 class _Finder:

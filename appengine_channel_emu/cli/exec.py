@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
-from appengine_channel_emu.environment import COMPAT_PATH, variables
-from appengine_channel_emu.host.no_proxy import with_no_proxy
+from appengine_channel_emu.environment import COMPAT_PATH, variables, with_no_proxy
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, FAILED, INTERRUPTED, Parser
-from appengine_channel_emu.environment import COMPAT_PATH, variables
+from appengine_channel_emu.environment import COMPAT_PATH, NO_PROXY_NAMES, PROXY_NAMES, variables, with_no_proxy
 from appengine_channel_emu.hints import reason
-from appengine_channel_emu.host.no_proxy import NAMES, PROXIES, with_no_proxy
 from appengine_channel_emu.streams import forget_output, no_control
 
 if TYPE_CHECKING:
@@ -105,9 +104,9 @@ def env(argv: Sequence[str]) -> int:
         print(f"channel-emu env: {error}", file=sys.stderr)
         return COULD_NOT_START
     exported = variables(address)
-    if any(os.environ.get(name) for name in PROXIES):
+    if any(os.environ.get(name) for name in PROXY_NAMES):
         made = with_no_proxy(os.environ | exported)
-        exported |= {name: made[name] for name in NAMES}
+        exported |= {name: made[name] for name in NO_PROXY_NAMES}
     for name, value in exported.items():
         print(f"export {name}={shlex.quote(value)}")
     print(f"export PYTHONPATH={shlex.quote(str(COMPAT_PATH))}${{PYTHONPATH:+:$PYTHONPATH}}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
-from appengine_channel_emu.host.sdk_finder import (
+from appengine_channel_emu.host.sdk import (
     VERSION,
     SdkMissing,
     find_python27,

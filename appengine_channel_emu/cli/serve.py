@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
-from appengine_channel_emu.cli.target import AppYaml, Target, WsgiApp, find_target
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.app_kinds import backend_maker, find_app
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.streams import LineFormatter, log_to
-
-if TYPE_CHECKING:
-    from appengine_channel_emu.host.app_yaml import AppConfig
-    from appengine_channel_emu.host.backend import Backend
 
 log = logging.getLogger("channel_emu")
 
@@ -32,12 +26,16 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse(argv)
     try:
         settings = load(vars(options), os.environ, Path.cwd())
-        target = find_target(settings)
+        app = find_app(settings)
     except BadSetting as error:
         parser.error(str(error))
     log_to_stderr(settings)
     try:
-        return _serve(target, settings, sdk_arguments)
+        make_backend = backend_maker(app, settings, sdk_arguments)
+        # Imported here so that --help and mistakes in the command answer at once.
+        from appengine_channel_emu.server.run import serve
+
+        return serve(settings, make_backend)
     except CannotStart as error:
         print(f"channel-emu: {error}", file=sys.stderr)
         return COULD_NOT_START
@@ -50,90 +48,6 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         return words, []
     at = words.index("--")
     return words[:at], words[at + 1 :]
-
-
-def _serve(target: Target, settings: Settings, sdk_arguments: Sequence[str]) -> int:
-    # Imported here so that --help and mistakes in the command answer at once.
-    from appengine_channel_emu.server.run import serve
-
-    if settings.upstream is not None:
-        from appengine_channel_emu.host.upstream_backend import UpstreamBackend
-
-        if settings.app is not None:
-            raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
-        upstream, deadline = settings.upstream, settings.request_deadline
-        return serve(settings, lambda address: UpstreamBackend(upstream, address, deadline))
-    if isinstance(target, AppYaml) and not settings.no_sdk:
-        make = _sdk_backend(target.path, settings, sdk_arguments)
-        if make is not None:
-            return serve(settings, make)
-    if sdk_arguments:
-        raise CannotStart(f"{sdk_arguments[0]}: what follows -- is for dev_appserver.py, which does not run this app.")
-    if isinstance(target, AppYaml):
-        from appengine_channel_emu.host.app_backend import read_config
-
-        config = read_config(target.path)
-        return serve(settings, lambda address: _app_backend(config, settings, address))
-    return serve(settings, lambda address: _backend(target, settings, address))
-
-
-def _sdk_backend(path: Path, settings: Settings, sdk_arguments: Sequence[str]) -> Callable[[str], Backend] | None:
-    """What makes the backend of an SDK app at `path`, None where it is none. Raises `CannotStart`."""
-    from appengine_channel_emu.cli.sdk_door import sdk_backend
-    from appengine_channel_emu.host.app_backend import read_config
-    from appengine_channel_emu.host.app_checks import sdk_need
-    from appengine_channel_emu.host.legacy_app import read_legacy_app
-    from appengine_channel_emu.host.sdk_finder import SdkMissing
-
-    app = read_legacy_app(path)
-    if app is None:
-        return None
-    try:
-        return sdk_backend(app, settings, sdk_arguments)
-    except SdkMissing as missing:
-        need = "it needs Python 2.7"
-        if settings.sdk is None and not sdk_arguments:
-            with contextlib.suppress(CannotStart):
-                need = sdk_need(read_config(path), settings.python or sys.executable) or ""
-        if need:
-            raise CannotStart(f"{path} is for the runtime {app.runtime}, and {need}.\n{missing}") from missing
-        log.info("There is no SDK here, and the app needs nothing of it: it runs under Python 3.")
-        return None
-
-
-def _app_backend(config: AppConfig, settings: Settings, address: str) -> Backend:
-    from appengine_channel_emu.host.app_backend import AppBackend
-    from appengine_channel_emu.host.app_checks import warn_of_missing_modules
-    from appengine_channel_emu.host.app_reload import ReloadingBackend
-    from appengine_channel_emu.host.instance_backend import InstanceBackend
-    from appengine_channel_emu.host.login import SignIn, login_key
-
-    python = settings.python or sys.executable
-    sign_in = SignIn(login_key(settings.state_folder()))
-
-    def make(config: AppConfig) -> AppBackend:
-        warn_of_missing_modules(config, python)
-        return AppBackend(
-            config,
-            address,
-            lambda spec: InstanceBackend(spec, settings.request_deadline),
-            sign_in,
-            python=python,
-            threads=settings.threads,
-            instances=settings.instances,
-        )
-
-    return ReloadingBackend(config, make)
-
-
-def _backend(target: Target, settings: Settings, address: str) -> Backend | None:
-    if not isinstance(target, WsgiApp):
-        return None
-    from appengine_channel_emu.host.instance import AppSpec
-    from appengine_channel_emu.host.instance_backend import InstanceBackend
-
-    spec = AppSpec(str(target), target.folder, address, settings.python or sys.executable, settings.threads)
-    return InstanceBackend(spec, settings.request_deadline)
 
 
 def log_to_stderr(settings: Settings) -> None:

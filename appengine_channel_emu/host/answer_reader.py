@@ -6,15 +6,33 @@ a header or a body of the app's is then never another header, and never the next
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
 import socket
+import tempfile
+from dataclasses import dataclass
 from typing import IO
 
-from . import exchange
-from .exchange import Answer
-from .headers import Headers
+from appengine_channel_emu.host.errors import (
+    MAX_ANSWER_BYTES,
+    AnswerTooLarge,
+    BrokenAnswer,
+    ClosedWithoutAnswer,
+    EndedEarly,
+    NoRoomForAnswer,
+    NotAskedFor,
+    NotHttp,
+)
+
+Headers = list[tuple[str, str]]
+
+BLOCK_BYTES = 64 * 1024
+"""What is read or sent at a time."""
+
+SPOOL_BYTES = 1024 * 1024
+"""A longer answer is kept in a file."""
 
 LARGEST_HEAD = 1024 * 1024
 """Bytes of a status and its headers."""
@@ -30,6 +48,26 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
 _LISTS = frozenset(["connection", "content-length", "transfer-encoding"])
+
+
+@dataclass
+class HttpAnswer:
+    """What came back, whole; `body` is at its start and its reader's to close.
+
+    cpu_seconds, cut: as in `AppAnswer`, where the app's process says so.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    body: IO[bytes]
+    length: int
+    cpu_seconds: float | None = None
+    cut: bool = False
+
+    def header(self, name: str) -> str | None:
+        """The first value of the header of this name."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -75,28 +113,28 @@ class AnswerReader:
         self.reusable = False
         """Whether the connection may take another request, once this answer has been read."""
 
-    def read(self, method: str) -> Answer:
+    def read(self, method: str) -> HttpAnswer:
         """The whole answer to a request of `method`; interim ones (1xx) before it are passed over.
 
-        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoom`.
+        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoomForAnswer`.
         """
         head = self._final_head()
         length, chunked = self._framing(head)
         headers = head.headers if len(head.members("content-length")) < 2 else _with_one_length(head.headers, length)
         if method == "HEAD" or head.status in (204, 304):
             self.reusable = head.keeps_connection and not self._data
-            return Answer(head.status, head.reason, headers, io.BytesIO(), 0)
+            return HttpAnswer(head.status, head.reason, headers, io.BytesIO(), 0)
         body, size = self._body(length, chunked)
         framed = chunked or length is not None
         # What came behind the answer was not asked for: it must not be the answer to the next request.
         self.reusable = framed and head.keeps_connection and not self._data
-        return Answer(head.status, head.reason, headers, body, size)
+        return HttpAnswer(head.status, head.reason, headers, body, size)
 
     def _final_head(self) -> _Head:
         for _ in range(MOST_INTERIM_ANSWERS):
             head = self._parse(self._head())
             if head.status == 101:
-                raise exchange.NotAskedFor(self._name, head.status)
+                raise NotAskedFor(self._name, head.status)
             if head.status >= 200:
                 return head
         raise self._not_http("one interim answer (1xx) came after another")
@@ -164,20 +202,19 @@ class AnswerReader:
 
     def _body(self, length: int | None, chunked: bool) -> tuple[IO[bytes], int]:
         """The body, at its start, and its size."""
-        if length is not None and length > exchange.MAX_ANSWER_BYTES:
-            raise exchange.AnswerTooLarge
+        if length is not None and length > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge
         if length is not None and length <= len(self._data):
             body, self._data = self._data[:length], self._data[length:]
             return io.BytesIO(body), length
-        sink = _Sink()
-        with sink.spool:
+        with _Sink() as sink:
             if chunked:
                 self._copy_chunks(sink)
             elif length is not None:
                 self._copy(length, sink)
             else:
                 self._copy_to_the_end(sink)
-            return sink.spool.whole(), sink.size
+            return sink.whole(), sink.size
 
     def _copy(self, length: int, sink: _Sink) -> None:
         while length:
@@ -191,9 +228,9 @@ class AnswerReader:
         while True:
             sink.write(data)
             try:
-                data = self._sock.recv(exchange.BLOCK_BYTES)
+                data = self._sock.recv(BLOCK_BYTES)
             except OSError as error:
-                raise exchange.EndedEarly(self._name, error) from error
+                raise EndedEarly(self._name, error) from error
             if not data:
                 return
 
@@ -206,8 +243,8 @@ class AnswerReader:
             size = int(found[1], 16)
             if not size:
                 break
-            if sink.size + size > exchange.MAX_ANSWER_BYTES:
-                raise exchange.AnswerTooLarge
+            if sink.size + size > MAX_ANSWER_BYTES:
+                raise AnswerTooLarge
             self._copy(size, sink)
             if self._line(LONGEST_CHUNK_LINE):
                 raise self._not_http("a chunk is longer than its size")
@@ -226,9 +263,9 @@ class AnswerReader:
             raise self._not_http(f"the line {line[:40]!r} between its chunks does not end with CRLF")
         return line[:-1]
 
-    def _receive(self, most: int = exchange.BLOCK_BYTES) -> bytes:
+    def _receive(self, most: int = BLOCK_BYTES) -> bytes:
         try:
-            data = self._sock.recv(min(most, exchange.BLOCK_BYTES))
+            data = self._sock.recv(min(most, BLOCK_BYTES))
         except OSError as error:
             raise self._ended(error) from error
         if not data:
@@ -236,25 +273,46 @@ class AnswerReader:
         self._begun = True
         return data
 
-    def _ended(self, error: OSError | None = None) -> exchange.BrokenAnswer:
-        return exchange.EndedEarly(self._name, error) if self._begun else exchange.NoAnswer(self._name)
+    def _ended(self, error: OSError | None = None) -> BrokenAnswer:
+        return EndedEarly(self._name, error) if self._begun else ClosedWithoutAnswer(self._name)
 
-    def _not_http(self, why: str) -> exchange.NotHttp:
-        return exchange.NotHttp(self._name, why)
+    def _not_http(self, why: str) -> NotHttp:
+        return NotHttp(self._name, why)
 
 
 class _Sink:
-    """Where a body is put, at most `MAX_ANSWER_BYTES` of it."""
+    """Takes a body while it comes, at most `MAX_ANSWER_BYTES` of it: in memory, or in a file if it is a long one."""
 
     def __init__(self) -> None:
-        self.spool = exchange.Spool()
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - handed on
         self.size = 0
 
-    def write(self, data: bytes) -> None:
-        self.size += len(data)
-        if self.size > exchange.MAX_ANSWER_BYTES:
-            raise exchange.AnswerTooLarge
-        self.spool.write(data)
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is not None:
+            with contextlib.suppress(OSError):
+                # It may try once more to write what it could not.
+                self._file.close()
+
+    def write(self, block: bytes) -> None:
+        """Add `block`. Raises `AnswerTooLarge` or `NoRoomForAnswer`."""
+        self.size += len(block)
+        if self.size > MAX_ANSWER_BYTES:
+            raise AnswerTooLarge
+        try:
+            self._file.write(block)
+        except OSError as error:
+            raise NoRoomForAnswer(error) from error
+
+    def whole(self) -> IO[bytes]:
+        """The body, from its start; its reader's to close. Raises `NoRoomForAnswer`."""
+        try:
+            self._file.seek(0)
+        except OSError as error:
+            raise NoRoomForAnswer(error) from error
+        return self._file
 
 
 def _with_one_length(headers: Headers, length: int | None) -> Headers:

@@ -1,4 +1,4 @@
-"""Warnings before an App Engine app starts under Python 3: which modules it will not find, and where to get them."""
+"""Whether Python 3 can run an app, and what it lacks by its own sources: modules, and word of clients that connect."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import json
 import logging
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from appengine_channel_emu.environment import COMPAT_PATH
-from appengine_channel_emu.host.app_yaml import AppConfig, Library
+from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Library, Script, read_app_yaml
+from appengine_channel_emu.host.app_yaml.config import PRESENCE_SERVICE
+from appengine_channel_emu.host.errors import CannotStart
 
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
@@ -24,6 +28,10 @@ _PORTED = "appengine-python-standard"
 _PORTED_FUNCTIONS = ("google.appengine.api.wrap_wsgi_app",)
 """What is imported from a package of theirs, and is no module."""
 _NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
+
+CONNECTED = "/_ah/channel/connected/"
+
+_MENTION = re.compile(r"_ah/channel/\S{0,24}connected")
 
 log = logging.getLogger("channel_emu.app")
 
@@ -78,6 +86,28 @@ _SDK_IMPORT = re.compile(
 )
 
 
+def read_config(path: Path) -> AppConfig:
+    """The app.yaml at `path`, of an app that Python 3 can run. Raises `CannotStart`."""
+    try:
+        config = read_app_yaml(path)
+    except BadAppYaml as error:
+        raise CannotStart(str(error)) from None
+    return for_python3(config)
+
+
+def for_python3(config: AppConfig) -> AppConfig:
+    """`config`, of an app that Python 3 can run. Raises `CannotStart`."""
+    if config.refusal:
+        raise CannotStart(config.refusal)
+    if not (config.is_python3 or config.is_legacy_python):
+        raise CannotStart(f"{config.path.name}: {_elsewhere(config)}")
+    scripts = [handler for handler in config.handlers if isinstance(handler, Script)]
+    cgi = [script for script in scripts if script.is_cgi]
+    if cgi and len(cgi) == len(scripts):
+        raise CannotStart(f"{cgi[0].place}: {cgi[0].objection}")
+    return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.objection}" for script in cgi)))
+
+
 def sdk_need(config: AppConfig, python: str) -> str | None:
     """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one."""
     uses = dict(_sdk_imports(config.folder))
@@ -106,6 +136,37 @@ def warn_of_missing_modules(config: AppConfig, python: str) -> None:
                 "(docs/app-yaml.md says which work here).",
                 uses[module], module, python, _PORTED,
             )  # fmt: skip
+
+
+def presence_hint(config: AppConfig) -> str | None:
+    """What to say when a client connects to an app that has a handler for presence and is not told (behaviour.md 4).
+
+    None for an app that lists the service, and for one that very likely does not want it.
+    Most apps have a handler for every path: one whose url names `_ah/channel` counts, or a source that does.
+    """
+    if config.takes_presence:
+        return None
+    handler = next((each for each in config.handlers if each.match(CONNECTED)), None)
+    if not isinstance(handler, Script):
+        return None
+    if "_ah/channel" not in handler.url and not _is_mentioned(config.folder):
+        return None
+    return (
+        f"{handler.place}: a handler takes {CONNECTED}, but the app is not told of clients that connect: "
+        f"{config.path.name} does not list {PRESENCE_SERVICE} under inbound_services "
+        "(--presence=always tells it all the same)."
+    )
+
+
+def _elsewhere(config: AppConfig) -> str:
+    """What can serve an app that is not for us to start."""
+    front = "channel-emu serve --upstream URL then stands in front of it."
+    if not config.flexible:
+        return f"an app of the runtime {config.runtime} is started by its own tools; {front}"
+    text = f"an app of the flexible environment is a server of its own, which its entrypoint starts; {front}"
+    if config.runtime.startswith("python") and config.entrypoint:
+        text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
+    return text
 
 
 def _module_of(library: Library) -> str:
@@ -147,7 +208,7 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
 
 def _sdk_imports(folder: Path) -> Iterator[tuple[str, str]]:
     """Modules of the SDK that the app's own files import, each with the file and line of one import."""
-    for path, text in python_sources(folder):
+    for path, text in _sources(folder):
         for match in _SDK_IMPORT.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             for name in _imported(match):
@@ -169,7 +230,7 @@ def _imported(match: re.Match[str]) -> Iterator[str]:
         yield module
 
 
-def python_sources(folder: Path) -> Iterator[tuple[Path, str]]:
+def _sources(folder: Path) -> Iterator[tuple[Path, str]]:
     """The app's own sources, `MOST_FILES` at the most, and the text of each; not what is installed beside them."""
     for path in itertools.islice(_python_files(folder), MOST_FILES):
         try:
@@ -184,3 +245,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]
         yield from (Path(root, name) for name in files if name.endswith(".py"))
+
+
+def _is_mentioned(folder: Path) -> bool:
+    return any(_MENTION.search(text) for _, text in _sources(folder))

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.host.app_backend import AppBackend, read_config
+from appengine_channel_emu.host.app_backend import AppBackend
+from appengine_channel_emu.host.app_checks import read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
-from appengine_channel_emu.host.backend import AppAnswer, BackendUnavailable, CannotStart
-from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart
 from appengine_channel_emu.host.source_watch import SourceWatch, stamp_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ReloadingBackend:
         self._current = self._fresh = make(config)
         self._watch = _watch(config.files)
         self._reloaded_at = 0.0
-        self._trouble: str | None = None
+        self._problem: str | None = None
         self._stopped = False
         self.takes_presence = self._current.takes_presence
         self.presence_hint = self._current.presence_hint
@@ -66,9 +67,9 @@ class ReloadingBackend:
         """See `Backend`."""
         try:
             backend = self._take()
-        except BackendUnavailable as trouble:
+        except BackendUnavailable as problem:
             text = "This page goes away with the next request after the file is fixed."
-            return error_page(500, "app.yaml cannot be served", text, detail=str(trouble))
+            return error_page(500, "app.yaml cannot be served", text, detail=str(problem))
         try:
             return backend.serve(environ, request_id)
         finally:
@@ -87,8 +88,8 @@ class ReloadingBackend:
         with self._lock:
             if (self._watch.changed() or self._retry_is_due()) and not self._stopped:
                 self._reload()
-            if self._trouble is not None:
-                raise BackendUnavailable(self._trouble)
+            if self._problem is not None:
+                raise BackendUnavailable(self._problem)
             with self._idle:
                 self._active[self._current] = self._active.get(self._current, 0) + 1
             return self._current
@@ -101,7 +102,7 @@ class ReloadingBackend:
                 self._idle.notify_all()
 
     def _retry_is_due(self) -> bool:
-        return self._trouble is not None and time.monotonic() - self._reloaded_at >= RETRY_SECONDS
+        return self._problem is not None and time.monotonic() - self._reloaded_at >= RETRY_SECONDS
 
     def _reload(self) -> None:
         self._reloaded_at = time.monotonic()
@@ -112,15 +113,15 @@ class ReloadingBackend:
             self._fresh = self._make(config)
             self._fresh.start()
         except CannotStart as error:
-            if self._trouble != str(error):
+            if self._problem != str(error):
                 log.warning("%s", error)
-            self._trouble = str(error)
+            self._problem = str(error)
             return
         self._watch.add(_seen(set(config.files).difference(self._config.files)), ())
         log.info("%s has changed: the app is served by it from here on.", config.path.name)
         if self._fresh.takes_presence != self.takes_presence:
             log.warning("A change of inbound_services takes effect when channel-emu is started again.")
-        older, self._current, self._config, self._trouble = self._current, self._fresh, config, None
+        older, self._current, self._config, self._problem = self._current, self._fresh, config, None
         threading.Thread(target=self._retire, args=(older,), name="retire", daemon=True).start()
 
     def _retire(self, backend: AppBackend) -> None:

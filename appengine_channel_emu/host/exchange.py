@@ -1,105 +1,37 @@
 """One HTTP/1.1 request to the app and its whole answer, within a limit of time.
 
-The limit is a watchdog's, which shuts the connection down: a socket's own timeout starts anew with every byte that
+The limit is a timer's, which shuts the connection down: a socket's own timeout starts anew with every byte that
 trickles in.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, ClassVar
 
-from appengine_channel_emu.hints import no_room, reason
-
-from .headers import Headers
-from .watchdog import Watchdog
-
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-"""App Engine's limit for a response (facts.md 9.3)."""
+from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, AnswerReader, HttpAnswer
+from appengine_channel_emu.host.errors import ClosedWithoutAnswer, Overrun, RequestFailed, Unreachable
+from appengine_channel_emu.timer import TimerThread
 
 CONNECT_SECONDS = 5.0
-
-SPOOL_BYTES = 1024 * 1024
-"""A longer answer is kept in a file."""
-
-BLOCK_BYTES = 64 * 1024
-"""What is read or sent at a time."""
 
 # Servers drop idle connections, some after 5 seconds: one that has rested for longer is not worth the risk.
 _IDLE_SECONDS = 4.0
 _IDLE_CONNECTIONS = 32
 
+_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+_WITH_BODY = ("PATCH", "POST", "PUT")
 
-class ExchangeFailed(Exception):
-    """The app gave no usable answer; the text says why."""
-
-
-class Unreachable(ExchangeFailed):
-    """No connection to the app."""
-
-    def __init__(self, name: str, error: BaseException) -> None:
-        super().__init__(f"{name} cannot be reached: {reason(error)}.")
+_timer = TimerThread()
+"""Ends the exchanges whose time is up, those of all servers."""
 
 
-class BrokenAnswer(ExchangeFailed):
-    """The answer ended early, or was not HTTP."""
-
-
-class NoAnswer(BrokenAnswer):
-    """The app closed the connection before the first byte of an answer."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} closed the connection without an answer.")
-
-
-class EndedEarly(BrokenAnswer):
-    """It closed the connection in the middle of one."""
-
-    def __init__(self, name: str, error: BaseException | None = None) -> None:
-        super().__init__(f"{name} broke off: its answer ended early{f' ({reason(error)})' if error else ''}.")
-
-
-class NotHttp(BrokenAnswer):
-    """What it said is no answer."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name} did not answer in HTTP: {why}.")
-
-
-class NotAskedFor(BrokenAnswer):
-    """It answered with 101: it speaks another protocol from here on."""
-
-    def __init__(self, name: str, status: int) -> None:
-        super().__init__(f"{name} answered {status}, which was not asked for.")
-
-
-class AnswerTooLarge(ExchangeFailed):
-    """The answer exceeds `MAX_ANSWER_BYTES`."""
-
-    def __init__(self) -> None:
-        super().__init__(f"The answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB.")
-
-
-class NoRoom(ExchangeFailed):
-    """The answer cannot be kept until it is whole: the temporary folder is full."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(no_room("the app's answer", error))
-
-
-class Overrun(ExchangeFailed):
-    """The answer was not complete when its time was up. `cpu_seconds` of its handler, where somebody knows them."""
-
-    cpu_seconds: float | None = None
-
-
-@dataclass
-class Request:
+@dataclasses.dataclass
+class HttpRequest:
     """What is sent: `target` goes on the wire as it is, `body` gives at least `length` bytes (None: no body)."""
 
     method: str
@@ -114,44 +46,7 @@ class Request:
         return self.method in ("GET", "HEAD") and not self.length
 
 
-@dataclass
-class Answer:
-    """What came back, whole; `body` is at its start and its reader's to close."""
-
-    status: int
-    reason: str
-    headers: Headers
-    body: IO[bytes]
-    length: int
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
-
-
-class Connection(Protocol):
-    """One connection to the server, which takes one request after another."""
-
-    sock: socket.socket | None
-    """None until `open`."""
-
-    def open(self) -> None:
-        """Connects. Raises `Unreachable`."""
-
-    def ask(self, request: Request) -> Answer:
-        """Sends the request and returns the whole answer.
-
-        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoom`.
-        """
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether it is open, and nothing has come that nobody asked for."""
-
-    def close(self) -> None:
-        """Closes it; `sock` is None."""
-
-
-class Upstream:
+class ConnectionPool:
     """One server to which requests are sent, with a few idle connections kept for the next ones.
 
     connect: makes a connection, not yet open; it is given `name`.
@@ -160,25 +55,24 @@ class Upstream:
              the server's. Elsewhere it serves a GET or HEAD, which is sent again when the connection proves dead.
     """
 
-    def __init__(self, connect: Callable[[str], Connection], name: str, *, steady: bool = False) -> None:
+    def __init__(self, connect: Callable[[str], HttpConnection], name: str, *, steady: bool = False) -> None:
         self._connect = connect
         self._name = name
         self._steady = steady
-        self._idle: list[tuple[float, Connection]] = []
-        self._watchdog = Watchdog()
+        self._idle: list[tuple[float, HttpConnection]] = []
         self._closed = False
 
-    def exchange(self, request: Request, deadline: float | None = None) -> Answer:
+    def exchange(self, request: HttpRequest, deadline: float | None = None) -> HttpAnswer:
         """Sends the request and returns the whole answer.
 
-        `deadline` is in seconds and covers everything from connecting to the last byte. Raises an `ExchangeFailed`.
+        `deadline` is in seconds and covers everything from connecting to the last byte. Raises a `RequestFailed`.
         """
         started = time.monotonic()
         idle = self._take_idle() if self._steady or request.repeatable else None
         if idle is not None:
             try:
                 return self._exchange_on(idle, request, deadline)
-            except NoAnswer:
+            except ClosedWithoutAnswer:
                 if self._steady:
                     raise
                 if deadline is not None:
@@ -191,7 +85,7 @@ class Upstream:
         while (connection := self._take_idle()) is not None:
             connection.close()
 
-    def _exchange_on(self, connection: Connection, request: Request, deadline: float | None) -> Answer:
+    def _exchange_on(self, connection: HttpConnection, request: HttpRequest, deadline: float | None) -> HttpAnswer:
         overrun = False
         sockets: list[socket.socket] = []
 
@@ -203,29 +97,29 @@ class Upstream:
                     sock.shutdown(socket.SHUT_RDWR)
 
         try:
-            with self._watchdog.limit(deadline, cut):
+            with _timer.limit(deadline, cut):
                 sockets.append(self._open(connection))
                 if overrun:
-                    raise Overrun
+                    raise Overrun(self._name)
                 answer = connection.ask(request)
                 if overrun:  # Without a length, the end that we made looks like the answer's own.
                     answer.body.close()
-                    raise Overrun
+                    raise Overrun(self._name)
         except BaseException as error:
             connection.close()
             if overrun:
-                raise Overrun(f"{self._name} did not answer in time.") from error
+                raise Overrun(self._name) from error
             raise
         self._give_back(connection)
         return answer
 
-    def _open(self, connection: Connection) -> socket.socket:
+    def _open(self, connection: HttpConnection) -> socket.socket:
         if connection.sock is None:
             connection.open()
         assert connection.sock is not None
         return connection.sock
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self) -> HttpConnection | None:
         while self._idle:
             try:
                 since, connection = self._idle.pop()
@@ -236,49 +130,136 @@ class Upstream:
             connection.close()
         return None
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: HttpConnection) -> None:
         if connection.sock is None or self._closed or len(self._idle) >= _IDLE_CONNECTIONS:
             connection.close()
         else:
             self._idle.append((time.monotonic(), connection))
 
 
-class Spool:
-    """Takes an answer while it comes: in memory up to `SPOOL_BYTES`, beyond them in a temporary file."""
+class HttpConnection:
+    """One connection to a server, which takes one request after another; `name` is what error texts call the server."""
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115 - handed on
+    needs_length: ClassVar[bool] = False
+    """See `AnswerReader`."""
 
-    def __enter__(self) -> Spool:
-        return self
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.sock: socket.socket | None = None
+        """None until `open`."""
 
-    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        if kind is not None:
-            with contextlib.suppress(OSError):
-                # It may try once more to write what it could not.
-                self._file.close()
+    def connect(self) -> socket.socket:
+        """A connected socket. Raises OSError."""
+        raise NotImplementedError
 
-    def write(self, block: bytes) -> None:
-        """Add `block`. Raises `NoRoom`."""
+    def open(self) -> None:
+        """Connects. Raises `Unreachable`."""
         try:
-            self._file.write(block)
-        except OSError as error:
-            raise NoRoom(error) from error
+            self.sock = self.connect()
+        except (OSError, UnicodeError) as error:  # A host that is no name is a UnicodeError.
+            raise Unreachable(self._name, error) from error
+        self.sock.settimeout(None)
 
-    def whole(self) -> IO[bytes]:
-        """The answer, from its start; its reader's to close. Raises `NoRoom`."""
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open, and nothing has come that nobody asked for."""
+        if self.sock is None:
+            return False
         try:
-            self._file.seek(0)
-        except OSError as error:
-            raise NoRoom(error) from error
-        return self._file
+            self.sock.recv(1, _LOOK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def close(self) -> None:
+        """Closes it; `sock` is None."""
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
+
+    def ask(self, request: HttpRequest) -> HttpAnswer:
+        """Sends the request and returns the whole answer; one that cannot take another afterwards is closed.
+
+        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoomForAnswer`.
+        """
+        assert self.sock is not None
+        sent = False
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # It may have refused the request before it has read all of it; that answer can still be there.
+            _send(self.sock, request)
+            sent = True
+        reader = AnswerReader(self.sock, self._name, needs_length=self.needs_length)
+        answer = reader.read(request.method)
+        if not (sent and reader.reusable):
+            self.close()
+        return answer
 
 
-def blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
-    """The body of a request, `length` bytes of it. Raises `ExchangeFailed` when there are fewer."""
+class TcpConnection(HttpConnection):
+    """To `host` and `port`."""
+
+    def __init__(self, host: str, port: int, name: str) -> None:
+        super().__init__(name)
+        self._address = host, port
+
+    def connect(self) -> socket.socket:
+        """See `HttpConnection`."""
+        sock = socket.create_connection(self._address, CONNECT_SECONDS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def ask(self, request: HttpRequest) -> HttpAnswer:
+        """See `HttpConnection`; a body that is not there is said to be empty (RFC 9110, section 8.6)."""
+        if request.length is None and request.method in _WITH_BODY:
+            request = dataclasses.replace(request, length=0)
+        return super().ask(request)
+
+
+class InstanceConnection(HttpConnection):
+    """To an instance of ours, by the Unix socket at `path`."""
+
+    needs_length = True
+
+    def __init__(self, path: str, name: str) -> None:
+        super().__init__(name)
+        self._path = path
+
+    def connect(self) -> socket.socket:
+        """See `HttpConnection`."""
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(CONNECT_SECONDS)
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
+def _send(sock: socket.socket, request: HttpRequest) -> None:
+    fields = [f"{name}: {value}" for name, value in request.headers.items()]
+    if request.length is not None:
+        fields.append(f"Content-Length: {request.length}")
+    head = "\r\n".join([f"{request.method} {request.target} HTTP/1.1", *fields, "", ""])
+    if head.count("\r") != len(fields) + 2 or head.count("\n") != len(fields) + 2:
+        raise ValueError("a request's method, target and headers have no line breaks")
+    # With the first part of the body, so that neither side is woken twice.
+    data = head.encode("latin-1")
+    if request.body is None or not request.length:
+        sock.sendall(data)
+        return
+    for block in _blocks(request.body, request.length):
+        sock.sendall(data + block)
+        data = b""
+
+
+def _blocks(body: IO[bytes], length: int) -> Iterator[bytes]:
+    """The body of a request, `length` bytes of it. Raises `RequestFailed` when there are fewer."""
     while length > 0:
         block = body.read(min(length, BLOCK_BYTES))
         if not block:
-            raise ExchangeFailed("The request's body ended before its stated length.")
+            raise RequestFailed("The request's body ended before its stated length.")
         length -= len(block)
         yield block

@@ -20,11 +20,9 @@ from html import escape
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, quote, unquote_plus
+from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
-from appengine_channel_emu.host.backend import AppAnswer
-from appengine_channel_emu.host.pages import error_page
-from appengine_channel_emu.host.sites import is_own_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 
 if TYPE_CHECKING:
@@ -38,6 +36,9 @@ KEY_BYTES = 32
 
 log = logging.getLogger("channel_emu")
 
+_BROWSERS = ("Mozilla/", "Opera/")
+"""How every browser has begun its User-Agent, and hardly a program."""
+
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
 _PAGE = """<!doctype html>
@@ -48,7 +49,7 @@ input[type=email] {{ width: 100%; box-sizing: border-box; padding: .4em; font: i
 button {{ font: inherit; padding: .3em 1em }} .bad {{ color: #a00 }}</style></head>
 <body><h1>Sign in</h1>
 <p>{who}</p>
-{trouble}<form method="post" action="/_ah/login">
+{problem}<form method="post" action="/_ah/login">
 <p><label>E-mail<br><input type="email" name="email" value="{email}" required autofocus></label></p>
 <p><label><input type="checkbox" name="admin" value="true"{admin}> Sign in as administrator</label></p>
 <input type="hidden" name="continue" value="{goal}">
@@ -61,7 +62,7 @@ button {{ font: inherit; padding: .3em 1em }} .bad {{ color: #a00 }}</style></he
 
 
 @dataclass(frozen=True)
-class User:
+class SignedInUser:
     """Somebody who is signed in."""
 
     email: str
@@ -77,7 +78,7 @@ class User:
         return self.email.removesuffix("@gmail.com")
 
 
-def user_environ(user: User | None) -> dict[str, str]:
+def user_environ(user: SignedInUser | None) -> dict[str, str]:
     """What the app reads of a visitor (facts.md 9.2); empty texts when nobody is signed in."""
     return {
         "AUTH_DOMAIN": "gmail.com",
@@ -164,6 +165,40 @@ def way_to_the_form(environ: WSGIEnvironment) -> str | None:
     return None if not acts or is_own_page(environ) else login_url(safe_goal(_first(parse_qs(query), "continue")))
 
 
+def own_origin(environ: WSGIEnvironment) -> str:
+    """The origin of a page of ours at the address that was asked; browsers leave a scheme's own port out."""
+    scheme = environ.get("wsgi.url_scheme", "http")
+    host = environ.get("HTTP_HOST", "").lower().removesuffix(":443" if scheme == "https" else ":80")
+    return f"{scheme}://{host}"
+
+
+def is_same_site(environ: WSGIEnvironment) -> bool:
+    """Whether a request comes from no page at all, or from one of ours, as far as it says."""
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and origin.lower() != own_origin(environ):
+        return False
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("same-origin", "none")
+
+
+def is_own_page(environ: WSGIEnvironment) -> bool:
+    """Whether one of our pages sends it, or its user, or a program: a browser that says nothing is not believed.
+
+    Browsers before about 2020 send neither header with a link, nor do today's to an address that is not `localhost` and
+    has no TLS. They name the page, unless that page has asked them not to.
+    """
+    if not is_same_site(environ):
+        return False
+    if "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ:
+        return True
+    if "HTTP_REFERER" in environ:
+        try:
+            page = urlsplit(environ["HTTP_REFERER"])
+        except ValueError:
+            return False
+        return f"{page.scheme}://{page.netloc}".lower() == own_origin(environ)
+    return not environ.get("HTTP_USER_AGENT", "").startswith(_BROWSERS)
+
+
 class SignIn:
     """The pages and the cookie, signed with `key`."""
 
@@ -175,7 +210,7 @@ class SignIn:
         """Whether `path` is one of ours."""
         return path in (LOGIN_PATH, LOGOUT_PATH)
 
-    def user(self, environ: WSGIEnvironment) -> User | None:
+    def user(self, environ: WSGIEnvironment) -> SignedInUser | None:
         """Who sends this request; None if nobody is signed in or the cookie is not ours."""
         try:
             morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(_cookie_name(environ))
@@ -185,7 +220,7 @@ class SignIn:
         if not payload or not hmac.compare_digest(signature.encode(), self._signature(payload).encode()):
             return None
         email, admin = json.loads(base64.urlsafe_b64decode(payload))
-        return User(email, admin)
+        return SignedInUser(email, admin)
 
     def answer(self, environ: WSGIEnvironment) -> AppAnswer:
         """Answer a request for one of our paths."""
@@ -221,9 +256,9 @@ class SignIn:
         email = _first(fields, "email").strip()
         if not _EMAIL.fullmatch(email):
             return self._form(environ, goal, "Give an e-mail address such as test@example.com.")
-        return self._go(environ, goal, User(email, _first(fields, "admin").lower() == "true"))
+        return self._go(environ, goal, SignedInUser(email, _first(fields, "admin").lower() == "true"))
 
-    def _go(self, environ: WSGIEnvironment, goal: str, user: User | None) -> AppAnswer:
+    def _go(self, environ: WSGIEnvironment, goal: str, user: SignedInUser | None) -> AppAnswer:
         value = self._cookie_value(user) if user else ""
         cookie = f"{_cookie_name(environ)}={value}; Path=/; HttpOnly; SameSite=Lax"
         headers = [
@@ -234,11 +269,11 @@ class SignIn:
         ]
         return AppAnswer("302 Found", headers)
 
-    def _form(self, environ: WSGIEnvironment, goal: str, trouble: str = "") -> AppAnswer:
+    def _form(self, environ: WSGIEnvironment, goal: str, problem: str = "") -> AppAnswer:
         user = self.user(environ)
         page = _PAGE.format(
             who=escape(f"You are signed in as {user.email}." if user else "You are not signed in."),
-            trouble=f'<p class="bad">{escape(trouble)}</p>\n' if trouble else "",
+            problem=f'<p class="bad">{escape(problem)}</p>\n' if problem else "",
             email=escape(user.email if user else "test@example.com"),
             admin=" checked" if user and user.admin else "",
             goal=escape(goal),
@@ -252,9 +287,9 @@ class SignIn:
             ("X-Content-Type-Options", "nosniff"),
         ]
         body = [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
-        return AppAnswer("400 Bad Request" if trouble else "200 OK", headers, body)
+        return AppAnswer("400 Bad Request" if problem else "200 OK", headers, body)
 
-    def _cookie_value(self, user: User) -> str:
+    def _cookie_value(self, user: SignedInUser) -> str:
         payload = base64.urlsafe_b64encode(json.dumps([user.email, user.admin]).encode()).decode()
         return f"{payload}.{self._signature(payload)}"
 

@@ -1,4 +1,4 @@
-"""A child process that cannot outlive the emulator."""
+"""A child process that cannot outlive the emulator, and how soon one that crashes is started again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appengine_channel_emu.host.no_proxy import with_no_proxy
+from appengine_channel_emu.environment import with_no_proxy
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _STOP_SECONDS = 5.0
+
+STEADY_SECONDS = 10.0
+"""What lived this long did not crash at its start."""
+
+LONGEST_PAUSE = 8.0
+"""Seconds between two starts of what crashes again and again."""
 
 
 class SupervisedProcess:
@@ -30,7 +37,7 @@ class SupervisedProcess:
     environ:   its whole environment, but for `no_proxy`, to which this machine is added.
     inherited: file descriptors it shall keep; ours are not closed.
     remove:    a folder that the supervisor deletes when the process has ended.
-    output:    a file descriptor that takes both its outputs, in place of our standard error.
+    output:    a file descriptor that takes both its outputs, instead of our standard error.
 
     Raises OSError if the supervisor cannot be started. A command that cannot be run ends with status 127.
     """
@@ -100,3 +107,26 @@ class SupervisedProcess:
             os.killpg(group, signal.SIGKILL)
         if self._remove is not None:
             shutil.rmtree(self._remove, ignore_errors=True)
+
+
+class CrashPause:
+    """What passes before something that has crashed is started again: nothing at first, then more each time."""
+
+    def __init__(self) -> None:
+        self._crashes = 0
+        self._last = 0.0
+
+    def crashed(self, started_at: float, ended_at: float) -> None:
+        """One more run has ended; both in seconds of `time.monotonic`."""
+        self._crashes = 1 if ended_at - started_at >= STEADY_SECONDS else self._crashes + 1
+        self._last = ended_at
+
+    def forget(self) -> None:
+        """What is started next is another program."""
+        self._crashes = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it may be started now."""
+        pause = min(LONGEST_PAUSE, 0.25 * 2 ** (self._crashes - 1)) if self._crashes > 1 else 0.0
+        return time.monotonic() >= self._last + pause

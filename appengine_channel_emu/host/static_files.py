@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from wsgiref.handlers import format_date_time
 
-from appengine_channel_emu.host.app_yaml import AppConfig
-from appengine_channel_emu.host.app_yaml.handlers import Static
-from appengine_channel_emu.host.backend import AppAnswer
-from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.app_yaml import AppConfig, Static
+from appengine_channel_emu.host.backend import AppAnswer, error_page
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

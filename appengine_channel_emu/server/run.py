@@ -20,7 +20,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 
-from appengine_channel_emu.host.backend import Backend, CannotStart
+from appengine_channel_emu.host.backend import Backend
+from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.notes import Note
 from appengine_channel_emu.server.acceptor import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.host.backend import AppAnswer, HandlerRaised, Serves
-from appengine_channel_emu.host.presence import PRESENCE_ADDRESS
+from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, Serves
+from appengine_channel_emu.host.errors import HandlerRaised
 from appengine_channel_emu.testing.server_api import route_api_to
 from appengine_channel_emu.testing.transports import Transport
 

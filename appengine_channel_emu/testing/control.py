@@ -70,7 +70,7 @@ class EmulatorUnderTest(ABC):
         self.broker.faults.clear()
         for client in clients:
             client.leave()
-        for client_id in self.broker.snapshots.client_ids():
+        for client_id in self.broker.control.client_ids():
             for socket_id in self.broker.control.sockets_of(client_id):
                 self.broker.control.close(socket_id)
         if self._connected():
@@ -78,5 +78,5 @@ class EmulatorUnderTest(ABC):
 
     def _connected(self) -> list[str]:
         """The client ids that the app takes for connected."""
-        there = self.broker.snapshots
+        there = self.broker.control
         return [name for name in there.client_ids() if (channel := there.channel(name)) is not None and channel.told]

@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.environment import importable
-from appengine_channel_emu.host.backend import AppAnswer, Serves
-from appengine_channel_emu.host.proxy import deadline_page
+from appengine_channel_emu.host.backend import AppAnswer, Serves, cut_answer
 from appengine_channel_emu.host.runner.deadline import Deadlines
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class DeadlineMiddleware:
             whole.clear()
         finally:
             _local.run = outer
-        return deadline_page(self._seconds) if not whole or run.in_vain else whole[0]
+        return cut_answer(self._seconds) if not whole or run.in_vain else whole[0]
 
 
 @functools.cache

@@ -11,7 +11,6 @@ from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
 from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.host.backend import Serves
-from appengine_channel_emu.host.presence import Encoding
 from appengine_channel_emu.host.runner.loading import is_async
 from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
 from appengine_channel_emu.testing.control import EmulatorUnderTest
@@ -21,7 +20,7 @@ from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
 from appengine_channel_emu.web.app import Front, NoApp
 from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import PresencePosts
+from appengine_channel_emu.web.presence import Encoding, PresencePosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

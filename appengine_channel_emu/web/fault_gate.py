@@ -16,7 +16,7 @@ from appengine_channel_emu.faults import (
     Fault,
     parse_fault_of_one_request,
 )
-from appengine_channel_emu.host.sites import is_same_site
+from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.web.errors import PLAIN
 from appengine_channel_emu.web.fault_stages import Door, Staged, query, read_again, stage_request
 from appengine_channel_emu.web.guard import is_loopback

@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.host.proxy import origin_form
-from appengine_channel_emu.host.sites import is_same_site
 from appengine_channel_emu.web.options import WebOptions
 from appengine_channel_emu.web.targets import ADMIN_PATHS, PRESENCE_PATHS, RECEIVE_PATH, leads_to
 from appengine_channel_emu.web.wsgi import Answer, server_hints

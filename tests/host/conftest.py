@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import secrets
 import textwrap
 from dataclasses import dataclass
 
 import pytest
 
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.host.app_kinds import python3_backend
+from appengine_channel_emu.host.origins.instance import AppSpec
 from tests.support.processes import MARK
 
 HELLO = """
@@ -81,12 +80,6 @@ def ask(answer_to, target="/", method="GET", body=b"", content_type="", **fields
 
 
 @pytest.fixture
-def mark():
-    """The value of `MARK` in the environment of all that the test's app starts."""
-    return secrets.token_hex(8)
-
-
-@pytest.fixture
 def write_app(tmp_path):
     """Write the app's source; `app` is its callable."""
 
@@ -108,7 +101,7 @@ def make_backend(tmp_path, write_app, mark):
         write_app(source)
         fields["environ"] = {MARK: mark, **fields.get("environ", {})}
         spec = AppSpec(target, tmp_path / "app", "127.0.0.1:9", **fields)
-        backend = InstanceBackend(spec, deadline)
+        backend = python3_backend(spec, deadline)
         backends.append(backend)
         if start:
             backend.start()

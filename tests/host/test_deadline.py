@@ -327,7 +327,7 @@ def test_handlers_run_on_the_main_thread_and_one_instance_is_enough_for_one_visi
 
 
 def test_who_waits_too_long_for_an_instance_is_told(make_backend, monkeypatch, notes, gate):
-    monkeypatch.setattr("appengine_channel_emu.host.instances.QUEUE_SECONDS", 0.3)
+    monkeypatch.setattr("appengine_channel_emu.host.origins.instances.QUEUE_SECONDS", 0.3)
     backend = make_backend(APP, LONG_ENOUGH, threadsafe=False, instances=1)
     with ThreadPoolExecutor() as pool:
         busy = pool.submit(visit, backend, "/wait_at_the_gate")

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import urllib3
 
-from appengine_channel_emu.host.instance import AppSpec
-from appengine_channel_emu.host.instance_backend import InstanceBackend
+from appengine_channel_emu.host.app_kinds import python3_backend
+from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.support.waiting import LONG_ENOUGH, eventually, until
@@ -28,7 +28,7 @@ def serve(tmp_path):
         values = Settings(port=0, state_dir="none", **settings)
 
         def backend(address):
-            return InstanceBackend(AppSpec("main:app", tmp_path, address), values.request_deadline)
+            return python3_backend(AppSpec("main:app", tmp_path, address), values.request_deadline)
 
         service = Service(values, backend)
         services.append(service)

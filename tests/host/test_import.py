@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import textwrap
 
 import pytest
 
-from appengine_channel_emu.host import instances
-from appengine_channel_emu.host.backend import CannotStart
+from appengine_channel_emu.host.errors import CannotStart
+from appengine_channel_emu.host.origins import instances
 from tests.host.conftest import HELLO, visit
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -34,7 +34,7 @@ def test_a_target_that_is_not_there(target, text, make_backend):
 
 
 def test_the_command_ends_with_status_1_for_it(tmp_path):
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "nowhere:app", "--port", "0"]
+    command = [*EMU, "serve", "nowhere:app", "--port", "0"]
     arguments = ["--app-dir", str(tmp_path), "--state-dir", "none"]
     ended = subprocess.run(
         [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
@@ -106,7 +106,7 @@ def test_sys_exit_at_import_is_a_failure_like_others(make_backend):
 
 
 def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_backend, monkeypatch, tmp_path):
-    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
+    monkeypatch.setattr("appengine_channel_emu.host.origins.instance.START_SECONDS", 0.3)
     gate = tmp_path / "gate"
     waiting = f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
     backend = make_backend(waiting + textwrap.dedent(HELLO))
@@ -118,7 +118,7 @@ def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_ba
 
 
 def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch, mark):
-    monkeypatch.setattr("appengine_channel_emu.host.instance.START_SECONDS", 0.3)
+    monkeypatch.setattr("appengine_channel_emu.host.origins.instance.START_SECONDS", 0.3)
     backend = make_backend("import threading; threading.Event().wait()")
     assert visit(backend).status == 503
     write_app(HELLO)
@@ -129,7 +129,7 @@ def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch
 
 def test_the_command_can_be_stopped_while_an_import_hangs(tmp_path, mark):
     (tmp_path / "main.py").write_text("import threading\nprint('importing', flush=True)\nthreading.Event().wait()\n")
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--app-dir", str(tmp_path)]
+    command = [*EMU, "serve", "main:app", "--app-dir", str(tmp_path)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--state-dir", "none"],
         cwd=ROOT,

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.host import instances
-from appengine_channel_emu.host.backend import BackendUnavailable
-from appengine_channel_emu.host.instance_backend import ScriptCall
+from appengine_channel_emu.host import process
+from appengine_channel_emu.host.errors import Overrun
+from appengine_channel_emu.host.proxy import ScriptCall
 from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
-from tests.support.waiting import WAIT_SECONDS, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 # While it serves
 
@@ -56,7 +56,7 @@ def test_a_process_that_takes_its_time_to_die_gets_no_further_request(make_backe
 
 
 def test_ten_instances_that_crash_in_a_row_are_followed_by_one_that_serves(make_backend, tmp_path, monkeypatch):
-    monkeypatch.setattr(instances, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(process, "LONGEST_PAUSE", 0.02)
     starts = tmp_path / "starts"
     backend = make_backend(
         f"""
@@ -120,7 +120,7 @@ def test_edited_source_serves_the_next_request_while_older_ones_end(make_backend
         write_app(older.replace('b"older"', 'b"the newer one"'))
         assert visit(backend).text == "the newer one"
         assert not slow
-    thread.join(WAIT_SECONDS)
+    thread.join(LONG_ENOUGH)
     assert slow[0].text == "older"
 
 
@@ -360,7 +360,7 @@ def test_a_post_given_up_before_the_deadline_costs_no_instance(make_backend, tmp
         deadline=60,
     )
     before = visit(backend).text
-    with pytest.raises(BackendUnavailable):
+    with pytest.raises(Overrun):
         backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 0.2)
     assert visit(backend).text == before
     go_on.touch()

@@ -12,19 +12,11 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.host.exchange import (
-    AnswerTooLarge,
-    BrokenAnswer,
-    NoAnswer,
-    Overrun,
-    Request,
-    Unreachable,
-    Upstream,
-)
-from appengine_channel_emu.host.http_connection import InstanceConnection
+from appengine_channel_emu.host.errors import AnswerTooLarge, BrokenAnswer, ClosedWithoutAnswer, Overrun, Unreachable
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, InstanceConnection
 from appengine_channel_emu.host.runner.serving import InstanceServer
 from tests.host.conftest import visit
-from tests.support.waiting import WAIT_SECONDS, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -43,7 +35,7 @@ def scripted(path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    listener.settimeout(WAIT_SECONDS)
+    listener.settimeout(LONG_ENOUGH)
     threads = []
 
     def make(*scripts):
@@ -58,12 +50,12 @@ def scripted(path):
 
     yield make
     for thread in threads:
-        thread.join(WAIT_SECONDS)
+        thread.join(LONG_ENOUGH)
     listener.close()
 
 
 def to(path):
-    return Upstream(lambda name: InstanceConnection(path, name), "The app", steady=True)
+    return ConnectionPool(lambda name: InstanceConnection(path, name), "The app", steady=True)
 
 
 def says(*pieces, times=1):
@@ -79,13 +71,13 @@ def says(*pieces, times=1):
 
 
 def get(method="GET", **headers):
-    return Request(method, "/", {"Host": "localhost", **headers})
+    return HttpRequest(method, "/", {"Host": "localhost", **headers})
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
-        (b"", NoAnswer, "closed the connection without an answer"),
+        (b"", ClosedWithoutAnswer, "closed the connection without an answer"),
         (b"HTTP/1.1 200", BrokenAnswer, "ended early"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!", BrokenAnswer, "ended early"),
         (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", BrokenAnswer, "it gave no length"),
@@ -149,7 +141,7 @@ def test_a_large_body_both_ways(scripted):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
     app = scripted(echo)
-    answer = app.exchange(Request("POST", "/a?b", {"Host": "x"}, io.BytesIO(body + b"more"), len(body)))
+    answer = app.exchange(HttpRequest("POST", "/a?b", {"Host": "x"}, io.BytesIO(body + b"more"), len(body)))
     assert answer.body.read() == body
     assert received == [b"POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body]
 
@@ -157,7 +149,7 @@ def test_a_large_body_both_ways(scripted):
 def test_a_request_that_is_refused_before_it_was_read(scripted):
     app = scripted(lambda connection: connection.sendall(OK))
     body = io.BytesIO(b"x" * 2**20)
-    assert app.exchange(Request("POST", "/", {}, body, 2**20)).body.read() == b"ok"
+    assert app.exchange(HttpRequest("POST", "/", {}, body, 2**20)).body.read() == b"ok"
 
 
 def test_a_trickle_is_cut_at_the_deadline(scripted):
@@ -185,7 +177,7 @@ def test_a_connection_that_ended_while_nobody_used_it_costs_no_request(scripted)
 
     app = scripted(once, says(OK))
     assert app.exchange(get("POST")).status == 200
-    assert left.wait(WAIT_SECONDS)
+    assert left.wait(LONG_ENOUGH)
     assert app.exchange(get("POST")).status == 200
 
 
@@ -194,8 +186,8 @@ def test_a_connection_that_ended_while_nobody_used_it_costs_no_request(scripted)
     [
         get(A="b\r\nC: d"),
         get(A="b\nC: d"),
-        Request("GET", "/ HTTP/1.1\r\nA: b", {}),
-        Request("GET\r\n", "/", {}),
+        HttpRequest("GET", "/ HTTP/1.1\r\nA: b", {}),
+        HttpRequest("GET\r\n", "/", {}),
     ],
 )
 def test_no_line_break_leaves_the_front(request_, path):
@@ -226,7 +218,7 @@ def test_so_many_handlers_at_a_time_and_no_more(path):
 
     def handler(environ):
         begun.append(environ["PATH_INFO"])
-        assert go_on.acquire(timeout=WAIT_SECONDS)
+        assert go_on.acquire(timeout=LONG_ENOUGH)
         return "200 OK", [("Content-Length", "2")], b"ok"
 
     serving(path, handler, threads=2)
@@ -239,7 +231,7 @@ def test_so_many_handlers_at_a_time_and_no_more(path):
     eventually(lambda: len(begun), lambda count: count == 3)
     go_on.release(2)
     for each in visits:
-        each.join(WAIT_SECONDS)
+        each.join(LONG_ENOUGH)
         assert not each.is_alive()
 
 
@@ -248,7 +240,7 @@ def test_a_default_timeout_of_the_apps_is_not_for_its_connections(path):
     try:
         serving(path, lambda environ: ("200 OK", [("Content-Length", "5")], environ["wsgi.input"].read()))
         with socket.socket(socket.AF_UNIX) as front:
-            front.settimeout(WAIT_SECONDS)
+            front.settimeout(LONG_ENOUGH)
             front.connect(path)
             for piece in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n", b"\r\n12", b"345"):
                 front.sendall(piece)
@@ -261,7 +253,7 @@ def test_a_default_timeout_of_the_apps_is_not_for_its_connections(path):
 def test_what_is_no_request_is_refused_and_ends_the_connection(path):
     serving(path, lambda environ: pytest.fail("the app was asked"))
     with socket.socket(socket.AF_UNIX) as front:
-        front.settimeout(WAIT_SECONDS)
+        front.settimeout(LONG_ENOUGH)
         front.connect(path)
         front.sendall(b"GET / HTTP/1.1\r\nno header\r\n\r\n")
         answer = b"".join(iter(lambda: front.recv(65536), b""))

@@ -7,8 +7,9 @@ import textwrap
 import pytest
 import yaml
 
-from appengine_channel_emu.host.backend import CannotStart
-from appengine_channel_emu.host.legacy_app import Python25Overlay, overlay_of, read_legacy_app
+from appengine_channel_emu.host.app_checks import presence_hint
+from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
+from appengine_channel_emu.host.sdk import Python25Overlay, overlay_of
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def write(tmp_path):
         folder = tmp_path / "app"
         folder.mkdir(exist_ok=True)
         (folder / "app.yaml").write_text(textwrap.dedent(text))
-        return read_legacy_app(folder / "app.yaml")
+        return read_app_yaml(folder / "app.yaml", sdk=True)
 
     return write
 
@@ -30,13 +31,20 @@ def overlaid(app, folder):
     return yaml.load(made.read_text(), yaml.BaseLoader)
 
 
-@pytest.mark.parametrize("runtime", ["python39", "go", "php55", ""])
+@pytest.mark.parametrize("runtime", ["python39", "go", "php55"])
 def test_other_runtimes_are_not_for_the_sdk(write, runtime):
-    assert write(f"runtime: {runtime}") is None
+    assert not write(f"runtime: {runtime}").is_legacy_python
+    with pytest.raises(BadAppYaml, match=r"app\.yaml, line 2: app\.yaml has no field 'handlrs'"):
+        write(f"runtime: {runtime}\nhandlrs: []\n")
+
+
+def test_without_a_runtime_it_is_not_for_the_sdk(write):
+    with pytest.raises(BadAppYaml, match=r"app\.yaml, line 1: app\.yaml needs a field runtime"):
+        write("runtime: ")
 
 
 def test_no_yaml_is_an_error_that_names_the_file(write):
-    with pytest.raises(CannotStart, match=r"app\.yaml, line 1: is not YAML"):
+    with pytest.raises(BadAppYaml, match=r"app\.yaml, line 1: is not YAML"):
         write("runtime: [")
 
 
@@ -59,14 +67,15 @@ def test_presence_and_the_page_for_a_cut_request(write, tmp_path):
 
 @pytest.mark.parametrize("text", ["runtime: python\nenv: flex\n", "runtime: python27\nvm: true\nthreadsafe: true\n"])
 def test_the_flexible_environment_is_not_for_the_sdk(write, text):
-    assert write(text) is None
+    assert not write(text).is_legacy_python
 
 
 def test_what_is_wrong_with_it_is_said_though_the_sdk_decides(write):
     app = write("runtime: python27\nthreadsafe: true\ninbound_services: [channel_presence]\nhandlrs: []\n")
     assert app.mistakes == ("app.yaml, line 4: app.yaml has no field 'handlrs'; did you mean handlers?",)
     assert app.takes_presence
-    assert app.presence_hint is None
+    assert presence_hint(app) is None
+    assert app.refusal == app.mistakes[0]
     assert app.timeout_page is None
 
 
@@ -74,14 +83,14 @@ def test_the_hint_counts_included_handlers(write, tmp_path):
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "more.yaml").write_text("handlers: [{url: /_ah/channel/connected/, script: a.app}]\n")
     app = write("runtime: python27\nthreadsafe: true\nincludes: [more.yaml]\n")
-    assert "more.yaml, line 1: a handler takes /_ah/channel/connected/" in app.presence_hint
+    assert "more.yaml, line 1: a handler takes /_ah/channel/connected/" in presence_hint(app)
 
 
 def test_the_folder_is_that_of_a_linked_app_yaml(write, tmp_path):
     write("runtime: python27\nthreadsafe: true\n")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "app.yaml").symlink_to(tmp_path / "app" / "app.yaml")
-    assert read_legacy_app(tmp_path / "other" / "app.yaml").path == tmp_path / "other" / "app.yaml"
+    assert read_app_yaml(tmp_path / "other" / "app.yaml", sdk=True).path == tmp_path / "other" / "app.yaml"
 
 
 def test_what_deployed_apps_had_and_the_sdk_refuses_is_dropped(write, tmp_path):

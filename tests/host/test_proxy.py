@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import socket
 import threading
 import time
 
 import pytest
 
-from appengine_channel_emu.host import proxy
-from appengine_channel_emu.host.exchange import Upstream
-from appengine_channel_emu.host.http_connection import TcpConnection
-from tests.host.conftest import ask as visit_with
+from appengine_channel_emu.host.app_kinds import upstream_backend
 from tests.host.conftest import visit
+from tests.support import wire
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
 
@@ -63,12 +59,7 @@ def emulator(tmp_path_factory):
 
 def exchange(emulator, request):
     """The lines of the answer's head, and its body, to a raw request that asks for the connection to be closed."""
-    with socket.create_connection(("127.0.0.1", emulator.port), LONG_ENOUGH) as sock:
-        sock.sendall(request)
-        answer = b""
-        while data := sock.recv(65536):
-            answer += data
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = wire.ask(emulator.port, request).partition(b"\r\n\r\n")
     return head.decode("latin-1").split("\r\n"), body
 
 
@@ -230,23 +221,17 @@ def test_an_app_that_dies_costs_one_request(emulator):
 # A server that is not ours
 
 
-class Scripted:
+class Scripted(wire.Listener):
     """Answers one connection after another with the next of its scripts, each a function of the connection."""
 
     def __init__(self, *scripts):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self._scripts = iter(scripts)
         self.requests = []
-        self._thread = threading.Thread(target=self._run, args=(scripts,), daemon=True)
-        self._thread.start()
+        super().__init__(self._play)
 
-    def _run(self, scripts):
-        for script in scripts:
-            connection, _ = self._listener.accept()
-            with connection:
-                self.requests.append(connection.recv(65536))
-                script(connection)
-        self._listener.close()
+    def _play(self, connection):
+        self.requests.append(connection.recv(65536))
+        next(self._scripts)(connection)
 
 
 @pytest.fixture
@@ -255,9 +240,7 @@ def behind():
 
     def make(*scripts, deadline=10.0):
         server = Scripted(*scripts)
-        upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
-
-        return lambda environ: proxy.serve(upstream, environ, deadline=deadline)
+        return upstream_backend(f"http://127.0.0.1:{server.port}", "127.0.0.1:8080", deadline)
 
     return make
 
@@ -270,14 +253,13 @@ def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
     def trickle(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         give_up = time.monotonic() + LONG_ENOUGH
-        with contextlib.suppress(OSError):
-            while not over.wait(0.05) and time.monotonic() < give_up:
-                connection.sendall(b"x")
+        while not over.wait(0.05) and time.monotonic() < give_up:
+            connection.sendall(b"x")
 
     over = threading.Event()
 
     started = time.monotonic()
-    page = visit_with(behind(trickle, deadline=0.5))
+    page = visit(behind(trickle, deadline=0.5))
     over.set()
     assert time.monotonic() - started >= 0.5
     assert page.status == 500
@@ -286,7 +268,7 @@ def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
 
 
 def test_a_compressed_answer_stays_compressed(behind):
-    page = visit_with(
+    page = visit(
         behind(says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x00\x00"))
     )
     assert page.body == b"\x1f\x8b\x00\x00"
@@ -303,28 +285,21 @@ def test_a_compressed_answer_stays_compressed(behind):
     ],
 )
 def test_the_answer_to_head_has_the_length_that_the_app_says_and_no_other(answer, length, behind):
-    page = visit_with(behind(says(answer)), method="HEAD")
+    page = visit(behind(says(answer)), method="HEAD")
     assert page.header("Content-Length") == length
     assert page.body == b""
 
 
 def test_nobody_there(behind):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    upstream = Upstream(lambda name: TcpConnection("127.0.0.1", port, name), "The app")
-    page = visit_with(lambda environ: proxy.serve(upstream, environ))
+    page = visit(upstream_backend(f"http://127.0.0.1:{wire.free_port()}", "127.0.0.1:8080", None))
     assert page.status == 502
-    assert "The app cannot be reached: Connection refused. Is it running?" in page.text
+    assert "cannot be reached: Connection refused. Is it running?" in page.text
 
 
 def test_a_post_is_never_sent_twice():
     ok = says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     server = Scripted(ok, says(b""), ok)
-    upstream = Upstream(lambda name: TcpConnection("127.0.0.1", server.port, name), "The app")
-
-    def serve(environ):
-        return proxy.serve(upstream, environ, deadline=10)
-
-    assert visit_with(serve).status == 200
-    assert visit_with(serve, method="POST", body=b"x").status == 502
+    backend = upstream_backend(f"http://127.0.0.1:{server.port}", "127.0.0.1:8080", 10)
+    assert visit(backend).status == 200
+    assert visit(backend, method="POST", body=b"x").status == 502
     assert len(server.requests) == 2

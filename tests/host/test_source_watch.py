@@ -257,7 +257,7 @@ def test_nor_does_what_one_of_several_instances_writes(make_backend, folder):
         threadsafe=False,
         instances=2,
     )
-    instances = backend._instances
+    instances = backend._origin._instances
     with instances.take() as busy:
         assert busy.failure is None
         second = pid(backend)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,13 +12,14 @@ from typing import ClassVar
 import pytest
 import urllib3
 
-from appengine_channel_emu.host import upstream_backend
-from appengine_channel_emu.host.backend import BackendUnavailable, CannotStart
-from appengine_channel_emu.host.upstream_backend import UpstreamBackend
+from appengine_channel_emu.host.app_kinds import upstream_backend
+from appengine_channel_emu.host.errors import CannotStart, Unreachable
+from appengine_channel_emu.host.origins import upstream
 from tests.host.conftest import visit
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.wire import Listener, free_port
 
 HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(LONG_ENOUGH))
 
@@ -73,25 +71,17 @@ def emulator(app, tmp_path):
 
 @pytest.fixture
 def talks():
-    """Listens, and does with each connection what it is told; gives its url."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
+    """Listens, and does with each connection what it is told, until the test is over; gives its url."""
+    listeners, stop = [], threading.Event()
 
     def start(do):
-        def serve():
-            while not stop.is_set():
-                try:
-                    connection = listener.accept()[0]
-                except OSError:
-                    return
-                threading.Thread(target=do, args=(connection, stop), daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listeners.append(Listener(lambda connection: do(connection, stop)))
+        return listeners[-1].url
 
     yield start
     stop.set()
-    listener.close()
+    for listener in listeners:
+        listener.close()
 
 
 def test_a_request_arrives_as_it_was_sent(emulator):
@@ -136,8 +126,7 @@ def test_how_the_app_reaches_the_emulator_is_said(emulator):
 
 def test_ready_means_that_the_app_can_be_reached(tmp_path):
     """The ready line does not wait for it: the app may need the emulator's variables to start."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     with RunningEmulator("--upstream", url, log=tmp_path / "log") as emulator:
         refused = f"The app at {url} cannot be reached: Connection refused."
         assert f"WARNING {refused}" in emulator.log.read_text()
@@ -146,21 +135,20 @@ def test_ready_means_that_the_app_can_be_reached(tmp_path):
             assert (answer.status, answer.json()["status"], answer.json()["reason"]) == (503, "not ready", refused)
         assert HTTP.request("GET", f"{emulator.url}/_emu/health/live").status == 200
         assert HTTP.request("HEAD", f"{emulator.url}/_emu/health/ready").status == 503
-        command = [sys.executable, "-m", "appengine_channel_emu"]
         where = ["--emulator", f"127.0.0.1:{emulator.port}"]
         waited = subprocess.run(
-            [*command, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
+            [*EMU, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert (waited.returncode, waited.stdout) == (1, "")
         assert refused in waited.stderr
         # The app is started with what the emulator says.
-        assert subprocess.run([*command, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
+        assert subprocess.run([*EMU, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
         server = ThreadingHTTPServer(("127.0.0.1", int(url.rpartition(":")[2])), Echo)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             answer = HTTP.request("GET", f"{emulator.url}/_emu/health/ready")
             assert (answer.status, "reason" in answer.json()) == (200, False)
-            assert subprocess.run([*command, "wait", *where], cwd=ROOT, check=False).returncode == 0
+            assert subprocess.run([*EMU, "wait", *where], cwd=ROOT, check=False).returncode == 0
         finally:
             server.shutdown()
             server.server_close()
@@ -170,26 +158,26 @@ def test_ready_means_that_the_app_can_be_reached(tmp_path):
 def test_a_port_that_leads_to_nobody_is_no_app(talks, monkeypatch):
     """As that of a container whose app is not there yet."""
     url = talks(lambda connection, stop: connection.close())
-    monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 20.0)
-    backend = UpstreamBackend(url, "127.0.0.1:8080", 5.0)
+    monkeypatch.setattr(upstream, "CLOSING_SECONDS", 20.0)
+    backend = upstream_backend(url, "127.0.0.1:8080", 5.0)
     assert backend.why_unreachable() == f"The app at {url} cannot be reached: it closes connections at once."
 
 
 def test_one_that_says_nothing_before_it_is_asked_is_one(talks, monkeypatch):
-    monkeypatch.setattr(upstream_backend, "CLOSING_SECONDS", 0.01)
-    assert UpstreamBackend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
+    monkeypatch.setattr(upstream, "CLOSING_SECONDS", 0.01)
+    assert upstream_backend(talks(never_reads), "127.0.0.1:8080", 5.0).why_unreachable() is None
 
 
 def test_only_one_looks_at_a_time(monkeypatch):
     looking, go_on = threading.Event(), threading.Event()
-    backend = UpstreamBackend("http://127.0.0.1:1", "127.0.0.1:8080", 5.0)
+    backend = upstream_backend("http://127.0.0.1:1", "127.0.0.1:8080", 5.0)
     before = backend.why_unreachable()
 
     def look(self):
         looking.set()
         assert go_on.wait(LONG_ENOUGH)
 
-    monkeypatch.setattr(UpstreamBackend, "_look", look)
+    monkeypatch.setattr(upstream.UpstreamOrigin, "_look", look)
     other = threading.Thread(target=backend.why_unreachable)
     other.start()
     assert looking.wait(LONG_ENOUGH)
@@ -200,15 +188,14 @@ def test_only_one_looks_at_a_time(monkeypatch):
 
 
 def test_nobody_there():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    backend = UpstreamBackend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", 30.0)
+    port = free_port()
+    backend = upstream_backend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", 30.0)
     backend.start()
     seen = visit(backend)
     assert seen.status == 502
     assert f"http://127.0.0.1:{port}" in seen.text
     assert "Is it running?" in seen.text
-    with pytest.raises(BackendUnavailable, match=str(port)):
+    with pytest.raises(Unreachable, match=str(port)):
         backend.post("/_ah/channel/connected/", b"from=a", "application/x-www-form-urlencoded", 5)
 
 
@@ -222,9 +209,8 @@ def trickles(connection, stop):
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
     give_up = time.monotonic() + LONG_ENOUGH
-    with contextlib.suppress(OSError):
-        while not stop.wait(0.1) and time.monotonic() < give_up:
-            connection.sendall(b"x")
+    while not stop.wait(0.1) and time.monotonic() < give_up:
+        connection.sendall(b"x")
 
 
 def never_reads(connection, stop):
@@ -233,7 +219,7 @@ def never_reads(connection, stop):
 
 @pytest.mark.parametrize("do", [silent, trickles, never_reads])
 def test_the_deadline_holds(do, talks):
-    backend = UpstreamBackend(talks(do), "127.0.0.1:8080", 0.5)
+    backend = upstream_backend(talks(do), "127.0.0.1:8080", 0.5)
     started = time.monotonic()
     seen = visit(backend, method="POST", body=b"x" * 20_000_000)
     assert time.monotonic() - started >= 0.5
@@ -246,20 +232,19 @@ def test_nonsense_is_a_bad_gateway(talks):
     def nonsense(connection, stop):
         connection.recv(65536)
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-        connection.close()
 
-    seen = visit(UpstreamBackend(talks(nonsense), "127.0.0.1:8080", 5.0))
+    seen = visit(upstream_backend(talks(nonsense), "127.0.0.1:8080", 5.0))
     assert seen.status == 502
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1", "http://127.0.0.1:8080"])
 def test_what_it_cannot_stand_before(url):
     with pytest.raises(CannotStart, match="--upstream"):
-        UpstreamBackend(url, "127.0.0.1:8080", 5.0)
+        upstream_backend(url, "127.0.0.1:8080", 5.0)
 
 
 def test_an_app_and_an_upstream_are_one_too_many():
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
+    command = [*EMU, "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
     done = subprocess.run(
         [*command, "--port", "0"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=LONG_ENOUGH
     )

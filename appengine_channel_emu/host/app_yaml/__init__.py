@@ -1,8 +1,7 @@
 """app.yaml, read and checked: what it says of an app, or an error that names the file, the line and the cure."""
 
-from .config import AppConfig, ErrorFile, Library
+from .config import AppConfig, ErrorFile, Handler, Library, Script, Static, StaticDir, StaticFiles
 from .document import BadAppYaml
-from .handlers import Handler, Script, StaticDir, StaticFiles
 from .reader import read_app_yaml
 
 __all__ = [
@@ -12,6 +11,7 @@ __all__ = [
     "Handler",
     "Library",
     "Script",
+    "Static",
     "StaticDir",
     "StaticFiles",
     "read_app_yaml",

@@ -1,4 +1,4 @@
-"""YAML files as trees of values that know their line.
+"""YAML files as trees of values that know their line, each kind of value with the error for what is not one.
 
 Values are typed and made text as App Engine's own reader did it (`yaml11`): `version: 010` is 8. As that reader, this
 one takes no anchors and aliases; nothing is constructed from a file but plain values, lists and mappings.
@@ -7,7 +7,8 @@ one takes no anchors and aliases; nothing is constructed from a file but plain v
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ import yaml
 
 from appengine_channel_emu.hints import nearest
 
-from . import yaml11
+from . import python2_re, yaml11
 
 LARGEST_FILE = 256 * 1024
 """Bytes; a hundred handlers, the most that App Engine took, fit in a tenth of it."""
@@ -24,7 +25,14 @@ LARGEST_FILE = 256 * 1024
 DEEPEST = 16
 """Levels of lists and mappings; app.yaml needs four."""
 
+LONGEST_DURATION = 100 * 365 * 86400
+"""Seconds; a longer one counts as this."""
+
 _LONGEST_TEXT = 400
+_FALSE = ("false", "no", "off", "n", "f", "0")
+_TRUE = ("true", "yes", "on", "y", "t", "1", "")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"\s*([0-9]+[DdHhMmSs]?)(\s+[0-9]+[DdHhMmSs]?)*\s*", re.ASCII)
 _BYTE_ORDER_MARKS = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -72,6 +80,11 @@ class Value:
         """The plain value as it was written, which is what names of fields are taken as."""
         return str(self.node.value)
 
+    def find(self, name: str) -> Value | None:
+        """The first value of a field, whatever else is wrong here; None where there is no such field, or no mapping."""
+        entries = self.node.value if isinstance(self.node, yaml.MappingNode) else []
+        return next((Value(value, self.file) for key, value in entries if key.value == name), None)
+
     def typed(self, name: str) -> yaml11.Typed:
         """The plain value, typed by YAML 1.1; what its type cannot have stays text. `name` is what errors call it."""
         if not self.is_plain:
@@ -115,6 +128,65 @@ class Value:
             seen[text] = key.line
             yield key, Value(value_node, self.file)
 
+    def word(self, name: str, words: Sequence[str]) -> str:
+        """One of `words`."""
+        text = self.text(name)
+        if text not in words:
+            raise self.error(f"{name} cannot be {text!r}{nearest(text, words)}; it is one of {', '.join(words)}")
+        return text
+
+    def switch(self, name: str, warnings: Warnings) -> bool:
+        """Yes or no, as App Engine's reader has it: every text is yes, a quoted "false" too, which is warned of."""
+        if self.is_list:
+            warnings.mistake(self, f"{name} is a list, which counts as false; write true or false")
+            return False
+        given = self.typed(name)
+        if isinstance(given, str) and given.lower() not in _TRUE:
+            hint = "leave the quotes out" if given.lower() in _FALSE else "write true or false"
+            warnings.mistake(self, f"{name} is the text {given!r}, which counts as true; {hint}")
+        return bool(given)
+
+    def is_on(self, name: str) -> bool:
+        """Yes or no, where only a word for no is no."""
+        return self.text(name).lower() not in _FALSE
+
+    def whole(self, name: str) -> int:
+        """A whole number above 0."""
+        text = self.text(name)
+        if not re.fullmatch(r"[1-9][0-9]*", text):
+            raise self.error(f"{name} must be a whole number above 0, not {text!r}")
+        return int(text) if len(text) < 10 else 10**9
+
+    def duration(self, name: str) -> int:
+        """Seconds: a sum of days, hours, minutes and seconds such as "4d 5h" (facts.md 9.1)."""
+        text = self.text(name)
+        if not _DURATION.fullmatch(text):
+            raise self.error(f"{name} must be a duration such as '4d 5h' or '10m', not {text!r}")
+        parts = [(part.rstrip("DdHhMmSs").lstrip("0"), part.lstrip("0123456789").lower()) for part in text.split()]
+        return min(sum(int(number[:12] or 0) * _UNITS[unit] for number, unit in parts), LONGEST_DURATION)
+
+    def regex(self, name: str, text: str | None = None) -> re.Pattern[str]:
+        """A regular expression of Python 2. `text` is it as it is compiled, if that is not the value itself."""
+        text = self.text(name) if text is None else text
+        try:
+            return python2_re.compile(text)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise self.error(f"{name} is not a regular expression: {error} in {text!r}") from None
+
+    def header_text(self, name: str) -> str:
+        """A text that can stand in a header."""
+        text = self.text(name)
+        if not re.fullmatch(r"[\x20-\x7e]*", text):
+            raise self.error(f"{name} must be printable ASCII on one line")
+        return text
+
+    def mime_type(self, warnings: Warnings) -> str:
+        """A MIME type, sent as it is: browsers make do with odd ones, which are warned of."""
+        text = self.header_text("mime_type")
+        if not re.fullmatch(r"[\w.+-]+/[\w.+-]+(\s*;.*)?", text, re.ASCII):
+            warnings.mistake(self, f"mime_type is a type such as text/css; {text!r} is sent as it is")
+        return text
+
 
 class Placed(Protocol):
     """What stands somewhere in a file; `place` is the file and the line."""
@@ -123,7 +195,7 @@ class Placed(Protocol):
     def place(self) -> str: ...
 
 
-class Notes:
+class Warnings:
     """Lines for the user about what was read, in its order.
 
     all:      every line.
@@ -173,8 +245,15 @@ class Fields:
         value = self._given.get(name)
         return None if value is None or value.is_empty else value
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._given
+    def items(self, name: str) -> list[Value]:
+        """The values of a list; none when the field is not given."""
+        value = self.get(name)
+        return value.items(name) if value else []
+
+    def entries(self, name: str) -> Iterator[tuple[Value, Value]]:
+        """Key and value of each entry of a mapping; none when the field is not given."""
+        value = self.get(name)
+        return value.entries(name) if value else iter(())
 
     def need(self, name: str, why: str) -> Value:
         """The value of a field that must be there; `why` completes the error text."""
@@ -208,9 +287,8 @@ class _Loader(yaml.SafeLoader):
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
-def read_document(path: Path, name: str) -> Value | None:
+def parse(text: str, name: str) -> Value | None:
     """The one document of a YAML file, None for an empty file. Raises `BadAppYaml`, which calls the file `name`."""
-    text = read_text(path, name)
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:

@@ -1,4 +1,4 @@
-"""Reads an app.yaml and the files that it includes."""
+"""Reads an app.yaml and the files that it includes: once, whichever Python the app is for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from pathlib import Path
 
 from appengine_channel_emu.hints import nearest
 
-from . import python2_re, values
-from .config import SKIPPED_BY_DEFAULT, AppConfig, ErrorFile, Library
-from .context import BadEntrypoint, Entrypoint
-from .document import BadAppYaml, Fields, Notes, Value, read_document
-from .entrypoint import read_entrypoint
-from .handlers import MOST_HANDLERS, NOWHERE, Handler, Script, StaticDir, read_handler, wsgi_target
+from . import python2_re
+from .config import (
+    LEGACY_RUNTIMES,
+    NOWHERE,
+    PRESENCE_SERVICE,
+    SKIPPED_BY_DEFAULT,
+    AppConfig,
+    ErrorFile,
+    Handler,
+    Library,
+    Script,
+    StaticDir,
+)
+from .document import BadAppYaml, Fields, Value, Warnings, parse, read_text
+from .entrypoint import Entrypoint, read_entrypoint
+from .handlers import MOST_HANDLERS, read_handler
+from .shell import BadCommand
 
 _SERVED = (
     "application", "project", "version", "module", "service", "runtime", "api_version", "threadsafe", "handlers",
@@ -33,7 +44,7 @@ _SERVED_IN_INCLUDES = ("handlers", "includes", "env_variables", "skip_files", "m
 _OUR_BUILTINS = ("default", "remote_api")
 _FLEXIBLE = ("2", "flex", "flexible")
 _INBOUND_SERVICES = (
-    "channel_presence", "mail", "mail_bounce", "rest", "warmup", "xmpp_error", "xmpp_message", "xmpp_presence",
+    PRESENCE_SERVICE, "mail", "mail_bounce", "rest", "warmup", "xmpp_error", "xmpp_message", "xmpp_presence",
     "xmpp_subscribe",
 )  # fmt: skip
 _ERROR_CODES = ("default", "over_quota", "dos_api_denial", "timeout")
@@ -47,19 +58,50 @@ _ID = re.compile(r"[A-Za-z\d:.~_-]{1,400}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def read_app_yaml(path: Path) -> AppConfig:
-    """The app that `path` describes. Raises `BadAppYaml`."""
+def read_app_yaml(path: Path, *, sdk: bool = False) -> AppConfig:
+    """The app that `path` describes. Raises `BadAppYaml`.
+
+    With `sdk`, what is wrong with an app of a legacy runtime is for Google's SDK to say, which may see it
+    otherwise: such a config has a `refusal`.
+    """
     # The app's folder is that of the name, also where this is a link to a file elsewhere.
-    return _Reader(path.parent.resolve() / path.name).read()
+    path = path.parent.resolve() / path.name
+    text = read_text(path, path.name)
+    document = parse(text, path.name)
+    if document is None:
+        raise BadAppYaml(f"{path.name}: is empty; it needs at least a runtime and handlers")
+    try:
+        return _AppYamlReader(path, text).read(document)
+    except BadAppYaml as error:
+        runtime = document.find("runtime")
+        if not sdk or runtime is None or runtime.written not in LEGACY_RUNTIMES:
+            raise
+        return _refused(path, text, document, str(error))
 
 
-class _Reader:
+def _refused(path: Path, text: str, document: Value, refusal: str) -> AppConfig:
+    """What the emulator itself must know of an app that the SDK may take all the same."""
+    runtime, services = document.find("runtime"), document.find("inbound_services")
+    asked = services.items("inbound_services") if services is not None and services.is_list else []
+    return AppConfig(
+        path=path,
+        text=text,
+        runtime=runtime.written if runtime else "",
+        inbound_services=frozenset(item.written for item in asked if item.is_plain),
+        files=(path,),
+        mistakes=(refusal,),
+        refusal=refusal,
+    )
+
+
+class _AppYamlReader:
     """One reading: collects what several files say together."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str) -> None:
         self._path = path
+        self._text = text
         self._files = [path]
-        self._notes = Notes()
+        self._warnings = Warnings()
         self._handlers: list[Handler] = []
         self._included_handlers: list[Handler] = []
         self._env: dict[str, str] = {}
@@ -68,16 +110,13 @@ class _Reader:
         self._instances = 1
         self._flexible = False
 
-    def read(self) -> AppConfig:
-        document = read_document(self._path, self._path.name)
-        if document is None:
-            raise BadAppYaml(f"{self._path.name}: is empty; it needs at least a runtime and handlers")
+    def read(self, document: Value) -> AppConfig:
         fields = Fields(document, "app.yaml", _SERVED, _NOT_SERVED)
         self._warn_of(fields)
         if (value := fields.get("env")) is not None:
             self._flexible = value.text("env") in _FLEXIBLE
         if (value := fields.get("default_expiration")) is not None:
-            self._expiration = values.duration(value, "default_expiration")
+            self._expiration = value.duration("default_expiration")
         self._handlers = self._read_common(fields)
         if fields.get("skip_files") is not None:
             self._skip_files = self._read_skip_files(fields)
@@ -86,6 +125,7 @@ class _Reader:
         self._word(fields, "api_version", _API_VERSION)
         return AppConfig(
             path=self._path,
+            text=self._text,
             runtime=runtime,
             flexible=self._flexible or runtime == "vm",
             application=self._word(fields, "application", _ID) or self._word(fields, "project", _ID),
@@ -101,13 +141,13 @@ class _Reader:
             entrypoint=self._entrypoint(fields, runtime),
             instances=self._instances,
             files=tuple(self._files),
-            warnings=tuple(self._notes.all),
-            mistakes=tuple(self._notes.mistakes),
+            warnings=tuple(self._warnings.all),
+            mistakes=tuple(self._warnings.mistakes),
         )
 
     def _warn_of(self, fields: Fields) -> None:
         for key in fields.ignored:
-            self._notes.unserved(key, f"{key.written} is not served here, and has no effect")
+            self._warnings.unserved(key, f"{key.written} is not served here, and has no effect")
 
     def _runtime(self, fields: Fields) -> str:
         if self._flexible and fields.get("runtime") is None:
@@ -131,9 +171,9 @@ class _Reader:
 
     def _threadsafe(self, fields: Fields, runtime: str) -> bool:
         value = fields.get("threadsafe")
-        threadsafe = values.switch(value, "threadsafe", self._notes) if value else runtime != "python"
+        threadsafe = value.switch("threadsafe", self._warnings) if value else runtime != "python"
         if value is None and runtime == "python27":
-            self._notes.unserved(fields.value, "App Engine wants threadsafe for python27; taken as true")
+            self._warnings.unserved(fields.value, "App Engine wants threadsafe for python27; taken as true")
         if threadsafe and runtime == "python27":
             for handler in [*self._handlers, *self._included_handlers]:
                 if isinstance(handler, Script) and handler.is_cgi:
@@ -147,24 +187,24 @@ class _Reader:
         """What app.yaml and the files that it includes both may say; returns the handlers."""
         self._env |= self._read_env(fields)
         if (value := fields.get("vm")) is not None:
-            self._flexible = values.switch(value, "vm", self._notes) or self._flexible
-        value = fields.get("builtins")
-        for item in value.items("builtins") if value else ():
+            self._flexible = value.switch("vm", self._warnings) or self._flexible
+        for item in fields.items("builtins"):
             for key, field in item.entries("a builtin"):
-                if key.written not in _OUR_BUILTINS and not field.is_empty and values.is_on(field):
-                    self._notes.unserved(key, f"the builtin {key.written} is a part of Google's SDK; not served here")
+                if key.written not in _OUR_BUILTINS and not field.is_empty and field.is_on("a builtin"):
+                    self._warnings.unserved(
+                        key, f"the builtin {key.written} is a part of Google's SDK; not served here"
+                    )
         self._read_instances(fields)
         return self._read_handlers(fields)
 
     def _read_env(self, fields: Fields) -> dict[str, str]:
         variables: dict[str, str] = {}
-        value = fields.get("env_variables")
-        for key, field in value.entries("env_variables") if value else ():
+        for key, field in fields.entries("env_variables"):
             name = key.written
             if not _ENV_NAME.fullmatch(name):
                 raise key.error(f"{name!r} is not the name of a variable: letters, digits and underscores")
             if name in _OURS:
-                self._notes.unserved(key, f"{name} is set by the emulator, which this cannot change")
+                self._warnings.unserved(key, f"{name} is set by the emulator, which this cannot change")
                 continue
             variables[name] = self._env_text(field, name)
         return variables
@@ -173,24 +213,20 @@ class _Reader:
         """The text of a variable; App Engine's reader makes one of nothing and of a list, too."""
         if field.is_list or field.is_empty:
             text = "[]" if field.is_list else "None"
-            self._notes.mistake(field, f"the variable {name} is {text!r}, as on App Engine; write a text in quotes")
+            self._warnings.mistake(field, f"the variable {name} is {text!r}, as on App Engine; write a text in quotes")
             return text
         return field.text(f"the variable {name}")
 
     def _read_handlers(self, fields: Fields) -> list[Handler]:
-        value = fields.get("handlers")
-        found = [
-            read_handler(item, self._expiration, self._notes) for item in (value.items("handlers") if value else ())
-        ]
+        found = [read_handler(item, self._expiration, self._warnings) for item in fields.items("handlers")]
         handlers = [handler for handler in found if handler is not None]
         for handler in handlers:
             if isinstance(handler, StaticDir) and not (self._path.parent / handler.folder).is_dir():
-                self._notes.mistake(handler, f"static_dir: there is no folder {handler.folder!r}")
+                self._warnings.mistake(handler, f"static_dir: there is no folder {handler.folder!r}")
         return handlers
 
     def _include(self, fields: Fields, included_from: Path) -> None:
-        value = fields.get("includes")
-        for item in value.items("includes") if value else ():
+        for item in fields.items("includes"):
             path = self._included_path(item, included_from)
             if path in self._files:
                 continue
@@ -213,9 +249,9 @@ class _Reader:
     def _read_included(self, item: Value, path: Path) -> None:
         folder = self._path.parent
         name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
-        document = read_document(path, name)
+        document = parse(read_text(path, name), name)
         if document is None:
-            self._notes.mistake(item, f"includes: {name} is empty")
+            self._warnings.mistake(item, f"includes: {name} is empty")
             return
         left_out = set(_SERVED).difference(_SERVED_IN_INCLUDES)
         fields = Fields(document, "an included file", _SERVED_IN_INCLUDES, [*_NOT_SERVED, *left_out])
@@ -238,19 +274,18 @@ class _Reader:
 
     def _error_files(self, fields: Fields) -> dict[str, ErrorFile]:
         files: dict[str, ErrorFile] = {}
-        value = fields.get("error_handlers")
-        for item in value.items("error_handlers") if value else ():
+        for item in fields.items("error_handlers"):
             entry = Fields(item, "an error handler", ("file", "error_code", "mime_type"))
             file = entry.need("file", "the page to send, such as 'timeout.html'")
             code_value, mime = entry.get("error_code"), entry.get("mime_type")
-            code = values.word(code_value, "error_code", _ERROR_CODES) if code_value else "default"
+            code = code_value.word("error_code", _ERROR_CODES) if code_value else "default"
             found = ErrorFile(
-                self._path.parent / file.text("file"), values.mime_type(mime, self._notes) if mime else "text/html"
+                self._path.parent / file.text("file"), mime.mime_type(self._warnings) if mime else "text/html"
             )
             if code in files:
-                self._notes.mistake(item, f"error_handlers has a file for {code} already, and takes that one")
+                self._warnings.mistake(item, f"error_handlers has a file for {code} already, and takes that one")
             elif not found.is_there:
-                self._notes.mistake(
+                self._warnings.mistake(
                     file, f"error_handlers: there is no file {file.text('file')!r}; visitors get a page of ours"
                 )
             else:
@@ -259,11 +294,10 @@ class _Reader:
 
     def _inbound_services(self, fields: Fields) -> frozenset[str]:
         services = set()
-        value = fields.get("inbound_services")
-        for item in value.items("inbound_services") if value else ():
-            service = values.word(item, "an inbound service", _INBOUND_SERVICES)
-            if service != "channel_presence":
-                self._notes.unserved(item, f"the inbound service {service} is not served here")
+        for item in fields.items("inbound_services"):
+            service = item.word("an inbound service", _INBOUND_SERVICES)
+            if service != PRESENCE_SERVICE:
+                self._warnings.unserved(item, f"the inbound service {service} is not served here")
             services.add(service)
         return frozenset(services)
 
@@ -274,19 +308,18 @@ class _Reader:
         # One expression may stand in several lines, which was the only way once.
         texts = [re.sub("[\r\n]", "", item.text("skip_files")) for item in items]
         for item, text in zip(items, texts, strict=True):
-            values.regex(item, "skip_files", text)
+            item.regex("skip_files", text)
         return texts
 
     def _joined_skip_files(self, fields: Fields) -> re.Pattern[str]:
         """One expression of all: a flag in one of them counts for the others too, as on App Engine."""
         value = fields.get("skip_files") or fields.value
-        return values.regex(value, "skip_files", "|".join(self._skip_files)) if self._skip_files else NOWHERE
+        return value.regex("skip_files", "|".join(self._skip_files)) if self._skip_files else NOWHERE
 
     @staticmethod
     def _libraries(fields: Fields) -> tuple[Library, ...]:
         found = []
-        value = fields.get("libraries")
-        for item in value.items("libraries") if value else ():
+        for item in fields.items("libraries"):
             entry = Fields(item, "a library", ("name", "version"))
             name = entry.need("name", "such as webapp2").text("name")
             version = entry.get("version")
@@ -303,10 +336,10 @@ class _Reader:
             return None
         try:
             found = read_entrypoint(command, self._path.parent, os.environ | self._env)
-        except BadEntrypoint as error:
+        except BadCommand as error:
             if self._flexible or not runtime.startswith("python3"):
                 # What has no entrypoint on App Engine, or cannot run here anyway.
-                self._notes.unserved(value, f"entrypoint {error}")
+                self._warnings.unserved(value, f"entrypoint {error}")
                 return None
             raise value.error(f"entrypoint {error}") from None
         self._files += found.files
@@ -317,12 +350,7 @@ class _Reader:
         if value is None:
             return
         instances = Fields(value, "manual_scaling", ("instances",)).need("instances", "how many instances run")
-        number = values.whole(instances, "instances")
+        number = instances.whole("instances")
         if number > 1:
-            self._notes.unserved(instances, f"{number} instances are asked for; a threadsafe app runs in one here")
+            self._warnings.unserved(instances, f"{number} instances are asked for; a threadsafe app runs in one here")
         self._instances = max(self._instances, number)
-
-
-def default_target(config: AppConfig) -> str:
-    """What names the application that `script: auto` means: the entrypoint's, or App Engine's default."""
-    return config.entrypoint.target if config.entrypoint else wsgi_target("main.app")

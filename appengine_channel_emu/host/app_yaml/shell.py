@@ -20,17 +20,17 @@ _ASSIGNED = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _BRACED = re.compile(r"([A-Za-z_]\w*|[@*0-9])(?:(:?[-=+?])(.*))?", re.ASCII | re.DOTALL)
 
 
-class NotShell(ValueError):
-    """Not the language of a shell; the text says why."""
+class BadCommand(ValueError):
+    """A command line that is not a shell's, or starts nothing we can serve; the text completes "entrypoint …"."""
 
 
 def commands(text: str, variables: MutableMapping[str, str]) -> Iterator[list[str]]:
     """The words of one simple command after another, whatever would decide which of them run.
 
     Variables are looked up when their command's turn comes, so whoever reads may change them between two commands.
-    Raises `NotShell`.
+    Raises `BadCommand`.
     """
-    reader = _Reader(text.replace("\\\n", ""), variables)
+    reader = _CommandText(text.replace("\\\n", ""), variables)
     words: list[str] = []
     while not reader.at_end:
         if reader.skip_redirection():
@@ -50,7 +50,7 @@ class _Quoted(str):
     """A value that is not split into words."""
 
 
-class _Reader:
+class _CommandText:
     """A place in a text."""
 
     def __init__(self, text: str, variables: MutableMapping[str, str]) -> None:
@@ -132,7 +132,7 @@ class _Reader:
         self._add("")
         while (character := self._take_one()) != '"':
             if not character:
-                raise NotShell("has a quote that is not closed")
+                raise BadCommand("has a quote that is not closed")
             if character == "$":
                 self._add(self._expansion())
             elif character == "`":
@@ -171,10 +171,10 @@ class _Reader:
         value = self._variables.get(name)
         there = value is not None and (value != "" or not operator.startswith(":"))
         if operator.endswith("+"):
-            return _Reader(word, self._variables).whole() if there else ""
+            return _CommandText(word, self._variables).whole() if there else ""
         if there or not operator or operator.endswith("?"):
             return value or ""
-        default = _Reader(word, self._variables).whole()
+        default = _CommandText(word, self._variables).whole()
         default = _Quoted(default) if word.startswith(("'", '"')) else default
         if operator.endswith("="):
             self._variables[name] = default
@@ -183,7 +183,7 @@ class _Reader:
     def _until(self, end: str) -> str:
         at = self._text.find(end, self._at)
         if at < 0:
-            raise NotShell("has a quote that is not closed")
+            raise BadCommand("has a quote that is not closed")
         found, self._at = self._text[self._at : at], at + 1
         return found
 
@@ -192,7 +192,7 @@ class _Reader:
         while depth:
             character = self._take_one()
             if not character:
-                raise NotShell(f"has a {opening!r} that is not closed")
+                raise BadCommand(f"has a {opening!r} that is not closed")
             if quote:
                 quote = "" if character == quote else quote
             elif character in "'\"":

@@ -11,11 +11,14 @@ import configparser
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from .context import BadEntrypoint, Context, Entrypoint
-from .shell import commands
+from .shell import BadCommand, commands
 
-Reader = Callable[[Sequence[str], Context, Mapping[str, str]], Entrypoint]
+if TYPE_CHECKING:
+    from .entrypoint import Context, Entrypoint
+
+    Reader = Callable[[Sequence[str], Context, Mapping[str, str]], Entrypoint]
 
 
 @dataclass
@@ -88,7 +91,7 @@ def _gunicorn(words: Sequence[str], context: Context, variables: Mapping[str, st
     more = next(commands(variables.get("GUNICORN_CMD_ARGS", ""), {}), [])
     options = _options([*more, *words], _GUNICORN_FLAGS)
     if options.get("--paste", "--paster"):
-        raise BadEntrypoint("takes the app from a PasteDeploy file; name its WSGI callable instead, such as main:app")
+        raise BadCommand("takes the app from a PasteDeploy file; name its WSGI callable instead, such as main:app")
     config = _gunicorn_config(options.get("-c", "--config"), context)
     options.every = [(name, value) for name, value in options.every if name not in ("-c", "--config")]
     folder = options.get("--chdir") or config.get("chdir")
@@ -102,7 +105,7 @@ def _gunicorn(words: Sequence[str], context: Context, variables: Mapping[str, st
     context = context.given(_assignments([*map(str, from_config), *options.all("-e", "--env")]))
     target = options.application(config.get("wsgi_app"))
     if target is None:
-        raise BadEntrypoint("gives gunicorn no application, such as main:app")
+        raise BadCommand("gives gunicorn no application, such as main:app")
     return context.entrypoint(target if ":" in target else f"{_module(target)}:application")
 
 
@@ -143,7 +146,7 @@ def _uvicorn(words: Sequence[str], context: Context, variables: Mapping[str, str
 def _asgi_server(options: _Options, context: Context, default: str = "app") -> Entrypoint:
     target = options.application()
     if target is None:
-        raise BadEntrypoint("gives its server no application, such as main:app")
+        raise BadCommand("gives its server no application, such as main:app")
     module, colon, name = target.partition(":")
     if not colon:
         name = default
@@ -178,7 +181,7 @@ def _waitress(words: Sequence[str], context: Context, variables: Mapping[str, st
     options = _options(words, _WAITRESS_FLAGS)
     target = options.get("--app") or options.application()
     if not target:
-        raise BadEntrypoint("gives waitress-serve no application, such as main:app")
+        raise BadCommand("gives waitress-serve no application, such as main:app")
     if ":" not in target:
         module, _, name = target.rpartition(".")
         target = f"{module}:{name}" if module else target
@@ -192,7 +195,7 @@ def _flask(words: Sequence[str], context: Context, variables: Mapping[str, str])
     if not target:
         target = next((name for name in ("wsgi.py", "app.py") if context.file(name)), None)
     if not target:
-        raise BadEntrypoint("runs flask, and there is neither FLASK_APP nor a file wsgi.py or app.py")
+        raise BadCommand("runs flask, and there is neither FLASK_APP nor a file wsgi.py or app.py")
     module, _, name = target.partition(":")
     # A factory is called without being asked to.
     name += "()" if name in ("create_app", "make_app") else ""
@@ -230,7 +233,7 @@ def _uwsgi(words: Sequence[str], context: Context, variables: Mapping[str, str])
     if file and not module:
         return context.of_file(file, name)
     if not module:
-        raise BadEntrypoint("gives uwsgi no application: --module main:app, or --wsgi-file main.py --callable app")
+        raise BadCommand("gives uwsgi no application: --module main:app, or --wsgi-file main.py --callable app")
     return context.entrypoint(module if ":" in module else f"{module}:{name}")
 
 

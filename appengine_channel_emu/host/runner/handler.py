@@ -32,7 +32,7 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 
 LONGEST_TEXT = 8000
-"""Characters of a failure's text that the front is told."""
+"""Characters of a failure's text that the front is sent."""
 
 
 class AppFailed(Exception):

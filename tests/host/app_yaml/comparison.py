@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, StaticDir, StaticFiles, python2_re
-from appengine_channel_emu.host.app_yaml.handlers import Static
+from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticDir, StaticFiles, python2_re
 from tests.support import parts
 
 URLS = (

@@ -7,8 +7,8 @@ import contextlib
 import pytest
 
 from appengine_channel_emu.host.app_yaml import read_app_yaml
-from appengine_channel_emu.host.app_yaml.context import BadEntrypoint
 from appengine_channel_emu.host.app_yaml.entrypoint import read_entrypoint
+from appengine_channel_emu.host.app_yaml.shell import BadCommand
 
 MANAGE = """
 import os
@@ -173,7 +173,7 @@ def test_folders_and_variables(folder, command, target, current, paths, environ)
     ],
 )
 def test_what_starts_nothing_that_can_be_served(folder, command, said):
-    with pytest.raises(BadEntrypoint, match=said.replace("(", r"\(")):
+    with pytest.raises(BadCommand, match=said.replace("(", r"\(")):
         read_entrypoint(command, folder, {})
 
 
@@ -183,7 +183,7 @@ def test_the_port_is_always_a_word(folder):
 
 @pytest.mark.parametrize("command", ["gunicorn --chdir {} main:app", "bash {}", "./{}/x main:app", "uwsgi --ini {}"])
 def test_a_name_that_is_too_long_is_no_file(folder, command):
-    with contextlib.suppress(BadEntrypoint):
+    with contextlib.suppress(BadCommand):
         read_entrypoint(command.format("x" * 5000), folder, {})
 
 

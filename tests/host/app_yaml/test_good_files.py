@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from appengine_channel_emu.host.app_yaml import Script, StaticDir, StaticFiles, read_app_yaml
-from appengine_channel_emu.host.app_yaml.reader import default_target
 
 LEGACY = """
 application: guestbook
@@ -140,12 +139,12 @@ def test_python3_without_handlers_sends_all_to_its_entrypoint(read):
     config = read("runtime: python312\nentrypoint: gunicorn -b :$PORT -w 2 web.wsgi:application\n")
     handler, match = first(config, "/any\nthing")
     assert handler.target(match) == "auto"
-    assert default_target(config) == "web.wsgi:application"
+    assert config.default_target == "web.wsgi:application"
 
 
 def test_python3_without_entrypoint_runs_main_app(read):
     config = read("runtime: python39\nhandlers:\n- url: /.*\n  script: auto\n")
-    assert default_target(config) == "main:app"
+    assert config.default_target == "main:app"
     assert len(config.handlers) == 1
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
-from appengine_channel_emu.host.app_yaml.values import LONGEST_DURATION
+from appengine_channel_emu.host.app_yaml.document import LONGEST_DURATION
 from tests.host.app_yaml.comparison import NAMES, URLS, our_reading, sdk_readings
 from tests.host.app_yaml.odd_files import Generator, table, write
+
+pytestmark = pytest.mark.slow
 
 Reading = dict[str, Any]
 SEED = 2013

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from appengine_channel_emu.host.app_yaml.shell import UNKNOWN, NotShell, commands
+from appengine_channel_emu.host.app_yaml.shell import UNKNOWN, BadCommand, commands
 
 VARIABLES = {"PORT": "8080", "EMPTY": "", "TWO": "one  two", "QUOTED": "'a b'", "LINES": "x\ny"}
 
@@ -73,5 +73,5 @@ def test_variables_may_change_between_two_commands():
 
 @pytest.mark.parametrize("text", ["'a", '"a', "`a", "$(a", "${a", "x(", '"${a\'}"'])
 def test_what_has_no_end(text):
-    with pytest.raises(NotShell, match="not closed"):
+    with pytest.raises(BadCommand, match="not closed"):
         list(commands(text, {}))
