@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appengine_channel_emu.environment import importable
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let the tests and their apps import `google.appengine.api.channel`, until the run is over."""
+    from appengine_channel_emu.environment import importable
+
     during_the_run = contextlib.ExitStack()
     during_the_run.enter_context(importable())
     config.add_cleanup(during_the_run.close)
