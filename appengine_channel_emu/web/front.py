@@ -74,7 +74,7 @@ class Front:
         self._guard = Guard(options)
         self._faults = FaultGate(broker, pause)
         self.accounts = Accounts()
-        self.notes = Notes(broker.snapshots.count_sockets)
+        self.notes = Notes(broker.control.sockets_of)
         broker.events.listen(self.notes)
         api = ServerApi(broker)
         self._rpc_http = RpcHttp(api)

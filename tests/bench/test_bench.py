@@ -9,7 +9,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 import xml.etree.ElementTree as ElementTree
 
@@ -19,22 +18,23 @@ from appengine_channel_emu.bench import measure
 from appengine_channel_emu.bench.figures import Progress
 from appengine_channel_emu.bench.pages import Pages
 from appengine_channel_emu.testing import ChannelServer
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 SHORT = ["--pages", "20", "--sends", "30", "--seconds", "1"]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "appengine_channel_emu", "bench", *arguments]
+    return [*EMU, "bench", *arguments]
 
 
 def run(*arguments, **options):
     environ = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("environ", {})
     done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, env=environ, check=False, **options
+        command(*arguments), capture_output=True, text=True, timeout=LONG_ENOUGH, env=environ, check=False, **options
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -150,9 +150,9 @@ def test_progress_grows_with_its_parts():
 def test_its_emulator_ends_with_it(tmp_path):
     environ = os.environ | {"TMPDIR": str(tmp_path), MARK: str(tmp_path)}
     process = subprocess.Popen(command("--seconds", "600"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ)
-    eventually(lambda: marked(str(tmp_path)), lambda lines: any(" serve " in line for line in lines.values()), 30)
+    eventually(lambda: marked(str(tmp_path)), lambda lines: any(" serve " in line for line in lines.values()))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=LONG_ENOUGH)
     assert process.returncode == 128 + signal.SIGTERM
     assert not left_after(str(tmp_path), 0)
     assert not list(tmp_path.iterdir())

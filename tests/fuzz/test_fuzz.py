@@ -1,6 +1,6 @@
 """Whatever anybody sends: no status 500, no traceback, no hang, and the others' messages still arrive.
 
-A minute in all; `make fuzz` (FUZZ=1) takes half an hour for each of the four.
+Half a minute in all, most of it in make test-slow; `make fuzz` (FUZZ=1) takes half an hour for each of the four.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def test_the_server_with_generated_requests(wire):
     fuzz(wire.feed, strategies.for_wire)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["surface", "wire"])
 def test_guided_by_coverage(name, tmp_path):
     parts.need(parts.atheris)

@@ -8,20 +8,26 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import urllib3
 
 from tests.reliability.pages import Crowd, Page
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
+
+pytestmark = pytest.mark.slow
 
 PAGES = 100
 AWAY = 30
 """Of the pages, those that have lost their connection: what they are sent is nowhere but in the emulator."""
 RECEIVERS = 10
 SENDS_A_SECOND = 100
-LOAD_SECONDS = 2.5
+SENDS_BEFORE_KILL = 250
 KILLS = 3
+JUMPS = 20
+SENDS_A_JUMP = 10
 LOST_SECONDS = 1.0
 """Of the messages accepted before a SIGKILL, those of this long may be lost (behaviour.md 2)."""
 A_DAY = 24 * 60
@@ -54,13 +60,13 @@ class Load:
         assert answer.json() == {"delivered_to": len(pages)}
         self.accepted[-1] = time.monotonic()
 
-    def run(self, seconds: float) -> None:
-        """Send and receive for so long; raises urllib3's HTTPError, or OSError, once the emulator is dead."""
+    def run(self, over: Callable[[], bool]) -> None:
+        """Send and receive until it is `over`; raises urllib3's HTTPError, or OSError, once the emulator is dead."""
         began = time.monotonic()
         for number in itertools.count():
-            due = began + number / SENDS_A_SECOND
-            if due > began + seconds:
+            if over():
                 return
+            due = began + number / SENDS_A_SECOND
             self.send(self._chance.sample(self.crowd.pages, RECEIVERS))
             while (left := due - time.monotonic()) > 0:
                 self.crowd.turn(left)
@@ -69,7 +75,7 @@ class Load:
     def finish(self) -> None:
         """A last message to each page, and everything that is under way."""
         self.send(self.crowd.pages)
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + LONG_ENOUGH
         while any(page.expected for page in self.crowd.pages):
             self.crowd.turn(1)
             assert time.monotonic() < give_up, "messages are missing"
@@ -89,18 +95,22 @@ def emulator(tmp_path):
         assert "Traceback" not in log, log[-3000:]
 
 
-def kill_later(emulator: RunningEmulator, seconds: float) -> list[float]:
-    """SIGKILL in so many seconds; the moment just before it will be in the list."""
-    moments: list[float] = []
-    pid = emulator.pid
+def killing(load: Load, moments: list[float]) -> Callable[[], bool]:
+    """For `Load.run`: SIGKILL while it sends, after so many messages; the moment just before it will be in the list."""
+    pid = load.emulator.pid
     assert pid is not None
+    last = len(load.accepted) + SENDS_BEFORE_KILL
 
     def kill() -> None:
         moments.append(time.monotonic())
         os.kill(pid, signal.SIGKILL)
 
-    threading.Timer(seconds, kill).start()
-    return moments
+    def over() -> bool:
+        if len(load.accepted) == last:
+            threading.Thread(target=kill).start()
+        return False
+
+    return over
 
 
 def test_sigkill_under_load_costs_the_last_second_at_most_and_an_event_says_so(emulator):
@@ -108,9 +118,9 @@ def test_sigkill_under_load_costs_the_last_second_at_most_and_an_event_says_so(e
     for _ in range(KILLS):
         for page in load.crowd.pages[:AWAY]:
             load.crowd.disconnect(page)
-        moments = kill_later(emulator, LOAD_SECONDS)
+        moments: list[float] = []
         with pytest.raises((urllib3.exceptions.HTTPError, OSError)):
-            load.run(60)
+            load.run(killing(load, moments))
         (killed,) = moments
         emulator.kill(signal.SIGKILL)
         emulator.start()
@@ -131,24 +141,30 @@ def test_clock_jumps_under_load_lose_nothing_and_end_the_tokens_that_are_due(emu
     load = Load(emulator, seed=22)
     brief = emulator.create_channel("brief", minutes=1)
     assert emulator.get_json(f"/_ah/channel/open?channel={brief}")["client"] == "brief"
-    stop = threading.Event()
     jumps: list[float] = []
+
+    due = threading.Semaphore(0)
 
     def jump() -> None:
         http = urllib3.PoolManager(retries=False)
-        while not stop.wait(0.1) and len(jumps) < 20:
+        for _ in range(JUMPS):
+            due.acquire()
             answer = http.request("POST", emulator.url + "/_emu/clock", json={"advance": 600})
             jumps.append(answer.json()["advanced"])
+
+    def over() -> bool:
+        if len(load.accepted) % SENDS_A_JUMP == 0:
+            due.release()
+        return not jumper.is_alive()
 
     jumper = threading.Thread(target=jump)
     jumper.start()
     try:
-        load.run(3)
+        load.run(over)
     finally:
-        stop.set()
+        due.release(JUMPS)
         jumper.join()
     load.finish()
-    assert len(jumps) > 5
-    assert jumps == [600 * (number + 1) for number in range(len(jumps))]
+    assert jumps == [600 * (number + 1) for number in range(JUMPS)]
     ended = emulator.get_json("/_emu/events?kind=socket_closed")["events"]
     assert {event["client_id"] for event in ended} == {"brief"}

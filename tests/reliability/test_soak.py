@@ -13,6 +13,7 @@ import urllib3
 
 from tests.reliability.pages import TROUBLES, Crowd, Page
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH
 
 pytestmark = pytest.mark.soak
 
@@ -72,7 +73,7 @@ class Soak:
 
     def finish(self) -> None:
         """Receive all that is left."""
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + LONG_ENOUGH
         while any(page.expected for page in self.crowd.pages):
             self.crowd.turn(1)
             assert time.monotonic() < give_up, "messages are missing"

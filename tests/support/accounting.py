@@ -2,7 +2,7 @@
 
 It counts by node id at the end of the session, whoever ran the tests: this process, or the workers of pytest-xdist. It
 is a failure too if two tests share an id (pytest-xdist runs one of them), if a test is left out that no option asked to
-leave out, and if a file of tests has none. `.ci/run` looks at `LOST` in the cache: what is lost gets no second try.
+leave out, and if a file of tests has none. `-m slow` and `-m "not slow"` leave out one half (tests/support/markers.py).
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-LOST = "accounting/lost"
-"""Key in pytest's cache: what was wrong with the books of the last session, a list of lines."""
+CHOICES = ("keyword", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
+"""Options with which somebody runs some of the tests; and so is any `-m` that is not one of `HALVES`."""
 
-CHOICES = ("keyword", "markexpr", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
-"""Options with which somebody runs some of the tests."""
+HALVES = {"slow": False, "not slow": True}
+"""The two `-m` that make the whole suite between them; is it what is slow that each leaves out?"""
 
 RUN_ELSEWHERE = {"tests/example_project/test_scores.py"}
 """Files that a test runs by a pytest of its own."""
 
 _LEFT_OUT = "accounting.left_out"
+_UNASKED = "accounting.unasked"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +38,8 @@ class Accounting:
         self._is_worker = hasattr(config, "workerinput")
         self._collected: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
+        self._unasked: Counter[str] = Counter()
+        """Of those left out, the ones that `-m` did not leave out."""
         self._reported: set[str] = set()
         self._lost: list[str] = []
         self._ended = False
@@ -44,9 +47,13 @@ class Accounting:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, None, None]:
         """What hooks take out, with a word (`pytest_deselected`) or without."""
-        before = Counter(item.nodeid for item in items)
+        before = list(items)
         yield
-        self._left_out = before - Counter(item.nodeid for item in items)
+        stays = Counter(item.nodeid for item in items)
+        self._left_out = Counter(item.nodeid for item in before) - stays
+        leaves_out = HALVES.get(self._config.option.markexpr)
+        asked = Counter(item.nodeid for item in before if (item.get_closest_marker("slow") is not None) is leaves_out)
+        self._unasked = self._left_out - asked
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected = Counter(item.nodeid for item in session.items)
@@ -59,20 +66,20 @@ class Accounting:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """One that crashed has no output."""
-        self._left_out |= Counter(getattr(node, "workeroutput", {}).get(_LEFT_OUT, {}))
+        output = getattr(node, "workeroutput", {})
+        self._left_out |= Counter(output.get(_LEFT_OUT, {}))
+        self._unasked |= Counter(output.get(_UNASKED, {}))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A test has reported once it was called, or did not get that far: skipped, broken, or with a dead worker."""
         if report.outcome != "rerun" and (report.when == "call" or not report.passed):
             self._reported.add(report.nodeid)
 
-    def pytest_sessionstart(self) -> None:
-        self._keep(["the session did not come to its end"])
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if self._is_worker:
-            self._config.workeroutput[_LEFT_OUT] = dict(self._left_out)  # type: ignore[attr-defined]
+            output: dict[str, object] = self._config.workeroutput  # type: ignore[attr-defined]
+            output[_LEFT_OUT], output[_UNASKED] = dict(self._left_out), dict(self._unasked)
             return
         # Stopped by hand, by -x, by a broken file: pytest says so, and the session has failed already.
         in_full = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -80,7 +87,6 @@ class Accounting:
             return
         self._ended = True
         self._lost = self._audit()
-        self._keep(self._lost)
         if self._lost:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -103,8 +109,9 @@ class Accounting:
                 lost.append(f"{nodeid}: {count} tests share this id; give them ids of their own")
             elif nodeid not in self._reported:
                 lost.append(f"{nodeid}: was collected and never reported")
-        if not any(getattr(self._config.option, name, None) for name in CHOICES):
-            lost += [f"{nodeid}: was left out, and no option asks for it" for nodeid in sorted(self._left_out)]
+        option = self._config.option
+        if option.markexpr in ("", *HALVES) and not any(getattr(option, name, None) for name in CHOICES):
+            lost += [f"{nodeid}: was left out, and no option asks for it" for nodeid in sorted(self._unasked)]
             lost += [f"{name}: no test of this file was collected" for name in self._files_without_tests()]
         return lost
 
@@ -118,9 +125,5 @@ class Accounting:
             for folder in self._config.getini("testpaths")
             for path in (root / folder).rglob("test_*.py")
         }
-        return sorted(there - RUN_ELSEWHERE - {nodeid.partition("::")[0] for nodeid in self._collected})
-
-    def _keep(self, lost: list[str]) -> None:
-        cache = getattr(self._config, "cache", None)
-        if cache is not None and not self._is_worker:
-            cache.set(LOST, lost)
+        with_tests = {nodeid.partition("::")[0] for nodeid in (*self._collected, *self._left_out)}
+        return sorted(there - RUN_ELSEWHERE - with_tests)

@@ -14,9 +14,12 @@ from typing import Any
 import urllib3
 
 from tests.support.parts import ROOT
+from tests.support.waiting import LONG_ENOUGH
+
+EMU = [sys.executable, "-m", "appengine_channel_emu"]
+"""The command, as it is in this source tree."""
 
 READY = re.compile(r"channel-emu: ready at (http://\S+:(\d+))\n")
-STOP_SECONDS = 15
 
 
 class RunningEmulator:
@@ -38,7 +41,7 @@ class RunningEmulator:
         self._extra = extra
         self._environ = None if environ is None else os.environ | environ
         self.log = log
-        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10))
+        self._http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(LONG_ENOUGH))
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
         self.url = ""
@@ -53,7 +56,7 @@ class RunningEmulator:
 
     def start(self) -> None:
         """Returns when the ready line has come."""
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *self._arguments, "--port", str(self.port)]
+        command = [*EMU, "serve", *self._arguments, "--port", str(self.port)]
         command += self._extra
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
@@ -72,7 +75,7 @@ class RunningEmulator:
             return None
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(STOP_SECONDS)
+            return process.wait(LONG_ENOUGH)
         finally:
             process.kill()
             process.wait()
@@ -89,7 +92,7 @@ class RunningEmulator:
         process, self._process = self._process, None
         assert process is not None
         process.send_signal(number)
-        process.wait(STOP_SECONDS)
+        process.wait(LONG_ENOUGH)
 
     def create_channel(self, client_id: str, minutes: int | None = None) -> str:
         """A token, as an app gets one."""

@@ -1,10 +1,14 @@
 #!/bin/sh
 # Installs Debian's Chromium, Firefox, Node.js, PHP and Go (with its App Engine library) when they are missing and we
-# may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
+# may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so. Whoever is not
+# root and sits at a terminal is asked before the system gets anything.
 set -u
 
 wanted=
 command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
+# Debian alone has it; elsewhere the tests take all of Chromium.
+command -v chromium-headless-shell >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || ! grep -qs '^ID=debian' /etc/os-release ||
+  wanted="$wanted chromium-headless-shell"
 command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
 command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
 command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"
@@ -29,6 +33,13 @@ install_debian_packages() {
   fi
   if [ "$(id -u)" = 0 ]; then
     as_root=
+  elif [ -t 0 ] && command -v sudo >/dev/null 2>&1; then
+    printf 'Some tests need these packages of the system:%s\nInstall them with sudo apt-get? [y/N] ' "$wanted"
+    read -r answer
+    case $answer in
+      [Yy]*) as_root=sudo ;;
+      *) echo 'Not installed: the tests that need them will say so'; return ;;
+    esac
   elif sudo -n true 2>/dev/null; then
     as_root='sudo -n'
   else
@@ -36,7 +47,7 @@ install_debian_packages() {
     return
   fi
 
-  echo "Installing$wanted"
+  echo "Installing with apt-get:$wanted"
   export DEBIAN_FRONTEND=noninteractive
   $as_root apt-get update -qq && $as_root apt-get install -y -qq --no-install-recommends $wanted >/dev/null ||
     echo "apt-get could not install$wanted"

@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
 
 MARK = "TEST_PROCESS_MARK"
+
+_PROC = Path("/proc")
 
 
 @contextlib.contextmanager
@@ -28,14 +31,38 @@ def running_command(command: Sequence[str], **options: Any) -> Iterator[subproce
 
 def marked(mark: str) -> dict[int, str]:
     """Process id and command line of everything that was started with `MARK=mark` in its environment."""
+    return started_with(lambda variables: f"{MARK}={mark}" in variables)
+
+
+def started_below(folder: Path) -> dict[int, str]:
+    """The same, of everything for which `folder`, or one in it, is the temporary folder."""
+    whole, parts = f"TMPDIR={folder}", f"TMPDIR={folder}/"
+    return started_with(lambda variables: any(each == whole or each.startswith(parts) for each in variables))
+
+
+def started_with(wanted: Callable[[list[str]], bool]) -> dict[int, str]:
+    """Process id and command line of everything that runs with an environment (`NAME=value` each) as `wanted`."""
+    every = _from_proc() if (_PROC / "self").exists() else _from_ps()
+    return {pid: command for pid, command, variables in every if wanted(variables)}
+
+
+def _from_proc() -> Iterator[tuple[int, str, list[str]]]:
+    """Id, command line and environment of each process that is ours to see. What has ended has neither any more."""
+    for folder in _PROC.iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdecimal() and (environment := (folder / "environ").read_bytes()):
+                command = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ")
+                yield int(folder.name), os.fsdecode(command), os.fsdecode(environment).split("\0")
+
+
+def _from_ps() -> Iterator[tuple[int, str, list[str]]]:
+    """The same where there is no /proc."""
     # Twice: only the second listing says where a command line ends and its environment begins.
     with_environment, alone = _listing("axeww", "args="), _listing("axww", "stat=,args=")
-    found = {}
     for pid, line in with_environment.items():
         state, _, command = alone.get(pid, "Z").partition(" ")
-        if f"{MARK}={mark}" in line.split() and not state.startswith("Z"):
-            found[pid] = command.strip()
-    return found
+        if not state.startswith("Z"):
+            yield pid, command.strip(), line.split()
 
 
 def _listing(which: str, columns: str) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ def copy_source(folder: Path) -> Path:
     for name in filter(None, files):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-P", str(ROOT / name), str(folder / name)], check=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     return folder
 
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
 
+from tests.suite.conftest import BY_WORKERS
 from tests.support.parts import ROOT
 
 PROGRAMS = ROOT.glob("tests/**/*.py"), ROOT.glob("sample_app/tests/*.py")
 OLD_PYTHON = "tests/legacy_apps/apps"
 
-WAYS = {"here": (), "by workers": ("-p", "xdist", "-n", "2", "--dist", "loadfile")}
 FINE = "def test_one(): pass\ndef test_two(): pass\n"
+HALVES = """
+import pytest
+@pytest.mark.slow
+def test_one(): pass
+@pytest.mark.soak
+def test_two(): pass
+def test_three(): pass
+"""
 SAME_ID = """
 import pytest
 def pytest_pycollect_makeitem(collector, name, obj):
@@ -38,39 +42,19 @@ def pytest_runtest_protocol(item):
 """
 
 
-@pytest.fixture
-def project(tmp_path):
-    """Runs a project of its own with the plugin, with the files that are given: exit status, what was said, the books.
-
-    The first is a file of tests.
-    """
-
-    def run(*arguments, **files):
-        (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = .\n")
-        for name, text in files.items():
-            (tmp_path / f"{name}.py").write_text(text)
-        plugins = ("-p", "tests.support.accounting", "-p", "pytest_rerunfailures")
-        command = [sys.executable, "-m", "pytest", "-q", *plugins, *arguments]
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
-        )
-        books = json.loads((tmp_path / ".pytest_cache/v/accounting/lost").read_text())
-        return done.returncode, done.stdout + done.stderr, books
-
-    return run
+def lost(said):
+    """What the section of the report has about tests that are lost."""
+    section = said.partition(" every test reports ===")[2].partition("\n===")[0]
+    return [line.removeprefix("ERROR ") for line in section.splitlines() if line.startswith("ERROR ")]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_all_is_well(project, way):
-    status, said, books = project(*WAYS[way], test_it=FINE)
-    assert (status, books) == (0, [])
+def test_all_is_well(run):
+    status, said = run(test_it=FINE)
+    assert (status, lost(said)) == (0, [])
     assert "collected 2, reported 2\n" in said
     assert said.splitlines()[-1].startswith("2 passed")
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("conftest", "counts", "what"),
     [
@@ -81,25 +65,48 @@ def test_all_is_well(project, way):
     ],
     ids=["one id twice", "never reported", "taken out without a word", "deselected by a hook"],
 )
-def test_a_test_that_is_lost_fails_the_session(project, conftest, counts, what, way):
-    status, said, books = project(*WAYS[way], test_it=FINE, conftest=conftest)
+def test_a_test_that_is_lost_fails_the_session(run, conftest, counts, what):
+    status, said = run(test_it=FINE, conftest=conftest)
     assert status == 1, said
     assert f"{counts}\n" in said
-    assert what in said
-    assert len(books) == 1
-    assert what in books[0]
+    (line,) = lost(said)
+    assert what in line
     assert " passed" in said.splitlines()[-1]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_somebody_asks_to_leave_out_is_counted_and_no_failure(project, way):
-    status, said, books = project(*WAYS[way], "-k", "two", test_it=FINE)
-    assert (status, books) == (0, [])
+def test_what_somebody_asks_to_leave_out_is_counted_and_no_failure(run):
+    status, said = run("-k", "two", test_it=FINE)
+    assert (status, lost(said)) == (0, [])
     assert "collected 1, reported 1, left out 1\n" in said
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_those_that_fail_are_skipped_or_break_in_a_fixture_have_reported(project, way):
+def test_either_half_of_the_suite_leaves_out_the_other(run):
+    for half, counts in (
+        ("not slow", "collected 1, reported 1, left out 2"),
+        ("slow", "collected 2, reported 2, left out 1"),
+    ):
+        status, said = run("-m", half, test_it=HALVES)
+        assert (status, lost(said)) == (0, []), said
+        assert f"{counts}\n" in said
+
+
+@pytest.mark.parametrize(("half", "left_out"), [("not slow", "test_three"), ("slow", "test_one")])
+def test_and_nothing_of_its_own(project, half, left_out):
+    conftest = (
+        f"def pytest_collection_modifyitems(items):\n    items[:] = [i for i in items if i.name != {left_out!r}]\n"
+    )
+    status, said = project.run("-m", half, test_it=HALVES + "def test_four(): pass\n", conftest=conftest)
+    assert status == 1, said
+    assert lost(said) == [f"test_it.py::{left_out}: was left out, and no option asks for it"]
+
+
+def test_a_file_that_is_slow_throughout_has_its_tests_in_the_other_half(project):
+    slow = "import pytest\npytestmark = pytest.mark.slow\ndef test_it(): pass\n"
+    status, said = project.run("-m", "not slow", test_it=FINE, test_slow=slow)
+    assert (status, lost(said)) == (0, []), said
+
+
+def test_those_that_fail_are_skipped_or_break_in_a_fixture_have_reported(run):
     source = """
 import pytest
 @pytest.fixture
@@ -117,17 +124,9 @@ def test_that_ends_badly(ends_badly): pass
 @pytest.mark.xfail
 def test_expected(): assert 0
 """
-    status, said, books = project(*WAYS[way], test_it=source)
-    assert (status, books) == (1, [])
+    status, said = run(test_it=source)
+    assert (status, lost(said)) == (1, [])
     assert "collected 6, reported 6\n" in said
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_one_that_is_run_again_has_reported_once(project, way):
-    source = "tries = []\ndef test_flaky():\n    tries.append(1)\n    assert len(tries) == 2\n"
-    status, said, books = project(*WAYS[way], "--reruns", "1", test_it=source)
-    assert (status, books) == (0, []), said
-    assert "collected 1, reported 1\n" in said
 
 
 CRASH = """
@@ -143,29 +142,27 @@ def test_after(): pass
 
 
 def test_a_worker_that_dies_once_takes_no_test_with_it(project):
-    status, said, books = project(*WAYS["by workers"], test_it=CRASH.format(condition="not before.exists()"))
-    assert (status, books) == (1, []), said
+    status, said = project.run(*BY_WORKERS, test_it=CRASH.format(condition="not before.exists()"))
+    assert (status, lost(said)) == (1, []), said
     assert "collected 3, reported 3\n" in said
 
 
 def test_what_a_worker_that_dies_again_and_again_does_not_come_to_is_named(project):
-    arguments = ("--max-worker-restart", "1")
-    status, said, books = project(*WAYS["by workers"], *arguments, test_it=CRASH.format(condition="True"))
-    assert (status, books) == (1, ["test_it.py::test_after: was collected and never reported"]), said
+    status, said = project.run(*BY_WORKERS, "--max-worker-restart", "1", test_it=CRASH.format(condition="True"))
+    assert (status, lost(said)) == (1, ["test_it.py::test_after: was collected and never reported"]), said
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_file_without_tests_is_a_failure(project, way):
+def test_a_file_without_tests_is_a_failure(run):
     skipped = "import pytest\npytest.skip('no', allow_module_level=True)\ndef test_it(): pass\n"
-    status, said, books = project(*WAYS[way], test_it=FINE, test_skipped=skipped)
+    status, said = run(test_it=FINE, test_skipped=skipped)
     assert status == 1, said
-    assert books == ["test_skipped.py: no test of this file was collected"]
+    assert lost(said) == ["test_skipped.py: no test of this file was collected"]
 
 
-def test_a_session_that_is_stopped_keeps_no_clean_books(project):
-    status, _, books = project("-x", test_it="def test_one(): assert 0\ndef test_two(): pass\n")
+def test_a_session_that_is_stopped_has_no_books(project):
+    status, said = project.run("-x", test_it="def test_one(): assert 0\ndef test_two(): pass\n")
     assert status == 1
-    assert books == ["the session did not come to its end"]
+    assert "every test reports" not in said
 
 
 # What is written
