@@ -26,9 +26,9 @@ from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin.routes import About
+from appengine_channel_emu.web.channel.presence import PresenceHint, PresencePosts
 from appengine_channel_emu.web.front import Front, NoApp, printable
 from appengine_channel_emu.web.guard import WebOptions
-from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
 
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""

@@ -29,7 +29,7 @@ ADMIN_PATHS = frozenset({"/_emu", "/rpc_http", "/_ah/remote_api"})
 LONGEST_POLL = 25.0
 """Seconds a poll may be parked (behaviour.md 5): well below any proxy's patience and any deadline."""
 
-LONGEST_TELLING = 0.5
+LONGEST_PRESENCE_WAIT = 0.5
 """Seconds that an app's slow presence handler may hold a page's open up.
 
 A server may notice up to half a second late that they have passed, and a second is the limit (behaviour.md 4).
@@ -68,7 +68,7 @@ class WebOptions:
     presence_from_visitors: bool = False
     quiet: bool = False
     longest_poll: float = LONGEST_POLL
-    longest_telling: float = LONGEST_TELLING
+    longest_presence_wait: float = LONGEST_PRESENCE_WAIT
 
 
 class Guard:

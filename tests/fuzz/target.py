@@ -101,7 +101,7 @@ class Surface:
 
     def _start(self) -> None:
         self._broker = EmbeddedBroker(ManualClock(), BrokerOptions(), None)
-        self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
+        self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_presence_wait=0.0))
 
     def stop(self) -> None:
         """Leave nothing behind."""

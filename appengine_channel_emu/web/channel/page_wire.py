@@ -54,7 +54,7 @@ class OpenSocket:
     ) -> Waiting:
         opened = self._broker.open(token, resume, attempt, browser_of(environ))
         alias = self._tabs.opened(opened.socket, environ)
-        return Waiting(opened.presence_sent, self._options.longest_telling, lambda: self._answer(opened, alias))
+        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, alias))
 
     def _answer(self, opened: Opened, alias: str | None) -> Answer:
         fields: dict[str, object] = {

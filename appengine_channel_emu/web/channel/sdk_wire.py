@@ -42,7 +42,7 @@ class SdkWire:
     def _connect(self, token: str, browser: str | None) -> Waiting:
         told = self._broker.connect(token, browser)
         answer = Answer("200 OK", [("Content-Type", "text/plain")], b"1")
-        return Waiting(told, self._options.longest_telling, lambda: answer)
+        return Waiting(told, self._options.longest_presence_wait, lambda: answer)
 
     def _poll(self, token: str, browser: str | None) -> Answer:
         message = self._broker.poll_one(token, browser)
