@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 COMPAT_PATH = Path(__file__).parent / "compat" / "path"
 """The folder that makes the Channel API importable in an app's Python, put on PYTHONPATH."""
@@ -79,3 +84,46 @@ def with_no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
             # Clients know it alone, not in a list.
             made[name] = "*"
     return made
+
+
+class _Finder:
+    """The finder of our modules, in `sys.meta_path` for as long as anybody needs it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._finder: Any = None
+
+    def begin(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                spec = importlib.util.spec_from_file_location("channel_emu_shim", COMPAT_PATH / "channel_emu_shim.py")
+                assert spec is not None
+                assert spec.loader is not None
+                shim = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(shim)
+                self._finder = shim.Python3Finder()
+                sys.meta_path.append(self._finder)
+
+    def end(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users and self._finder in sys.meta_path:
+                sys.meta_path.remove(self._finder)
+
+
+_finder = _Finder()
+
+
+@contextmanager
+def importable() -> Iterator[None]:
+    """While it lasts, this process can import `google.appengine.api.channel`, where no SDK has it.
+
+    What has been imported by then stays.
+    """
+    _finder.begin()
+    try:
+        yield
+    finally:
+        _finder.end()

@@ -93,9 +93,9 @@ NOTES = {
 
 
 class Notes:
-    """Listens to a broker's events (`EventLog.listen`); `sockets_of` says how many a client id has."""
+    """Listens to a broker's events (`EventLog.listen`); `sockets_of` lists those of a client id."""
 
-    def __init__(self, sockets_of: Callable[[str], int]) -> None:
+    def __init__(self, sockets_of: Callable[[str], list[str]]) -> None:
         self._sockets_of = sockets_of
         self._lock = Lock()
         self._noted: dict[str, Note] = {}
@@ -159,7 +159,7 @@ class Notes:
             self.add("message_before_connect")
 
     def _socket_opened(self, event: Event) -> None:
-        if "two_tabs" not in self._noted and event.client_id is not None and self._sockets_of(event.client_id) > 1:
+        if "two_tabs" not in self._noted and event.client_id is not None and len(self._sockets_of(event.client_id)) > 1:
             self.add("two_tabs")
 
     def _request_cut(self, event: Event) -> None:

@@ -1,8 +1,8 @@
 """The state folder and its files, on a machine with other users (behaviour.md 2, "Store").
 
-Whoever can write to a folder can put anything in the place of what we keep there: a key that they know, a link, a
-named pipe on which reading never ends. So the folder is one that nobody else can write to, and a file is used only if
-it is a plain one of our own.
+Whoever can write to a folder can replace what we keep there by anything: a key that they know, a link, a named pipe on
+which reading never ends. So the folder is one that nobody else can write to, and a file is used only if it is a plain
+one of our own.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def private_folder(folder: Path) -> Path:
 def set_aside_unless_plain(path: Path, secret: bool = False) -> Path | None:
     """Move what is at `path` out of the way unless it is a plain file of ours, which is made private.
 
-    What is `secret` no more, because others could read it, is moved, too. Returns where it is now, None if nothing had
-    to be moved. Raises OSError.
+    With `secret`, one that others could read is moved, too. Returns where it is now, None if nothing had to be moved.
+    Raises OSError.
     """
     try:
         found = path.lstat()

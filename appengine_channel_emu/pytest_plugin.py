@@ -5,6 +5,7 @@ pytest loads this module in every run of its environment, so it imports nothing 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
     from appengine_channel_emu.broker.clock import Clock
     from appengine_channel_emu.testing import ChannelClient, ChannelServer, Emulator
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests and their apps import `google.appengine.api.channel`, until the run is over."""
+    from appengine_channel_emu.environment import importable
+
+    during_the_run = contextlib.ExitStack()
+    during_the_run.enter_context(importable())
+    config.add_cleanup(during_the_run.close)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ class TimerThread:
 
     @contextmanager
     def limit(self, seconds: float | None, action: Callable[[], None]) -> Iterator[None]:
-        """Calls `action`, which must be quick, if the block takes longer than `seconds` (None: no limit).
+        """Call `action`, which must be quick, if the block takes longer than `seconds` (None: no limit).
 
         It is never called, and no call of it goes on, once the block has been left.
         """

@@ -1,10 +1,10 @@
-"""Handlers that take too long, each kind at each door, at the real deadline: does everything in behaviour.md 6 hold?
+"""Handlers that take too long, in each kind of app, at the real deadline: does everything in behaviour.md 6 hold?
 
-    python bench/deadline.py [--deadline 30] [--door first|sdk|upstream]
+    python bench/deadline.py [--deadline 30] [--app python3|sdk|upstream]
 
-Each kind has an emulator of its own, and those of a door run at the same time. Beside the request that is cut another
-one is under way, and one comes after it. `late` is the time from the deadline to the visitor's answer, in seconds;
-`left` is how many processes outlived the emulator.
+Each kind of handler has an emulator of its own, and those of a kind of app run at the same time. Beside the request
+that is cut another one is under way, and one comes after it. `late` is the time from the deadline to the visitor's
+answer, in seconds; `left` is how many processes outlived the emulator.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def main() -> int:
     """Prints a table; 1 where something does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deadline", type=float, default=30.0, help="seconds (30)")
-    parser.add_argument("--door", choices=sorted({place.door for place in PLACES}), help="this one alone")
+    parser.add_argument("--app", choices=sorted({place.app for place in PLACES}), help="this kind of app alone")
     options = parser.parse_args()
-    print(ROW.format("door", "threadsafe", "handler", "status", "late", "neighbour", "next", "left", ""))
-    return max(try_all(place, options.deadline) for place in PLACES if options.door in (None, place.door))
+    print(ROW.format("app", "threadsafe", "handler", "status", "late", "neighbour", "next", "left", ""))
+    return max(try_all(place, options.deadline) for place in PLACES if options.app in (None, place.app))
 
 
 def try_all(place: Place, deadline: float) -> int:
@@ -51,7 +51,7 @@ def report(cut: Cut, left: dict[int, str]) -> int:
     """Prints a line."""
     faults = cut.faults() + [f"left: {pid} {command}" for pid, command in left.items()]
     threadsafe = "-" if cut.place.threadsafe is None else str(cut.place.threadsafe).lower()
-    line = (cut.place.door, threadsafe, cut.kind, cut.status, f"{cut.late:.2f}", cut.neighbour, cut.next, len(left))
+    line = (cut.place.app, threadsafe, cut.kind, cut.status, f"{cut.late:.2f}", cut.neighbour, cut.next, len(left))
     print(ROW.format(*line, "; ".join(faults)), flush=True)
     return int(bool(faults))
 

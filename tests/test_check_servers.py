@@ -1,20 +1,22 @@
-"""`channel-emu check` against the real dev server and against ours, as docs/check.md shows them: no clock is moved."""
+"""`channel-emu check` against the real dev server and against ours, as docs/check.md shows them."""
 
 from __future__ import annotations
 
 import json
 import re
 import subprocess
-import sys
 from contextlib import ExitStack
 
 import pytest
 
+from appengine_channel_emu.cli import main
 from appengine_channel_emu.cli.check import PROBE_APP
+from appengine_channel_emu.conformance import checks
 from appengine_channel_emu.host.origins.dev_server_process import free_ports
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.legacy import PlainSdk
+from tests.support.waiting import LONG_ENOUGH
 
 MINUTES = 3
 TEXT = (parts.ROOT / "docs" / "check.md").read_text("utf-8")
@@ -37,13 +39,13 @@ SHORTCOMINGS = {
 
 
 def start(url, *arguments):
-    command = [sys.executable, "-m", "appengine_channel_emu", "check", url, "--json", *arguments]
+    command = [*EMU, "check", url, "--json", *arguments]
     return subprocess.Popen(command, cwd=parts.ROOT, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Both at once, because each takes a minute: exit status and report, by server."""
+    """Both at once, because each takes a minute when no clock is moved: exit status and report, by server."""
     folder = tmp_path_factory.mktemp("check")
     with ExitStack() as stack:
         ours = stack.enter_context(RunningEmulator("--no-sdk", str(PROBE_APP), log=folder / "ours.log"))
@@ -70,6 +72,7 @@ def shown(command):
     return re.findall(r"^(passed|failed|different)  +(.*?)(?:  \(.*\))?$", table, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_real_dev_server_has_the_shortcomings_that_are_known(runs):
     parts.need(parts.python27), parts.need(parts.sdk)
     status, report = runs["theirs"]
@@ -81,8 +84,33 @@ def test_the_real_dev_server_has_the_shortcomings_that_are_known(runs):
     assert states(report) == shown("channel-emu check http://localhost:8080 --api http://localhost:8081/")
 
 
+@pytest.mark.slow
 def test_ours_has_deliberate_differences_only(runs):
-    status, report = runs["ours"]
+    assert_deliberate_differences_only(*runs["ours"])
+
+
+def test_so_it_has_when_time_is_short(tmp_path, monkeypatch, capsys):
+    """The deadline is a short one, and the emulator's clock is moved on for the token of one minute."""
+    with RunningEmulator("--no-sdk", "--request-deadline", "5", str(PROBE_APP), log=tmp_path / "log") as emulator:
+        run_checks = checks.run
+
+        def run(server, told):
+            def told_and_on(title, result):
+                told(title, result)
+                if title == checks.CHECKS[-1][0]:
+                    emulator.advance(61)
+
+            return run_checks(server, told_and_on)
+
+        monkeypatch.setattr(checks, "run", run)
+        monkeypatch.setattr(checks, "DEADLINE", 5.0)
+        monkeypatch.setattr(checks, "DEADLINE_SLACK", LONG_ENOUGH)
+        monkeypatch.setattr(checks, "PUSH_SECONDS", 5.0)
+        status = main(["check", emulator.url, "--json"])
+    assert_deliberate_differences_only(status, json.loads(capsys.readouterr().out))
+
+
+def assert_deliberate_differences_only(status, report):
     different = [each for each in report["checks"] if each["state"] != "passed"]
     assert [(each["title"], each["state"]) for each in different] == [("dev wire: disconnect", "different")], different
     assert status == 0

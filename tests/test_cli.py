@@ -10,8 +10,9 @@ import pytest
 
 from appengine_channel_emu import __version__
 from appengine_channel_emu.cli import main
-from appengine_channel_emu.cli.target import AppYaml, NoApp, WsgiApp, find_target
+from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, find_app
 from appengine_channel_emu.settings import BadSetting, Settings
+from tests.support.emulator import EMU
 from tests.support.waiting import LONG_ENOUGH
 
 
@@ -81,7 +82,7 @@ def test_an_unknown_setting_in_the_file_exits_2(
 
 
 def test_python_m_runs_the_same_command() -> None:
-    command = [sys.executable, "-m", "appengine_channel_emu", "--version"]
+    command = [*EMU, "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_ENOUGH, check=True)
     assert done.stdout == f"channel-emu {__version__}\n"
 
@@ -97,8 +98,8 @@ def test_help_does_not_load_the_server() -> None:
 
 
 def test_module_and_callable(tmp_path: Path) -> None:
-    assert find_target(Settings(app="main:app", app_dir=tmp_path)) == WsgiApp("main", "app", tmp_path)
-    dotted = find_target(Settings(app="web.wsgi:site.application", app_dir=tmp_path))
+    assert find_app(Settings(app="main:app", app_dir=tmp_path)) == WsgiApp("main", "app", tmp_path)
+    dotted = find_app(Settings(app="web.wsgi:site.application", app_dir=tmp_path))
     assert dotted == WsgiApp("web.wsgi", "site.application", tmp_path)
 
 
@@ -120,7 +121,7 @@ def test_modules_factories_and_files(tmp_path: Path, app: str, target: str) -> N
     (tmp_path / "mysite").mkdir()
     (tmp_path / "mysite" / "__init__.py").touch()
     (tmp_path / "mysite" / "wsgi.py").touch()
-    found = find_target(Settings(app=app, app_dir=tmp_path))
+    found = find_app(Settings(app=app, app_dir=tmp_path))
     assert isinstance(found, WsgiApp)
     assert str(found) == target
 
@@ -128,24 +129,24 @@ def test_modules_factories_and_files(tmp_path: Path, app: str, target: str) -> N
 def test_the_callable_of_a_module_that_is_there_is_suggested(tmp_path: Path) -> None:
     (tmp_path / "main.py").touch()
     with pytest.raises(BadSetting, match="did you mean main:handler"):
-        find_target(Settings(app="main.handler", app_dir=tmp_path))
+        find_app(Settings(app="main.handler", app_dir=tmp_path))
 
 
 def test_without_an_app_and_without_app_yaml_the_emulator_is_alone(tmp_path: Path) -> None:
-    assert find_target(Settings(app_dir=tmp_path)) == NoApp()
+    assert find_app(Settings(app_dir=tmp_path)) is None
 
 
 @pytest.mark.parametrize("app", [None, ".", "app.yaml"])
 def test_app_yaml_is_found(tmp_path: Path, app: str | None) -> None:
     (tmp_path / "app.yaml").write_text("runtime: python27\n")
-    assert find_target(Settings(app=app, app_dir=tmp_path)) == AppYaml(tmp_path / "app.yaml")
+    assert find_app(Settings(app=app, app_dir=tmp_path)) == AppYaml(tmp_path / "app.yaml")
 
 
 def test_app_yaml_of_another_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "guestbook").mkdir()
     (tmp_path / "guestbook" / "app.yml").write_text("runtime: python27\n")
     expected = AppYaml(tmp_path / "guestbook" / "app.yml")
-    assert find_target(Settings(app="guestbook", app_dir=tmp_path)) == expected
+    assert find_app(Settings(app="guestbook", app_dir=tmp_path)) == expected
 
 
 @pytest.mark.parametrize(
@@ -163,4 +164,4 @@ def test_other_arguments_are_refused(tmp_path: Path, app: str, said: str) -> Non
     (tmp_path / "main.py").touch()
     (tmp_path / "notes.txt").touch()
     with pytest.raises(BadSetting, match=said):
-        find_target(Settings(app=app, app_dir=tmp_path))
+        find_app(Settings(app=app, app_dir=tmp_path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,14 @@ import pytest
 import urllib3
 
 from tests.support import parts
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
+from tests.support.wire import free_port
 
 GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.S | re.M)
-EXEC = [sys.executable, "-m", "appengine_channel_emu", "exec", "--"]
+EXEC = [*EMU, "exec", "--"]
 
 
 def examples(language):
@@ -75,8 +76,7 @@ def test_go(tmp_path):
     cache = str(parts.cache().absolute() / "go")
     environ = {"GO111MODULE": "off", "GOPATH": str(library), "GOFLAGS": "", "CGO_ENABLED": "0", "GOCACHE": cache}
     subprocess.run([go, "build", "-o", "app", "."], cwd=tmp_path, env=os.environ | environ, check=True, timeout=600)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     process = subprocess.Popen([*EXEC, tmp_path / "app"], env=os.environ | {"PORT": port, "PYTHONPATH": str(ROOT)})
     try:
         http = urllib3.PoolManager(retries=urllib3.Retry(connect=60, backoff_factor=0.05, backoff_max=0.2))

@@ -64,6 +64,7 @@ def test_it_is_es5(script):
     run_node("-e", f"require('acorn').parse({source}, {{ecmaVersion: 5}})", str(script))
 
 
+@pytest.mark.slow
 def test_its_types_hold_and_are_those_that_pages_were_written_against():
     compiler = parts.need(parts.node_packages) / "typescript" / "bin" / "tsc"
     run_node(str(compiler), "--project", str(TYPES))

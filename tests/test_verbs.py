@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from appengine_channel_emu.testing import ChannelClient, EmulatorAway
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.service import running_service
 from tests.support.waiting import LONG_ENOUGH, until
 
 EXAMPLE = Path(__file__).with_name("example_project")
-EMU = [sys.executable, "-m", "appengine_channel_emu"]
 NOBODY = "127.0.0.1:9"
 
 

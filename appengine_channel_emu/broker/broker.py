@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from appengine_channel_emu.broker.app_requests import EmbeddedAppRequests
-from appengine_channel_emu.broker.channel import Socket, TokenRecord
 from appengine_channel_emu.broker.clock import Clock, Scheduler
 from appengine_channel_emu.broker.contract import (
+    AppRequests,
     BrokerOptions,
+    Control,
     Message,
     NewToken,
     Opened,
     Poll,
     PollAnswer,
     PresencePost,
+    Resume,
     Sent,
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
-from appengine_channel_emu.broker.delivery import Delivery, fitting
+from appengine_channel_emu.broker.delivery import Delivery, EmbeddedAppRequests
 from appengine_channel_emu.broker.errors import (
-    Replaced,
     SocketGone,
     channel_service_error,
     check_client_id,
@@ -28,13 +28,10 @@ from appengine_channel_emu.broker.errors import (
     check_message,
 )
 from appengine_channel_emu.broker.events import EventLog, Journal
-from appengine_channel_emu.broker.old_wire import OldWire
 from appengine_channel_emu.broker.presence import Presence
-from appengine_channel_emu.broker.restoring import STALE, restore
-from appengine_channel_emu.broker.saving import Changes, State, Unsaved
-from appengine_channel_emu.broker.snapshots import EmbeddedSnapshots
+from appengine_channel_emu.broker.saving import Changes, DirtySet, State
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.tokens import Tokens, new_key, random_id
+from appengine_channel_emu.broker.tokens import Tokens, new_key
 from appengine_channel_emu.broker.turn import ClockScheduler, Signal, Turn
 from appengine_channel_emu.faults import Faults, Target
 
@@ -64,28 +61,24 @@ class EmbeddedBroker:
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
         self.faults = Faults(self.note)
-        self._unsaved = Unsaved(keep_changes, self._turn)
-        self._presence = Presence(self._turn, post_presence, self.options.disconnect_after)
-        window = self.options.resume_window
-        # With --tabs=single the older socket makes room itself.
-        most = self.options.max_sockets + (self.options.tabs == "single")
-        self._sockets = Sockets(self._turn, self._presence, self._unsaved, window, most)
+        self._dirty = DirtySet(keep_changes, self._turn)
+        self._presence = Presence(self._turn, self._dirty, post_presence, self.options.disconnect_after)
+        self._sockets = Sockets(self._turn, self._presence, self._dirty, self.options)
         key = state.key if state else new_key()
-        self._tokens = Tokens(self._turn, self._sockets, self._unsaved, key, self.options.max_tokens)
-        self._delivery = Delivery(self._turn, self._sockets, self._unsaved, self.options, self.journal)
-        self.app_requests = EmbeddedAppRequests(
+        self._tokens = Tokens(self._turn, self._sockets, self._dirty, key, self.options.max_tokens)
+        created = self._tokens.by_client_id
+        self._delivery = Delivery(self._turn, self._sockets, created, self._dirty, self.options, self.journal)
+        self.app_requests: AppRequests
+        self.app_requests = self._requests = EmbeddedAppRequests(
             self._turn, scheduler or ClockScheduler(self._turn), self.options.push_after_answer, self._delivery.release
         )
-        self._old_wire = OldWire(self._turn, self._sockets, self._unsaved, window)
-        self.snapshots = EmbeddedSnapshots(self._turn, self._sockets, self._tokens.by_client_id)
-        self.control = EmbeddedControl(self._turn, self._sockets, self._tokens, self.journal, clock)
+        self.control: Control = EmbeddedControl(self._turn, self._sockets, self._tokens, self.journal, clock)
         clock.follow(self)
         if state is not None:
             with self._turn:
-                self._unsaved.loaded(state)
-                restore(state, self._turn, self._sockets, self._presence, self._unsaved, self._tokens.add)
+                self._restore(state)
 
-    # The server API
+    # What apps ask
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
         """See `Broker`."""
@@ -103,59 +96,51 @@ class EmbeddedBroker:
 
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
         """See `Broker`."""
-        text, mended = check_message(message)
-        fault = self._fault_of_send(client_id)
+        text, replaced = check_message(message)
+        fault = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
         with self._turn:
-            return self._send(client_id, text, mended, request_id, fault)
+            return self._send(client_id, text, replaced, request_id, fault)
 
     def send_many(
         self, client_ids: Iterable[str], message: str | bytes, request_id: str | None = None
     ) -> dict[str, Sent]:
         """See `Broker`."""
-        text, mended = check_message(message)
-        # All are asked for before anything is sent: a fault that refuses one refuses the call.
-        faults = {each: self._fault_of_send(each) for each in dict.fromkeys(client_ids)}
+        text, replaced = check_message(message)
+        faults: dict[str, str | None] = dict.fromkeys(client_ids)
+        if self.faults:
+            # All are asked for before anything is sent: a fault that refuses one refuses the call.
+            faults = {each: self._meets_fault("send", self.client_id_of(each)) for each in faults}
         with self._turn:
-            return {each: self._send(each, text, mended, request_id, fault) for each, fault in faults.items()}
+            return {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
 
-    # The page's side
+    def client_id_of(self, token: str) -> str:
+        """See `Broker`."""
+        with self._turn:
+            return self._tokens.client_id_of(token)
+
+    # What pages ask
 
     def open(
-        self,
-        token: str,
-        resume: tuple[str, int] | None = None,
-        attempt: str | None = None,
-        browser: str | None = None,
+        self, token: str, resume: Resume | None = None, attempt: str | None = None, browser: str | None = None
     ) -> Opened:
         """See `Broker`."""
         with self._turn:
             record = self._tokens.valid(token)
-            socket = self._resumable(record, resume)
-            if socket is None:
-                socket = record.attempted(attempt) or self._open(record, attempt)
+            socket = None if resume is None else self._sockets.resume(record, *resume)
+            if socket is None or resume is None:
+                socket = self._sockets.open(record, attempt=attempt)
                 after = socket.acknowledged
             else:
-                assert resume is not None
                 after = resume[1]
-                self._resume(socket, record)
-            self._polled_from(browser, socket)
-            told = self._presence.opening(socket.channel)
-            return Opened(socket.id, record.client_id, after, record.expires, told)
+            self._delivery.polled_from(browser, socket)
+            presence_sent = self._presence.opening(socket.channel)
+            return Opened(socket.id, record.client_id, after, record.expires, presence_sent)
 
     def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
         """See `Broker`."""
         with self._turn:
-            socket = self._sockets.find(socket_id)
-            if not self._settle(socket, after) or socket.old_wire or after > socket.last_number:
-                raise SocketGone
-            if after > socket.acknowledged:
-                socket.acknowledge(after)
-                self._unsaved.socket(socket)
-            if socket.poll is not None:
-                self._turn.then(socket.poll.ready.set)
-            poll = socket.poll = Poll(socket_id, after, socket.channel.last_message_at)
-            self._polled_from(browser, socket)
-            self._sockets.attach(socket)
+            socket, poll = self._sockets.park(socket_id, after)
+            self._delivery.polled_from(browser, socket)
             if socket.deliverable:
                 poll.ready.set()
             return poll
@@ -165,62 +150,30 @@ class EmbeddedBroker:
         with self._turn:
             if poll.ended is not None:
                 raise poll.ended()
-            socket = self._parked(poll)
+            socket = self._sockets.parked(poll)
             if socket is None:
                 return PollAnswer([], poll.after)
-            self._unpark(socket)
-            messages = fitting(socket)
+            self._sockets.unpark(socket)
+            messages = socket.fitting()
             return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
 
     def release(self, poll: Poll) -> None:
         """See `Broker`."""
-        if self._parked(poll) is None:
+        if self._sockets.parked(poll) is None:
             return  # It was answered, or a newer one took over; neither is ever undone.
         with self._turn:
-            socket = self._parked(poll)
+            socket = self._sockets.parked(poll)
             if socket is not None:
-                self._unpark(socket)
+                self._sockets.unpark(socket)
 
     def close(self, socket_id: str) -> bool:
         """See `Broker`."""
         with self._turn:
             socket = self._sockets.get(socket_id)
-            if socket is None or socket.old_wire:
+            if socket is None or socket.sdk_wire:
                 return False
             self._sockets.end(socket, SocketGone, "The page closed its socket.")
             return True
-
-    # The old wire
-
-    def connect(self, token: str, browser: str | None = None) -> Signal:
-        """See `Broker`."""
-        with self._turn:
-            socket, new = self._old_wire.touch(self._tokens.valid(token))
-            self._polled_from(browser, socket)
-            if new:
-                self._replace_older(socket)
-            return self._presence.opening(socket.channel)
-
-    def poll_one(self, token: str, browser: str | None = None) -> Message | None:
-        """See `Broker`."""
-        with self._turn:
-            socket, new = self._old_wire.touch(self._tokens.valid(token))
-            self._polled_from(browser, socket)
-            if new:
-                self._replace_older(socket)
-            return self._old_wire.pop(socket)
-
-    def disconnect(self, token: str) -> None:
-        """See `Broker`."""
-        with self._turn:
-            socket = self._tokens.valid(token).old_wire_socket
-            if socket is not None:
-                self._sockets.end(socket, SocketGone, "The page disconnected.")
-
-    def client_id_of(self, token: str) -> str:
-        """See `Broker`."""
-        with self._turn:
-            return self._tokens.client_id_of(token)
 
     def client_id_of_socket(self, socket_id: str) -> str | None:
         """See `Broker`."""
@@ -228,22 +181,38 @@ class EmbeddedBroker:
         socket = self._sockets.get(socket_id)
         return socket.channel.client_id if socket else None
 
+    # What pages ask over the SDK's own wire
+
+    def connect(self, token: str, browser: str | None = None) -> Signal:
+        """See `Broker`."""
+        with self._turn:
+            socket = self._sockets.touch(self._tokens.valid(token))
+            self._delivery.polled_from(browser, socket)
+            return self._presence.opening(socket.channel)
+
+    def poll_one(self, token: str, browser: str | None = None) -> Message | None:
+        """See `Broker`."""
+        with self._turn:
+            socket = self._sockets.touch(self._tokens.valid(token))
+            self._delivery.polled_from(browser, socket)
+            return self._sockets.pop(socket)
+
+    def disconnect(self, token: str) -> None:
+        """See `Broker`."""
+        with self._turn:
+            socket = self._tokens.valid(token).sdk_wire_socket
+            if socket is not None:
+                self._sockets.end(socket, SocketGone, "The page disconnected.")
+
     # Presence, time, and what is kept
 
     def presence_done(self, client_id: str, connected: bool, status: int | None, problem: str = "") -> None:
         """See `Broker`."""
         with self._turn:
             channel = self._sockets.channels.get(client_id)
-            kind = "presence_sent" if status is not None and status < 400 else "presence_failed"
-            what = "connected" if connected else "disconnected"
-            answered = f"The app answered {status} to /_ah/channel/{what}/."
-            text = f"The app was told: {what}." if kind == "presence_sent" else problem or answered
-            self._turn.event(kind, text, client_id=client_id, detail={"presence": what, "status": status})
-            if channel is None or channel.posting is not connected:
-                return  # a reset came in between
-            self._presence.done(channel, connected)
-            self._unsaved.told(channel)
-            self._sockets.forget_idle(channel)
+            self._presence.done(client_id, channel, connected, status, problem)
+            if channel is not None:
+                self._sockets.forget_idle(channel)
 
     def next_due(self) -> float | None:
         """See `Broker`."""
@@ -256,7 +225,7 @@ class EmbeddedBroker:
 
     def when_urgent(self, callback: Callable[[], None]) -> None:
         """Call `callback`, which must be quick, when there is something that should be saved at once."""
-        self._unsaved.on_urgent = callback
+        self._dirty.on_urgent = callback
 
     def when_unpolled(self, callback: Callable[[str], None]) -> None:
         """See `Broker`."""
@@ -268,17 +237,17 @@ class EmbeddedBroker:
         A batch that cannot be saved is given back (`give_back_changes`) before the next is taken.
         """
         with self._turn:
-            return self._unsaved.take()
+            return self._dirty.take()
 
     def give_back_changes(self) -> None:
         """The last batch was not saved: it comes again, as things are by then."""
         with self._turn:
-            self._unsaved.give_back()
+            self._dirty.give_back()
 
     def save_anew(self) -> None:
         """The store has lost what it had: `take_changes` gives everything there is."""
         with self._turn:
-            self._unsaved.forget_stored()
+            self._dirty.forget_stored()
             self._tokens.save_all()
             self._sockets.save_all()
 
@@ -286,9 +255,6 @@ class EmbeddedBroker:
         """See `Broker`."""
         with self._turn:
             self._turn.event(kind, text, client_id=client_id)
-
-    def _fault_of_send(self, client_id: str) -> str | None:
-        return self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
 
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
@@ -300,77 +266,29 @@ class EmbeddedBroker:
 
     # Inside a turn
 
-    def _send(self, client_id: str, text: str, mended: bool, request_id: str | None, fault: str | None) -> Sent:
+    def _send(self, client_id: str, text: str, replaced: bool, request_id: str | None, fault: str | None) -> Sent:
         if fault == "drop":
             return Sent(0, "A fault on request.")
         client_id = self._tokens.client_id_of(client_id)
-        if mended:
+        if replaced:
             self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
-        hold = self.app_requests.hold(request_id)
+        hold = self._requests.hold(request_id)
         if fault == "duplicate":
-            self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
-        return self._delivery.send(client_id, text, self._tokens.by_client_id, hold)
+            self._delivery.send(client_id, text, hold)
+        return self._delivery.send(client_id, text, hold)
 
-    def _resumable(self, record: TokenRecord, resume: tuple[str, int] | None) -> Socket | None:
-        if resume is None:
-            return None
-        id, after = resume
-        socket = self._sockets.get(id)
-        if socket is None or socket.old_wire or socket.channel.client_id != record.client_id:
-            return None
-        settled = self._settle(socket, after)
-        return socket if settled and socket.acknowledged <= after <= socket.last_number else None
-
-    def _settle(self, socket: Socket, after: int) -> bool:
-        """What the page says first after a restart; False if the socket has ended by it."""
-        if socket.unsettled is None:
-            return True
-        if not socket.settle(after):
-            self._sockets.end(socket, SocketGone, STALE)
-            return False
-        if socket.may_lag:
-            # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
-            self._unsaved.socket_at_once(socket)
-        return True
-
-    def _resume(self, socket: Socket, record: TokenRecord) -> None:
-        socket.token.drop(socket)
-        socket.token = record
-        record.hold(socket)
-        self._sockets.attach(socket)
-        if socket.poll is None:
-            self._sockets.rest(socket)
-        self._unsaved.socket(socket)
-
-    def _polled_from(self, browser: str | None, socket: Socket) -> None:
-        """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
-        if socket.browser == browser:
-            return
-        socket.browser = browser
-        if socket.holds is not None:
-            socket.holds = None
-            self._delivery.release(socket)
-
-    def _open(self, record: TokenRecord, attempt: str | None) -> Socket:
-        socket = self._sockets.open(random_id(), record, old_wire=False)
-        if attempt is not None:
-            socket.attempt = attempt
-            record.attempts[attempt] = socket
-        self._replace_older(socket)
-        return socket
-
-    def _replace_older(self, newer: Socket) -> None:
-        if self.options.tabs != "single":
-            return
-        for socket in list(newer.channel.sockets.values()):
-            if socket is not newer:
-                self._sockets.end(socket, Replaced, "A newer socket of the client id was opened (--tabs=single).")
-
-    def _parked(self, poll: Poll) -> Socket | None:
-        """The socket that `poll` is parked on."""
-        socket = self._sockets.get(poll.socket_id)
-        return socket if socket is not None and socket.poll is poll else None
-
-    def _unpark(self, socket: Socket) -> None:
-        socket.poll = None
-        self._sockets.rest(socket)
+    def _restore(self, state: State) -> None:
+        """Take up what a former process saved (behaviour.md 2, "Store")."""
+        self._dirty.loaded(state)
+        self._sockets.restore(state, {each.token: self._tokens.restore(each) for each in state.tokens})
+        if state.set_aside is not None:
+            self._turn.event("state_set_aside", state.set_aside)
+        if state.stale:
+            self._turn.event(
+                "stale_start",
+                "The saved state is not the last one: saving had failed when the emulator ended, or its files were "
+                "damaged or replaced. What was accepted since is lost. "
+                f"Sockets closed, which tells their pages: {len(state.sockets)}.",
+            )
+        elif not state.clean:
+            self._turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")

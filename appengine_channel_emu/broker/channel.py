@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections import deque
 from collections.abc import Callable
 
@@ -13,15 +15,27 @@ from appengine_channel_emu.timer import Timer
 ATTACHED_SECONDS = 5.0
 """How long a socket of our own client stays attached after its last poll ended (behaviour.md 3)."""
 
-OLD_WIRE_ATTACHED_SECONDS = 2.0
-"""The same for a poller of the old wire, at least: the dev server's own figure (facts.md 4.1)."""
+SDK_WIRE_ATTACHED_SECONDS = 2.0
+"""The same for a poller of the SDK's own wire, at least: the dev server's own figure (facts.md 4.1)."""
 
-OLD_WIRE_STRETCH = 3
-"""A slow poller of the old wire is attached for this many of its intervals."""
+SDK_WIRE_STRETCH = 3
+"""A slow poller of the SDK's own wire is attached for this many of its intervals."""
 
+ANSWER_MESSAGES = 1_000
+ANSWER_BYTES = 512 * 1024
+"""The most one poll answer carries; the rest comes with the next poll."""
 
 MESSAGE_OVERHEAD = 256
 """Bytes that a message takes beside its text, about."""
+
+
+def random_id() -> str:
+    """128 random bits as 22 characters of `[A-Za-z0-9_-]`, the first a letter or digit (a socket id)."""
+    while True:
+        # A leading dash would read as an option on a command line.
+        name = secrets.token_urlsafe(16)
+        if name[0] not in "-_":
+            return name
 
 
 class Unread:
@@ -50,7 +64,7 @@ class QueuedMessage(Message):
         self._holders += 1
 
     def drop(self) -> None:
-        """A socket needs it no more."""
+        """A socket does not need it any more."""
         self._holders -= 1
         if not self._holders:
             self._unread.bytes -= self.size + MESSAGE_OVERHEAD
@@ -59,7 +73,7 @@ class QueuedMessage(Message):
 class TokenRecord:
     """A valid token: what a page may open with it, and which sockets it holds open."""
 
-    __slots__ = ("attempts", "client_id", "expires", "old_wire_socket", "sockets", "token")
+    __slots__ = ("attempts", "client_id", "expires", "sdk_wire_socket", "sockets", "token")
 
     def __init__(self, token: str, client_id: str, expires: float) -> None:
         self.token = token
@@ -67,25 +81,21 @@ class TokenRecord:
         self.expires = expires
         self.sockets: dict[str, Socket] = {}
         self.attempts: dict[str, Socket] = {}
-        self.old_wire_socket: Socket | None = None
+        self.sdk_wire_socket: Socket | None = None
 
     def hold(self, socket: Socket) -> None:
         """`socket` lives by this token."""
         self.sockets[socket.id] = socket
-        if socket.old_wire:
-            self.old_wire_socket = socket
-
-    def attempted(self, attempt: str | None) -> Socket | None:
-        """The socket that this very attempt to open one has made."""
-        return None if attempt is None else self.attempts.get(attempt)
+        if socket.sdk_wire:
+            self.sdk_wire_socket = socket
 
     def drop(self, socket: Socket) -> None:
         """`socket` ended, or lives by another token."""
         self.sockets.pop(socket.id, None)
         if socket.attempt is not None:
             self.attempts.pop(socket.attempt, None)
-        if self.old_wire_socket is socket:
-            self.old_wire_socket = None
+        if self.sdk_wire_socket is socket:
+            self.sdk_wire_socket = None
 
 
 class Hold:
@@ -132,11 +142,11 @@ class Socket:
         "id",
         "interval",
         "may_lag",
-        "old_wire",
         "poll",
         "queue",
         "queued_bytes",
         "quiet_since",
+        "sdk_wire",
         "since",
         "stored",
         "timer",
@@ -144,11 +154,11 @@ class Socket:
         "unsettled",
     )
 
-    def __init__(self, id: str, channel: Channel, token: TokenRecord, old_wire: bool, turn: Turn) -> None:
+    def __init__(self, id: str, channel: Channel, token: TokenRecord, sdk_wire: bool, turn: Turn) -> None:
         self.id = id
         self.channel = channel
         self.token = token
-        self.old_wire = old_wire
+        self.sdk_wire = sdk_wire
         self.queue: deque[QueuedMessage] = deque()
         self.queued_bytes = 0
         self.acknowledged = 0
@@ -190,9 +200,20 @@ class Socket:
     @property
     def attached_seconds(self) -> float:
         """How long it stays attached without a poll."""
-        if self.old_wire:
-            return max(OLD_WIRE_ATTACHED_SECONDS, OLD_WIRE_STRETCH * self.interval)
+        if self.sdk_wire:
+            return max(SDK_WIRE_ATTACHED_SECONDS, SDK_WIRE_STRETCH * self.interval)
         return ATTACHED_SECONDS
+
+    def fitting(self) -> list[Message]:
+        """The messages that may leave and go into one answer."""
+        messages: list[Message] = []
+        size = 0
+        for message in itertools.islice(self.queue, self.deliverable):
+            size += message.size
+            if messages and (size > ANSWER_BYTES or len(messages) == ANSWER_MESSAGES):
+                break
+            messages.append(message)
+        return messages
 
     def append(self, message: QueuedMessage) -> None:
         """Queue `message` under the next number."""
@@ -217,7 +238,7 @@ class Socket:
         self.holds = None
 
     def settle(self, after: int) -> bool:
-        """After a restart, take the page's word for what it has; False if that shows a state that was not the last.
+        """After a restart, believe the page about what it has; False if that shows a state that was not the last.
 
         After an unclean stop messages that the store did not keep may have reached the page. Those accepted since
         the restart must not have the numbers of such messages, or the page would take them for repeats.
@@ -244,26 +265,27 @@ class Channel:
         "last_message_at",
         "openings",
         "posting",
+        "presence_sent",
+        "rotation",
         "sockets",
         "timer",
-        "told",
-        "turn",
     )
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
         self.sockets: dict[str, Socket] = {}
         self.attached = 0
-        # Presence: what the app was last told, and what it is being told.
-        self.told = False
+        # Whether the app was last told that the client is connected, and what it is being told.
+        self.presence_sent = False
         self.posting: bool | None = None
         self.empty_since = 0.0
         self.timer: Timer | None = None
         self.openings: list[Signal] = []
-        self.turn = 0
+        # Counts the messages that one of several sockets gets (--tabs=split).
+        self.rotation = 0
         self.last_message_at: float | None = None
 
     @property
     def idle(self) -> bool:
         """Whether nothing would be lost by forgetting this channel."""
-        return not self.sockets and not self.told and self.posting is None
+        return not self.sockets and not self.presence_sent and self.posting is None

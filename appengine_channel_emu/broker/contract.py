@@ -19,6 +19,9 @@ from appengine_channel_emu.faults import Faults
 PresencePost = Callable[[str, bool], None]
 """Called with a client id and whether it connected; starts the POST, and `Broker.presence_done` ends it."""
 
+Resume = tuple[str, int]
+"""The id of a former socket, and the number of the last message that the page has from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
@@ -51,15 +54,15 @@ class NewToken:
 class Opened:
     """A socket that was opened or resumed.
 
-    `next` is the number to pass as `after` in its first poll; `expires` is in seconds of the clock; `told` is set
-    once the app has been told that the client is connected.
+    `next` is the number to pass as `after` in its first poll; `expires` is in seconds of the clock; `presence_sent`
+    is set once the app has been told that the client is connected.
     """
 
     socket: str
     client_id: str
     next: int
     expires: float
-    told: Signal
+    presence_sent: Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,31 +174,23 @@ class AppRequests(Protocol):
         """The last byte of its answer has left, or its connection is lost; idempotent."""
 
 
-class Snapshots(Protocol):
-    """What the state looks like at one moment, as plain data for those who watch it."""
+class Control(Protocol):
+    """What tests and the console see and do from outside the Channel API.
+
+    The methods that do something to one socket return whether there is such a socket.
+    """
+
+    travelled: float
+    """Seconds by which `travel` has moved the clock on."""
 
     def channel(self, client_id: str) -> ChannelSnapshot | None:
-        """The channel to `client_id`, if there is one or a valid token for one."""
+        """The channel to `client_id` at this moment, if there is one or a valid token for one."""
 
     def channels(self, search: str = "", limit: int = 100) -> ChannelList:
         """Channels whose client id contains `search`, in whatever case, those with sockets first; `limit` at most."""
 
-    def count_sockets(self, client_id: str) -> int:
-        """How many sockets `client_id` has."""
-
     def client_ids(self) -> list[str]:
         """Every client id with a channel or a valid token."""
-
-
-class Control(Protocol):
-    """What tests and the console do from outside the Channel API: end, cut, expire, travel, reset.
-
-    The methods about one socket return whether there is such a socket.
-    """
-
-    @property
-    def travelled(self) -> float:
-        """Seconds by which `travel` has moved the clock on."""
 
     def sockets_of(self, client_id: str) -> list[str]:
         """The ids of the sockets of `client_id`."""
@@ -225,40 +220,23 @@ class Control(Protocol):
 class Broker(Protocol):
     """The Channel API's server side. Every method may be called from any thread, and none blocks.
 
-    What cannot be known at once is a `Signal`: `Opened.told`, `Poll.ready`.
+    What cannot be known at once is a `Signal`: `Opened.presence_sent`, `Poll.ready`.
     """
 
-    @property
-    def options(self) -> BrokerOptions:
-        """What it was made with."""
-
-    @property
-    def clock(self) -> Clock:
-        """The time that everything here is measured in."""
-
-    @property
-    def events(self) -> EventLog:
-        """What happened, and why."""
-
-    @property
-    def journal(self) -> Journal:
-        """The latest messages, with their texts."""
-
-    @property
-    def faults(self) -> Faults:
-        """The faults in force."""
-
-    @property
-    def app_requests(self) -> AppRequests:
-        """The app's requests that run."""
-
-    @property
-    def snapshots(self) -> Snapshots:
-        """What the console and tests look at."""
-
-    @property
-    def control(self) -> Control:
-        """What the console and tests do."""
+    options: BrokerOptions
+    """What it was made with."""
+    clock: Clock
+    """The time that everything here is measured in."""
+    events: EventLog
+    """What happened, and why."""
+    journal: Journal
+    """The latest messages, with their texts."""
+    faults: Faults
+    """The faults in force."""
+    app_requests: AppRequests
+    """The app's requests that run."""
+    control: Control
+    """What the console and tests see and do."""
 
     # What apps ask
 
@@ -283,13 +261,9 @@ class Broker(Protocol):
     # What pages ask
 
     def open(
-        self,
-        token: str,
-        resume: tuple[str, int] | None = None,
-        attempt: str | None = None,
-        browser: str | None = None,
+        self, token: str, resume: Resume | None = None, attempt: str | None = None, browser: str | None = None
     ) -> Opened:
-        """Open a socket with `token`, or go on with a former one: its id, and the last number the page has.
+        """Open a socket with `token`, or go on with a former one.
 
         A socket that is gone, or of another client id, is not resumed: a new one is opened. A page that never got
         the answer asks again with the same `attempt`, and gets the socket of the first time. Raises `InvalidToken`,

@@ -1,10 +1,12 @@
-"""What tests and the console do to the broker from outside the Channel API: end, cut, expire, travel, reset."""
+"""What tests and the console see of the broker, and do to it, from outside the Channel API."""
 
 from __future__ import annotations
 
 from threading import Lock
 
+from appengine_channel_emu.broker.channel import Channel, Socket
 from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, SocketSnapshot
 from appengine_channel_emu.broker.errors import ClosedByHand
 from appengine_channel_emu.broker.events import Journal
 from appengine_channel_emu.broker.sockets import Sockets
@@ -14,9 +16,12 @@ from appengine_channel_emu.broker.turn import Turn
 LATEST_TIME = 4_102_444_800.0
 """The end of the year 2099, in seconds since the epoch: a clock is advanced no further."""
 
+SOCKETS_SHOWN = 100
+"""Sockets of one channel that a snapshot holds at most."""
+
 
 class EmbeddedControl:
-    """The `Control` of an embedded broker."""
+    """The `Control` of an embedded broker. Nothing is kept for the sake of snapshots."""
 
     def __init__(self, turn: Turn, sockets: Sockets, tokens: Tokens, journal: Journal, clock: Clock) -> None:
         self._turn = turn
@@ -26,6 +31,26 @@ class EmbeddedControl:
         self._clock = clock
         self._travelling = Lock()
         self.travelled = 0.0
+
+    def channel(self, client_id: str) -> ChannelSnapshot | None:
+        """See `Control`."""
+        with self._turn:
+            return self._channel(client_id)
+
+    def channels(self, search: str = "", limit: int = 100) -> ChannelList:
+        """See `Control`."""
+        client_ids = self.client_ids()
+        folded = search.casefold()
+        matching = [client_id for client_id in client_ids if folded in client_id.casefold()] if search else client_ids
+        with self._turn:
+            sockets = self._sockets.count
+            shown = [self._channel(client_id) for client_id in matching[:limit]]
+        return ChannelList(len(client_ids), len(matching), sockets, [channel for channel in shown if channel])
+
+    def client_ids(self) -> list[str]:
+        """See `Control`."""
+        with self._turn:
+            return list(dict.fromkeys([*self._sockets.channels, *self._tokens.by_client_id]))
 
     def sockets_of(self, client_id: str) -> list[str]:
         """See `Control`."""
@@ -92,3 +117,29 @@ class EmbeddedControl:
             self._journal.clear()
             self._turn.events.clear()
             self._turn.event("reset", "The emulator was reset.")
+
+    def _channel(self, client_id: str) -> ChannelSnapshot | None:
+        channel = self._sockets.channels.get(client_id)
+        tokens = self._tokens.by_client_id.get(client_id, 0)
+        if channel is None:
+            return ChannelSnapshot(client_id, tokens, False, 0, [], None) if tokens else None
+        return _of_channel(channel, tokens)
+
+
+def _of_channel(channel: Channel, tokens: int) -> ChannelSnapshot:
+    shown = [_of_socket(socket) for socket in list(channel.sockets.values())[:SOCKETS_SHOWN]]
+    last = channel.last_message_at
+    return ChannelSnapshot(channel.client_id, tokens, channel.presence_sent, len(channel.sockets), shown, last)
+
+
+def _of_socket(socket: Socket) -> SocketSnapshot:
+    return SocketSnapshot(
+        socket.id,
+        "attached" if socket.attached else "detached",
+        "dev" if socket.sdk_wire else "socket",
+        socket.since,
+        socket.token.expires,
+        len(socket.queue),
+        socket.queued_bytes,
+        socket.last_number,
+    )

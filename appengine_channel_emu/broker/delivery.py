@@ -1,22 +1,30 @@
-"""Which sockets a message goes to, and how many messages one answer carries (behaviour.md 3)."""
+"""What a message meets on its way to the sockets: which of them get it, what it waits for, and for how long.
+
+A push does not overtake the answer of the app's request that sent it (behaviour.md 3). What a request sends to pages of
+the browser that made it is queued and numbered at once, as everything is, but may not leave before the browser has had
+time to show the answer to its page. What is behind it in a socket's queue waits, too.
+"""
 
 from __future__ import annotations
 
 import functools
-import itertools
+from collections import deque
 from collections.abc import Callable, Container
 
-from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket
-from appengine_channel_emu.broker.contract import BrokerOptions, Message, Sent
+from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket, random_id
+from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import BrokerOptions, Sent
 from appengine_channel_emu.broker.errors import BacklogExceeded
 from appengine_channel_emu.broker.events import Journal
-from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.turn import Turn
 
-ANSWER_MESSAGES = 1_000
-ANSWER_BYTES = 512 * 1024
-"""The most one poll answer carries; the rest comes with the next poll."""
+NAVIGATION_SECONDS = 0.3
+"""At the least after the answer to a navigation, such as a form posted into a frame: a document takes long to load."""
+
+LONGEST_HOLD = 0.5
+"""Seconds after which a message leaves, answer or no answer: a handler that reports its progress is seen doing so."""
 
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
 _SENT = "A message was sent."
@@ -25,27 +33,34 @@ _OVERFLOW = "A socket had more unread messages than the backlog allows."
 
 
 class Delivery:
-    """Queues messages on sockets; all calls come inside the broker's turn."""
+    """Queues messages on sockets; all calls come inside the broker's turn.
+
+    `created` holds the client ids with a valid token.
+    """
 
     def __init__(
-        self, turn: Turn, sockets: Sockets, unsaved: Unsaved, options: BrokerOptions, journal: Journal
+        self,
+        turn: Turn,
+        sockets: Sockets,
+        created: Container[str],
+        dirty: DirtySet,
+        options: BrokerOptions,
+        journal: Journal,
     ) -> None:
         self._turn = turn
         self._sockets = sockets
-        self._unsaved = unsaved
+        self._created = created
+        self._dirty = dirty
         self._options = options
         self._journal = journal
         self.on_unpolled: Callable[[str], None] | None = None
         """Told, outside the turn, of each message that may leave and finds no poll of its socket: the socket's id."""
 
-    def send(self, client_id: str, text: str, created: Container[str], hold: Hold | None = None) -> Sent:
-        """Queue `text` for `client_id`; `created` holds the client ids with a valid token.
-
-        For the sockets of the browser of `hold` it does not leave before that is over.
-        """
+    def send(self, client_id: str, text: str, hold: Hold | None = None) -> Sent:
+        """Queue `text` for `client_id`; on sockets of the browser of `hold` it does not leave before that is over."""
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
-            return self._drop(client_id, text, _why_nobody(client_id, created))
+            return self._drop(client_id, text, self._why_nobody(client_id))
         message = QueuedMessage(text, self._sockets.unread)
         if self._sockets.unread.bytes + message.size > self._options.backlog_total:
             self._make_room(message.size)
@@ -63,6 +78,15 @@ class Delivery:
         self._turn.event("message_sent", what, client_id=client_id, detail=detail)
         return Sent(delivered_to)
 
+    def polled_from(self, browser: str | None, socket: Socket) -> None:
+        """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
+        if socket.browser == browser:
+            return
+        socket.browser = browser
+        if socket.holds is not None:
+            socket.holds = None
+            self.release(socket)
+
     def release(self, socket: Socket) -> None:
         """Something of `socket` may be held no longer."""
         if socket.deliverable:
@@ -71,7 +95,7 @@ class Delivery:
     def _wake(self, socket: Socket) -> None:
         if socket.poll is not None:
             self._turn.then(socket.poll.ready.set)
-        elif self.on_unpolled is not None and not socket.old_wire:
+        elif self.on_unpolled is not None and not socket.sdk_wire:
             self._turn.then(functools.partial(self.on_unpolled, socket.id))
 
     def _queue(self, socket: Socket, message: QueuedMessage, hold: Hold | None) -> bool:
@@ -82,7 +106,7 @@ class Delivery:
             self._sockets.end(socket, BacklogExceeded, _OVERFLOW)
             return False
         socket.append(message)
-        self._unsaved.socket(socket)
+        self._dirty.socket(socket)
         if hold is not None and hold.browser == socket.browser:
             hold.add(socket)
         if socket.holds is None:
@@ -113,36 +137,132 @@ class Delivery:
             f"those with the most unread: {closed}. Pages that do not poll are the cause; --backlog-total allows more.",
         )
 
+    def _why_nobody(self, client_id: str) -> str:
+        if not client_id:
+            return "The client id is empty."
+        if client_id in self._created:
+            return "No socket of this client id is open."
+        return "No channel was created for this client id."
+
     def _drop(self, client_id: str, text: str, reason: str) -> Sent:
-        # A foreign string in the place of a client id may be of any length.
+        # A foreign string instead of a client id may be of any length.
         client_id = client_id[:256]
         self._journal.add(self._turn.now(), client_id, text, 0, reason)
         self._turn.event("message_dropped", reason, client_id=client_id)
         return Sent(0, reason)
 
 
-def fitting(socket: Socket) -> list[Message]:
-    """The unread messages that go into one answer."""
-    messages: list[Message] = []
-    size = 0
-    for message in itertools.islice(socket.queue, socket.deliverable):
-        size += message.size
-        if messages and (size > ANSWER_BYTES or len(messages) == ANSWER_MESSAGES):
-            break
-        messages.append(message)
-    return messages
-
-
-def _why_nobody(client_id: str, created: Container[str]) -> str:
-    if not client_id:
-        return "The client id is empty."
-    if client_id in created:
-        return "No socket of this client id is open."
-    return "No channel was created for this client id."
-
-
 def _next_in_turn(channel: Channel, sockets: list[Socket]) -> Socket:
     """Sockets that compete take turns; one with a poll parked goes before one that is only attached."""
-    channel.turn += 1
+    channel.rotation += 1
     ranked = [s for s in sockets if s.poll is not None] or [s for s in sockets if s.attached] or sockets
-    return ranked[channel.turn % len(ranked)]
+    return ranked[channel.rotation % len(ranked)]
+
+
+class AppRequest:
+    """One request of the app.
+
+    id:      what names it in a send, unguessable.
+    browser: who made it, as sockets are marked with it; None where that is not known.
+    margin:  seconds between its answer and what it sends to that browser.
+    """
+
+    __slots__ = ("browser", "ended_at", "holds", "id", "margin")
+
+    def __init__(self, browser: str | None, margin: float) -> None:
+        self.id = random_id()
+        self.browser = browser
+        self.margin = margin
+        self.ended_at: float | None = None
+        """When the last byte of its answer left, or its connection was lost; in seconds of the scheduler."""
+        self.holds: deque[Hold] = deque()
+        """Those that are not over, the first due first."""
+
+
+class EmbeddedAppRequests:
+    """The `AppRequests` of an embedded broker; `margin` is in seconds, 0 holds nothing."""
+
+    def __init__(self, turn: Turn, scheduler: Scheduler, margin: float, release: Callable[[Socket], None]) -> None:
+        self._turn = turn
+        self._scheduler = scheduler
+        self._margin = margin
+        self._release = release
+        self._known: dict[str, AppRequest] = {}
+        self._ended: deque[AppRequest] = deque()
+
+    @property
+    def matter(self) -> bool:
+        """See `AppRequests`."""
+        return self._margin > 0
+
+    def __len__(self) -> int:
+        """How many are known."""
+        return len(self._known)
+
+    def begin(self, browser: str | None, navigation: bool) -> str:
+        """See `AppRequests`."""
+        request = AppRequest(browser, max(self._margin, NAVIGATION_SECONDS) if navigation else self._margin)
+        # Nothing is held for a browser that cannot be told from others: then a send need not know the request.
+        if browser is not None:
+            with self._turn:
+                self._forget_old()
+                self._known[request.id] = request
+        return request.id
+
+    def end(self, id: str) -> None:
+        """See `AppRequests`."""
+        with self._turn:
+            request = self._known.get(id)
+            if request is None or request.ended_at is not None:
+                return
+            request.ended_at = self._scheduler.now()
+            self._ended.append(request)
+            due = request.ended_at + request.margin
+            for hold in request.holds:
+                hold.due = min(hold.due, due)
+            if request.holds:
+                self._look_at(due, request)
+
+    def hold(self, id: str | None) -> Hold | None:
+        """What is sent by the request of that id is to wait like this, where it goes to the request's browser.
+
+        None where it is not to wait: the id is unknown, or the answer is long there. Called inside the broker's turn.
+        """
+        request = self._known.get(id) if id is not None else None
+        if request is None:
+            return None
+        assert request.browser is not None
+        now = self._scheduler.now()
+        due = now + LONGEST_HOLD
+        if request.ended_at is not None:
+            due = min(due, request.ended_at + request.margin)
+            if due <= now:
+                return None
+        return Hold(request.browser, due, functools.partial(self._begin_hold, request))
+
+    def _begin_hold(self, request: AppRequest, hold: Hold) -> None:
+        request.holds.append(hold)
+        if len(request.holds) == 1:
+            self._look_at(hold.due, request)
+
+    def _look_at(self, due: float, request: AppRequest) -> None:
+        self._turn.then(lambda: self._scheduler.at(due, lambda: self._look(request)))
+
+    def _look(self, request: AppRequest) -> None:
+        """End the holds that are due."""
+        with self._turn:
+            now = self._scheduler.now()
+            while request.holds and request.holds[0].due <= now:
+                hold = request.holds.popleft()
+                hold.over = True
+                for socket in hold.sockets:
+                    self._release(socket)
+            if request.holds:
+                self._look_at(request.holds[0].due, request)
+
+    def _forget_old(self) -> None:
+        """Forget those whose answers are long there; they are kept that long for what is sent behind an answer."""
+        longest = max(self._margin, NAVIGATION_SECONDS)
+        since = self._scheduler.now() - longest
+        while self._ended and (self._ended[0].ended_at or 0.0) < since:
+            del self._known[self._ended.popleft().id]

@@ -15,7 +15,7 @@ EmulatorError
 │   ├── InvalidToken                Invalid+token.
 │   └── TokenTimedOut               Token+timed+out.
 ├── TooManySockets                  429: more than `--max-sockets` for one client id
-└── SocketError                     410: this socket will answer no more polls
+└── SocketError                     410: this socket answers no poll any more
     ├── SocketGone                  Socket+gone.
     ├── BacklogExceeded             Backlog+exceeded.
     ├── ClosedByHand                Closed+by+the+server.
@@ -121,7 +121,7 @@ class TooManySockets(EmulatorError):
 
 
 class SocketError(EmulatorError):
-    """A socket that answers no more polls; `text` says why."""
+    """A socket that answers no poll any more; `text` says why."""
 
     text = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appengine_channel_emu.broker.channel import Channel
 from appengine_channel_emu.broker.contract import PresencePost
+from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.turn import Signal, Turn
 
 
@@ -13,15 +14,16 @@ class Presence:
     At most one POST of a client id is on its way, so that connected and disconnected never swap (facts.md 5.4).
     """
 
-    def __init__(self, turn: Turn, post: PresencePost | None, disconnect_after: float) -> None:
+    def __init__(self, turn: Turn, dirty: DirtySet, post: PresencePost | None, disconnect_after: float) -> None:
         self._turn = turn
+        self._dirty = dirty
         self._post = post
         self._disconnect_after = disconnect_after
 
     def opening(self, channel: Channel) -> Signal:
         """A signal that is set once the app has been told of the connected client, or need not be."""
         signal = Signal()
-        if self._post is None or (channel.told and channel.posting is None):
+        if self._post is None or (channel.presence_sent and channel.posting is None):
             self._turn.then(signal.set)
         else:
             channel.openings.append(signal)
@@ -32,30 +34,41 @@ class Presence:
         if self._post is None or channel.posting is not None:
             return
         if channel.attached:
-            self._stay(channel)
-            if not channel.told:
+            if channel.timer is not None:
+                channel.timer.cancel()
+                channel.timer = None
+            if not channel.presence_sent:
                 self._start(channel, True)
-        elif channel.told and channel.timer is None:
+        elif channel.presence_sent and channel.timer is None:
             left = channel.empty_since + self._disconnect_after - self._turn.uptime()
             if left <= 0:
                 self._start(channel, False)
             else:
                 channel.timer = self._turn.after(left, lambda: self._grace_over(channel))
 
-    def done(self, channel: Channel, connected: bool) -> None:
-        """The POST that told the app `connected` has ended, well or badly."""
+    def done(
+        self, client_id: str, channel: Channel | None, connected: bool, status: int | None, problem: str = ""
+    ) -> None:
+        """The POST that told the app `connected` has ended, well or badly; `channel` is there unless it was reset."""
+        sent = status is not None and status < 400
+        what = "connected" if connected else "disconnected"
+        failure = problem or f"The app answered {status} to /_ah/channel/{what}/."
+        self._turn.event(
+            "presence_sent" if sent else "presence_failed",
+            f"The app was told: {what}." if sent else failure,
+            client_id=client_id,
+            detail={"presence": what, "status": status},
+        )
+        if channel is None or channel.posting is not connected:
+            return  # a reset came in between
         channel.posting = None
-        channel.told = connected
+        channel.presence_sent = connected
+        self._dirty.presence(channel)
         self.update(channel)
         if channel.posting is None:
             for signal in channel.openings:
                 self._turn.then(signal.set)
             channel.openings = []
-
-    def _stay(self, channel: Channel) -> None:
-        if channel.timer is not None:
-            channel.timer.cancel()
-            channel.timer = None
 
     def _grace_over(self, channel: Channel) -> None:
         channel.timer = None

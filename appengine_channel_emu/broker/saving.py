@@ -44,7 +44,7 @@ class SavedSocket:
 
     id: str
     token: str
-    old_wire: bool
+    sdk_wire: bool
     attached: bool
     acknowledged: int
     unsettled: int | None
@@ -56,19 +56,19 @@ class SavedSocket:
 class Changes:
     """What is to be written: everything here replaces what the store has under the same key.
 
-    `told` are the client ids that the app takes for connected, `told_gone` those that it does no more.
+    `connected` are the client ids that the app takes for connected, `connected_gone` those that it does not any more.
     """
 
     tokens: list[SavedToken] = field(default_factory=list)
     tokens_gone: list[str] = field(default_factory=list)
     sockets: list[SavedSocket] = field(default_factory=list)
     sockets_gone: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-    told_gone: list[str] = field(default_factory=list)
+    connected: list[str] = field(default_factory=list)
+    connected_gone: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        gone = self.tokens_gone or self.sockets_gone or self.told_gone
-        return bool(self.tokens or self.sockets or self.told or gone)
+        gone = self.tokens_gone or self.sockets_gone or self.connected_gone
+        return bool(self.tokens or self.sockets or self.connected or gone)
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class State:
     set_aside: str | None = None
     tokens: list[SavedToken] = field(default_factory=list)
     sockets: list[SavedSocket] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    connected: list[str] = field(default_factory=list)
 
 
 class Store(Protocol):
@@ -113,7 +113,7 @@ class StoreLost(OSError):
 
 
 class Ledger(Generic[Record]):
-    """Records of one kind by their key: what the store has, and what it has not been told yet.
+    """Records of one kind by their key: what the store has, and what it has not been given yet.
 
     What was taken counts as saved until it is given back. Its size is bounded by that of the records which there are
     and which the store has, for however long saving fails.
@@ -132,7 +132,7 @@ class Ledger(Generic[Record]):
         self._stored.update(keys)
 
     def change(self, key: str, record: Record) -> None:
-        """`record` is new, or no more what the store has."""
+        """`record` is new, or has changed since the store got it."""
         self._changed[key] = record
         self._gone.discard(key)
 
@@ -176,7 +176,7 @@ class Ledger(Generic[Record]):
         self._taken, self._taken_new, self._taken_gone = {}, set(), []
 
 
-class Unsaved:
+class DirtySet:
     """What has changed since it was last handed over; all calls come inside the broker's turn."""
 
     def __init__(self, keep: bool, turn: Turn) -> None:
@@ -186,7 +186,7 @@ class Unsaved:
         """Called, outside the turn, when there is something that should not wait for the next batch."""
         self._tokens: Ledger[TokenRecord] = Ledger()
         self._sockets: Ledger[Socket] = Ledger()
-        self._told: Ledger[str] = Ledger()
+        self._connected: Ledger[str] = Ledger()
         self._taken_after: list[tuple[Socket, int]] = []
         """The sockets of the last batch, and what each had stored before."""
 
@@ -195,7 +195,7 @@ class Unsaved:
         if self._keep:
             self._tokens.loaded(token.token for token in state.tokens)
             self._sockets.loaded(socket.id for socket in state.sockets)
-            self._told.loaded(state.told)
+            self._connected.loaded(state.connected)
 
     def token(self, record: TokenRecord) -> None:
         """A new token."""
@@ -224,14 +224,14 @@ class Unsaved:
         if self._keep:
             self._sockets.remove(socket.id)
 
-    def told(self, channel: Channel) -> None:
+    def presence(self, channel: Channel) -> None:
         """What the app was last told of a client id."""
         if not self._keep:
             return
-        if channel.told:
-            self._told.change(channel.client_id, channel.client_id)
+        if channel.presence_sent:
+            self._connected.change(channel.client_id, channel.client_id)
         else:
-            self._told.remove(channel.client_id)
+            self._connected.remove(channel.client_id)
 
     def _hurry(self) -> None:
         if self.on_urgent is not None:
@@ -242,23 +242,23 @@ class Unsaved:
         return Changes(
             tokens_gone=self._tokens.take_gone(),
             sockets_gone=self._sockets.take_gone(),
-            told_gone=self._told.take_gone(),
+            connected_gone=self._connected.take_gone(),
             tokens=[SavedToken(each.token, each.client_id, each.expires) for each in self._tokens.take_changed()],
             sockets=self._take_sockets(),
-            told=list(self._told.take_changed()),
+            connected=list(self._connected.take_changed()),
         )
 
     def give_back(self) -> None:
         """The last batch was not saved: what it held is handed over again, as it is by then."""
-        for ledger in (self._tokens, self._sockets, self._told):
+        for ledger in (self._tokens, self._sockets, self._connected):
             ledger.give_back()
         for socket, after in self._taken_after:
             socket.stored = min(socket.stored, after)
         self._taken_after = []
 
     def forget_stored(self) -> None:
-        """The store has lost all that it had; what there is must be told to it again."""
-        for ledger in (self._tokens, self._sockets, self._told):
+        """The store has lost all that it had; what there is must be given to it again."""
+        for ledger in (self._tokens, self._sockets, self._connected):
             ledger.forget_stored()
         self._taken_after = []
 
@@ -301,7 +301,7 @@ def _saved_socket(socket: Socket, room: _Room) -> SavedSocket:
     return SavedSocket(
         socket.id,
         socket.token.token,
-        socket.old_wire,
+        socket.sdk_wire,
         socket.attached,
         socket.acknowledged,
         socket.unsettled if socket.may_lag else None,

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord, Unread
-from appengine_channel_emu.broker.errors import EmulatorError, SocketGone, TooManySockets
+from functools import partial
+
+from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
+from appengine_channel_emu.broker.contract import BrokerOptions, Message, Poll
+from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TooManySockets
 from appengine_channel_emu.broker.presence import Presence
-from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
+
+_STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
 
 class Sockets:
     """Every channel and socket there is; all calls come inside the broker's turn."""
 
-    def __init__(
-        self, turn: Turn, presence: Presence, unsaved: Unsaved, resume_window: float, most_of_a_client_id: int
-    ) -> None:
+    def __init__(self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions) -> None:
         self._turn = turn
         self._presence = presence
-        self._unsaved = unsaved
-        self._resume_window = resume_window
-        self._most = most_of_a_client_id
+        self._dirty = dirty
+        self._resume_window = options.resume_window
+        self._one_tab = options.tabs == "single"
+        self._most = options.max_sockets
         self.unread = Unread()
         self._sockets: dict[str, Socket] = {}
         self._ended: dict[str, type[EmulatorError]] = {}
@@ -30,13 +34,6 @@ class Sockets:
     def count(self) -> int:
         """How many sockets there are."""
         return len(self._sockets)
-
-    def find(self, id: str) -> Socket:
-        """The socket of that id; raises the error that ended it, or `SocketGone`."""
-        socket = self._sockets.get(id)
-        if socket is None:
-            raise self._ended.get(id, SocketGone)
-        return socket
 
     def get(self, id: str) -> Socket | None:
         """The socket of that id, if it is not gone."""
@@ -49,38 +46,119 @@ class Sockets:
             channel = self.channels[client_id] = Channel(client_id)
         return channel
 
-    def open(self, id: str, token: TokenRecord, old_wire: bool) -> Socket:
-        """A new socket, attached. Raises `TooManySockets`."""
+    def open(self, token: TokenRecord, sdk_wire: bool = False, attempt: str | None = None) -> Socket:
+        """A new socket, attached; the same again for the same `attempt`. Raises `TooManySockets`."""
+        if attempt is not None and attempt in token.attempts:
+            return token.attempts[attempt]
         channel = self.channel(token.client_id)
-        if len(channel.sockets) >= self._most:
+        # With --tabs=single the older socket makes room itself.
+        if len(channel.sockets) >= self._most + self._one_tab:
             self._turn.event(
                 "socket_refused",
                 f"This client id has {self._most} sockets, and --max-sockets allows no more.",
                 client_id=token.client_id,
             )
             raise TooManySockets
-        socket = Socket(id, channel, token, old_wire, self._turn)
-        self.add(socket)
+        socket = Socket(random_id(), channel, token, sdk_wire, self._turn)
+        if attempt is not None:
+            socket.attempt = attempt
+            token.attempts[attempt] = socket
+        self._add(socket)
         self.attach(socket)
         self.rest(socket)
-        self._unsaved.socket_at_once(socket)
-        self._turn.event("socket_opened", "A socket was opened.", client_id=token.client_id, socket=id)
+        self._dirty.socket_at_once(socket)
+        self._turn.event("socket_opened", "A socket was opened.", client_id=token.client_id, socket=socket.id)
+        if self._one_tab:
+            for older in [each for each in channel.sockets.values() if each is not socket]:
+                self.end(older, Replaced, "A newer socket of the client id was opened (--tabs=single).")
         return socket
 
-    def add(self, socket: Socket) -> None:
-        """Put `socket` into the tables."""
-        self._sockets[socket.id] = socket
-        socket.channel.sockets[socket.id] = socket
-        socket.token.hold(socket)
-        self._unsaved.socket(socket)
+    def resume(self, token: TokenRecord, id: str, after: int) -> Socket | None:
+        """Go on with the socket of that id, whose page has all up to number `after`, if that can be done."""
+        socket = self._sockets.get(id)
+        if socket is None or socket.sdk_wire or socket.channel.client_id != token.client_id:
+            return None
+        if not self._settle(socket, after) or not socket.acknowledged <= after <= socket.last_number:
+            return None
+        socket.token.drop(socket)
+        socket.token = token
+        token.hold(socket)
+        self.attach(socket)
+        if socket.poll is None:
+            self.rest(socket)
+        self._dirty.socket(socket)
+        return socket
 
-    def restore(self, socket: Socket, attached: bool) -> None:
-        """A socket that a former process saved; nobody is told of it yet."""
-        self.add(socket)
-        if attached:
-            socket.attached = True
-            socket.channel.attached += 1
+    def park(self, id: str, after: int) -> tuple[Socket, Poll]:
+        """A poll of the socket of that id, whose page has all up to number `after`; an older one is answered.
+
+        Raises the error that ended the socket, or `SocketGone`.
+        """
+        socket = self._sockets.get(id)
+        if socket is None:
+            raise self._ended.get(id, SocketGone)
+        if not self._settle(socket, after) or socket.sdk_wire or after > socket.last_number:
+            raise SocketGone
+        if after > socket.acknowledged:
+            socket.acknowledge(after)
+            self._dirty.socket(socket)
+        if socket.poll is not None:
+            self._turn.then(socket.poll.ready.set)
+        socket.poll = Poll(id, after, socket.channel.last_message_at)
+        self.attach(socket)
+        return socket, socket.poll
+
+    def parked(self, poll: Poll) -> Socket | None:
+        """The socket that `poll` is parked on; None if it was answered, or a newer one took over."""
+        socket = self._sockets.get(poll.socket_id)
+        return socket if socket is not None and socket.poll is poll else None
+
+    def unpark(self, socket: Socket) -> None:
+        """Its poll is answered, or the client of that is gone."""
+        socket.poll = None
         self.rest(socket)
+
+    def touch(self, token: TokenRecord) -> Socket:
+        """The socket of `token` on the SDK's own wire, seen alive at this moment (facts.md 4.1)."""
+        socket = token.sdk_wire_socket
+        if socket is None:
+            return self.open(token, sdk_wire=True)
+        gap = self._turn.uptime() - socket.quiet_since
+        # A slow poller's interval is believed at once and forgotten slowly, so that it never flaps.
+        socket.interval = max(min(gap, self._resume_window), socket.interval / 2)
+        self.attach(socket)
+        self.rest(socket)
+        return socket
+
+    def pop(self, socket: Socket) -> Message | None:
+        """The next message of a socket on the SDK's own wire, removed as it is read."""
+        if not socket.deliverable:
+            return None
+        message = socket.queue[0]
+        socket.acknowledge(socket.acknowledged + 1)
+        self._dirty.socket(socket)
+        return message
+
+    def restore(self, state: State, tokens: dict[str, TokenRecord]) -> None:
+        """Take up what a former process saved. Nobody is told of it yet.
+
+        Sockets that were attached have their five seconds from this moment on, so that a short restart is no event to
+        the app. A token that timed out meanwhile ends its sockets by its timer, as any other.
+        """
+        for client_id in state.connected:
+            self.channel(client_id).presence_sent = True
+        for saved in state.sockets:
+            # In a state that was not closed cleanly, a socket's token may be missing.
+            if saved.token in tokens:
+                self._take_up(saved, tokens[saved.token], state)
+            else:
+                self._dirty.socket_ended(saved)
+                self._turn.event("socket_closed", "The token of a socket was not saved.", socket=saved.id)
+        for channel in list(self.channels.values()):
+            channel.empty_since = self._turn.uptime()
+            # Not at once: there is no app yet that could be told.
+            self._turn.timers.set(self._turn.now(), partial(self._presence.update, channel))
+            self.forget_idle(channel)
 
     def attach(self, socket: Socket) -> None:
         """`socket` is polled, or was just opened."""
@@ -89,7 +167,7 @@ class Sockets:
         socket.attached = True
         socket.channel.attached += 1
         self._presence.update(socket.channel)
-        self._unsaved.socket(socket)
+        self._dirty.socket(socket)
 
     def rest(self, socket: Socket) -> None:
         """From this moment on `socket` has no poll parked."""
@@ -113,7 +191,7 @@ class Sockets:
         del socket.channel.sockets[socket.id]
         socket.token.drop(socket)
         self._remember(socket.id, error)
-        self._unsaved.socket_ended(socket)
+        self._dirty.socket_ended(socket)
         unread = len(socket.queue)
         socket.forget_messages()
         self._turn.event(
@@ -152,13 +230,13 @@ class Sockets:
                 socket.quiet_since += passing
 
     def forget_all(self) -> None:
-        """End every socket and forget every channel, without a word to the app."""
+        """End every socket and forget every channel, and tell the app nothing."""
         for channel in list(self.channels.values()):
-            channel.told = False
+            channel.presence_sent = False
             if channel.timer is not None:
                 channel.timer.cancel()
                 channel.timer = None
-            self._unsaved.told(channel)
+            self._dirty.presence(channel)
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True)
@@ -167,14 +245,49 @@ class Sockets:
         """The store has none of them any more, nor what the app was told."""
         for socket in self._sockets.values():
             socket.stored = socket.acknowledged
-            self._unsaved.socket(socket)
+            self._dirty.socket(socket)
         for channel in self.channels.values():
-            self._unsaved.told(channel)
+            self._dirty.presence(channel)
 
     def forget_idle(self, channel: Channel) -> None:
         """Drop `channel` from the table when nothing would be lost by it."""
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
+
+    def _add(self, socket: Socket) -> None:
+        """Put `socket` into the tables."""
+        self._sockets[socket.id] = socket
+        socket.channel.sockets[socket.id] = socket
+        socket.token.hold(socket)
+        self._dirty.socket(socket)
+
+    def _take_up(self, saved: SavedSocket, token: TokenRecord, state: State) -> None:
+        socket = Socket(saved.id, self.channel(token.client_id), token, saved.sdk_wire, self._turn)
+        socket.acknowledged = saved.acknowledged
+        for text in saved.messages:
+            socket.append(QueuedMessage(text, self.unread))
+        socket.stored = socket.last_number
+        socket.may_lag = saved.unsettled is not None or not state.clean
+        socket.unsettled = socket.last_number if saved.unsettled is None else saved.unsettled
+        self._add(socket)
+        if saved.attached and not state.stale:
+            socket.attached = True
+            socket.channel.attached += 1
+        self.rest(socket)
+        if state.stale:
+            self.end(socket, SocketGone, _STALE, quietly=True)
+
+    def _settle(self, socket: Socket, after: int) -> bool:
+        """What the page says first after a restart; False if the socket has ended by it."""
+        if socket.unsettled is None:
+            return True
+        if not socket.settle(after):
+            self.end(socket, SocketGone, _STALE)
+            return False
+        if socket.may_lag:
+            # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
+            self._dirty.socket_at_once(socket)
+        return True
 
     def _remember(self, id: str, error: type[EmulatorError]) -> None:
         if error is SocketGone:
@@ -199,7 +312,7 @@ class Sockets:
                 channel.empty_since = self._turn.uptime()
             self._presence.update(channel)
             if socket.ended is None:
-                self._unsaved.socket(socket)
+                self._dirty.socket(socket)
         self.forget_idle(channel)
 
     def _watch(self, socket: Socket, seconds: float) -> None:

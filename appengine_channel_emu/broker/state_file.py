@@ -2,7 +2,7 @@
 
 Whatever is in the file was written by an emulator that is gone, on a disk that may be faulty, and may have been
 changed since. What does not look exactly like what we write is damaged, and then the whole file is: a socket whose
-messages have a gap, for one, would lose some without a word.
+messages have a gap, for one, would lose some and nobody would know.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from appengine_channel_emu.broker.saving import Changes, SavedSocket, SavedToken
 from appengine_channel_emu.broker.tokens import KEY_BYTES, TokenMint, written_expiry
 
 SCHEMA_VERSION = 1
+"""Any change of the tables needs another. `old_wire`: whether a socket is on the SDK's own wire; `told`: the client ids
+that the app takes for connected."""
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
@@ -124,7 +126,7 @@ def read(database: sqlite3.Connection) -> tuple[State, SavedBy | None]:
     _expect((run is None or type(run) is str) and _is_number(saves), "it does not say which run wrote it")
     state = State(key=key, clean=bool(clean))  # type: ignore[arg-type]  # `_expect` has seen to it
     state.tokens = _tokens(database, TokenMint(state.key))
-    state.told = [_client_id(row[0]) for row in database.execute("SELECT client_id FROM told")]
+    state.connected = [_client_id(row[0]) for row in database.execute("SELECT client_id FROM told")]
     state.sockets = _sockets(database)
     if clean:
         # In one that is not, a socket may have been saved before its token, or be left after it.
@@ -150,17 +152,17 @@ def _sockets(database: sqlite3.Connection) -> list[SavedSocket]:
         _expect(type(text) is str and 0 < len(text.encode()) <= LONGEST_TEXT, "a message is damaged")
         messages[socket].append((number, text))
     sockets = []
-    for id, token, old_wire, attached, acknowledged, unsettled in database.execute("SELECT * FROM sockets"):
+    for id, token, sdk_wire, attached, acknowledged, unsettled in database.execute("SELECT * FROM sockets"):
         _expect(type(id) is str and _SOCKET_ID.match(id) is not None, "a socket's id is damaged")
         _expect(type(token) is str and len(token) <= 256, "a socket's token is damaged")
-        _expect(old_wire in (0, 1) and attached in (0, 1), "a socket is damaged")
+        _expect(sdk_wire in (0, 1) and attached in (0, 1), "a socket is damaged")
         _expect(_is_number(acknowledged) and (unsettled is None or _is_number(unsettled)), "a socket is damaged")
         numbered = messages.pop(id, [])
         follow = range(acknowledged + 1, acknowledged + 1 + len(numbered))
         _expect([number for number, _ in numbered] == list(follow), "messages of a socket are missing")
         texts = [text for _, text in numbered]
         sockets.append(
-            SavedSocket(id, token, bool(old_wire), bool(attached), acknowledged, unsettled, acknowledged, texts)
+            SavedSocket(id, token, bool(sdk_wire), bool(attached), acknowledged, unsettled, acknowledged, texts)
         )
     _expect(not messages, "messages are left of a socket that is missing")
     return sockets
@@ -189,7 +191,7 @@ def write(database: sqlite3.Connection, changes: Changes) -> None:
     many("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?)", ((t.token, t.client_id, t.expires) for t in changes.tokens))
     many(
         "INSERT OR REPLACE INTO sockets VALUES (?, ?, ?, ?, ?, ?)",
-        ((s.id, s.token, s.old_wire, s.attached, s.acknowledged, s.unsettled) for s in changes.sockets),
+        ((s.id, s.token, s.sdk_wire, s.attached, s.acknowledged, s.unsettled) for s in changes.sockets),
     )
     many("DELETE FROM messages WHERE socket = ? AND number <= ?", ((s.id, s.acknowledged) for s in changes.sockets))
     many(
@@ -202,8 +204,8 @@ def write(database: sqlite3.Connection, changes: Changes) -> None:
     )
     many("DELETE FROM sockets WHERE id = ?", ((id,) for id in changes.sockets_gone))
     many("DELETE FROM messages WHERE socket = ?", ((id,) for id in changes.sockets_gone))
-    many("DELETE FROM told WHERE client_id = ?", ((client_id,) for client_id in changes.told_gone))
-    many("INSERT OR REPLACE INTO told VALUES (?)", ((client_id,) for client_id in changes.told))
+    many("DELETE FROM told WHERE client_id = ?", ((client_id,) for client_id in changes.connected_gone))
+    many("INSERT OR REPLACE INTO told VALUES (?)", ((client_id,) for client_id in changes.connected))
 
 
 def set_up(database: sqlite3.Connection) -> None:

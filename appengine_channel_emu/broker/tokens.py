@@ -15,8 +15,8 @@ import re
 import secrets
 
 from appengine_channel_emu.broker.channel import TokenRecord
-from appengine_channel_emu.broker.errors import InvalidToken, TokenError, TokenTimedOut, TooManyTokens
-from appengine_channel_emu.broker.saving import Unsaved
+from appengine_channel_emu.broker.errors import InvalidToken, TokenTimedOut, TooManyTokens
+from appengine_channel_emu.broker.saving import DirtySet, SavedToken
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.turn import Turn
 
@@ -31,15 +31,6 @@ KEY_BYTES = 32
 def new_key() -> bytes:
     """A key for a `TokenMint`."""
     return secrets.token_bytes(KEY_BYTES)
-
-
-def random_id() -> str:
-    """128 random bits as 22 characters of `[A-Za-z0-9_-]`, the first a letter or digit (a socket id)."""
-    while True:
-        # A leading dash would read as an option on a command line.
-        name = secrets.token_urlsafe(16)
-        if name[0] not in "-_":
-            return name
 
 
 def written_expiry(token: str) -> float:
@@ -91,12 +82,12 @@ class TokenMint:
 class Tokens:
     """Every token that has not timed out; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, sockets: Sockets, unsaved: Unsaved, key: bytes, most: int) -> None:
+    def __init__(self, turn: Turn, sockets: Sockets, dirty: DirtySet, key: bytes, most: int) -> None:
         self._turn = turn
         self._most = most
         self._full = False
         self._sockets = sockets
-        self._unsaved = unsaved
+        self._dirty = dirty
         self._mint = TokenMint(key)
         self._records: dict[str, TokenRecord] = {}
         # Timed out by hand, before the time that is written in them. They are kept, and saved, until then.
@@ -110,17 +101,13 @@ class Tokens:
             raise self._too_many()
         self._full = False
         token, expires = self._mint.make(self._turn.now() + minutes * 60)
-        record = self.add(token, client_id, expires)
-        self._unsaved.token(record)
+        record = self._add(TokenRecord(token, client_id, expires))
+        self._dirty.token(record)
         return record
 
-    def add(self, token: str, client_id: str, expires: float) -> TokenRecord:
-        """Put a token into the table, and let it time out."""
-        record = TokenRecord(token, client_id, expires)
-        self._records[token] = record
-        self.by_client_id[client_id] = self.by_client_id.get(client_id, 0) + 1
-        self._turn.timers.set(expires, lambda: self.expire(record))
-        return record
+    def restore(self, saved: SavedToken) -> TokenRecord:
+        """Take up one that a former process saved; if it timed out meanwhile, its timer says so."""
+        return self._add(TokenRecord(saved.token, saved.client_id, saved.expires))
 
     def valid(self, token: str) -> TokenRecord:
         """The record of `token`; raises `InvalidToken` or `TokenTimedOut`."""
@@ -134,10 +121,9 @@ class Tokens:
 
     def client_id_of(self, target: str) -> str:
         """The client id of a valid token; anything else is taken for a client id itself."""
-        try:
-            return self.valid(target).client_id
-        except TokenError:
-            return target
+        # A token in the table is one of ours: this is `valid` without an exception for what is a client id.
+        record = self._records.get(target)
+        return target if record is None or record.expires <= self._turn.now() else record.client_id
 
     def expire(self, record: TokenRecord) -> None:
         """Its time is up, by the clock or by hand: so is that of its sockets."""
@@ -149,10 +135,10 @@ class Tokens:
             # No moment of this clock: after a restart it may be earlier, if it was advanced.
             record.expires = 0.0
             self._timed_out_early[record.token] = record
-            self._unsaved.token(record)
+            self._dirty.token(record)
             self._turn.timers.set(written, lambda: self._forget_early(record))
         else:
-            self._unsaved.token_gone(record)
+            self._dirty.token_gone(record)
         for socket in list(record.sockets.values()):
             self._sockets.end(socket, TokenTimedOut, "The token of an open socket timed out.")
 
@@ -160,18 +146,25 @@ class Tokens:
         """No token is valid any more."""
         for record in list(self._records.values()):
             self._forget(record)
-            self._unsaved.token_gone(record)
+            self._dirty.token_gone(record)
         for record in list(self._timed_out_early.values()):
             self._forget_early(record)
 
     def save_all(self) -> None:
         """The store has none of them any more."""
         for record in (*self._records.values(), *self._timed_out_early.values()):
-            self._unsaved.token(record)
+            self._dirty.token(record)
+
+    def _add(self, record: TokenRecord) -> TokenRecord:
+        """Put it into the table, and let it time out."""
+        self._records[record.token] = record
+        self.by_client_id[record.client_id] = self.by_client_id.get(record.client_id, 0) + 1
+        self._turn.timers.set(record.expires, lambda: self.expire(record))
+        return record
 
     def _forget_early(self, record: TokenRecord) -> None:
         if self._timed_out_early.pop(record.token, None) is not None:
-            self._unsaved.token_gone(record)
+            self._dirty.token_gone(record)
 
     def _too_many(self) -> TooManyTokens:
         text = (

@@ -4,53 +4,39 @@ from __future__ import annotations
 
 import logging
 import re
-import shlex
+import secrets
 import sys
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_checks import presence_hint
-from appengine_channel_emu.host.app_yaml import (
-    AppConfig,
-    BadAppYaml,
-    Handler,
-    Script,
-    Static,
-    StaticFiles,
-    read_app_yaml,
-)
+from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticFiles
 from appengine_channel_emu.host.app_yaml.config import wsgi_target
-from appengine_channel_emu.host.backend import AppAnswer, ScriptCall, error_page
-from appengine_channel_emu.host.errors import CannotStart
-from appengine_channel_emu.host.login import SignIn, User, login_url
+from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
-from appengine_channel_emu.host.proxy import raw_target
-from appengine_channel_emu.host.request_environ import finished_headers, process_environ, request_environ, stripped
-from appengine_channel_emu.host.static_files import FoundFile, find_file, no_file, serve_file
+from appengine_channel_emu.host.proxy import ProxyBackend, ScriptCall, raw_target
+from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, no_file, serve_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
+_REMOVED_FROM_REQUESTS = ("HTTP_ACCEPT_ENCODING", "HTTP_PROXY_AUTHORIZATION", "HTTP_TE", "HTTP_TRAILER")
+_REMOVED_FROM_ANSWERS = frozenset(["content-encoding", "x-appengine-blobkey"])
+
 log = logging.getLogger("channel_emu.app")
-
-
-class Scripts(Protocol):
-    """The process of the app's scripts: a `Backend` that is told which of them answers."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def serve(self, environ: WSGIEnvironment, request_id: str | None, script: ScriptCall) -> AppAnswer: ...
-    def post(self, path: str, body: bytes, content_type: str, timeout: float, script: ScriptCall) -> int: ...
 
 
 class AppBackend:
     """Routes requests by the handlers of `config`.
 
     address:      the emulator's `host:port`.
-    make_scripts: makes the process in which the scripts run; not called for an app of static files alone.
+    make_scripts: makes the backend of the scripts; not called for an app of static files alone.
     python, threads, instances: as in `AppSpec`.
     """
 
@@ -58,7 +44,7 @@ class AppBackend:
         self,
         config: AppConfig,
         address: str,
-        make_scripts: Callable[[AppSpec], Scripts],
+        make_scripts: Callable[[AppSpec], ProxyBackend],
         sign_in: SignIn,
         *,
         python: str = sys.executable,
@@ -67,7 +53,7 @@ class AppBackend:
     ) -> None:
         self._config = config
         self._sign_in = sign_in
-        self._scripts: Scripts | None = None
+        self._scripts: ProxyBackend | None = None
         self._left_out: set[str] = set()
         if any(isinstance(handler, Script) for handler in config.handlers):
             spec = AppSpec(
@@ -155,7 +141,7 @@ class AppBackend:
         self,
         handler: Script,
         match: re.Match[str],
-        user: User | None,
+        user: SignedInUser | None,
         environ: WSGIEnvironment,
         request_id: str | None,
     ) -> AppAnswer:
@@ -168,7 +154,7 @@ class AppBackend:
         answer.headers = finished_headers(answer.headers)
         return answer
 
-    def _script(self, handler: Script, match: re.Match[str], user: User | None) -> ScriptCall | None:
+    def _script(self, handler: Script, match: re.Match[str], user: SignedInUser | None) -> ScriptCall | None:
         """Which script is to answer, and what is in its environ; None when the url names a script that is not there."""
         if handler.objection is not None:
             return None
@@ -209,7 +195,7 @@ def _is_of_app(target: str, folder: Path) -> bool:
     return (folder / f"{names[0]}.py").is_file() or (folder / names[0]).is_dir()
 
 
-def _refusal(handler: Handler, user: User | None, environ: WSGIEnvironment) -> AppAnswer | None:
+def _refusal(handler: Handler, user: SignedInUser | None, environ: WSGIEnvironment) -> AppAnswer | None:
     """The answer to a visitor whom `login` keeps out."""
     if handler.login == "optional" or (user is not None and (handler.login == "required" or user.admin)):
         return None
@@ -235,34 +221,78 @@ def _decoded(path_info: str) -> str:
     return path_info.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
-def read_config(path: Path) -> AppConfig:
-    """The app.yaml at `path`, of an app that Python 3 can run. Raises `CannotStart`."""
+def process_environ(config: AppConfig, address: str) -> dict[str, str]:
+    """What stays the same for all requests of a run; `address` is the emulator's `host:port`."""
+    return {
+        **config.env_variables,
+        **(config.entrypoint.environ if config.entrypoint else {}),
+        "APPLICATION_ID": f"dev~{config.application or 'app'}",
+        "APPENGINE_RUNTIME": config.runtime,
+        "AUTH_DOMAIN": "gmail.com",
+        "CURRENT_MODULE_ID": config.module,
+        "CURRENT_VERSION_ID": f"{config.version or '1'}.{int(time.time())}",
+        "DATACENTER": "us1",
+        "DEFAULT_VERSION_HOSTNAME": address,
+        "INSTANCE_ID": secrets.token_hex(16),
+        "TZ": "UTC",
+    }
+
+
+def request_environ(user: SignedInUser | None) -> dict[str, str]:
+    """What one request has: the visitor, and the names of the request for logs."""
+    visitor = user_environ(user)
+    # How the second generation tells its bundled services of the visitor.
+    headers = {f"HTTP_X_APPENGINE_{name}": value for name, value in visitor.items()} if user else {}
+    return {
+        **visitor,
+        **headers,
+        "HTTP_X_APPENGINE_COUNTRY": "ZZ",
+        "REQUEST_ID_HASH": secrets.token_hex(4).upper(),
+        "REQUEST_LOG_ID": secrets.token_hex(20),
+        "SCRIPT_NAME": "",
+    }
+
+
+def stripped(environ: WSGIEnvironment) -> WSGIEnvironment:
+    """`environ` without the headers that App Engine's front end kept to itself."""
+    return {name: value for name, value in environ.items() if name not in _REMOVED_FROM_REQUESTS}
+
+
+def finished_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers of a script's answer, with App Engine's defaults and its rule for answers that set cookies."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _REMOVED_FROM_ANSWERS]
+    given = {name.lower() for name, _ in kept}
+    if "content-type" not in given:
+        kept.append(("Content-Type", "text/html"))
+    if "cache-control" not in given:
+        kept.append(("Cache-Control", "no-cache"))
+        if "expires" not in given:
+            kept.append(("Expires", LONG_PAST))
+    return _private(kept) if "set-cookie" in given else kept
+
+
+def _private(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """An answer that sets a cookie is for one visitor: no shared cache may keep it."""
+    directives = [
+        part.strip()
+        for name, value in headers
+        if name.lower() == "cache-control"
+        for part in re.split(r",(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)", value)
+    ]
+    kept = [part for part in directives if part and part.lower() != "public"]
+    if not any(part.lower() in ("private", "no-cache", "no-store") for part in kept):
+        kept.append("private")
+    others = [
+        (name, _not_later_than_now(value) if name.lower() == "expires" else value)
+        for name, value in headers
+        if name.lower() != "cache-control"
+    ]
+    return [*others, ("Cache-Control", ", ".join(kept))]
+
+
+def _not_later_than_now(expires: str) -> str:
     try:
-        config = read_app_yaml(path)
-    except BadAppYaml as error:
-        raise CannotStart(str(error)) from None
-    return for_python3(config)
-
-
-def for_python3(config: AppConfig) -> AppConfig:
-    """`config`, of an app that Python 3 can run. Raises `CannotStart`."""
-    if config.refusal:
-        raise CannotStart(config.refusal)
-    if not (config.is_python3 or config.is_legacy_python):
-        raise CannotStart(f"{config.path.name}: {_elsewhere(config)}")
-    scripts = [handler for handler in config.handlers if isinstance(handler, Script)]
-    cgi = [script for script in scripts if script.is_cgi]
-    if cgi and len(cgi) == len(scripts):
-        raise CannotStart(f"{cgi[0].place}: {cgi[0].objection}")
-    return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.objection}" for script in cgi)))
-
-
-def _elsewhere(config: AppConfig) -> str:
-    """What can serve an app that is not for us to start."""
-    front = "channel-emu serve --upstream URL then stands in front of it."
-    if not config.flexible:
-        return f"an app of the runtime {config.runtime} is started by its own tools; {front}"
-    text = f"an app of the flexible environment is a server of its own, which its entrypoint starts; {front}"
-    if config.runtime.startswith("python") and config.entrypoint:
-        text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
-    return text
+        later = parsedate_to_datetime(expires).timestamp() > time.time()
+    except (TypeError, ValueError, OverflowError):
+        return expires
+    return format_date_time(time.time()) if later else expires

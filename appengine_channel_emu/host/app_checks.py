@@ -1,4 +1,4 @@
-"""What an app lacks, by its own sources: modules that Python 3 will not find, and word of clients that connect."""
+"""Whether Python 3 can run an app, and what it lacks by its own sources: modules, and word of clients that connect."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import json
 import logging
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from appengine_channel_emu.environment import COMPAT_PATH
-from appengine_channel_emu.host.app_yaml import AppConfig, Library, Script
+from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Library, Script, read_app_yaml
 from appengine_channel_emu.host.app_yaml.config import PRESENCE_SERVICE
+from appengine_channel_emu.host.errors import CannotStart
 
 LOOK_SECONDS = 20.0
 MOST_FILES = 2000
@@ -83,6 +86,28 @@ _SDK_IMPORT = re.compile(
 )
 
 
+def read_config(path: Path) -> AppConfig:
+    """The app.yaml at `path`, of an app that Python 3 can run. Raises `CannotStart`."""
+    try:
+        config = read_app_yaml(path)
+    except BadAppYaml as error:
+        raise CannotStart(str(error)) from None
+    return for_python3(config)
+
+
+def for_python3(config: AppConfig) -> AppConfig:
+    """`config`, of an app that Python 3 can run. Raises `CannotStart`."""
+    if config.refusal:
+        raise CannotStart(config.refusal)
+    if not (config.is_python3 or config.is_legacy_python):
+        raise CannotStart(f"{config.path.name}: {_elsewhere(config)}")
+    scripts = [handler for handler in config.handlers if isinstance(handler, Script)]
+    cgi = [script for script in scripts if script.is_cgi]
+    if cgi and len(cgi) == len(scripts):
+        raise CannotStart(f"{cgi[0].place}: {cgi[0].objection}")
+    return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.objection}" for script in cgi)))
+
+
 def sdk_need(config: AppConfig, python: str) -> str | None:
     """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one."""
     uses = dict(_sdk_imports(config.folder))
@@ -131,6 +156,17 @@ def presence_hint(config: AppConfig) -> str | None:
         f"{config.path.name} does not list {PRESENCE_SERVICE} under inbound_services "
         "(--presence=always tells it all the same)."
     )
+
+
+def _elsewhere(config: AppConfig) -> str:
+    """What can serve an app that is not for us to start."""
+    front = "channel-emu serve --upstream URL then stands in front of it."
+    if not config.flexible:
+        return f"an app of the runtime {config.runtime} is started by its own tools; {front}"
+    text = f"an app of the flexible environment is a server of its own, which its entrypoint starts; {front}"
+    if config.runtime.startswith("python") and config.entrypoint:
+        text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
+    return text
 
 
 def _module_of(library: Library) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.host.app_backend import AppBackend, read_config
+from appengine_channel_emu.host.app_backend import AppBackend
+from appengine_channel_emu.host.app_checks import read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart

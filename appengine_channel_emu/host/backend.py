@@ -1,25 +1,16 @@
-"""The app behind the front: what it is asked, what a visitor is answered, and the way from one to the other.
+"""The app behind the front, as the rest of the emulator sees it: what it is asked, and what a visitor is answered.
 
-The front answers what belongs to the Channel API and hands every other request to its backend. That reads the request,
-has an origin answer it (a process started by us, the SDK's dev server, an app that is running elsewhere), and makes a
-page of whatever goes wrong. The app's answer is buffered whole, as App Engine did (facts.md 9.3): a visitor gets all of
-it, or a page that says why not.
+The front answers what belongs to the Channel API and hands every other request to its backend. What stands behind that
+(processes started by us, the SDK's dev server, an app that is running elsewhere) is the backend's own business.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
-from typing import IO, TYPE_CHECKING, Any, Protocol
-
-from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, HttpAnswer
-from appengine_channel_emu.host.errors import HandlerCut, Overrun, RequestFailed
-from appengine_channel_emu.host.exchange import HttpRequest
-from appengine_channel_emu.host.proxy import read_request, returned
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -109,150 +100,6 @@ class Backend(Serves, Protocol):
 
     def why_unreachable(self) -> str | None:
         """Why the app cannot be reached now, where it may come and go without the emulator; None while it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
-    """Which script of an app.yaml answers a request, and what it finds in its environ beside the request itself.
-
-    target:  "module:callable" in the app's folder.
-    environ: of JSON values.
-    """
-
-    target: str
-    environ: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AboutRequest:
-    """What an origin may want to know of a request beside what is sent.
-
-    environ:      in terms of WSGI, who asks and where, at the front: REMOTE_ADDR, SERVER_NAME, wsgi.url_scheme...
-    request_id:   as in `Backend.serve`.
-    script:       None where the origin has only one.
-    post_seconds: how long a post of the emulator's own may take; None for the request of a visitor.
-    """
-
-    environ: WSGIEnvironment
-    request_id: str | None = None
-    script: ScriptCall | None = None
-    post_seconds: float | None = None
-
-
-class Origin(Protocol):
-    """One kind of app, as `ProxyBackend` asks it."""
-
-    looks_for_app: bool
-
-    def start(self) -> None:
-        """See `Backend`."""
-
-    def stop(self) -> None:
-        """See `Backend`."""
-
-    def why_unreachable(self) -> str | None:
-        """See `Backend`."""
-
-    def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
-        """Has the app answer. Raises a `RequestFailed`.
-
-        The time that a visitor's request has is the origin's own affair. `request` is the origin's to change.
-        """
-
-
-class ProxyBackend:
-    """The backend of every app that is asked in HTTP, which `origin` does.
-
-    address:      the emulator's `host:port`.
-    deadline:     seconds that a request may take, for the page that says so.
-    timeout_page: body and MIME type of that page; None: one of ours.
-    takes_presence, presence_hint: as in `Backend`.
-    """
-
-    def __init__(
-        self,
-        origin: Origin,
-        address: str,
-        deadline: float | None,
-        *,
-        timeout_page: tuple[bytes, str] | None = None,
-        takes_presence: bool = True,
-        presence_hint: str | None = None,
-    ) -> None:
-        self.takes_presence = takes_presence
-        self.presence_hint = presence_hint
-        self._origin = origin
-        self._address = address
-        self._deadline = deadline
-        self._timeout_page = timeout_page
-        self.looks_for_app = origin.looks_for_app
-        self.start = origin.start
-        self.stop = origin.stop
-        self.why_unreachable = origin.why_unreachable
-
-    def serve(self, environ: WSGIEnvironment, request_id: str | None, script: ScriptCall | None = None) -> AppAnswer:
-        """See `Backend`."""
-        try:
-            request = read_request(environ)
-            answer = self._origin.send(request, AboutRequest(environ, request_id, script))
-        except RequestFailed as failed:
-            return self._page(failed)
-        return _passed_on(answer, request.method)
-
-    def post(self, path: str, body: bytes, content_type: str, timeout: float, script: ScriptCall | None = None) -> int:
-        """See `Backend`."""
-        host, _, port = self._address.rpartition(":")
-        environ = {"REMOTE_ADDR": PRESENCE_ADDRESS, "SERVER_NAME": host, "SERVER_PORT": port}
-        headers = {"Host": self._address, "Content-Type": content_type}
-        request = HttpRequest("POST", path, headers, io.BytesIO(body), len(body))
-        try:
-            answer = self._origin.send(request, AboutRequest(environ, None, script, timeout))
-        except RequestFailed as failed:
-            if failed.by_app:
-                return 500
-            raise
-        answer.body.close()
-        return answer.status
-
-    def _page(self, failed: RequestFailed) -> AppAnswer:
-        if isinstance(failed, Overrun | HandlerCut):
-            return cut_answer(self._deadline or 0.0, self._timeout_page, failed.cpu_seconds)
-        page = error_page(failed.status, failed.title, failed.explanation, detail=failed.detail)
-        page.cpu_seconds, page.cut = failed.cpu_seconds, failed.cut
-        return page
-
-
-def _passed_on(answer: HttpAnswer, method: str) -> AppAnswer:
-    """The app's answer to a request of `method` as the visitor gets it, with the length it really has."""
-    # To HEAD the app says how long its body would be, or does not.
-    length = answer.header("Content-Length") if method == "HEAD" else str(answer.length)
-    fields = returned(answer.headers)
-    if answer.status not in (204, 304) and length is not None:
-        fields.append(("Content-Length", length))
-    reason = re.sub(r"[^\x20-\x7e\xa0-\xff]", "", answer.reason)
-    passed = AppAnswer(f"{answer.status} {reason}", fields, cpu_seconds=answer.cpu_seconds, cut=answer.cut)
-    if not answer.length:
-        answer.body.close()
-    elif answer.length <= BLOCK_BYTES:
-        with answer.body as body:
-            passed.body = [body.read()]
-    else:
-        passed.body = _Blocks(answer.body)
-    return passed
-
-
-class _Blocks:
-    """A body in blocks, closed by the server when it is done."""
-
-    def __init__(self, body: IO[bytes]) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        while block := self._body.read(BLOCK_BYTES):
-            yield block
-
-    def close(self) -> None:
-        self._body.close()
 
 
 def error_page(

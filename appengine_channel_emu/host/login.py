@@ -62,7 +62,7 @@ button {{ font: inherit; padding: .3em 1em }} .bad {{ color: #a00 }}</style></he
 
 
 @dataclass(frozen=True)
-class User:
+class SignedInUser:
     """Somebody who is signed in."""
 
     email: str
@@ -78,7 +78,7 @@ class User:
         return self.email.removesuffix("@gmail.com")
 
 
-def user_environ(user: User | None) -> dict[str, str]:
+def user_environ(user: SignedInUser | None) -> dict[str, str]:
     """What the app reads of a visitor (facts.md 9.2); empty texts when nobody is signed in."""
     return {
         "AUTH_DOMAIN": "gmail.com",
@@ -210,7 +210,7 @@ class SignIn:
         """Whether `path` is one of ours."""
         return path in (LOGIN_PATH, LOGOUT_PATH)
 
-    def user(self, environ: WSGIEnvironment) -> User | None:
+    def user(self, environ: WSGIEnvironment) -> SignedInUser | None:
         """Who sends this request; None if nobody is signed in or the cookie is not ours."""
         try:
             morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(_cookie_name(environ))
@@ -220,7 +220,7 @@ class SignIn:
         if not payload or not hmac.compare_digest(signature.encode(), self._signature(payload).encode()):
             return None
         email, admin = json.loads(base64.urlsafe_b64decode(payload))
-        return User(email, admin)
+        return SignedInUser(email, admin)
 
     def answer(self, environ: WSGIEnvironment) -> AppAnswer:
         """Answer a request for one of our paths."""
@@ -256,9 +256,9 @@ class SignIn:
         email = _first(fields, "email").strip()
         if not _EMAIL.fullmatch(email):
             return self._form(environ, goal, "Give an e-mail address such as test@example.com.")
-        return self._go(environ, goal, User(email, _first(fields, "admin").lower() == "true"))
+        return self._go(environ, goal, SignedInUser(email, _first(fields, "admin").lower() == "true"))
 
-    def _go(self, environ: WSGIEnvironment, goal: str, user: User | None) -> AppAnswer:
+    def _go(self, environ: WSGIEnvironment, goal: str, user: SignedInUser | None) -> AppAnswer:
         value = self._cookie_value(user) if user else ""
         cookie = f"{_cookie_name(environ)}={value}; Path=/; HttpOnly; SameSite=Lax"
         headers = [
@@ -289,7 +289,7 @@ class SignIn:
         body = [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
         return AppAnswer("400 Bad Request" if problem else "200 OK", headers, body)
 
-    def _cookie_value(self, user: User) -> str:
+    def _cookie_value(self, user: SignedInUser) -> str:
         payload = base64.urlsafe_b64encode(json.dumps([user.email, user.admin]).encode()).decode()
         return f"{payload}.{self._signature(payload)}"
 

@@ -195,7 +195,8 @@ class Acceptor:
         self.servers: list[Any] = []
         """Waitress's, one for each socket."""
         self._full = self._starved = False
-        self._reserve: int | None = _open_nothing()
+        self._reserve = _open_reserve()
+        """Given up to turn a connection away, when there are no more descriptors."""
 
     def serve(self, sockets: list[socket.socket], application: WSGIApplication, port: Port) -> None:
         """Have waitress serve `application` on `sockets`, which listen; to be called before the loop starts."""
@@ -221,12 +222,12 @@ class Acceptor:
     def look(self) -> None:
         """Say it when the worst is over; called now and then."""
         if self._reserve is None:
-            with contextlib.suppress(OSError):
-                self._reserve = _open_nothing()
+            self._reserve = _open_reserve()
         if self._full and self._count() < self._limit * RELIEF:
             self._full = False
             self._note("connections_accepted", "There is room for connections again.")
-        if self._starved and self._reserve is not None and _can_open_files():
+        if self._starved and self._reserve is not None and (another := _open_reserve()) is not None:
+            os.close(another)
             self._starved = False
             self._note("connections_accepted", "Files can be opened again: connections are accepted.")
 
@@ -282,9 +283,8 @@ class Acceptor:
             self._reserve = None
             with contextlib.suppress(OSError):
                 _turn_away(server.socket.accept()[0])
-        try:
-            self._reserve = _open_nothing()
-        except OSError:
+        self._reserve = _open_reserve()
+        if self._reserve is None:
             self._loop.pause(server)
 
 
@@ -340,17 +340,12 @@ def _end_idle(server: Any, now: float) -> None:
             channel.will_close = True
 
 
-def _open_nothing() -> int:
-    """A descriptor in reserve. Raises OSError when there are no more."""
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _can_open_files() -> bool:
+def _open_reserve() -> int | None:
+    """A descriptor, of nothing; None when there are no more."""
     try:
-        os.close(_open_nothing())
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
-    return True
+        return None
 
 
 def _turn_away(connection: socket.socket) -> None:

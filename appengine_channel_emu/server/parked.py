@@ -318,7 +318,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             if self._fileno is not None:
                 self.socket.shutdown(socket.SHUT_WR)
         super().handle_close()
-        self._leave()
+        self._resume()
         self._tell_sent()
 
     def _park(self, task: ParkingTask, waiting: Waiting) -> None:
@@ -329,27 +329,22 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
                 task.send_head()
         self.port.parked_polls.add(waiting)
         if not self.connected:
-            self._leave()
+            self._resume()
         if self._half_closed and waiting.ends_with_client:
             waiting.expire()
         waiting.when_ready(self._resume)
 
     def _resume(self) -> None:
-        if self._unpark():
-            self.server.add_task(self)
+        """Have the task run once more, to be ended: its answer is ready, or there is no client to answer.
 
-    def _leave(self) -> None:
-        if self._unpark():
-            # The task is run once more, to be wound up: there is no client to answer.
-            self.server.add_task(self)
-
-    def _unpark(self) -> bool:
-        """Whether this call, of all that may come at once, is the one that ends the parking."""
-        with self.port.parked_polls.lock:
+        Of all calls that may come at once, one does it.
+        """
+        polls = self.port.parked_polls
+        with polls.lock:
             parked, self._parked = self._parked, False
         if parked and self._waiting is not None:
-            self.port.parked_polls.remove(self._waiting)
-        return parked
+            polls.remove(self._waiting)
+            self.server.add_task(self)
 
 
 def _call_all(callbacks: list[Callable[[], None]]) -> None:

@@ -1,4 +1,4 @@
-"""Waitress's request parser, with some things put right and some bounds added."""
+"""Waitress's request parser, stricter and with bounds: heads, and bodies in chunks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%b(?:=(?:%b|%b))?)*" % (_TOKE
 log = logging.getLogger("channel_emu")
 
 
-class NoRoom(Error):  # type: ignore[misc]
+class NoRoomForBody(Error):  # type: ignore[misc]
     """The answer to a body that the temporary folder has no room for (RFC 4918, section 11.5)."""
 
     code = 507
@@ -148,8 +148,40 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.close()
         self.body_rcv = None
         log.warning("There is no room for the body of a request in the temporary folder: %s.", reason(error))
-        self.error = NoRoom(no_room("the body of this request", error))
+        self.error = NoRoomForBody(no_room("the body of this request", error))
         self.completed = True
+
+
+def _check_framing(head: bytes) -> None:
+    """Refuse what makes it doubtful where the request ends; `head` is in lower case."""
+    if (b"\r\n " in head or b"\r\n\t" in head) and _FOLDED_FRAMING.search(head):
+        # Others might read it in another way (RFC 9112, section 5.2).
+        raise ParsingError("Headers that say where a request ends, and where it goes, have one line each.")
+    if b"\r\ntransfer-encoding:" not in head:
+        return
+    values = [value.strip(b" \t") for value in _CODINGS.findall(head)]
+    if values == [b"chunked"]:
+        return
+    codings = {coding.strip(b" \t") for value in values for coding in value.split(b",")}
+    if codings <= {b"chunked", b""}:
+        raise ParsingError("Transfer-Encoding names chunked, once.")
+    raise TransferEncodingNotImplemented("The only Transfer-Encoding that is understood is chunked.")
+
+
+def _members(value: str) -> set[str]:
+    return {member.strip(" \t").lower() for member in value.split(",")}
+
+
+def _with_one_cookie(head: bytes, lower: bytes) -> bytes:
+    if lower.count(b"\r\ncookie:") < 2:
+        return head
+    lines = head.split(b"\r\n")
+    cookies = [line for line in lines if line[:7].lower() == b"cookie:"]
+    if any(line[:1] in (b" ", b"\t") for line in lines):
+        return head  # Obsolete line folding: whose line it is, only the parser can tell.
+    others = [line for line in lines if line[:7].lower() != b"cookie:"]
+    joined = b"Cookie: " + b"; ".join(cookie[7:].strip(b" \t") for cookie in cookies)
+    return b"\r\n".join([others[0], joined, *others[1:]])
 
 
 class ChunkReader:
@@ -243,35 +275,3 @@ class ChunkReader:
     def _refuse_length(self) -> None:
         self._line = b""
         self.error = RequestHeaderFieldsTooLarge("The chunks' own lines are too long.")
-
-
-def _check_framing(head: bytes) -> None:
-    """Refuse what makes it doubtful where the request ends; `head` is in lower case."""
-    if (b"\r\n " in head or b"\r\n\t" in head) and _FOLDED_FRAMING.search(head):
-        # Others might read it in another way (RFC 9112, section 5.2).
-        raise ParsingError("Headers that say where a request ends, and where it goes, have one line each.")
-    if b"\r\ntransfer-encoding:" not in head:
-        return
-    values = [value.strip(b" \t") for value in _CODINGS.findall(head)]
-    if values == [b"chunked"]:
-        return
-    codings = {coding.strip(b" \t") for value in values for coding in value.split(b",")}
-    if codings <= {b"chunked", b""}:
-        raise ParsingError("Transfer-Encoding names chunked, once.")
-    raise TransferEncodingNotImplemented("The only Transfer-Encoding that is understood is chunked.")
-
-
-def _members(value: str) -> set[str]:
-    return {member.strip(" \t").lower() for member in value.split(",")}
-
-
-def _with_one_cookie(head: bytes, lower: bytes) -> bytes:
-    if lower.count(b"\r\ncookie:") < 2:
-        return head
-    lines = head.split(b"\r\n")
-    cookies = [line for line in lines if line[:7].lower() == b"cookie:"]
-    if any(line[:1] in (b" ", b"\t") for line in lines):
-        return head  # Obsolete line folding: whose line it is, only the parser can tell.
-    others = [line for line in lines if line[:7].lower() != b"cookie:"]
-    joined = b"Cookie: " + b"; ".join(cookie[7:].strip(b" \t") for cookie in cookies)
-    return b"\r\n".join([others[0], joined, *others[1:]])

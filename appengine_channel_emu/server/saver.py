@@ -39,7 +39,7 @@ class Saver:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._failing_since: float | None = None
-        self._trouble = ""
+        self._problem = ""
         self._complained = False
         self._up_to_date = False
         """The last save has succeeded; before the first of a run the store may not have been able to begin one."""
@@ -99,14 +99,14 @@ class Saver:
             self._failing_since = now
         if not isinstance(error, OSError):
             log.debug("The state cannot be saved.", exc_info=error)
-        self._trouble = str(error)
+        self._problem = str(error)
         # Another program may have the file locked for a moment.
         if now - self._failing_since >= COMPLAIN_AFTER and not self._complained:
             self._complain("It is tried again until it works.")
 
     def _complain(self, what_now: str) -> None:
         self._complained = True
-        self._broker.note("store_failed", f"The state cannot be saved: {self._trouble}. {what_now}")
+        self._broker.note("store_failed", f"The state cannot be saved: {self._problem}. {what_now}")
 
     def _works(self) -> None:
         if self._complained:

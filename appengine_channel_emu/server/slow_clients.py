@@ -92,7 +92,7 @@ class _Watched:
 
 
 class SlowClients:
-    """Watches them. `watch` may be called from any thread, `look` from the loop's alone."""
+    """Watches clients that are not done. `watch` may be called from any thread, `look` from the loop's alone."""
 
     def __init__(self, limits: ClientLimits, note: Note) -> None:
         self._limits = limits

@@ -1,6 +1,7 @@
 """Tests of apps that use channels: an emulator in process, a clock that a test moves, a client like a page."""
 
 from appengine_channel_emu.broker.clock import ManualClock
+from appengine_channel_emu.environment import importable
 from appengine_channel_emu.testing.app import PresenceHandlerError
 from appengine_channel_emu.testing.client import ChannelClient, ChannelError, NoMessage
 from appengine_channel_emu.testing.emulator import Emulator
@@ -22,4 +23,5 @@ __all__ = [
     "NoMessage",
     "PresenceHandlerError",
     "TokenTimedOutError",
+    "importable",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, Serves
 from appengine_channel_emu.host.errors import HandlerRaised
-from appengine_channel_emu.testing.server_api import leading
+from appengine_channel_emu.testing.server_api import route_api_to
 from appengine_channel_emu.testing.transports import Transport
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Routed:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        with leading(self._transport):
+        with route_api_to(self._transport):
             body = self._app(environ, start_response)
         return body if isinstance(body, (list, tuple)) else _RoutedBody(body, self._transport)
 
@@ -69,7 +69,7 @@ class _RoutedBody:
         chunks: Iterator[bytes] | None = None
         while True:
             # Not across the yield: whoever reads goes on with calls of their own.
-            with leading(self._transport):
+            with route_api_to(self._transport):
                 chunks = iter(self._body) if chunks is None else chunks
                 chunk = next(chunks, None)
             if chunk is None:
@@ -80,7 +80,7 @@ class _RoutedBody:
         """See PEP 3333."""
         close = getattr(self._body, "close", None)
         if close is not None:
-            with leading(self._transport):
+            with route_api_to(self._transport):
                 close()
 
 

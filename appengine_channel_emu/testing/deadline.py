@@ -1,20 +1,25 @@
 """The request deadline in process: an app that sleeps moves the manual clock, and is cut without anybody waiting.
 
 While a handler runs, its `time.sleep` takes no time: it moves the emulator's clock on, and raises
-`DeadlineExceededError` when the request's time is up. `time.sleep` is replaced when this module is imported, so that
-an app that is imported later and writes `from time import sleep` gets the replacement too; outside a handler it sleeps
-as ever. A busy loop moves no clock: it is cut by real time, as in an instance (host/runner/deadline.py).
+`DeadlineExceededError` when the request's time is up. Outside of handlers it sleeps as ever, and once nobody needs it,
+`time.sleep` is the system's own again. A busy loop moves no clock: it is cut by real time, as in an instance
+(host/runner/deadline.py).
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import threading
 import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.environment import importable
 from appengine_channel_emu.host.backend import AppAnswer, Serves, cut_answer
 from appengine_channel_emu.host.runner.deadline import Deadlines
 
@@ -24,7 +29,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
 
-_sleep = time.sleep
 _local = threading.local()
 
 
@@ -82,8 +86,9 @@ class DeadlineMiddleware:
             whole.append(answer)
 
         try:
-            self._busy.error = _deadline_class()
-            self._busy.run(handle, run.busy_for_too_long)
+            with importable(), sleep_moves_the_clock():
+                self._busy.error = _deadline_class()
+                self._busy.run(handle, run.busy_for_too_long)
         except BaseException as error:
             if not (run.cut and isinstance(error, _deadline_class())):
                 raise
@@ -108,13 +113,62 @@ def _deadline_exceeded() -> BaseException:
     return _deadline_class()()
 
 
-def _sleep_or_move(seconds: Any, /) -> None:
-    run = getattr(_local, "run", None)
-    if run is None or not isinstance(seconds, (int, float)) or not seconds > 0:
-        _sleep(seconds)
-    else:
-        run.sleep(seconds)
+class _Sleep:
+    """Instead of `time.sleep`, for as long as anybody needs it.
+
+    An app may have it by `from time import sleep`: wherever a module has the original, it is replaced.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._original = time.sleep
+        self._places: list[tuple[dict[str, Any], str]] = []
+        self._searched: tuple[int, object] | None = None
+
+    def __call__(self, seconds: Any, /) -> None:
+        run = getattr(_local, "run", None)
+        if run is None or not isinstance(seconds, (int, float)) or not seconds > 0:
+            self._original(seconds)
+        else:
+            run.sleep(seconds)
+
+    def begin(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._original = time.sleep
+                self._search()
+                for names, name in self._places:
+                    names[name] = self
+
+    def end(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                for names, name in self._places:
+                    if names.get(name) is self:
+                        names[name] = self._original
+
+    def _search(self) -> None:
+        modules = list(sys.modules.values())
+        # A search takes some milliseconds, too many for each request; without a new module it would find the same.
+        if self._searched != (searched := (len(modules), self._original)):
+            self._searched = searched
+            names_of = [vars(module) for module in modules if isinstance(module, types.ModuleType)]
+            self._places = [
+                (names, name) for names in names_of for name, found in list(names.items()) if found is self._original
+            ]
 
 
-_sleep_or_move.__doc__ = _sleep.__doc__
-time.sleep = _sleep_or_move
+_sleep = _Sleep()
+
+
+@contextmanager
+def sleep_moves_the_clock() -> Iterator[None]:
+    """While it lasts, `time.sleep` in a handler moves the clock of its emulator."""
+    _sleep.begin()
+    try:
+        yield
+    finally:
+        _sleep.end()

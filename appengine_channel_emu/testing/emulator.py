@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Literal
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
-from appengine_channel_emu.broker.contract import BrokerOptions, Sent
-from appengine_channel_emu.faults import Faults
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.host.backend import Serves
 from appengine_channel_emu.host.runner.loading import is_async
 from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
-from appengine_channel_emu.testing.client import ChannelClient
-from appengine_channel_emu.testing.deadline import DeadlineMiddleware
-from appengine_channel_emu.testing.goodbye import close_pages
-from appengine_channel_emu.testing.server_api import in_use, leading, route_calls
+from appengine_channel_emu.testing.control import EmulatorUnderTest
+from appengine_channel_emu.testing.deadline import DeadlineMiddleware, sleep_moves_the_clock
+from appengine_channel_emu.testing.server_api import left, made, using
 from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
 from appengine_channel_emu.web.app import Front, NoApp
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-class Emulator:
+class Emulator(EmulatorUnderTest):
     """A WSGI app that is the emulator with `app` behind it: give it to `webtest.TestApp`.
 
     Durations are in seconds of `clock`, which stands still until `advance`. Presence reaches the app as real
@@ -37,9 +35,10 @@ class Emulator:
     `busy_deadline` seconds of real time (None: never).
 
     During its requests `app`'s `google.appengine.api.channel` asks this emulator. From its making on, so does what
-    calls that module elsewhere, until another emulator is made or this one is left as a context manager. At its end a
-    `with` block closes the pages that are still open and lets the app hear of it, and raises `PresenceHandlerError` if
-    the app's presence handlers have raised. Raises TypeError for an ASGI application.
+    calls that module elsewhere, until another emulator is made or this one is left as a context manager. In a `with`
+    block and during its requests that module can be imported, and `time.sleep` is ours; afterwards all is as it was. At
+    its end a `with` block closes the pages that are still open and lets the app hear of it, and raises
+    `PresenceHandlerError` if the app's presence handlers have raised. Raises TypeError for an ASGI application.
     """
 
     def __init__(
@@ -60,10 +59,11 @@ class Emulator:
             raise TypeError(
                 "the app is an ASGI application, and this serves WSGI: a2wsgi.ASGIMiddleware(app) makes it so"
             )
+        super().__init__()
         self.clock: Clock = clock or ManualClock()
-        self._transport = InProcess(self)
-        self._clients: list[ChannelClient] = []
-        serves: Serves = NoApp() if app is None else CalledApp(Routed(app, self._transport))
+        self._in_process = InProcess(self)
+        self._entered = ExitStack()
+        serves: Serves = NoApp() if app is None else CalledApp(Routed(app, self._in_process))
         if app is not None and request_deadline is not None and isinstance(self.clock, ManualClock):
             serves = DeadlineMiddleware(serves, self.clock, request_deadline, busy_deadline)
         # A delay on request is one of the clock that the test moves, and takes no time itself.
@@ -72,24 +72,28 @@ class Emulator:
         self.presence_errors: PresenceErrors = backend.errors
         """What the app's presence handlers have raised, oldest first; clear it where that is meant to be."""
         posts = PresencePosts(backend, presence_encoding, lambda post: post(), pause) if app else None
-        self.broker = EmbeddedBroker(
+        self._broker = EmbeddedBroker(
             self.clock,
             BrokerOptions(tabs=tabs, resume_window=resume_window, disconnect_after=disconnect_after),
             posts if presence else None,
         )
         if posts is not None:
             posts.broker = self.broker
-        route_calls()
-        in_use.add(self._transport, entered=False)
+        made(self._in_process)
         self._front = Front(self.broker, backend, options or WebOptions(), pause=pause)
 
     @property
-    def faults(self) -> Faults:
-        """Faults on request: `emulator.faults.add("poll cut count=1")`."""
-        return self.broker.faults
+    def broker(self) -> Broker:
+        """See `EmulatorUnderTest`."""
+        return self._broker
+
+    @property
+    def _transport(self) -> InProcess:
+        return self._in_process
 
     def __enter__(self) -> Emulator:
-        in_use.add(self._transport, entered=True)
+        self._entered.enter_context(using(self._in_process))
+        self._entered.enter_context(sleep_moves_the_clock())
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -100,42 +104,19 @@ class Emulator:
         try:
             self.close_pages()
         finally:
-            in_use.remove(self._transport)
+            self._entered.close()
+            left(self._in_process)
         if not any(exc_info):
             self.presence_errors.raise_first()
-
-    def leading(self) -> AbstractContextManager[None]:
-        """While it lasts, calls of `google.appengine.api.channel` in this thread ask this emulator and no other."""
-        return leading(self._transport)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, as a running emulator would."""
         return self._front(environ, start_response)
 
-    def create_channel(self, client_id: str, duration_minutes: int | None = None) -> str:
-        """A token, as the server API gives it."""
-        return self.broker.create_channel(client_id, duration_minutes).token
-
-    def send_message(self, client_id: str, message: str) -> Sent:
-        """Send a message, and learn to how many sockets it went."""
-        return self.broker.send_message(client_id, message)
-
-    def client(self, client_id: str | None = None, *, token: str | None = None) -> ChannelClient:
-        """A client, not yet open, with `token` or a new token for `client_id`."""
-        if (client_id is None) == (token is None):
-            raise TypeError("client() takes a client id or a token")
-        self._clients.append(ChannelClient(self._transport, token or self.create_channel(client_id or "")))
-        return self._clients[-1]
-
     def channel_stub(self) -> ChannelStub:
         """The methods of the SDK's testbed stub, on this emulator."""
         return ChannelStub(self)
 
-    def close_pages(self) -> None:
-        """Close every socket, and let the app hear `disconnected/`: the clock moves on by `disconnect_after`."""
-        clients, self._clients = self._clients, []
-        close_pages(self.broker, clients, self.advance)
-
     def advance(self, seconds: float) -> None:
-        """Move the clock, through every timer on the way."""
+        """See `EmulatorUnderTest`."""
         self.clock.advance(seconds)

@@ -6,14 +6,12 @@ import time
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.broker.contract import Sent
-from appengine_channel_emu.faults import Faults
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
-from appengine_channel_emu.testing.client import ChannelClient
-from appengine_channel_emu.testing.goodbye import close_pages, told
-from appengine_channel_emu.testing.server_api import leading, using
+from appengine_channel_emu.testing.control import EmulatorUnderTest
+from appengine_channel_emu.testing.server_api import using
 from appengine_channel_emu.testing.transports import InProcess
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ GOODBYE_SECONDS = 5.0
 """How long the app's presence handlers may take at the end of a test."""
 
 
-class ChannelServer:
+class ChannelServer(EmulatorUnderTest):
     """A server with `app` behind it; a context manager that starts and stops it.
 
     It listens on a free port of this machine, at `url`. `settings` are those of `channel-emu serve`, by attribute
@@ -33,10 +31,10 @@ class ChannelServer:
     """
 
     def __init__(self, app: WSGIApplication | None = None, **settings: Any) -> None:
+        super().__init__()
         self._settings = Settings(**{"port": 0, "state_dir": "none", **settings})
         self._app = app
         self._service: Service | None = None
-        self._clients: list[ChannelClient] = []
         self.presence_errors = PresenceErrors()
         """What the app's presence handlers have raised, oldest first; clear it where that is meant to be."""
 
@@ -56,32 +54,25 @@ class ChannelServer:
         return backend
 
     @property
-    def faults(self) -> Faults:
-        """Faults on request: `server.faults.add("poll cut count=1")`."""
-        return self._running.broker.faults
+    def broker(self) -> Broker:
+        """See `EmulatorUnderTest`."""
+        return self._running.broker
+
+    @property
+    def _transport(self) -> InProcess:
+        return InProcess(self._running.front)
+
+    @property
+    def _address(self) -> str:
+        return self.url
 
     @property
     def url(self) -> str:
         """`http://host:port`."""
         return self._running.url
 
-    def create_channel(self, client_id: str, duration_minutes: int | None = None) -> str:
-        """A token, as the server API gives it."""
-        return self._running.broker.create_channel(client_id, duration_minutes).token
-
-    def send_message(self, client_id: str, message: str) -> Sent:
-        """Send a message, and learn to how many sockets it went."""
-        return self._running.broker.send_message(client_id, message)
-
-    def client(self, client_id: str | None = None, *, token: str | None = None) -> ChannelClient:
-        """A client over HTTP, not yet open, with `token` or a new token for `client_id`."""
-        if (client_id is None) == (token is None):
-            raise TypeError("client() takes a client id or a token")
-        self._clients.append(ChannelClient(self.url, token or self.create_channel(client_id or "")))
-        return self._clients[-1]
-
     def advance(self, seconds: float) -> None:
-        """Move the clock on; open pages feel it."""
+        """See `EmulatorUnderTest`."""
         self._running.broker.control.travel(seconds)
 
     def reset(self) -> None:
@@ -89,24 +80,15 @@ class ChannelServer:
         self._running.front.reset()
 
     def close_pages(self) -> None:
-        """Close every socket, and let the app hear `disconnected/`: the clock moves on by the grace.
-
-        Returns once it has been told, or after `GOODBYE_SECONDS`.
-        """
-        clients, self._clients = self._clients, []
-        broker = self._running.broker
-        close_pages(broker, clients, self.advance)
+        """See `EmulatorUnderTest`. Returns once the app has heard of it, or after `GOODBYE_SECONDS`."""
+        super().close_pages()
         give_up = time.monotonic() + GOODBYE_SECONDS
-        while told(broker) and time.monotonic() < give_up:
+        while self._connected() and time.monotonic() < give_up:
             time.sleep(0.002)
-
-    def leading(self) -> AbstractContextManager[None]:
-        """While it lasts, calls of `google.appengine.api.channel` in this thread ask this server and no other."""
-        return leading(InProcess(self._running.front))
 
     def using(self) -> AbstractContextManager[None]:
         """While it lasts, calls of that module ask this server, whichever thread makes them."""
-        return using(InProcess(self._running.front))
+        return using(self._transport)
 
     @property
     def _running(self) -> Service:

@@ -6,20 +6,22 @@ many there are. Any other call asks the one that is in use; where two are, it is
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import json
-import sys
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from appengine_channel_emu.environment import COMPAT_PATH
+from appengine_channel_emu.environment import importable
 from appengine_channel_emu.testing.transports import EmulatorAway, Transport
 
-_leading: ContextVar[Transport | None] = ContextVar("channel_emu_leading", default=None)
+_MODULE = "google.appengine.api.channel.channel"
+
+_routed: ContextVar[Transport | None] = ContextVar("channel_emu_routed", default=None)
 
 
 class AmbiguousEmulator(RuntimeError):
@@ -42,6 +44,7 @@ class _InUse:
         self._all: list[tuple[weakref.ref[Transport], bool]] = []
         self._latest: Transport | None = None
         """Kept alive: from its making on, an emulator is asked until another is made."""
+        self._held = False
 
     def add(self, transport: Transport, entered: bool) -> None:
         """`transport` leads to an emulator that was made, or `entered`; nothing changes for one that was entered."""
@@ -49,12 +52,20 @@ class _InUse:
             if (weakref.ref(transport), True) not in self._all:
                 self._drop(transport)
                 self._all.append((weakref.ref(transport), entered))
-                self._latest = transport
+            self._latest = transport
 
     def remove(self, transport: Transport) -> None:
         """It is not in use any more, whatever came after it."""
         with self._lock:
             self._drop(transport)
+
+    def hold(self, held: bool) -> bool:
+        """Note whether the module is routed for those that were only made, while there is one; if that is new."""
+        with self._lock:
+            changes = self._held is not held and (held or self._latest is None)
+            if changes:
+                self._held = held
+            return changes
 
     def one(self) -> Transport | None:
         """The one that is in use, if any. Raises `AmbiguousEmulator`.
@@ -78,48 +89,40 @@ class _InUse:
 in_use = _InUse()
 
 
-def make_importable() -> None:
-    """Let apps import the module where no SDK has it."""
-    if str(COMPAT_PATH) not in sys.path:
-        sys.path.append(str(COMPAT_PATH))
-    importlib.import_module("channel_emu_shim").install()
+class _Routing:
+    """The module finds its emulator while somebody needs it; at the end all is as it was.
 
-
-@contextmanager
-def leading(transport: Transport) -> Iterator[None]:
-    """While it lasts, the calls of this thread (or of this task) go through `transport`."""
-    route_calls()
-    token = _leading.set(transport)
-    try:
-        yield
-    finally:
-        _leading.reset(token)
-
-
-@contextmanager
-def using(transport: Transport) -> Iterator[None]:
-    """While it lasts, the emulator behind `transport` is in use."""
-    route_calls()
-    in_use.add(transport, entered=True)
-    try:
-        yield
-    finally:
-        in_use.remove(transport)
-
-
-def route_calls() -> None:
-    """Let the module's calls find their emulator. A `transport` that a test has put there stays, until it is undone.
-
-    An SDK's own library, if there is one, is left as it is: it calls whatever service its test has set up.
+    A `transport` that a test has put into the module stays, and so does an SDK's own library, if there is one: it calls
+    whatever service its test has set up.
     """
-    make_importable()
-    module: Any = importlib.import_module("google.appengine.api.channel.channel")
-    if getattr(getattr(module, "transport", None), "__globals__", None) is vars(module):
-        module.transport = _Switch(module.transport, module.apiproxy_errors.RPCFailedError)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._end = contextlib.ExitStack()
+
+    def begin(self) -> None:
+        """Somebody needs it; `end` must follow."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._end.enter_context(importable())
+                module: Any = importlib.import_module(_MODULE)
+                if getattr(getattr(module, "transport", None), "__globals__", None) is vars(module):
+                    switch = _Switch(module.transport, module.apiproxy_errors.RPCFailedError)
+                    self._end.callback(switch.take_out, module)
+                    module.transport = switch
+
+    def end(self) -> None:
+        """One of those that needed it is done."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._end.close()
 
 
 class _Switch:
-    """In place of the module's `transport`, which is asked where no emulator is in use."""
+    """Instead of the module's `transport`, which is asked where no emulator is in use."""
 
     def __init__(self, former: Any, failed: type[Exception]) -> None:
         self._former = former
@@ -127,7 +130,7 @@ class _Switch:
 
     def __call__(self, path: str, request: dict[str, Any]) -> tuple[int, Any]:
         """See the function of that name."""
-        transport = _leading.get() or in_use.one()
+        transport = _routed.get() or in_use.one()
         if transport is None:
             answer: tuple[int, Any] = self._former(path, request)
             return answer
@@ -138,5 +141,58 @@ class _Switch:
         body = reply.body.decode("utf-8")
         return reply.status, json.loads(body) if body.startswith("{") else body
 
+    def take_out(self, module: Any) -> None:
+        """Put back what was there, unless somebody has put another there since."""
+        if module.transport is self:
+            module.transport = self._former
 
-make_importable()
+
+_routing = _Routing()
+
+
+def made(transport: Transport) -> None:
+    """`transport` leads to an emulator that was made, but not entered.
+
+    Where the module can be imported, calls of it reach that emulator, until another is made or this one is `left`.
+    """
+    in_use.add(transport, entered=False)
+    if _is_importable() and in_use.hold(True):
+        _routing.begin()
+
+
+def left(transport: Transport) -> None:
+    """The emulator that `transport` leads to is not in use any more; idempotent."""
+    in_use.remove(transport)
+    if in_use.hold(False):
+        _routing.end()
+
+
+def _is_importable() -> bool:
+    try:
+        return importlib.util.find_spec(_MODULE) is not None
+    except ImportError:
+        return False
+
+
+@contextlib.contextmanager
+def using(transport: Transport) -> Iterator[None]:
+    """While it lasts, the module can be imported, and the emulator behind `transport` is in use."""
+    _routing.begin()
+    in_use.add(transport, entered=True)
+    try:
+        yield
+    finally:
+        left(transport)
+        _routing.end()
+
+
+@contextlib.contextmanager
+def route_api_to(transport: Transport) -> Iterator[None]:
+    """While it lasts, the calls of this thread (or of this task) go through `transport`."""
+    _routing.begin()
+    token = _routed.set(transport)
+    try:
+        yield
+    finally:
+        _routed.reset(token)
+        _routing.end()

@@ -26,7 +26,7 @@ class ListedChannels(Channels):
         """Some of the channels, and how many there are."""
         query = Query(req, "search", "limit")
         limit = query.number("limit", 100, 1, LARGEST_LIST)
-        answer_json(resp, dataclasses.asdict(self._broker.snapshots.channels(query.text("search") or "", limit)))
+        answer_json(resp, dataclasses.asdict(self._broker.control.channels(query.text("search") or "", limit)))
 
 
 class OneChannel:
@@ -38,7 +38,7 @@ class OneChannel:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The channel, and the latest events of its client id."""
         client_id = Query(req, "client_id").required("client_id")
-        channel = self._broker.snapshots.channel(client_id)
+        channel = self._broker.control.channel(client_id)
         if channel is None:
             raise BadRequest(f"There is no channel to this client id.{self._similar(client_id)}", NO_SUCH)
         events = [event for event in self._broker.events.after(0) if event.client_id == client_id]
@@ -46,7 +46,7 @@ class OneChannel:
         answer_json(resp, body | {"events": [event_json(event) for event in events[-RECENT_EVENTS:]]})
 
     def _similar(self, client_id: str) -> str:
-        others = [other for other in self._broker.snapshots.client_ids() if other.casefold() == client_id.casefold()]
+        others = [other for other in self._broker.control.client_ids() if other.casefold() == client_id.casefold()]
         return f" There is one to {others[0]!r}." if others else ""
 
 

@@ -102,7 +102,7 @@ class Front:
             "/_ah/channel/poll": PollSocket(broker, options, tabs),
             "/_ah/channel/close": Close(broker),
         }
-        self.notes = Notes(broker.snapshots.count_sockets)
+        self.notes = Notes(broker.control.sockets_of)
         broker.events.listen(self.notes)
         self._resources |= admin_resources(broker, self.accounts, self.notes, about, self.reset)
         self._resources |= console_resources()

@@ -58,7 +58,7 @@ class Open:
             raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
         opened = self._broker.open(token, resume, attempt, browser_of(req.env))
         alias = self._tabs.opened(opened.socket, req.env)
-        resp.stream = Waiting(opened.told, self._options.longest_telling, lambda: self._answer(opened, alias))
+        resp.stream = Waiting(opened.presence_sent, self._options.longest_telling, lambda: self._answer(opened, alias))
 
     def _answer(self, opened: Opened, alias: str | None) -> Answer:
         fields: dict[str, object] = {

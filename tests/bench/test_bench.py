@@ -9,7 +9,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 import xml.etree.ElementTree as ElementTree
 
@@ -19,6 +18,7 @@ from appengine_channel_emu.bench import measure
 from appengine_channel_emu.bench.figures import Progress
 from appengine_channel_emu.bench.pages import Pages
 from appengine_channel_emu.testing import ChannelServer
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -28,7 +28,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "appengine_channel_emu", "bench", *arguments]
+    return [*EMU, "bench", *arguments]
 
 
 def run(*arguments, **options):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock
+from appengine_channel_emu.broker.contract import BrokerOptions, PresencePost
 from appengine_channel_emu.broker.store import SqliteStore
 from appengine_channel_emu.server.saver import Saver
 
@@ -15,23 +17,54 @@ from appengine_channel_emu.server.saver import Saver
 class Emulator:
     """One process that keeps its state in `folder`; what it saves, and when, is up to the test."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        options: BrokerOptions | None = None,
+        post_presence: PresencePost | None = None,
+    ) -> None:
+        self._folder = folder
+        self._locked: OtherProgram | None = None
         self.store = SqliteStore(folder)
-        self.broker = EmbeddedBroker(clock, state=self.store.load(), keep_changes=True)
+        self.broker = EmbeddedBroker(clock, options, post_presence, self.store.load(), keep_changes=True)
         self._saver = Saver(self.broker, self.store)
 
     def save(self) -> bool:
         """Save all there is to save; whether that could be done."""
         return self._saver.save()
 
-    def stop(self) -> None:
-        """As SIGTERM does it, but for the patience with a save that fails."""
-        self.store.close(self.save())
+    def when_urgent(self, save: Callable[[], object]) -> None:
+        """Call `save` when there is something that should be saved at once."""
+        self.broker.when_urgent(save)
+
+    def stop(self) -> bool:
+        """As SIGTERM does it, but for the patience with a save that fails; whether all could be saved."""
+        saved = self.save()
+        self.store.close(saved)
+        return saved
 
     def kill(self) -> None:
         """As SIGKILL does it: nothing more is saved."""
         self.store._database.close()
         os.close(self.store._lock)
+
+    def lock(self) -> None:
+        """Another program has the file: no save succeeds until `unlock`."""
+        if self._locked is None:
+            self.store._database.execute("PRAGMA busy_timeout = 0").fetchall()
+            self._locked = OtherProgram(self._folder)
+
+    def unlock(self) -> None:
+        """It lets go."""
+        if self._locked is not None:
+            self._locked.leave()
+            self._locked = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether another program has the file."""
+        return self._locked is not None
 
     def events(self, kind: str) -> list[str]:
         """The texts of its events of that kind."""

@@ -228,7 +228,7 @@ def test_a_socket_that_goes_on_in_another_browser_waits_no_longer(broker, resume
     assert page.poll() == ["one", "two"]
 
 
-def test_the_old_wire_waits_too(broker, clock):
+def test_the_sdk_wire_waits_too(broker, clock):
     token, request = broker.create_channel("ann").token, begin(broker)
     broker.connect(token, MINE)
     send(broker, "one", request)
@@ -239,7 +239,7 @@ def test_the_old_wire_waits_too(broker, clock):
     assert [broker.poll_one(token, MINE).text for _ in "12"] == ["one", "two"]
 
 
-def test_the_old_wire_of_another_browser_does_not(broker):
+def test_the_sdk_wire_of_another_browser_does_not(broker):
     token = broker.create_channel("ann").token
     broker.connect(token, OTHER)
     send(broker, "one", begin(broker))

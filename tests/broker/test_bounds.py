@@ -46,11 +46,11 @@ class TestBacklogInAll:
             assert len(broker.take(broker.poll(socket, number)).messages) == 1
         assert kinds(broker, "backlog_full") == []
 
-    @pytest.mark.parametrize("end", ["close", "reset", "expiry", "old wire"])
+    @pytest.mark.parametrize("end", ["close", "reset", "expiry", "SDK wire"])
     def test_what_nobody_can_read_any_more_counts_no_more(self, end):
         broker, clock = make(backlog_total=10_000 * KIB)
         token = broker.create_channel("bob").token
-        if end == "old wire":
+        if end == "SDK wire":
             broker.connect(token)
         sockets = [broker.open(token).socket for _ in range(3)]
         for _ in range(5):
@@ -63,7 +63,7 @@ class TestBacklogInAll:
         elif end == "expiry":
             clock.advance(24 * 60 * 60)
         else:
-            if end == "old wire":
+            if end == "SDK wire":
                 while broker.poll_one(token):
                     pass
                 broker.disconnect(token)

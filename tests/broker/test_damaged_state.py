@@ -44,7 +44,7 @@ def use(emulator, clock, sockets):
     for client_id in ("new", *sockets.values()):
         emulator.broker.send_message(client_id, "more")
     assert emulator.texts(new) == ["more"]
-    emulator.broker.snapshots.channels()
+    emulator.broker.control.channels()
     clock.advance(3 * 3600)
     assert emulator.save(), emulator.events("store_failed")
     return there

@@ -141,8 +141,8 @@ def test_the_app_is_told_of_clients_that_a_stale_state_still_has(folder):
     first = Emulator(folder, clock := ManualClock())
     first.broker.open(first.broker.create_channel("bob").token)
     channel = first.broker._sockets.channels["bob"]
-    channel.told = True
-    first.broker._unsaved.told(channel)
+    channel.presence_sent = True
+    first.broker._dirty.presence(channel)
     first.save()
     other = OtherProgram(folder)
     first.broker.send_message("bob", "lost")
@@ -199,7 +199,7 @@ def test_what_comes_and_goes_meanwhile_takes_no_memory(folder):
         emulator.broker.send_message(f"client {number}", LONG)
         assert not emulator.save()
         clock.advance(60)
-    ledgers = emulator.broker._unsaved
+    ledgers = emulator.broker._dirty
     kept = [len(each) for ledger in (ledgers._tokens, ledgers._sockets) for each in vars(ledger).values()]
     assert sum(kept) == 1, kept
     other.leave()

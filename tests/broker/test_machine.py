@@ -1,4 +1,8 @@
-"""The broker driven at random against a simple model of what pages and the app must see."""
+"""A broker driven at random against a simple model of what pages and the app must see.
+
+The machine knows the contract of a broker (`broker.contract`) and what it is to be started, stopped and killed
+(`kept.Emulator`): another implementation is put under it by a subclass that makes that one.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,19 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
-from appengine_channel_emu.broker.contract import BrokerOptions
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.errors import SocketGone, TokenError, TokenTimedOut
-from appengine_channel_emu.broker.store import SqliteStore
-from tests.broker.kept import OtherProgram
+from tests.broker.kept import Emulator
 
 CLIENT_IDS = ["ann", "böb", "a-b-c"]
 BROWSERS = ["Chromium", "Firefox"]
@@ -69,8 +72,10 @@ class Page:
 class Request:
     """A request of the app's that a page's browser made."""
 
-    def __init__(self, known, browser: str, margin: float) -> None:
-        self.known, self.browser, self.margin = known, browser, margin
+    def __init__(self, broker: Broker, browser: str, navigation: bool) -> None:
+        self.broker, self.browser = broker, browser
+        self.id = broker.app_requests.begin(browser, navigation)
+        self.margin = NAVIGATION if navigation else MARGIN
         self.ended_at: float | None = None
 
 
@@ -86,6 +91,9 @@ class Held(NamedTuple):
 
 
 class BrokerMachine(RuleBasedStateMachine):
+    make: ClassVar[Callable[..., Emulator]]
+    """Starts a broker on a folder and a clock, with options, and with what posts presence."""
+
     tokens = Bundle("tokens")
     pages = Bundle("pages")
     requests = Bundle("requests")
@@ -101,32 +109,24 @@ class BrokerMachine(RuleBasedStateMachine):
         self.restarted_at = 0.0
         self.killed = False
         self.saved_tokens: set[str] = set()
-        self.locked: OtherProgram | None = None
         self.failing = False
         self.start()
 
     def start(self) -> None:
-        self.store = SqliteStore(self.folder)
         # Of the former process nothing runs any more.
         self.clock._followers.clear()
-        options = BrokerOptions(push_after_answer=MARGIN)
-        self.broker = EmbeddedBroker(self.clock, options, self.post, self.store.load(), keep_changes=True)
-        self.broker.when_urgent(self.save)
+        self.emulator = type(self).make(self.folder, self.clock, BrokerOptions(push_after_answer=MARGIN), self.post)
+        self.broker: Broker = self.emulator.broker
+        self.emulator.when_urgent(self.save)
 
     def post(self, client_id: str, connected: bool) -> None:
         self.told[client_id].append(connected)
         self.broker.presence_done(client_id, connected, 200)
 
     def save(self) -> bool:
-        try:
-            # As `Saver` does: after one that failed the store wants one that succeeds, if only of nothing.
-            while (changes := self.broker.take_changes()) or self.failing:
-                self.store.save(changes)
-                self.failing = False
-        except OSError:
-            assert self.locked
-            self.broker.give_back_changes()
-            self.failing = True
+        self.failing = not self.emulator.save()
+        if self.failing:
+            assert self.emulator.locked
             return False
         for page in self.all_pages:
             page.saved = len(page.expected)
@@ -142,15 +142,13 @@ class BrokerMachine(RuleBasedStateMachine):
         for told in () if self.killed else self.told.values():
             assert told == [index % 2 == 0 for index in range(len(told))]
             assert not told or not told[-1]
-        self.unlock()
-        assert self.save()
-        self.store.close(True)
+        self.emulator.unlock()
+        assert self.emulator.stop()
         shutil.rmtree(self.folder)
 
     def holds(self, page: Page, request: Request) -> bool:
         """Whether what `request` sends waits for `page`: both must be known to this broker, not to a former one."""
-        known = request.known in self.broker.app_requests._known
-        return known and page.known and page.browser == request.browser
+        return request.broker is self.broker and page.known and page.browser == request.browser
 
     def living(self) -> list[Page]:
         """Pages whose socket is not gone."""
@@ -190,7 +188,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.open(text)
             return multiple()
         opened = self.broker.open(text, browser=browser)
-        assert opened.told.is_set
+        assert opened.presence_sent.is_set
         assert (opened.client_id, opened.next) == (client_id, 0)
         page = Page(client_id, text, opened.socket, self.clock.uptime(), browser)
         self.all_pages.append(page)
@@ -204,8 +202,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(target=requests, page=pages, navigation=st.booleans(), answered=st.booleans())
     def page_posts(self, page: Page, navigation: bool, answered: bool) -> Request:
         """A page's request, in which the app sends to that page."""
-        known = self.broker.app_requests.begin(page.browser, navigation)
-        request = Request(known, page.browser, NAVIGATION if navigation else MARGIN)
+        request = Request(self.broker, page.browser, navigation)
         self.send_in_request(request, page)
         if answered:
             self.answer(request)
@@ -217,7 +214,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(request=requests)
     def answer(self, request: Request) -> None:
-        self.broker.app_requests.end(request.known)
+        self.broker.app_requests.end(request.id)
         request.ended_at = request.ended_at or self.clock.now()
 
     @rule(seconds=st.sampled_from([0.125, 0.25, 0.375, 0.5]))
@@ -234,7 +231,7 @@ class BrokerMachine(RuleBasedStateMachine):
         receivers = [page for page in self.living() if page.client_id == client_id]
         if by_token and self.expires[target] <= self.clock.now():
             receivers = []
-        sent = self.broker.send_message(target, text, request and request.known)
+        sent = self.broker.send_message(target, text, request and request.id)
         assert sent.delivered_to == len(receivers)
         for page in receivers:
             if request is not None and self.holds(page, request):
@@ -337,16 +334,12 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule()
     def lock(self) -> None:
         """Another program has the file: no save succeeds."""
-        if self.locked is None:
-            self.store._database.execute("PRAGMA busy_timeout = 0").fetchall()
-            self.locked = OtherProgram(self.folder)
+        self.emulator.lock()
 
     @rule()
     def unlock(self) -> None:
         """It lets go."""
-        if self.locked is not None:
-            self.locked.leave()
-            self.locked = None
+        self.emulator.unlock()
 
     @rule()
     def restart(self) -> None:
@@ -356,8 +349,8 @@ class BrokerMachine(RuleBasedStateMachine):
             if page.poll is None and page.detached_at is None and now >= page.detaches_at():
                 page.detached_at = page.detaches_at()
         saved = self.save()
-        self.store.close(saved)
-        self.come_back(living, saved and self.locked is None)
+        self.emulator.stop()
+        self.come_back(living, saved and not self.emulator.locked)
         self.clock.advance(0)
         self.restarted_at = now
 
@@ -365,8 +358,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def kill(self) -> None:
         """What was sent since the last save may be lost, unless a page has it; all else lives on."""
         living = self.living()
-        self.store._database.close()
-        os.close(self.store._lock)
+        self.emulator.kill()
         self.come_back(living, whole=False)
 
     def come_back(self, living: list[Page], whole: bool) -> None:
@@ -406,7 +398,11 @@ class BrokerMachine(RuleBasedStateMachine):
                 assert not told[-1]
 
 
-TestBroker = pytest.mark.soak(BrokerMachine.TestCase)
-TestBroker.settings = settings(
+class EmbeddedMachine(BrokerMachine):
+    make = Emulator
+
+
+TestEmbeddedBroker = pytest.mark.soak(EmbeddedMachine.TestCase)
+TestEmbeddedBroker.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -41,7 +41,7 @@ def test_tokens_sockets_and_messages_outlive_a_restart(folder):
     second.stop()
 
 
-def test_an_old_wire_queue_outlives_a_restart(folder):
+def test_a_queue_of_the_sdk_wire_outlives_a_restart(folder):
     clock = ManualClock()
     first = Emulator(folder, clock)
     token = first.broker.create_channel("bob").token

@@ -15,14 +15,14 @@ KINDS = ("request lost", "request repeated", "answer lost", "answer cut short", 
 
 
 class ChaosProxy:
-    """Forwards to `port` of this machine. Each request meets trouble with the probability `trouble`, 0 at first.
+    """Forwards to `port` of this machine. Each request meets a fault with `probability`, 0 at first.
 
-    `seed` fixes what happens to the n-th request of the n-th connection; `met` counts the troubles by kind.
+    `seed` fixes what happens to the n-th request of the n-th connection; `met` counts the faults by kind.
     Use it as a context manager.
     """
 
     def __init__(self, port: int, seed: int) -> None:
-        self.trouble = 0.0
+        self.probability = 0.0
         self.met: Counter[str] = Counter()
         self._target = port
         self._seed = seed
@@ -113,7 +113,7 @@ class ChaosProxy:
 
     def _choose(self, chance: random.Random) -> str | None:
         kind = chance.choice(KINDS)
-        return kind if chance.random() < self.trouble else None
+        return kind if chance.random() < self.probability else None
 
     def _count(self, kind: str | None) -> None:
         if kind:

@@ -1,4 +1,4 @@
-"""Chromium, the emulator as a process, and tabs."""
+"""Browsers, the emulator as a process and in this one, and tabs. All but tabs are shared, and reset between tests."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.testing import ChannelServer
 from tests.browser.page_app import app
+from tests.browser.page_emulator import PageEmulator
 from tests.browser.puppet import Puppet
 from tests.browser.tab import WAIT, Tab
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
 from tests.support.service import running_service
+
+EVIL = "evil.example"
+"""A name that leads to this machine in the browsers of the tests."""
 
 FLAGS = [
     "--disable-gpu",
@@ -25,32 +28,34 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {EVIL} 127.0.0.1",
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
 ]
 
-Serve = Callable[..., RunningEmulator]
-
-
-def chromium_path() -> str:
-    """Chromium; `$CHROMIUM` names another."""
-    return os.environ.get("CHROMIUM") or str(parts.need(parts.chromium))
+Serve = Callable[..., PageEmulator]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium; `$CHROMIUM` names another. Without one the test is skipped, or fails on CI."""
-    chromium = chromium_path()
-    flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
+def playwright() -> Iterator[Playwright]:
+    """What drives the browsers of all tests, with time for a busy machine."""
+    expect.set_options(timeout=WAIT)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Chromium's headless shell. Without any Chromium the test is skipped, or fails on CI."""
+    browser = playwright.chromium.launch(executable_path=parts.need(parts.headless_shell), args=FLAGS)
+    yield browser
+    browser.close()
 
 
 def launch_puppet(name: str) -> Puppet:
     """`chrome` or `firefox`, whose hidden tabs are hidden."""
     if name == "firefox":
         return Puppet(name, parts.need(parts.firefox), [])
-    return Puppet(name, Path(chromium_path()), [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS)
+    return Puppet(name, parts.need(parts.chromium), FLAGS)
 
 
 @pytest.fixture
@@ -70,13 +75,11 @@ def tab(context: BrowserContext) -> Tab:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts `channel-emu serve` in front of the app of page_app.py, with more arguments if wanted."""
-    running: list[RunningEmulator] = []
+    """Starts an emulator for this test alone, with arguments or a state folder of its own: one that it may restart."""
+    running: list[PageEmulator] = []
 
-    def start(*arguments: str, state_dir: Path | str = "none") -> RunningEmulator:
-        folder = str(Path(__file__).parent)
-        log = tmp_path / f"emulator-{len(running)}.log"
-        emulator = RunningEmulator("--app-dir", folder, *arguments, "page_app:app", log=log, state_dir=state_dir)
+    def start(*arguments: str, state_dir: Path | str = "none") -> PageEmulator:
+        emulator = PageEmulator(*arguments, log=tmp_path / f"emulator-{len(running)}.log", state_dir=state_dir)
         running.append(emulator)
         emulator.start()
         return emulator
@@ -86,10 +89,26 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         emulator.stop()
 
 
-@pytest.fixture
-def emulator(serve: Serve) -> RunningEmulator:
+@pytest.fixture(scope="session")
+def session_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageEmulator]:
     """One emulator with the default settings, but that it tells the app soon of a page that has gone."""
-    return serve("--disconnect-after", "0.3")
+    log = tmp_path_factory.mktemp("emulator") / "log"
+    with PageEmulator("--disconnect-after", "0.3", log=log) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(session_emulator: PageEmulator) -> PageEmulator:
+    """The same one for all tests, with nothing left of those before."""
+    session_emulator.forget()
+    return session_emulator
+
+
+@pytest.fixture(scope="session")
+def other_origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of another emulator, for pages that are not of the first one's origin."""
+    with PageEmulator(log=tmp_path_factory.mktemp("other") / "log") as emulator:
+        yield emulator.url
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ const readline = require('node:readline');
 const puppeteer = require('puppeteer-core');
 
 const OF_TESTS = ['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', '--disable-background-timer-throttling'];
-const WAIT = 20000;
+const WAIT = 60000;
 
 const pages = new Map();
 let browser;

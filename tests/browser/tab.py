@@ -6,8 +6,10 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-WAIT = 20_000
-"""Milliseconds that a test waits for a page: a bound, never a pause."""
+from tests.support.waiting import LONG_ENOUGH
+
+WAIT = 1000 * LONG_ENOUGH
+"""The same in milliseconds, as browsers count it."""
 
 OPEN = """([token, name]) => {
     const calls = [];

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import pytest
-import urllib3
 
-from tests.browser.conftest import FLAGS, chromium_path
-from tests.browser.tab import WAIT, Tab
+from tests.browser.conftest import FLAGS
+from tests.support import parts
 
 NOTE_RETURN = "addEventListener('pageshow', (event) => { window.restored = event.persisted; })"
 CACHE_OFF = "--disable-back-forward-cache"
 
 
-@pytest.fixture
-def tab(browser):
-    with_cache = browser.browser_type.launch(
-        executable_path=chromium_path(), args=[*FLAGS, "--no-sandbox"], ignore_default_args=[CACHE_OFF]
-    )
-    context = with_cache.new_context()
-    context.set_default_timeout(WAIT)
-    yield Tab(context.new_page())
+@pytest.fixture(scope="module")
+def browser(playwright):
+    """All of Chromium: its headless shell has no such cache."""
+    chromium = parts.need(parts.chromium)
+    with_cache = playwright.chromium.launch(executable_path=chromium, args=FLAGS, ignore_default_args=[CACHE_OFF])
+    yield with_cache
     with_cache.close()
 
 
@@ -50,8 +47,8 @@ def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator
 
 def test_a_page_restored_after_the_resume_window_knows_that_it_is_closed(tab, emulator):
     leave(tab, emulator)
-    assert emulator.get_json("/told?at_least=2")[1]["path"] == "disconnected"
-    urllib3.request("POST", f"{emulator.url}/_emu/clock", json={"advance": 120})
+    assert emulator.presence(2)[1] == ("disconnected", "anna")
+    emulator.advance(120)
     assert emulator.send("anna", "to nobody") == 0
     come_back(tab)
     error = ["onerror", {"code": 410, "description": "Socket+gone."}]

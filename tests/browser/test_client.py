@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 
 import urllib3
 from playwright.sync_api import Error
 
+from tests.support.waiting import LONG_ENOUGH, eventually
+
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
-
-
-VANISHED = 5
-"""Seconds after which a page that said nothing is taken to have gone (behaviour.md 3)."""
 
 
 def open_tab(tab, emulator, client_id="anna"):
@@ -23,12 +20,10 @@ def open_tab(tab, emulator, client_id="anna"):
     tab.wait_for(1)
 
 
-def presence(emulator, count):
-    """The first `count` presence posts; they come sooner than those of a page that merely vanishes."""
-    started = time.monotonic()
-    told = emulator.get_json(f"/told?at_least={count}")
-    assert time.monotonic() - started < VANISHED
-    return [(post["path"], post["from"]) for post in told]
+def assert_told_at_once(emulator, client_id="anna"):
+    """The app was told of both ends, and the second because the page said so: not because it had vanished."""
+    assert emulator.presence(2) == [("connected", client_id), ("disconnected", client_id)]
+    assert {event["text"] for event in emulator.events("socket_closed")} == {"The page closed its socket."}
 
 
 def test_a_message_arrives(tab, emulator):
@@ -44,7 +39,7 @@ def test_presence_and_close(tab, emulator):
     tab.close()
     assert tab.ready_state() == 3
     assert tab.wait_for(2) == [OPENED, CLOSED]
-    assert presence(emulator, 2) == [("connected", "a@b c/ü&+"), ("disconnected", "a@b c/ü&+")]
+    assert_told_at_once(emulator, "a@b c/ü&+")
     assert emulator.send("a@b c/ü&+", "too late") == 0
 
 
@@ -75,17 +70,17 @@ def test_a_token_that_expires_while_the_socket_is_open(tab, service):
 def test_a_page_that_unloads_tells_the_emulator(tab, emulator):
     open_tab(tab, emulator)
     tab.page.goto("about:blank")
-    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_told_at_once(emulator)
 
 
 def test_a_tab_that_closes_tells_the_emulator(tab, emulator):
     open_tab(tab, emulator)
     tab.page.close()
-    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_told_at_once(emulator)
 
 
 def test_a_reload_is_not_reported(tab, serve):
-    emulator = serve("--disconnect-after", "1.5")
+    emulator = serve("--disconnect-after", str(LONG_ENOUGH))
     open_tab(tab, emulator)
     tab.page.reload()
     tab.page.add_script_tag(url="/_ah/channel/jsapi")
@@ -94,8 +89,10 @@ def test_a_reload_is_not_reported(tab, serve):
     emulator.send("anna", "welcome back")
     assert tab.wait_for(2)[1] == ["onmessage", {"data": "welcome back"}]
     tab.close()
-    # In time, so nothing was left of the socket from before the reload.
-    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    # Nothing is left of the socket from before the reload.
+    eventually(lambda: emulator.events("socket_closed"), lambda events: len(events) == 2)
+    emulator.advance(LONG_ENOUGH)
+    assert_told_at_once(emulator)
 
 
 def test_two_sockets_in_a_page(tab, emulator):
@@ -123,16 +120,15 @@ def test_the_script_loaded_twice(tab, emulator):
     assert tab.page.evaluate("Object.keys(goog)") == ["appengine"]
 
 
-def test_the_script_from_another_origin(tab, emulator, serve):
-    other = serve()
-    tab.visit(other.url, f"{emulator.url}/_ah/channel/jsapi")
+def test_the_script_from_another_origin(tab, emulator, other_origin):
+    tab.visit(other_origin, f"{emulator.url}/_ah/channel/jsapi")
     assert tab.page.evaluate("goog.appengine.Socket.BASE_URL") == f"{emulator.url}/_ah/channel/"
     tab.open(emulator.create_channel("anna"))
     tab.wait_for(1)
     emulator.send("anna", "across")
     assert tab.wait_for(2)[1] == ["onmessage", {"data": "across"}]
     tab.close()
-    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_told_at_once(emulator)
 
 
 def test_the_hidden_element(tab, emulator):
@@ -143,7 +139,7 @@ def test_the_hidden_element(tab, emulator):
     assert tab.wait_for(2)[1] == ["onmessage", {"data": "still there"}]
     tab.page.evaluate("document.getElementById('wcs-iframe').remove()")
     assert tab.wait_for(3)[2] == CLOSED
-    assert presence(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_told_at_once(emulator)
 
 
 def test_a_script_in_the_head_gets_the_documented_string(tab, emulator):
@@ -178,8 +174,7 @@ def test_a_handler_that_throws_reaches_window_onerror_and_stops_nothing(tab, emu
 def test_send_posts_to_the_app(tab, emulator):
     open_tab(tab, emulator, "a&b")
     assert tab.page.evaluate("sockets.socket.socket.send('x=1&ü')") is True
-    told = emulator.get_json("/told?at_least=2")
-    assert told[1] == {"path": "receive", "key": "a&b", "msg": "x=1&ü"}
+    assert emulator.told(2)[1] == {"path": "receive", "key": "a&b", "msg": "x=1&ü"}
 
 
 def test_a_page_that_is_offline_for_a_while_misses_nothing(tab, emulator, context):
@@ -218,14 +213,12 @@ def test_a_tab_that_crashes_is_noticed(tab, emulator):
     open_tab(tab, emulator)
     with tab.page.expect_event("crash"), contextlib.suppress(Error):  # Nobody is left to answer.
         tab.page.goto("chrome://crash")
-    told = emulator.get_json("/told?at_least=2")
-    assert [post["path"] for post in told] == ["connected", "disconnected"]
+    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
 
 def test_advancing_the_clock_by_two_hours_times_out_an_open_pages_token(tab, emulator):
     open_tab(tab, emulator)
-    answer = urllib3.request("POST", f"{emulator.url}/_emu/clock", json={"advance": 7200})
-    assert answer.status == 200
+    emulator.advance(7200)
     assert tab.wait_for(3) == [OPENED, ["onerror", {"code": 401, "description": "Token+timed+out."}], CLOSED]
 
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.testing import ChannelServer
 from tests.support import parts
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 AXE = """async () => {
     const result = await axe.run(document, {resultTypes: ['violations']});
@@ -92,7 +93,7 @@ def test_sending(console, server):
     console.get_by_role("textbox", name="Message").fill("שלום <b>")
     console.get_by_role("button", name="Send", exact=True).click()
     expect(console.locator("#send-result")).to_have_text("Sent to 1 socket.")
-    assert client.receive(timeout=10) == "שלום <b>"
+    assert client.receive(timeout=LONG_ENOUGH) == "שלום <b>"
     expect(rows(console, "channel").locator("th")).to_have_text("<b>anna</b>")
     console.get_by_label("Client id", exact=True).first.fill("nobody")
     console.get_by_role("button", name="Send", exact=True).click()
@@ -112,7 +113,7 @@ def test_ending_sockets(console, server, button, outcome):
     else:
         expect(rows(console, "event").filter(has_text="socket cut")).to_have_count(1)
         server.send_message("anna", "still there")
-        assert client.receive(timeout=10) == "still there"
+        assert client.receive(timeout=LONG_ENOUGH) == "still there"
 
 
 def test_the_clock_and_the_banner(console, server):
@@ -226,28 +227,30 @@ def test_two_consoles_agree(console, server, context):
         expect(rows(page, "fault")).to_have_count(1)
         expect(page.locator("#freeze")).to_have_attribute("aria-pressed", "true")
         expect(page.locator("#unreal")).to_contain_text("it was advanced by")
-    assert seen(console) == seen(other)
+    eventually(lambda: [seen(page) for page in (console, other)], lambda both: both[0] == both[1])
     other.get_by_role("button", name="Freeze").click()
 
 
 def test_the_time_held_is_a_chart(console, server):
-    for path, times in (("/often", 40), ("/once", 1)):
-        for _ in range(times):
-            console.request.get(server.url + path)
+    accounts = server._running.front.accounts
+    # How long requests are really held is a busy machine's affair, too.
+    accounts.add("/short", held_seconds=0.5, cpu_seconds=None, cut=False)
+    accounts.add("/long", held_seconds=1.0, cpu_seconds=None, cut=False)
+    accounts.add("/long", held_seconds=1.0, cpu_seconds=None, cut=False)
     server.send_message("nobody", "x")
     expect(rows(console, "request")).to_have_count(2)
     shares = (
         rows(console, "request")
         .locator("td.bar")
-        .evaluate_all("bars => bars.map((bar) => parseFloat(bar.style.getPropertyValue('--share')))")
+        .evaluate_all("bars => bars.map((bar) => bar.style.getPropertyValue('--share'))")
     )
-    assert rows(console, "request").locator("th").all_inner_texts() == ["/often", "/once"]
-    assert shares[0] == 100
-    assert 0 < shares[1] < 100
+    assert rows(console, "request").locator("th").all_inner_texts() == ["/long", "/short"]
+    assert shares == ["100%", "25%"]
 
 
 def test_left_open_for_a_day_it_does_not_grow(console, server):
     """Thousands of events, channels and paths go by; what the page holds stays what it was after the first of them."""
+    broker = server._running.broker
     devtools = console.context.new_cdp_session(console)
 
     def size():
@@ -256,16 +259,16 @@ def test_left_open_for_a_day_it_does_not_grow(console, server):
         return counted["nodes"], counted["jsEventListeners"], devtools.send("Runtime.getHeapUsage")["usedSize"]
 
     def busy_hour(number):
-        for each in range(1000):
+        for each in range(150):
             server.send_message(f"client-{number}-{each}", "x")
         for each in range(120):
-            server.client(f"client-{number}-{each}").open().close()
-            console.request.get(f"{server.url}/{number}/{each}")
+            broker.close(broker.open(server.create_channel(f"client-{number}-{each}")).socket)
+            urllib3.request("GET", f"{server.url}/{number}/{each}")
         server.send_message(f"end-{number}", "x")
         expect(rows(console, "event").filter(has_text=f"end-{number}")).to_have_count(1)
 
     sizes = []
-    for number in range(6):
+    for number in range(5):
         busy_hour(number)
         sizes.append(size())
     assert rows(console, "event").count() <= 200
@@ -290,15 +293,16 @@ def test_the_keyboard_keeps_its_place_while_things_change(console, server):
     expect(rows(console, "event").filter(has_text="socket cut")).to_have_count(1)
 
 
-def test_with_ten_thousand_sockets_it_shows_a_hundred_and_finds_the_rest(console, server):
+@pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_with_many_sockets_it_shows_a_hundred_and_finds_the_rest(console, server, count):
     broker = server._running.broker
     broker.clock.freeze(True)  # nobody polls them
-    for number in range(10_000):
+    for number in range(count):
         broker.open(broker.create_channel(f"client-{number}").token)
-    expect(console.locator("#summary")).to_have_text("10000 open sockets, 10000 channels", timeout=30_000)
+    expect(console.locator("#summary")).to_have_text(f"{count} open sockets, {count} channels")
     expect(rows(console, "channel")).to_have_count(100)
-    expect(console.locator("#found")).to_have_text("the first 100 of 10000")
-    console.get_by_label("Search client ids").fill("client-9999")
+    expect(console.locator("#found")).to_have_text(f"the first 100 of {count}")
+    console.get_by_label("Search client ids").fill(f"client-{count - 1}")
     expect(rows(console, "channel")).to_have_count(1)
     assert console.locator("#event-rows tr").count() <= 200
     broker.clock.freeze(False)
@@ -371,7 +375,7 @@ def test_what_others_write_is_text(console, server):
     expect(console).to_have_title("channel-emu console")
 
 
-def test_without_an_app_the_front_door_leads_to_it(context):
+def test_without_an_app_the_front_page_leads_to_it(context):
     with ChannelServer() as server:
         page = context.new_page()
         page.goto(server.url)

@@ -20,7 +20,7 @@ def happened(server):
 
 
 def receives_everything(server, page):
-    """The page opens, gets each message once and in order, and hears of no trouble."""
+    """The page opens, gets each message once and in order, and hears of no fault."""
     page.wait(1)
     sent = [str(number) for number in range(MESSAGES)]
     for number, text in enumerate(sent):
@@ -28,7 +28,7 @@ def receives_everything(server, page):
         page.wait(2 + number)
     assert page.calls() == [OPENED, *(["onmessage", {"data": text}] for text in sent)]
     assert page.ready_state() == 1
-    assert server._running.broker.snapshots.channel("anna").sockets == 1
+    assert server._running.broker.control.channel("anna").sockets == 1
     assert page.errors == []
 
 

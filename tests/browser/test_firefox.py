@@ -7,6 +7,8 @@ import pytest
 from tests.browser.conftest import launch_puppet
 from tests.browser.tab import Tab
 
+pytestmark = pytest.mark.slow
+
 CLOSED = ["onclose", {}]
 TEXTS = ["hello", '{"messages": ["x"]}', "</script>", "\u2028", "\0", "Grüße 😀 שלום", "x" * 32767]
 
@@ -38,8 +40,7 @@ def test_messages_arrive_on_every_transport_with_and_without_an_origin(tab, emul
     assert tab.texts() == TEXTS
     tab.close()
     assert tab.wait_for(2 + len(TEXTS))[-1] == CLOSED
-    told = emulator.get_json("/told?at_least=2")
-    assert [post["path"] for post in told] == ["connected", "disconnected"]
+    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
 
 def test_an_invalid_token(tab, emulator):
@@ -75,8 +76,7 @@ def test_a_page_that_unloads_tells_the_emulator(tab, emulator):
     tab.open(emulator.create_channel("anna"))
     tab.wait(1)
     tab.page.goto("about:blank")
-    told = emulator.get_json("/told?at_least=2")
-    assert [post["path"] for post in told] == ["connected", "disconnected"]
+    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
 
 def test_removing_the_hidden_element_closes_the_socket(tab, emulator):

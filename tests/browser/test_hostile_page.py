@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
 from appengine_channel_emu.web.targets import leads_to
-from tests.browser.conftest import FLAGS, Serve, chromium_path
-from tests.browser.tab import WAIT
+from tests.browser.conftest import EVIL
+from tests.browser.page_emulator import PageEmulator
 from tests.support.emulator import RunningEmulator
 from tests.support.targets import disguised
-
-EVIL = "evil.example"
 
 # Each is a way in which a page can send without asking first, or take in what another site answers.
 ATTACKS = """async (target) => {
@@ -104,10 +102,9 @@ def attack(page: Page, origin: str, target: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
 def test_a_page_of_another_origin_changes_and_learns_nothing(
-    serve: Serve, page: Page, other_port: int, name: str
+    emulator: PageEmulator, page: Page, other_port: int, name: str
 ) -> None:
     """`localhost` on another port is the same site to a browser, and has the same cookies; 127.0.0.1 is another."""
-    emulator = serve()
     token = emulator.create_channel("victim")
     emulator.get_json(f"/_ah/channel/open?channel={token}")
     before = len(emulator.get_json("/_emu/events")["events"])
@@ -118,15 +115,16 @@ def test_a_page_of_another_origin_changes_and_learns_nothing(
     assert got["simple text/plain /_emu/reset"] == "opaque", "it was not even asked"
     assert len(page.frames) == 2
     assert "channel-emu console" not in [frame.title() for frame in page.frames]
-    assert emulator.get_json("/told?at_least=1") == [{"from": "victim", "path": "connected"}]
+    assert emulator.presence(1) == [("connected", "victim")]
     new = emulator.get_json("/_emu/events")["events"][before:]
     assert {event["kind"] for event in new} <= {"presence_sent"}
     assert emulator.get_json("/_emu/channels")["channels"][0]["sockets"] == 1
     assert emulator.get_json("/_emu/faults")["faults"] == []
 
 
-def test_a_page_with_a_token_may_use_its_channel_and_nothing_else(serve: Serve, page: Page, other_port: int) -> None:
-    emulator = serve()
+def test_a_page_with_a_token_may_use_its_channel_and_nothing_else(
+    emulator: PageEmulator, page: Page, other_port: int
+) -> None:
     token = emulator.create_channel("guest")
     page.goto(f"http://127.0.0.1:{other_port}/")
     status = page.evaluate(
@@ -238,25 +236,9 @@ def test_a_page_on_another_port_signs_nobody_out_and_the_apps_own_link_does(
         assert "You are not signed in." in page.content()
 
 
-def _rebinding(port: int, seen: dict[str, object]) -> None:
-    flags = [*FLAGS, "--no-sandbox", f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
-        page = browser.new_page()
-        page.set_default_timeout(WAIT)
-        for path in ("/", "/_emu/", "/_emu/events", "/_ah/channel/jsapi", "/_ah/login"):
-            answer = page.goto(f"http://{EVIL}:{port}{path}")
-            assert answer is not None
-            seen[path] = answer.status
-        browser.close()
-
-
-def test_dns_rebinding_leads_nowhere(serve: Serve) -> None:
+def test_dns_rebinding_leads_nowhere(emulator: PageEmulator, page: Page) -> None:
     """The attacker's own name, led to this machine: to the browser the emulator is then the attacker's own site."""
-    emulator = serve()
-    seen: dict[str, object] = {}
-    # On a thread of its own: one thread drives one browser.
-    thread = threading.Thread(target=_rebinding, args=(emulator.port, seen))
-    thread.start()
-    thread.join()
-    assert seen == dict.fromkeys(["/", "/_emu/", "/_emu/events", "/_ah/channel/jsapi", "/_ah/login"], 421)
+    for path in ("/", "/_emu/", "/_emu/events", "/_ah/channel/jsapi", "/_ah/login"):
+        answer = page.goto(f"http://{EVIL}:{emulator.port}{path}")
+        assert answer is not None
+        assert answer.status == 421, path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.page_emulator import PageEmulator
 from tests.browser.tab import WAIT, Tab
 from tests.browser.tls_proxy import TlsProxy
 
@@ -19,15 +20,26 @@ def tab(browser):
     context.close()
 
 
-@pytest.fixture
-def emulator(serve):
-    return serve("--trusted-proxy", "127.0.0.1", "--disconnect-after", "0.3")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """The emulator that trusts the proxy, and the proxy."""
+    folder = tmp_path_factory.mktemp("https")
+    with (
+        PageEmulator("--trusted-proxy", "127.0.0.1", "--disconnect-after", "0.3", log=folder / "log") as emulator,
+        TlsProxy(emulator.port, folder) as proxy,
+    ):
+        yield emulator, proxy
 
 
 @pytest.fixture
-def proxy(emulator, tmp_path):
-    with TlsProxy(emulator.port, tmp_path) as proxy:
-        yield proxy
+def emulator(running):
+    running[0].forget()
+    return running[0]
+
+
+@pytest.fixture
+def proxy(running):
+    return running[1]
 
 
 def receive(tab, emulator):
@@ -49,9 +61,9 @@ def test_behind_a_tls_proxy_all_stays_on_the_pages_origin(tab, emulator, proxy, 
     assert polls
     assert all(url.startswith(proxy.url) for url in polls), polls
     assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
-    assert emulator.get_json("/told?at_least=2")[1]["msg"] == "hello"
+    assert emulator.told(2)[1]["msg"] == "hello"
     tab.close()
-    assert emulator.get_json("/told?at_least=3")[2]["path"] == "disconnected"
+    assert emulator.told(3)[2]["path"] == "disconnected"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

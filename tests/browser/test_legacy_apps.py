@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,23 +10,25 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.tab import WAIT
 from tests.support.legacy import APPS, FORGETFUL, PlainSdk, Server, emulated
 
-DOORS = {"emulator": (), "plain SDK": FORGETFUL}
-
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app and the door that the test is parametrized with."""
-    name, door = request.param
+    """What the test is parametrized with: an app, and what it is behind."""
+    name, behind = request.param
     folder = tmp_path_factory.mktemp(name)
     app = APPS / name
-    with emulated(app, folder / "log") if door == "emulator" else PlainSdk(app, folder) as running:
+    with emulated(app, folder / "log") if behind == "emulator" else PlainSdk(app, folder) as running:
         yield running
 
 
-def behind_both(*names: str) -> pytest.MarkDecorator:
-    """The test, for these apps behind each door."""
+def behind_both(*names: str, marks: Iterable[pytest.MarkDecorator] = (FORGETFUL,)) -> pytest.MarkDecorator:
+    """The test, for these apps behind each of the two; `marks` are for the plain SDK, which is slow, too."""
     cases = [
-        pytest.param((name, door), id=f"{name}, {door}", marks=marks) for name in names for door, marks in DOORS.items()
+        pytest.param(
+            (name, behind), id=f"{name}, {behind}", marks=() if behind == "emulator" else (pytest.mark.slow, *marks)
+        )
+        for name in names
+        for behind in ("emulator", "plain SDK")
     ]
     return pytest.mark.parametrize("server", cases, indirect=True)
 
@@ -45,7 +47,7 @@ def pages(browser: Browser) -> Iterator[list[Page]]:
 def visit(pages: list[Page], url: str) -> None:
     for page in pages:
         page.goto(url)
-        expect(page.locator("#state")).to_have_text("open", timeout=WAIT)
+        expect(page.locator("#state")).to_have_text("open")
 
 
 def say(page: Page, text: str) -> None:
@@ -55,10 +57,7 @@ def say(page: Page, text: str) -> None:
 
 def hears(page: Page, text: str) -> None:
     """Once: twice would be one too many."""
-    expect(page.locator("#lines li").filter(has_text=text)).to_have_text([text], timeout=WAIT)
-
-
-with_ndb = behind_both("webapp2_ndb")
+    expect(page.locator("#lines li").filter(has_text=text)).to_have_text([text])
 
 
 @behind_both("python25_cgi", "django_board", "own_channel")
@@ -73,31 +72,31 @@ def test_what_one_says_both_hear(server: Server, pages: list[Page]) -> None:
     expect(pages[0].locator("#lines li")).to_have_text(["hello", "<b>שלום</b>"])
 
 
-@with_ndb
-@pytest.mark.parametrize("how", ["now", "later", "transaction", "message"])
-def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: list[Page], how: str) -> None:
-    visit(pages, f"{server.url}/?{how}")
-    say(pages[0], f"sent {how}")
-    for page in pages:
-        hears(page, f"sent {how}")
+@behind_both("webapp2_ndb")
+def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: list[Page]) -> None:
+    for how in ("now", "later", "transaction", "message"):
+        visit(pages, f"{server.url}/?{how}")
+        say(pages[0], f"sent {how}")
+        for page in pages:
+            hears(page, f"sent {how}")
 
 
-@with_ndb
+@behind_both("webapp2_ndb")
 def test_who_is_here(server: Server, pages: list[Page]) -> None:
     """Presence, behind `login: admin`, from the address that the real posts came from."""
     first, second = pages
     here = first.locator("#here")
     first.goto(f"{server.url}/?as=ann@example.com/1")
-    expect(here).to_contain_text("ann@example.com/1", timeout=WAIT)
+    expect(here).to_contain_text("ann@example.com/1")
     second.goto(f"{server.url}/?as=bob@example.com/2")
-    expect(here).to_contain_text("ann@example.com/1 bob@example.com/2", timeout=WAIT)
+    expect(here).to_contain_text("ann@example.com/1 bob@example.com/2")
     expect(here).to_contain_text("from 0.1.0.10")
     second.goto("about:blank")
-    expect(here).not_to_contain_text("bob", timeout=WAIT)
+    expect(here).not_to_contain_text("bob")
     expect(here).to_contain_text("ann@example.com/1")
 
 
-@with_ndb
+@behind_both("webapp2_ndb", marks=())
 def test_signing_in(server: Server, pages: list[Page]) -> None:
     page = pages[0]
     page.goto(f"{server.url}/private")

@@ -1,4 +1,4 @@
-"""More tabs than a browser opens connections to one host: 24 of them, all but one hidden (design.md, "Many tabs")."""
+"""More tabs than a browser opens connections to one host (design.md, "Many tabs")."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from tests.browser.conftest import launch_puppet
 
-TABS = 24
+CROWDED, CROWD = 8, 24
+"""Tabs. Browsers open six connections to one host."""
 REPEAT = 5
-SLOWEST = 100.0
-"""Milliseconds that the 95th percentile may take."""
-SLOWEST_SHAKEN_FIREFOX = 500.0
-"""Its request queue is unfair: on a busy machine the shake needs some rounds there. Without it nothing comes at all."""
-FRESH_PAGE_SECONDS = 1.0
+THROTTLED_MS = 1000.0
+"""How often a hidden page's timers run: a message needs none."""
+FRESH_PAGE_SECONDS = 10.0
+"""Much less than polls are parked for (behaviour.md 5): none had to end for the page."""
 
 PATHS = {"names": "/", "own pool and shake": "/strict"}
 
@@ -37,60 +37,66 @@ def puppet(request):
         yield puppet
 
 
-def open_tabs(puppet, emulator, path):
+def open_tabs(new_page, count, emulator, path):
     pages = []
-    for number in range(TABS):
-        page = puppet.new_page()
+    for number in range(count):
+        page = new_page()
         page.goto(emulator.url + path)
-        page.add_script_tag("/_ah/channel/jsapi")
+        page.add_script_tag(url="/_ah/channel/jsapi")
         page.evaluate(OPEN, emulator.create_channel(f"t{number}"))
         page.wait_for_function("opened")
         pages.append(page)
     return pages
 
 
-def percentile(values, percent):
-    """The least value that `percent` of all do not exceed."""
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+def send(emulator, number):
+    emulator.send(f"t{number}", repr(time.time() * 1000))
 
 
-def measured_to_be_soon(puppet, pages, emulator, way):
-    """Whether one of three measurements says so: others may be at work on this machine."""
-    slowest = SLOWEST_SHAKEN_FIREFOX if "firefox" in puppet.version.lower() and way != "names" else SLOWEST
-    for _ in range(3):
-        for page in pages:
-            page.evaluate("delays.length = 0")
-        for turn in range(REPEAT):
-            for number, page in enumerate(pages):
-                emulator.send(f"t{number}", repr(time.time() * 1000))
-                page.wait_for_function("count => delays.length > count", turn)
-        delays = [delay for page in pages for delay in page.evaluate("delays")]
-        assert len(delays) == REPEAT * TABS
-        print(f"\n{puppet.version}, {way}: p50 {percentile(delays, 50):.0f} ms, p95 {percentile(delays, 95):.0f} ms")
-        if percentile(delays, 95) < slowest:
-            return True
-    return False
+def one_after_another(pages, emulator):
+    """The milliseconds that each of `REPEAT` messages to each page took."""
+    for turn in range(REPEAT):
+        for number, page in enumerate(pages):
+            send(emulator, number)
+            page.wait_for_function("count => delays.length > count", arg=turn)
+    delays = [page.evaluate("delays") for page in pages]
+    assert [len(each) for each in delays] == [REPEAT] * len(pages)
+    return [delay for each in delays for delay in each]
 
 
-@pytest.mark.parametrize("way", PATHS)
-def test_every_tab_is_live_and_a_fresh_page_is_not_delayed(puppet, emulator, way):
-    pages = open_tabs(puppet, emulator, PATHS[way])
-    assert [page.evaluate("document.hidden") for page in pages] == [True] * (TABS - 1) + [False]
-    assert measured_to_be_soon(puppet, pages, emulator, way)
+def all_are_live_and_a_fresh_page_need_not_wait(pages, new_page, emulator, way):
+    """Returns the milliseconds that messages took."""
+    delays = one_after_another(pages, emulator)
     hosts = {page.evaluate("hosts()[hosts().length - 1]") for page in pages}
-    assert (len(hosts) == TABS) == (way == "names"), hosts
+    assert (len(hosts) == len(pages)) == (way == "names"), hosts
 
-    fresh = puppet.new_page()
+    fresh = new_page()
     started = time.monotonic()
     fresh.goto(emulator.url)
     assert time.monotonic() - started < FRESH_PAGE_SECONDS
     fresh.close()
 
-    for page in pages:
-        page.evaluate("delays.length = 0")
     for _ in range(REPEAT):
-        for number in range(TABS):
-            emulator.send(f"t{number}", repr(time.time() * 1000))
+        for number in range(len(pages)):
+            send(emulator, number)
     for page in pages:
-        page.wait_for_function("count => delays.length === count", REPEAT)
+        page.wait_for_function("count => delays.length === count", arg=2 * REPEAT)
         page.close()
+    return delays
+
+
+@pytest.mark.parametrize("way", PATHS)
+def test_more_tabs_than_connections(context, emulator, way):
+    pages = open_tabs(context.new_page, CROWDED, emulator, PATHS[way])
+    all_are_live_and_a_fresh_page_need_not_wait(pages, context.new_page, emulator, way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", PATHS)
+def test_many_tabs_of_which_all_but_one_are_hidden(puppet, emulator, way):
+    pages = open_tabs(puppet.new_page, CROWD, emulator, PATHS[way])
+    assert [page.evaluate("document.hidden") for page in pages] == [True] * (CROWD - 1) + [False]
+    delays = all_are_live_and_a_fresh_page_need_not_wait(pages, puppet.new_page, emulator, way)
+    centiles = statistics.quantiles(delays, n=100, method="inclusive")
+    print(f"\n{puppet.version}, {way}: p50 {centiles[49]:.0f} ms, p95 {centiles[94]:.0f} ms")
+    assert centiles[49] < THROTTLED_MS

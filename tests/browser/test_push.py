@@ -22,17 +22,22 @@ def emulator(tmp_path_factory):
         yield emulator
 
 
-@pytest.fixture(scope="module", params=["chrome", "firefox"])
-def puppet(request):
-    with launch_puppet(request.param) as puppet:
+@pytest.fixture(scope="module")
+def firefox():
+    with launch_puppet("firefox") as puppet:
         yield puppet
 
 
-def test_no_message_comes_before_its_answer(puppet, emulator):
+@pytest.fixture(params=["chromium", pytest.param("firefox", marks=pytest.mark.slow)])
+def new_page(request):
+    return request.getfixturevalue({"chromium": "context", "firefox": "firefox"}[request.param]).new_page
+
+
+def test_no_message_comes_before_its_answer(new_page, emulator):
     counts = Count()
     for _ in range(ROUNDS):
         for transport in TRANSPORTS:
-            page = PushPage(puppet.new_page(), emulator.port, transport)
+            page = PushPage(new_page(), emulator.port, transport)
             for way, posts in POSTS.items():
                 counts.add(page.measure(way, posts))
             page.page.close()
@@ -41,8 +46,8 @@ def test_no_message_comes_before_its_answer(puppet, emulator):
     assert counts.share <= AT_MOST, f"{counts.first} of {counts.posts} messages came first"
 
 
-def test_a_handler_that_reports_its_progress_is_seen_doing_so(puppet, emulator):
-    page = PushPage(puppet.new_page(), emulator.port, "fetch")
+def test_a_handler_that_reports_its_progress_is_seen_doing_so(new_page, emulator):
+    page = PushPage(new_page(), emulator.port, "fetch")
     # The last comes behind the answer, if that is sooner than half a second.
     assert page.watch(4, 0.7).first >= 3
     page.page.close()

@@ -6,34 +6,31 @@ import contextlib
 import re
 
 import pytest
-import urllib3
 from playwright.sync_api import Page, expect
 
 from appengine_channel_emu.host.app_kinds import python3_backend
-from appengine_channel_emu.host.backend import ProxyBackend
 from appengine_channel_emu.host.origins.instance import AppSpec
+from appengine_channel_emu.host.proxy import ProxyBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.browser.tab import WAIT
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import FORGETFUL, PlainSdk
 from tests.support.parts import ROOT
 
 TOKEN_SECONDS = 2 * 60 * 60
 
-START = 20_000
-"""Milliseconds: the real dev server starts a process of the app's with the first request."""
 
-
-@pytest.fixture(autouse=True)
-def _patience():
-    """The real dev server polls twice a second, and a busy machine is slower still."""
-    expect.set_options(timeout=START)
-    yield
-    expect.set_options(timeout=5_000)
+@pytest.fixture(scope="module")
+def sample_app(tmp_path_factory):
+    """For all tests that have a game of their own, and leave the app running."""
+    with RunningEmulator("--no-sdk", "sample_app", log=tmp_path_factory.mktemp("app") / "log") as emulator:
+        yield emulator
 
 
 @pytest.fixture
-def sample_app(tmp_path):
+def own_sample_app(tmp_path):
+    """For one test alone."""
     with RunningEmulator("--no-sdk", "sample_app", log=tmp_path / "emulator.log") as emulator:
         yield emulator
 
@@ -42,11 +39,13 @@ def sample_app(tmp_path):
 def two_people(browser, url):
     """Two people at their own machines, at one game."""
     contexts = [browser.new_context() for _ in range(2)]
+    for context in contexts:
+        context.set_default_timeout(WAIT)
     first, second = (context.new_page() for context in contexts)
     first.goto(url)
-    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…", timeout=START)
+    expect(first.locator("#status")).to_have_text("You are X. Waiting for a friend…")
     second.goto(first.url)
-    expect(second.locator("#status")).to_have_text("You are O. Their turn.", timeout=START)
+    expect(second.locator("#status")).to_have_text("You are O. Their turn.")
     yield first, second
     for context in contexts:
         context.close()
@@ -56,17 +55,6 @@ def two_people(browser, url):
 def players(browser, sample_app):
     with two_people(browser, sample_app.url) as both:
         yield both
-
-
-@pytest.fixture(params=["emulator", pytest.param("plain SDK", marks=FORGETFUL)])
-def players_anywhere(request, browser, tmp_path):
-    """Here, and on the real dev server under Python 2.7: the app is the same, to the byte."""
-    with contextlib.ExitStack() as stack:
-        if request.param == "emulator":
-            server = request.getfixturevalue("sample_app")
-        else:
-            server = stack.enter_context(PlainSdk(ROOT / "sample_app", tmp_path))
-        yield stack.enter_context(two_people(browser, server.url))
 
 
 def play(page: Page, cell: int) -> None:
@@ -82,43 +70,43 @@ def marks(page: Page) -> str:
     )
 
 
-def test_a_game_to_its_end_and_another(players_anywhere):
-    first, second = players_anywhere
+def test_a_game_to_its_end_and_another(players):
+    first, second = players
     for turn, cell in enumerate([4, 0, 2, 6, 3, 5, 1, 7, 8]):
-        play(players_anywhere[turn % 2], cell)
-    for page in players_anywhere:
+        play(players[turn % 2], cell)
+    for page in players:
         expect(page.locator("#status")).to_have_text("A draw.")
         expect(page.locator("#score")).to_have_text("X 0 · O 0 · draws 1")
     assert marks(first) == marks(second) == "OXXXXOOOX"
     second.click("#again")
     for turn, cell in enumerate([0, 4, 1, 8, 2]):
-        play(players_anywhere[(turn + 1) % 2], cell)
+        play(players[(turn + 1) % 2], cell)
     expect(first.locator("#status")).to_have_text("You lose.")
     expect(second.locator("#status")).to_have_text("You win!")
     expect(first.locator("#score")).to_have_text("X 0 · O 1 · draws 1")
 
 
-def test_they_chat_and_what_they_say_is_text(players_anywhere):
-    first, second = players_anywhere
+def test_they_chat_and_what_they_say_is_text(players):
+    first, second = players
     second.fill("#name", "Grace")
     second.click("#rename button")
     expect(first.locator("#visitors")).to_contain_text("Grace")
     second.fill("#text", "<img src=x onerror=alert(1)> & שלום")
     second.press("#text", "Enter")
-    for page in players_anywhere:
+    for page in players:
         expect(page.locator("#chat li")).to_have_text("Grace: <img src=x onerror=alert(1)> & שלום")
         assert page.locator("#chat img").count() == 0
 
 
-def test_who_is_here_follows_those_who_come_and_go(players_anywhere):
-    first, second = players_anywhere
+def test_who_is_here_follows_those_who_come_and_go(players):
+    first, second = players
     second.close()
     expect(first.locator("#status")).to_have_text("You are X. O is away.")
     expect(first.locator("#visitors")).to_contain_text("away")
 
 
-def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
-    first, second = players_anywhere
+def test_a_reload_keeps_the_seat_and_the_game(players):
+    first, second = players
     play(first, 4)
     second.reload()
     expect(second.locator("#status")).to_have_text("You are O. Your turn.")
@@ -126,35 +114,50 @@ def test_a_reload_keeps_the_seat_and_the_game(players_anywhere):
     expect(first.locator("#status")).to_have_text("You are X. Their turn.")
 
 
-def test_a_third_visitor_watches(players_anywhere, browser):
-    first, _ = players_anywhere
-    context = browser.new_context()
+def test_a_third_visitor_watches(players, context):
+    first, _ = players
     guest = context.new_page()
     guest.goto(first.url)
     expect(guest.locator("#status")).to_have_text("You are watching. X is to play.")
     play(first, 0)
     expect(guest.locator("#board button").first).to_have_attribute("data-mark", "X")
-    context.close()
 
 
-def test_a_restart_of_app_and_emulator_is_survived(players, sample_app):
-    first, second = players
-    play(first, 4)
-    expect(second.locator("#status")).to_have_text("You are O. Your turn.")
-    assert sample_app.stop() == 0
-    sample_app.start()
-    # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
-    for page in players:
-        expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "", timeout=15_000)
-        expect(page.locator("#connection")).to_have_text("connected", timeout=15_000)
-        expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."), timeout=15_000)
-        assert marks(page) == "." * 9
+@pytest.mark.slow
+@FORGETFUL
+def test_all_this_holds_on_the_real_dev_server(browser, context, tmp_path):
+    """Under Python 2.7: the app is the same, to the byte."""
+    with PlainSdk(ROOT / "sample_app", tmp_path) as server:
+        for test in (
+            test_a_game_to_its_end_and_another,
+            test_they_chat_and_what_they_say_is_text,
+            test_who_is_here_follows_those_who_come_and_go,
+            test_a_reload_keeps_the_seat_and_the_game,
+            lambda players: test_a_third_visitor_watches(players, context),
+        ):
+            with two_people(browser, server.url) as players:
+                test(players)
 
 
-def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, tmp_path):
+def test_a_restart_of_app_and_emulator_is_survived(browser, own_sample_app):
+    with two_people(browser, own_sample_app.url) as players:
+        first, second = players
+        play(first, 4)
+        expect(second.locator("#status")).to_have_text("You are O. Your turn.")
+        assert own_sample_app.stop() == 0
+        own_sample_app.start()
+        # The game was in the app's memory and tokens were not kept: the pages join again, to an empty board.
+        for page in players:
+            expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "")
+            expect(page.locator("#connection")).to_have_text("connected")
+            expect(page.locator("#status")).to_have_text(re.compile("You are [XO]. (Your|Their) turn."))
+            assert marks(page) == "." * 9
+
+
+def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(context, tmp_path):
     log, state = tmp_path / "emulator.log", tmp_path / "state"
     with RunningEmulator("sample_app", log=log, state_dir=state) as emulator:
-        page = browser.new_page()
+        page = context.new_page()
         page.goto(emulator.url)
         expect(page.locator("#connection")).to_have_text("connected")
         emulator.stop()
@@ -165,16 +168,15 @@ def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(browser, 
         page.fill("#text", "Still here")
         page.press("#text", "Enter")
         expect(page.locator("#chat li")).to_have_text("Guest 1: Still here")
-        page.close()
 
 
-def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
+def test_a_page_whose_token_times_out_gets_another_and_goes_on(context):
     def sample_app(address: str) -> ProxyBackend:
         return python3_backend(AppSpec("main:app", ROOT / "sample_app", address), None)
 
     service = Service(Settings(port=0, state_dir="none"), sample_app)
     service.start()
-    page = browser.new_page()
+    page = context.new_page()
     page.goto(service.url)
     expect(page.locator("#connection")).to_have_text("connected")
     with page.expect_response("**/join"):
@@ -182,16 +184,15 @@ def test_a_page_whose_token_times_out_gets_another_and_goes_on(browser):
     expect(page.locator("#connection")).to_have_text("connected")
     play(page, 4)
     expect(page.locator("#board button").nth(4)).to_have_attribute("data-mark", "X")
-    page.close()
     service.stop()
 
 
-def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
+def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, context):
     first, _ = players
     first.fill("#text", "Welcome")
     first.press("#text", "Enter")
     expect(first.locator("#chat li")).to_have_count(1)
-    late = browser.new_page()
+    late = context.new_page()
     refused = []
 
     def refuse_once(route):
@@ -206,11 +207,10 @@ def test_a_page_that_cannot_say_that_it_is_open_tries_again(players, browser):
     # What was said before comes with the answer to that request alone.
     expect(late.locator("#chat li")).to_have_text("Guest 1: Welcome")
     assert refused
-    late.close()
 
 
-def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_app):
-    page = browser.new_page()
+def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(context, sample_app):
+    page = context.new_page()
     moves = []
 
     def forget(route):
@@ -222,7 +222,6 @@ def test_an_app_that_never_knows_the_page_is_not_asked_for_ever(browser, sample_
     play(page, 4)
     expect(page.locator("#notice")).to_have_text("The app does not know this page.")
     assert len(moves) == 2
-    page.close()
 
 
 NOTE_CALLS = """() => {
@@ -250,11 +249,10 @@ def test_time_travel_past_the_tokens_reaches_the_pages_and_they_come_back_by_the
     # The sockets that the first journey has the pages open are those whose handlers are noted in the second.
     timed_out = [["onerror", {"code": 401, "description": "Token+timed+out."}], ["onclose", {}], ["open"]]
     for wanted in ([["open"]], timed_out):
-        answer = urllib3.request("POST", f"{sample_app.url}/_emu/clock", json={"advance": TOKEN_SECONDS})
-        assert answer.status == 200
+        sample_app.advance(TOKEN_SECONDS)
         for page in players:
-            page.wait_for_function("count => seen.length >= count", arg=len(wanted), timeout=START)
-            expect(page.locator("#connection")).to_have_text("connected", timeout=START)
+            page.wait_for_function("count => seen.length >= count", arg=len(wanted))
+            expect(page.locator("#connection")).to_have_text("connected")
             assert page.evaluate("() => seen.splice(0)") == wanted
     play(second, 0)
     expect(first.locator("#status")).to_have_text("You are X. Your turn.")

@@ -25,7 +25,7 @@ def test_each_way_to_wait_gets_all_news_and_shows_its_price(context, emulator):
     page.goto(emulator.url + "/strategies")
     expect(page.locator("#connection")).to_have_text("connected")
     # The third piece of news comes more than a deadline after the second.
-    expect(page.locator("#rows tr.poll td").first).to_have_text("3", timeout=20_000)
+    expect(page.locator("#rows tr.poll td").first).to_have_text("3")
     expect(page.locator("#rows tr.hold td").first).to_have_text("3")
     expect(page.locator("#rows tr.channel td").first).to_have_text("3")
     poll, hold, channel = (cells(page, name) for name in ("poll", "hold", "channel"))

@@ -60,8 +60,8 @@ class TestAsked:
         receive(tab, emulator)
         assert is_used(transport, polls), polls
 
-    def test_from_another_origin(self, tab, emulator, serve, polls, transport):
-        tab.visit(serve().url, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+    def test_from_another_origin(self, tab, emulator, other_origin, polls, transport):
+        tab.visit(other_origin, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)
         assert is_used(transport, polls), polls
 
@@ -92,7 +92,7 @@ class TestAsked:
         receive(tab, emulator)
         assert is_used(transport, polls), polls
         tab.close()
-        assert [post["path"] for post in emulator.get_json("/told?at_least=2")] == ["connected", "disconnected"]
+        assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
     def test_from_a_sandboxed_page(self, tab, emulator, polls, transport):
         tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
@@ -122,8 +122,7 @@ class TestAsked:
         tab.close()
         tab.wait(5)
         assert tab.page.evaluate("document.querySelectorAll('iframe').length") == 0
-        told = emulator.get_json("/told?at_least=2")
-        assert [post["path"] for post in told] == ["connected", "disconnected"]
+        assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
 
 class TestByItself:
@@ -158,19 +157,18 @@ class TestSendFromAnotherOrigin:
     """`send()` acts on the app, so another origin needs leave."""
 
     @pytest.mark.parametrize("allowed", [True, False])
-    def test_with_and_without_allow_origin(self, tab, serve, allowed):
-        other = serve()
-        emulator = serve(*(["--allow-origin", other.url] if allowed else []))
-        tab.visit(other.url, f"{emulator.url}/_ah/channel/jsapi")
+    def test_with_and_without_allow_origin(self, request, tab, serve, other_origin, allowed):
+        emulator = serve("--allow-origin", other_origin) if allowed else request.getfixturevalue("emulator")
+        tab.visit(other_origin, f"{emulator.url}/_ah/channel/jsapi")
         tab.open(emulator.create_channel("anna"))
         tab.wait(1)
         # It "fails" for the page in any case, which may not read the app's answer, and does not ask.
         with tab.page.expect_event("requestfailed", lambda request: request.url.endswith("/receive")):
             assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
         if allowed:
-            assert emulator.get_json("/told?at_least=2")[1] == {"path": "receive", "key": "anna", "msg": "hello"}
+            assert emulator.told(2)[1] == {"path": "receive", "key": "anna", "msg": "hello"}
         else:
-            assert len(emulator.get_json("/told?at_least=1")) == 1
+            assert len(emulator.told(1)) == 1
         emulator.send("anna", "the channel lives on")
         tab.wait(2)
 
@@ -179,8 +177,8 @@ class TestConsole:
     """What production did not have is named once in the page's console."""
 
     @pytest.mark.parametrize("arguments", [[], ["--quiet"]])
-    def test_notes_and_silence(self, tab, serve, arguments):
-        emulator = serve(*arguments)
+    def test_notes_and_silence(self, request, tab, serve, arguments):
+        emulator = serve(*arguments) if arguments else request.getfixturevalue("emulator")
         lines = []
         tab.page.on("console", lambda message: lines.append(message.text))
         tab.visit(emulator.url)
@@ -210,16 +208,15 @@ class TestHostilePage:
     """A page of another site that its user visits while the emulator runs, with a socket open in another tab."""
 
     @pytest.fixture(params=["another port", "another host", "null"])
-    def hostile(self, request, context, tab, emulator, serve):
+    def hostile(self, request, context, tab, emulator, other_origin):
         tab.visit(emulator.url)
         tab.open(emulator.create_channel("anna"))
         tab.wait(1)
         page = context.new_page()
-        other = serve()
         urls = {
-            "another port": other.url,
-            "another host": f"http://localhost:{other.port}",
-            "null": f"{other.url}/sandbox",
+            "another port": other_origin,
+            "another host": other_origin.replace("127.0.0.1", "localhost"),
+            "null": f"{other_origin}/sandbox",
         }
         page.goto(urls[request.param])
         return page
@@ -242,7 +239,7 @@ class TestHostilePage:
         emulator.send("anna", "the only one")
         tab.wait(2)
         assert tab.texts() == ["the only one"]
-        assert [post["path"] for post in emulator.get_json("/told?at_least=1")] == ["connected"]
+        assert emulator.presence(1) == [("connected", "anna")]
 
     def test_it_gets_no_socket_without_a_token_and_no_message_without_a_socket(self, hostile, emulator):
         url = f"{emulator.url}/_ah/channel"

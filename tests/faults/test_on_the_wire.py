@@ -50,17 +50,17 @@ class Wire:
         return self.call(f"{self.server.url}/rpc_http", b"SendChannelMessage", request)
 
     def tokens(self):
-        channel = self.broker.snapshots.channel("bert")
+        channel = self.broker.control.channel("bert")
         return channel.tokens if channel else 0
 
     def sent(self):
         return len(self.broker.journal.after(0, "anna")) - 1
 
     def fetched(self):
-        return 1 - self.broker.snapshots.channel("anna").sockets_shown[0].unread
+        return 1 - self.broker.control.channel("anna").sockets_shown[0].unread
 
     def sockets(self):
-        return self.broker.snapshots.channel("anna").sockets - 1
+        return self.broker.control.channel("anna").sockets - 1
 
 
 @dataclass

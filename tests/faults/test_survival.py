@@ -62,7 +62,7 @@ def test_create_channel(server, channel, happened, fault):
     server.faults.add(f"create {fault} count=1")
     seen, tokens = CREATED[fault]
     assert outcome(lambda: channel.create_channel("anna")) == seen
-    listed = server._running.broker.snapshots.channel("anna")
+    listed = server._running.broker.control.channel("anna")
     assert (listed.tokens if listed else 0) == tokens
     assert happened(server._running.broker) == [f"create {fault.split()[0]}"]
     page = server.client(token=channel.create_channel("anna")).open()

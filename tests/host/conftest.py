@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import secrets
 import textwrap
 from dataclasses import dataclass
 
@@ -78,12 +77,6 @@ def ask(answer_to, target="/", method="GET", body=b"", content_type="", **fields
     answer = answer_to(environ)
     status, _, reason = answer.status.partition(" ")
     return Visit(int(status), reason, answer.headers, answer.read(), answer.cpu_seconds, answer.cut)
-
-
-@pytest.fixture
-def mark():
-    """The value of `MARK` in the environment of all that the test's app starts."""
-    return secrets.token_hex(8)
 
 
 @pytest.fixture

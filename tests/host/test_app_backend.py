@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from appengine_channel_emu.host.app_backend import AppBackend, read_config
+from appengine_channel_emu.host.app_backend import AppBackend, finished_headers
+from appengine_channel_emu.host.app_checks import read_config
 from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.login import SignIn
-from appengine_channel_emu.host.request_environ import finished_headers
 from appengine_channel_emu.host.static_files import LONG_PAST
 from tests.host.conftest import visit
 

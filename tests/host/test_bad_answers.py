@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import struct
-import threading
 
 import pytest
 
 from appengine_channel_emu.host.app_kinds import upstream_backend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
-from tests.support.waiting import WAIT_SECONDS
+from tests.support import wire
+from tests.support.waiting import LONG_ENOUGH
 
 OK = b"HTTP/1.1 200 OK\r\n"
 TWO = b"Content-Length: 2\r\n\r\nOK"
@@ -127,40 +126,24 @@ ENDING = ("until-close", "nothing", "half-", "a-1xx-alone", "length-too-long", "
 """Those that end with the connection; it stays open after all others, for whoever comes next."""
 
 
-class BadApp:
-    """Answers each path, on connections that it keeps open, with the bytes of that name."""
-
-    def __init__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=self._serve, args=self._listener.accept()[:1], daemon=True).start()
-
-    def _serve(self, connection):
-        with connection, contextlib.suppress(OSError):
-            while request := connection.recv(65536):
-                name = request.split()[1].decode().strip("/")
-                said = ANSWERS.get(name, FINE)
-                if said == RESET:
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    return
-                connection.sendall(said)
-                if name.startswith(ENDING):
-                    return
-
-    def close(self):
-        self._listener.close()
+def serve_badly(connection):
+    """Answers each path, on a connection that it keeps open, with the bytes of that name."""
+    while request := connection.recv(65536):
+        name = request.split()[1].decode().strip("/")
+        said = ANSWERS.get(name, FINE)
+        if said == RESET:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        connection.sendall(said)
+        if name.startswith(ENDING):
+            return
 
 
 @pytest.fixture(scope="module")
 def service():
-    app = BadApp()
+    app = wire.Listener(serve_badly)
     settings = Settings(port=0, state_dir="none", quiet=True)
-    service = Service(settings, lambda address: upstream_backend(app.url, address, WAIT_SECONDS))
+    service = Service(settings, lambda address: upstream_backend(app.url, address, LONG_ENOUGH))
     service.start()
     yield service
     service.stop()
@@ -169,11 +152,8 @@ def service():
 
 def ask(service, name, method=b"GET"):
     """The head and the body of the answer, as they came."""
-    with socket.create_connection(("127.0.0.1", service.port), WAIT_SECONDS) as connection:
-        request = b"%s /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        connection.sendall(request % (method, name.encode()))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
+    request = b"%s /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % (method, name.encode())
+    head, _, body = wire.ask(service.port, request).partition(b"\r\n\r\n")
     return head.decode("latin-1"), body
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appengine_channel_emu.host.app_backend import AppBackend, read_config
+from appengine_channel_emu.host.app_backend import AppBackend
+from appengine_channel_emu.host.app_checks import read_config
 from appengine_channel_emu.host.app_kinds import python3_backend
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.login import SignIn

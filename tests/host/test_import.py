@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.origins import instances
 from tests.host.conftest import HELLO, visit
+from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -34,7 +34,7 @@ def test_a_target_that_is_not_there(target, text, make_backend):
 
 
 def test_the_command_ends_with_status_1_for_it(tmp_path):
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "nowhere:app", "--port", "0"]
+    command = [*EMU, "serve", "nowhere:app", "--port", "0"]
     arguments = ["--app-dir", str(tmp_path), "--state-dir", "none"]
     ended = subprocess.run(
         [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
@@ -129,7 +129,7 @@ def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch
 
 def test_the_command_can_be_stopped_while_an_import_hangs(tmp_path, mark):
     (tmp_path / "main.py").write_text("import threading\nprint('importing', flush=True)\nthreading.Event().wait()\n")
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--app-dir", str(tmp_path)]
+    command = [*EMU, "serve", "main:app", "--app-dir", str(tmp_path)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--state-dir", "none"],
         cwd=ROOT,

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from appengine_channel_emu.host import process
-from appengine_channel_emu.host.backend import ScriptCall
 from appengine_channel_emu.host.errors import Overrun
+from appengine_channel_emu.host.proxy import ScriptCall
 from tests.host.conftest import HELLO, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
-from tests.support.waiting import WAIT_SECONDS, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 # While it serves
 
@@ -120,7 +120,7 @@ def test_edited_source_serves_the_next_request_while_older_ones_end(make_backend
         write_app(older.replace('b"older"', 'b"the newer one"'))
         assert visit(backend).text == "the newer one"
         assert not slow
-    thread.join(WAIT_SECONDS)
+    thread.join(LONG_ENOUGH)
     assert slow[0].text == "older"
 
 

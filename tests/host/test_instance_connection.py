@@ -16,7 +16,7 @@ from appengine_channel_emu.host.errors import AnswerTooLarge, BrokenAnswer, Clos
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, InstanceConnection
 from appengine_channel_emu.host.runner.serving import InstanceServer
 from tests.host.conftest import visit
-from tests.support.waiting import WAIT_SECONDS, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -35,7 +35,7 @@ def scripted(path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    listener.settimeout(WAIT_SECONDS)
+    listener.settimeout(LONG_ENOUGH)
     threads = []
 
     def make(*scripts):
@@ -50,7 +50,7 @@ def scripted(path):
 
     yield make
     for thread in threads:
-        thread.join(WAIT_SECONDS)
+        thread.join(LONG_ENOUGH)
     listener.close()
 
 
@@ -177,7 +177,7 @@ def test_a_connection_that_ended_while_nobody_used_it_costs_no_request(scripted)
 
     app = scripted(once, says(OK))
     assert app.exchange(get("POST")).status == 200
-    assert left.wait(WAIT_SECONDS)
+    assert left.wait(LONG_ENOUGH)
     assert app.exchange(get("POST")).status == 200
 
 
@@ -218,7 +218,7 @@ def test_so_many_handlers_at_a_time_and_no_more(path):
 
     def handler(environ):
         begun.append(environ["PATH_INFO"])
-        assert go_on.acquire(timeout=WAIT_SECONDS)
+        assert go_on.acquire(timeout=LONG_ENOUGH)
         return "200 OK", [("Content-Length", "2")], b"ok"
 
     serving(path, handler, threads=2)
@@ -231,7 +231,7 @@ def test_so_many_handlers_at_a_time_and_no_more(path):
     eventually(lambda: len(begun), lambda count: count == 3)
     go_on.release(2)
     for each in visits:
-        each.join(WAIT_SECONDS)
+        each.join(LONG_ENOUGH)
         assert not each.is_alive()
 
 
@@ -240,7 +240,7 @@ def test_a_default_timeout_of_the_apps_is_not_for_its_connections(path):
     try:
         serving(path, lambda environ: ("200 OK", [("Content-Length", "5")], environ["wsgi.input"].read()))
         with socket.socket(socket.AF_UNIX) as front:
-            front.settimeout(WAIT_SECONDS)
+            front.settimeout(LONG_ENOUGH)
             front.connect(path)
             for piece in (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n", b"\r\n12", b"345"):
                 front.sendall(piece)
@@ -253,7 +253,7 @@ def test_a_default_timeout_of_the_apps_is_not_for_its_connections(path):
 def test_what_is_no_request_is_refused_and_ends_the_connection(path):
     serving(path, lambda environ: pytest.fail("the app was asked"))
     with socket.socket(socket.AF_UNIX) as front:
-        front.settimeout(WAIT_SECONDS)
+        front.settimeout(LONG_ENOUGH)
         front.connect(path)
         front.sendall(b"GET / HTTP/1.1\r\nno header\r\n\r\n")
         answer = b"".join(iter(lambda: front.recv(65536), b""))

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from appengine_channel_emu.host.login import SignIn, User, login_key, safe_goal, user_environ, way_to_the_form
+from appengine_channel_emu.host.login import SignedInUser, SignIn, login_key, safe_goal, user_environ, way_to_the_form
 from tests.host.conftest import ask as visit
 
 OWN = "http://localhost:8080"
@@ -40,7 +40,7 @@ def test_signing_in_and_out(sign_in):
     got = post(sign_in, fields={"admin": "true", "continue": "/game?id=1"}, HTTP_ORIGIN=OWN)
     assert (got.status, got.header("Location")) == (302, ["/game?id=1"])
     assert re.search(r"; Path=/; HttpOnly; SameSite=Lax$", got.header("Set-Cookie")[0])
-    assert who(sign_in, cookie(got)) == User("ann@example.com", admin=True)
+    assert who(sign_in, cookie(got)) == SignedInUser("ann@example.com", admin=True)
     page = visit(sign_in.answer, "/_ah/login", HTTP_COOKIE=cookie(got))
     assert "You are signed in as ann@example.com." in page.text
     for out in (
@@ -53,7 +53,7 @@ def test_signing_in_and_out(sign_in):
 
 
 def test_without_the_tick_nobody_is_an_administrator(sign_in):
-    assert who(sign_in, cookie(post(sign_in))) == User("ann@example.com", admin=False)
+    assert who(sign_in, cookie(post(sign_in))) == SignedInUser("ann@example.com", admin=False)
 
 
 @pytest.mark.parametrize(
@@ -226,12 +226,12 @@ def test_other_methods(sign_in):
 
 
 def test_the_environ_of_a_visitor():
-    environ = user_environ(User("ann@gmail.com", admin=True))
+    environ = user_environ(SignedInUser("ann@gmail.com", admin=True))
     assert environ["USER_EMAIL"] == "ann@gmail.com"
     assert environ["USER_NICKNAME"] == "ann"
     assert re.fullmatch(r"1\d{20}", environ["USER_ID"])
     assert environ["USER_IS_ADMIN"] == "1"
-    assert User("Ann@Gmail.com").user_id == environ["USER_ID"]
+    assert SignedInUser("Ann@Gmail.com").user_id == environ["USER_ID"]
     nobody = user_environ(None)
     assert (nobody["USER_EMAIL"], nobody["USER_ID"], nobody["USER_IS_ADMIN"]) == ("", "", "0")
 

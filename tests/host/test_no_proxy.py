@@ -16,7 +16,7 @@ from appengine_channel_emu.conformance.server import CheckedServer
 from appengine_channel_emu.environment import with_no_proxy
 from appengine_channel_emu.testing import ChannelClient
 from tests.host.conftest import visit
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.service import running_service
 
 OURS = "localhost,127.0.0.1,::1"
@@ -94,15 +94,14 @@ def test_an_instances_environment(make_backend):
 
 
 def test_a_command_of_exec_and_the_verbs(proxy):
-    emu = [sys.executable, "-m", "appengine_channel_emu"]
     script = (
         "import os, subprocess, sys, urllib.request; host = os.environ['CHANNEL_EMULATOR_HOST'];"
-        "print(urllib.request.urlopen(f'http://{host}/_emu/health', timeout=10).read().decode());"
-        f"emu = {emu!r};"
-        "subprocess.run([*emu, 'wait', '--timeout', '10'], check=True);"
+        "print(urllib.request.urlopen(f'http://{host}/_emu/health', timeout=60).read().decode());"
+        f"emu = {EMU!r};"
+        "subprocess.run([*emu, 'wait', '--timeout', '60'], check=True);"
         "print(subprocess.run([*emu, 'env'], check=True, stdout=subprocess.PIPE, text=True).stdout)"
     )
-    command = [*emu, "exec", "--quiet", "--", sys.executable, "-c", script]
+    command = [*EMU, "exec", "--quiet", "--", sys.executable, "-c", script]
     done = subprocess.run(
         command, env=os.environ | {"no_proxy": ".corp"}, stdout=subprocess.PIPE, text=True, check=True
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import socket
 import threading
 import time
 
@@ -14,6 +12,7 @@ import pytest
 
 from appengine_channel_emu.host.app_kinds import upstream_backend
 from tests.host.conftest import visit
+from tests.support import wire
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
 
@@ -60,12 +59,7 @@ def emulator(tmp_path_factory):
 
 def exchange(emulator, request):
     """The lines of the answer's head, and its body, to a raw request that asks for the connection to be closed."""
-    with socket.create_connection(("127.0.0.1", emulator.port), LONG_ENOUGH) as sock:
-        sock.sendall(request)
-        answer = b""
-        while data := sock.recv(65536):
-            answer += data
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = wire.ask(emulator.port, request).partition(b"\r\n\r\n")
     return head.decode("latin-1").split("\r\n"), body
 
 
@@ -227,23 +221,17 @@ def test_an_app_that_dies_costs_one_request(emulator):
 # A server that is not ours
 
 
-class Scripted:
+class Scripted(wire.Listener):
     """Answers one connection after another with the next of its scripts, each a function of the connection."""
 
     def __init__(self, *scripts):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self._scripts = iter(scripts)
         self.requests = []
-        self._thread = threading.Thread(target=self._run, args=(scripts,), daemon=True)
-        self._thread.start()
+        super().__init__(self._play)
 
-    def _run(self, scripts):
-        for script in scripts:
-            connection, _ = self._listener.accept()
-            with connection:
-                self.requests.append(connection.recv(65536))
-                script(connection)
-        self._listener.close()
+    def _play(self, connection):
+        self.requests.append(connection.recv(65536))
+        next(self._scripts)(connection)
 
 
 @pytest.fixture
@@ -265,9 +253,8 @@ def test_an_app_that_trickles_is_cut_at_the_deadline(behind):
     def trickle(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         give_up = time.monotonic() + LONG_ENOUGH
-        with contextlib.suppress(OSError):
-            while not over.wait(0.05) and time.monotonic() < give_up:
-                connection.sendall(b"x")
+        while not over.wait(0.05) and time.monotonic() < give_up:
+            connection.sendall(b"x")
 
     over = threading.Event()
 
@@ -304,9 +291,7 @@ def test_the_answer_to_head_has_the_length_that_the_app_says_and_no_other(answer
 
 
 def test_nobody_there(behind):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    page = visit(upstream_backend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", None))
+    page = visit(upstream_backend(f"http://127.0.0.1:{wire.free_port()}", "127.0.0.1:8080", None))
     assert page.status == 502
     assert "cannot be reached: Connection refused. Is it running?" in page.text
 

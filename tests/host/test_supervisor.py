@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from appengine_channel_emu.host.process import SupervisedProcess
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
 from tests.support.waiting import LONG_ENOUGH
@@ -35,11 +34,6 @@ for code in (DAEMON, STUBBORN):
               "p.stdout.readline()" % code
     subprocess.run([sys.executable, "-c", starter], check=True)
 """
-
-
-@pytest.fixture
-def mark():
-    return secrets.token_hex(8)
 
 
 @pytest.fixture
@@ -180,7 +174,7 @@ def app(environ, start_response):
 def test_the_end_of_the_command_is_the_end_of_all(number, tmp_path, mark):
     (tmp_path / "main.py").write_text(FAMILY)
     with (tmp_path / "log").open("w") as log:
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--port", "0"]
+        command = [*EMU, "serve", "main:app", "--port", "0"]
         process = subprocess.Popen(
             [*command, "--app-dir", str(tmp_path), "--state-dir", "none"],
             cwd=ROOT,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import socket
 import subprocess
-import threading
 from urllib.parse import unquote
 
 import pytest
@@ -15,10 +12,10 @@ import pytest
 from appengine_channel_emu.host.app_kinds import upstream_backend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
-from tests.support import parts
+from tests.support import parts, wire
 from tests.support.emulator import RunningEmulator
+from tests.support.processes import running_command
 from tests.support.targets import GUARDED, ODD, disguised
-from tests.support.waiting import WAIT_SECONDS, eventually
 
 NODE = """
 const http = require('http'), url = require('url');
@@ -49,10 +46,7 @@ CROSS_SITE = b"Origin: http://evil.example\r\nSec-Fetch-Site: cross-site\r\n"
 
 def ask(port, target, more=b""):
     """Status and body."""
-    with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as connection:
-        connection.sendall(POST % (target.encode(), more))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = wire.ask(port, POST % (target.encode(), more)).partition(b"\r\n\r\n")
     return int(head.split()[1]), body
 
 
@@ -65,40 +59,22 @@ def in_front_of(url):
     return Service(Settings(port=0, state_dir="none", quiet=True), lambda address: upstream_backend(url, address, 30.0))
 
 
-@contextlib.contextmanager
-def running(command, **options):
-    with subprocess.Popen(command, **options) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.fixture
 def node(tmp_path):
     (tmp_path / "app.js").write_text(NODE)
     command = [str(parts.need(parts.node)), "--no-deprecation", str(tmp_path / "app.js")]
-    with running(command, stdout=subprocess.PIPE, text=True) as process:
+    with running_command(command, stdout=subprocess.PIPE) as process:
         yield int(process.stdout.readline())
 
 
 @pytest.fixture
 def php(tmp_path):
     (tmp_path / "index.php").write_text(PHP)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = wire.free_port()
     command = [str(parts.need(parts.php)), "-S", f"127.0.0.1:{port}", str(tmp_path / "index.php")]
-    with running(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-        eventually(lambda: accepts(port), bool)
+    with running_command(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        wire.wait_for_port(port)
         yield port
-
-
-def accepts(port):
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True
 
 
 # PHP's own server refuses some of them itself.
@@ -122,35 +98,23 @@ def test_no_disguise_of_a_guarded_path_gets_through(app, least, request):
         service.stop()
 
 
-class Listener:
+class Noting(wire.Listener):
     """An app of one line: it keeps the first line of each request."""
 
     def __init__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.lines = []
-        threading.Thread(target=self._run, daemon=True).start()
+        super().__init__(self._note)
 
-    def _run(self):
-        while True:
-            try:
-                connection = self._listener.accept()[0]
-            except OSError:
-                return
-            with connection:
-                line = connection.recv(65536).partition(b"\r\n")[0]
-                if not line:
-                    continue  # It was only looked for.
-                self.lines.append(line)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-    def close(self):
-        self._listener.close()
+    def _note(self, connection):
+        line = connection.recv(65536).partition(b"\r\n")[0]
+        if line:  # Otherwise it was only looked for.
+            self.lines.append(line)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 def test_odd_targets_reach_an_upstream_app_byte_for_byte():
     assert len(set(ODD)) >= 50
-    app = Listener()
+    app = Noting()
     service = in_front_of(app.url)
     service.start()
     try:

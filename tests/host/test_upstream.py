@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,9 +16,10 @@ from appengine_channel_emu.host.app_kinds import upstream_backend
 from appengine_channel_emu.host.errors import CannotStart, Unreachable
 from appengine_channel_emu.host.origins import upstream
 from tests.host.conftest import visit
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.wire import Listener, free_port
 
 HTTP = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(LONG_ENOUGH))
 
@@ -73,25 +71,17 @@ def emulator(app, tmp_path):
 
 @pytest.fixture
 def talks():
-    """Listens, and does with each connection what it is told; gives its url."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    stop = threading.Event()
+    """Listens, and does with each connection what it is told, until the test is over; gives its url."""
+    listeners, stop = [], threading.Event()
 
     def start(do):
-        def serve():
-            while not stop.is_set():
-                try:
-                    connection = listener.accept()[0]
-                except OSError:
-                    return
-                threading.Thread(target=do, args=(connection, stop), daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listeners.append(Listener(lambda connection: do(connection, stop)))
+        return listeners[-1].url
 
     yield start
     stop.set()
-    listener.close()
+    for listener in listeners:
+        listener.close()
 
 
 def test_a_request_arrives_as_it_was_sent(emulator):
@@ -136,8 +126,7 @@ def test_how_the_app_reaches_the_emulator_is_said(emulator):
 
 def test_ready_means_that_the_app_can_be_reached(tmp_path):
     """The ready line does not wait for it: the app may need the emulator's variables to start."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     with RunningEmulator("--upstream", url, log=tmp_path / "log") as emulator:
         refused = f"The app at {url} cannot be reached: Connection refused."
         assert f"WARNING {refused}" in emulator.log.read_text()
@@ -146,21 +135,20 @@ def test_ready_means_that_the_app_can_be_reached(tmp_path):
             assert (answer.status, answer.json()["status"], answer.json()["reason"]) == (503, "not ready", refused)
         assert HTTP.request("GET", f"{emulator.url}/_emu/health/live").status == 200
         assert HTTP.request("HEAD", f"{emulator.url}/_emu/health/ready").status == 503
-        command = [sys.executable, "-m", "appengine_channel_emu"]
         where = ["--emulator", f"127.0.0.1:{emulator.port}"]
         waited = subprocess.run(
-            [*command, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
+            [*EMU, "wait", "--timeout", "0", *where], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert (waited.returncode, waited.stdout) == (1, "")
         assert refused in waited.stderr
         # The app is started with what the emulator says.
-        assert subprocess.run([*command, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
+        assert subprocess.run([*EMU, "env", *where], cwd=ROOT, capture_output=True, check=False).returncode == 0
         server = ThreadingHTTPServer(("127.0.0.1", int(url.rpartition(":")[2])), Echo)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             answer = HTTP.request("GET", f"{emulator.url}/_emu/health/ready")
             assert (answer.status, "reason" in answer.json()) == (200, False)
-            assert subprocess.run([*command, "wait", *where], cwd=ROOT, check=False).returncode == 0
+            assert subprocess.run([*EMU, "wait", *where], cwd=ROOT, check=False).returncode == 0
         finally:
             server.shutdown()
             server.server_close()
@@ -200,8 +188,7 @@ def test_only_one_looks_at_a_time(monkeypatch):
 
 
 def test_nobody_there():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     backend = upstream_backend(f"http://127.0.0.1:{port}", "127.0.0.1:8080", 30.0)
     backend.start()
     seen = visit(backend)
@@ -222,9 +209,8 @@ def trickles(connection, stop):
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
     give_up = time.monotonic() + LONG_ENOUGH
-    with contextlib.suppress(OSError):
-        while not stop.wait(0.1) and time.monotonic() < give_up:
-            connection.sendall(b"x")
+    while not stop.wait(0.1) and time.monotonic() < give_up:
+        connection.sendall(b"x")
 
 
 def never_reads(connection, stop):
@@ -246,7 +232,6 @@ def test_nonsense_is_a_bad_gateway(talks):
     def nonsense(connection, stop):
         connection.recv(65536)
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-        connection.close()
 
     seen = visit(upstream_backend(talks(nonsense), "127.0.0.1:8080", 5.0))
     assert seen.status == 502
@@ -259,7 +244,7 @@ def test_what_it_cannot_stand_before(url):
 
 
 def test_an_app_and_an_upstream_are_one_too_many():
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
+    command = [*EMU, "serve", "main:app", "--upstream", "http://127.0.0.1:1"]
     done = subprocess.run(
         [*command, "--port", "0"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=LONG_ENOUGH
     )

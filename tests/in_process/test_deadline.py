@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from time import sleep
 
 import pytest
 from webtest import TestApp
@@ -160,10 +161,18 @@ def test_the_apps_own_errors_stay_its_own():
 
 
 def test_outside_a_handler_sleep_takes_its_time(monkeypatch):
-    emulator = Emulator(app_that(lambda: "done"))
-    began, slept = emulator.clock.now(), []
-    monkeypatch.setattr("appengine_channel_emu.testing.deadline._sleep", slept.append)
-    TestApp(emulator).get("/")
-    time.sleep(31)
-    assert slept == [31]
-    assert emulator.clock.now() == began
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with Emulator(app_that(lambda: "done")) as emulator:
+        began = emulator.clock.now()
+        TestApp(emulator).get("/")
+        time.sleep(31)
+        assert slept == [31]
+        assert emulator.clock.now() == began
+
+
+def test_an_app_that_has_its_own_name_for_sleep():
+    emulator = Emulator(app_that(lambda: sleep(3600) or "late"))
+    TestApp(emulator).get("/", status=500)
+    with emulator:
+        TestApp(emulator).get("/", status=500)

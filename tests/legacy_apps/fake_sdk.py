@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from appengine_channel_emu.host.app_kinds import sdk_backend
+from appengine_channel_emu.host.app_yaml import read_app_yaml
+from appengine_channel_emu.host.backend import ProxyBackend
+from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.sdk import Sdk
+from tests.support import parts
+from tests.support.legacy import APPS
+
 NEEDED = (
     "_python_runtime.py",
     "wrapper_util.py",
@@ -77,3 +85,11 @@ def fake_sdk(folder: Path, behaviour: str) -> Path:
     (folder / "google/appengine/api/appinfo_includes.py").write_text("_ResolvePath = None\n")
     (folder / "dev_appserver.py").write_text(DEV_APPSERVER.format(behaviour))
     return folder
+
+
+def backend_for(folder: Path, behaviour: str, deadline: float = 30.0) -> ProxyBackend:
+    """An app in such an SDK, not yet started."""
+    app = read_app_yaml(APPS / "own_channel" / "app.yaml")
+    sdk = Sdk(fake_sdk(folder / "sdk", behaviour))
+    spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
+    return sdk_backend(spec, app)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from urllib.parse import unquote
 
 import pytest
 
+from tests.support import wire
 from tests.support.legacy import emulated
 from tests.support.targets import ODD, disguised
-from tests.support.waiting import WAIT_SECONDS
 
 APP_YAML = """\
 application: echo
@@ -38,19 +37,19 @@ FORM = "/_ah/login?continue=%2F"
 
 @pytest.fixture(scope="module")
 def echo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("echo")
+    folder = tmp_path_factory.mktemp("echo") / "app"
+    folder.mkdir()
     (folder / "app.yaml").write_text(APP_YAML)
     (folder / "main.py").write_text(MAIN)
-    with emulated(folder, folder / "log") as emulator:
+    # Not in the app's folder, where the dev server would take each line of it for a change of the source.
+    with emulated(folder, folder.parent / "log") as emulator:
         yield emulator
 
 
 def ask(emulator, target, *fields):
     """The head and the body of the answer to a GET, as they came."""
-    with socket.create_connection(("127.0.0.1", emulator.port), WAIT_SECONDS) as connection:
-        lines = [f"GET {target} HTTP/1.1", f"Host: localhost:{emulator.port}", "Connection: close", *fields]
-        connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode("latin-1")
+    lines = [f"GET {target} HTTP/1.1", f"Host: localhost:{emulator.port}", "Connection: close", *fields]
+    answer = wire.ask(emulator.port, "\r\n".join([*lines, "", ""]).encode("latin-1")).decode("latin-1")
     head, _, body = answer.partition("\r\n\r\n")
     return head, body
 

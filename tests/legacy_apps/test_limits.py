@@ -1,14 +1,11 @@
-"""The Channel API's limits and errors, asked for by one app behind every door and behind the plain SDK."""
+"""The Channel API's limits and errors, asked for by one app of every kind and behind the plain SDK."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -16,6 +13,8 @@ from appengine_channel_emu.environment import COMPAT_PATH
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, PlainSdk, emulated
+from tests.support.processes import running_command
+from tests.support.wire import free_port, wait_for_port
 
 APP = APPS / "limits"
 
@@ -32,22 +31,23 @@ def check(found, python):
     assert not wrong
 
 
-def test_of_the_first_door(tmp_path, http):
+def test_of_a_module(tmp_path, http):
     with RunningEmulator("main:app", "--app-dir", str(APP), log=tmp_path / "log") as emulator:
         check(http.request("GET", emulator.url).json(), 3)
 
 
-def test_of_an_app_yaml_at_the_first_door(tmp_path, http):
+def test_of_an_app_yaml_under_python_3(tmp_path, http):
     with RunningEmulator(str(APP), "--no-sdk", log=tmp_path / "log") as emulator:
         check(http.request("GET", emulator.url).json(), 3)
 
 
-def test_of_the_sdks_door(tmp_path, http):
+def test_of_an_app_in_the_sdk(tmp_path, http):
     """Through the SDK's own library."""
     with emulated(APP, tmp_path / "log") as emulator:
         check(http.request("GET", emulator.url).json(), 2)
 
 
+@pytest.mark.slow
 def test_an_sdk_that_has_dropped_the_module_gets_ours(tmp_path, http):
     """A folder of links to the SDK, without `google.appengine.api.channel.channel`."""
     sdk, pruned = parts.need(parts.sdk), tmp_path / "sdk"
@@ -73,6 +73,7 @@ def links_but(folder, made, path):
             (made / entry.name).symlink_to(entry)
 
 
+@pytest.mark.slow
 def test_of_the_plain_sdk(tmp_path, http):
     """So the list is the SDK's, and not ours."""
     with PlainSdk(APP, tmp_path) as plain:
@@ -82,29 +83,10 @@ def test_of_the_plain_sdk(tmp_path, http):
 @pytest.mark.parametrize("python", [2, 3])
 def test_of_an_app_that_runs_elsewhere(python, tmp_path, http):
     program = parts.need(parts.python27) if python == 2 else sys.executable
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with RunningEmulator("--upstream", f"http://127.0.0.1:{port}", log=tmp_path / "log") as emulator:
         environ = {"PYTHONPATH": str(COMPAT_PATH), "CHANNEL_EMULATOR_HOST": f"127.0.0.1:{emulator.port}"}
-        with running([str(program), "-B", str(APP / "main.py"), str(port)], environ):
-            check(wait_for_app(http, emulator.url).json(), python)
-
-
-@contextlib.contextmanager
-def running(command, environ):
-    """A process of ours, until the block is left."""
-    process = subprocess.Popen(command, env=os.environ | environ, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def wait_for_app(http, url):
-    """Its answer, once it listens."""
-    give_up = time.monotonic() + 15
-    while (answer := http.request("GET", url)).status == 502:
-        assert time.monotonic() < give_up, answer.data
-        time.sleep(0.05)
-    return answer
+        command = [str(program), "-B", str(APP / "main.py"), str(port)]
+        with running_command(command, env=os.environ | environ, stderr=subprocess.DEVNULL):
+            wait_for_port(port)
+            check(http.request("GET", emulator.url).json(), python)

@@ -8,7 +8,6 @@ import subprocess
 from appengine_channel_emu.host import sdk
 from appengine_channel_emu.host.origins.dev_server_process import INSIDE
 from tests.legacy_apps import fake_sdk
-from tests.legacy_apps.test_trouble import backend_for
 from tests.support import parts
 from tests.support.legacy import APPS, emulated
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -94,7 +93,7 @@ def test_an_app_in_a_strange_place_on_a_strange_machine(tmp_path, http, monkeypa
 def test_a_temporary_folder_that_is_the_current_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", ".")
-    backend = backend_for(tmp_path, fake_sdk.LISTENS_IF_IT_CAN_STORE)
+    backend = fake_sdk.backend_for(tmp_path, fake_sdk.LISTENS_IF_IT_CAN_STORE)
     try:
         backend.start()
     finally:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
-import sys
 
 import pytest
 
+from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.support import parts
 from tests.support.backend import PlayedBackend, ok
+from tests.support.emulator import EMU
 from tests.support.waiting import LONG_ENOUGH
 
 
@@ -63,6 +66,15 @@ def slow_app():
     return SlowApp()
 
 
+@pytest.fixture(params=["epoll", "stock"])
+def any_loop(request, monkeypatch):
+    """Each of the two loops that a service may have."""
+    if request.param == "epoll" and not hasattr(select, "epoll"):
+        parts.lacking("this system has no epoll")
+    kind = EpollLoop if request.param == "epoll" else StockLoop
+    monkeypatch.setattr("appengine_channel_emu.server.service.make_loop", kind)
+
+
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CHANNEL_EMU")}
 
 
@@ -75,7 +87,7 @@ def serve(tmp_path):
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
 
     def start(*arguments):
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *arguments]
+        command = [*EMU, "serve", *arguments]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
         )

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attack import MIB, PATIENCE, Bystander, ask, connect, memory, rest, trickle
+from tests.support.attack import MIB, Bystander, memory, trickle
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.wire import ask, connect, rest
 
 GIB = 1024 * MIB
 TOKENS = 100_000 if os.environ.get("SOAK") else 20_000
@@ -45,7 +47,7 @@ def attacked(tmp_path):
 class TestSlowWriters:
     def test_headers_that_trickle_in(self, attacked):
         emulator, bystander = attacked("--header-timeout", "2")
-        loris = [connect(emulator) for _ in range(300)]
+        loris = [connect(emulator.port) for _ in range(300)]
         for each in loris:
             each.sendall(b"GET /_ah/channel/jsapi HTTP/1.1\r\n" + HEAD + b"X-Slow: ")
         said = trickle(loris, b"x", 0.3, bystander)
@@ -56,7 +58,7 @@ class TestSlowWriters:
 
     def test_a_body_that_trickles_in(self, attacked):
         emulator, bystander = attacked("--body-timeout", "2")
-        slow = [connect(emulator) for _ in range(100)]
+        slow = [connect(emulator.port) for _ in range(100)]
         for number, each in enumerate(slow):
             path = (b"/", b"/_emu/messages", b"/rpc_http")[number % 3]
             each.sendall(b"POST %b HTTP/1.1\r\n%bContent-Length: 1000\r\n\r\n" % (path, HEAD))
@@ -68,7 +70,7 @@ class TestSlowWriters:
 
     def test_a_connection_that_idles_between_two_requests_is_no_slow_one(self, attacked):
         emulator, bystander = attacked("--header-timeout", "0.5", "--body-timeout", "0.5", "--answer-timeout", "0.5")
-        with connect(emulator) as quiet:
+        with connect(emulator.port) as quiet:
             for _ in range(2):
                 assert not select.select([quiet], [], [], 2.5)[0], "it was closed"
                 quiet.sendall(b"GET /_emu/health HTTP/1.1\r\n" + HEAD + b"\r\n")
@@ -81,11 +83,11 @@ class TestSlowReaders:
         emulator, bystander = attacked("--answer-timeout", "2", "--max-buffered", "32MiB")
         before = peak = memory(emulator)
         script = b"GET /_ah/channel/jsapi HTTP/1.1\r\n" + HEAD + b"\r\n"
-        readers = [connect(emulator, receive_buffer=4096) for _ in range(50)]
+        readers = [connect(emulator.port, receive_buffer=4096) for _ in range(50)]
         unsent = {each: memoryview(script * 2000) for each in readers}
         for each in readers:
             each.setblocking(False)
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + LONG_ENOUGH
         while len(emulator.events("client_too_slow")) < len(readers):
             assert time.monotonic() < give_up, "not all were cut off"
             _push(unsent, 0.1)
@@ -93,14 +95,14 @@ class TestSlowReaders:
             peak = max(peak, memory(emulator))
         assert peak - before < 250
         for each in readers:
-            each.settimeout(PATIENCE)
+            each.settimeout(LONG_ENOUGH)
             assert rest(each).count(b"HTTP/1.1 200 OK") < 2000
         for each in readers:
             each.close()
 
     def test_one_that_reads_late_gets_all(self, attacked):
         emulator, bystander = attacked("--answer-timeout", "20")
-        with connect(emulator, receive_buffer=4096) as late:
+        with connect(emulator.port, receive_buffer=4096) as late:
             late.sendall((b"GET /_ah/channel/jsapi HTTP/1.1\r\n" + HEAD + b"\r\n") * 99)
             late.sendall(b"GET /_emu/health HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n\r\n")
             bystander.still_receives()
@@ -145,8 +147,8 @@ class TestHeaderFlood:
     def test_the_size_is_a_setting(self, attacked):
         emulator, _ = attacked("--max-header-size", "2KiB")
         request = b"GET /_emu/health HTTP/1.1\r\n" + HEAD + b"Connection: close\r\nX: "
-        assert ask(emulator, request + b"x" * 1000 + b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
-        assert ask(emulator, request + b"x" * 2000 + b"\r\n\r\n").startswith(b"HTTP/1.0 431 ")
+        assert ask(emulator.port, request + b"x" * 1000 + b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        assert ask(emulator.port, request + b"x" * 2000 + b"\r\n\r\n").startswith(b"HTTP/1.0 431 ")
 
 
 class TestBodies:
@@ -172,7 +174,7 @@ class TestBodies:
         before = memory(emulator)
         head = b"POST %b HTTP/1.1\r\n%bContent-Type: application/octet-stream\r\n" % (path, HEAD)
         body = b"Connection: close\r\nX-appcfg-api-version: 1\r\nContent-Length: %d\r\n\r\n" % (32 * MIB - 1)
-        senders = [connect(emulator) for _ in range(20)]
+        senders = [connect(emulator.port) for _ in range(20)]
         for each in senders:
             each.setblocking(False)
         unsent = {each: memoryview(head + body + b"x" * (32 * MIB - 1)) for each in senders}
@@ -184,11 +186,11 @@ class TestBodies:
     def test_all_that_is_under_way_together(self, attacked):
         emulator, bystander = attacked("--max-buffered", "32MiB")
         head = b"POST / HTTP/1.1\r\n%bConnection: close\r\nContent-Length: %d\r\n\r\n" % (HEAD, 8 * MIB)
-        senders = [connect(emulator) for _ in range(10)]
+        senders = [connect(emulator.port) for _ in range(10)]
         for each in senders:
             with contextlib.suppress(ConnectionError):
                 each.sendall(head + b"x" * (6 * MIB))
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + LONG_ENOUGH
         while len(emulator.events("client_too_slow")) < 5:
             assert time.monotonic() < give_up, "nobody was refused"
             bystander.still_receives()
@@ -210,7 +212,7 @@ class TestFloods:
         before = memory(emulator)
         body = b'{"client_id": "client %06d", "duration_minutes": 1440}'
         one = b"POST /_emu/channels HTTP/1.1\r\n%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-        with connect(emulator) as maker, maker.makefile("rb") as answers:
+        with connect(emulator.port) as maker, maker.makefile("rb") as answers:
             for start in range(0, TOKENS, 100):
                 bodies = [body % number for number in range(start, start + 100)]
                 maker.sendall(b"".join(one % (HEAD, len(each), each) for each in bodies))
@@ -221,7 +223,7 @@ class TestFloods:
         assert statuses == [200] * 99 + [429]
         assert memory(emulator) - before < 50 + TOKENS * 2 / 1024
         last = body % TOKENS
-        refusal = ask(emulator, one % (HEAD + b"Connection: close\r\n", len(last), last))
+        refusal = ask(emulator.port, one % (HEAD + b"Connection: close\r\n", len(last), last))
         assert refusal.startswith(b"HTTP/1.1 429 ")
         assert b"--max-tokens" in refusal
         assert emulator.log.read_text().count("--max-tokens") == 1
@@ -235,26 +237,26 @@ class TestFloods:
         emulator, bystander = attacked("--max-sockets", "50")
         token = emulator.create_channel("greedy")
         path = b"GET /_ah/channel/open?channel=%b HTTP/1.1\r\n%bConnection: close\r\n\r\n" % (token.encode(), HEAD)
-        answers = [ask(emulator, path) for _ in range(60)]
+        answers = [ask(emulator.port, path) for _ in range(60)]
         assert [answer[9:12] for answer in answers] == [b"200"] * 50 + [b"429"] * 10
         assert answers[-1].startswith(b"HTTP/1.1 429 Too+many+sockets.\r\n")
         assert answers[-1].endswith(b"Too+many+sockets.")
         # The old wire is no way round it, and another client id no part of it.
         dev = path.replace(b"open?", b"dev?command=connect&").replace(token.encode(), b"%b")
         another = emulator.create_channel("greedy")
-        assert ask(emulator, dev % another.encode()).startswith(b"HTTP/1.1 429 ")
+        assert ask(emulator.port, dev % another.encode()).startswith(b"HTTP/1.1 429 ")
         bystander.still_receives()
         # One that closes makes room.
         socket_id = answers[0].partition(b'"socket": "')[2].partition(b'"')[0]
         close = b"POST /_ah/channel/close?socket=%b HTTP/1.1\r\n%bContent-Length: 0\r\nConnection: close\r\n\r\n"
-        assert ask(emulator, close % (socket_id, HEAD)).startswith(b"HTTP/1.1 200 ")
-        assert ask(emulator, path).startswith(b"HTTP/1.1 200 ")
+        assert ask(emulator.port, close % (socket_id, HEAD)).startswith(b"HTTP/1.1 200 ")
+        assert ask(emulator.port, path).startswith(b"HTTP/1.1 200 ")
 
     def test_pipelined_requests(self, attacked):
         emulator, bystander = attacked("--answer-timeout", "2")
         before = memory(emulator)
         requests = b"GET /_emu/health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
-        floods = [connect(emulator, receive_buffer=4096) for _ in range(20)]
+        floods = [connect(emulator.port, receive_buffer=4096) for _ in range(20)]
         unsent = {each: memoryview(requests * 400) for each in floods}
         for each in floods:
             each.setblocking(False)
@@ -268,28 +270,30 @@ class TestConnections:
     def test_beyond_the_limit(self, attacked):
         emulator, bystander = attacked("--max-connections", "40")
         health = b"GET /_emu/health HTTP/1.1\r\n" + HEAD + b"\r\n"
-        inside = [connect(emulator) for _ in range(38)]
-        assert ask(emulator, health).startswith(b"HTTP/1.1 200 ")
-        assert ask(emulator, health.replace(b"health", b"health/live")).startswith(b"HTTP/1.1 200 ")
-        refusal = ask(emulator, b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
+        inside = [connect(emulator.port) for _ in range(38)]
+        assert ask(emulator.port, health).startswith(b"HTTP/1.1 200 ")
+        assert ask(emulator.port, health.replace(b"health", b"health/live")).startswith(b"HTTP/1.1 200 ")
+        refusal = ask(emulator.port, b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n")
         assert refusal.startswith(b"HTTP/1.1 503 ")
         assert b"too many connections" in refusal
         # Those that only connect take the spare places; what comes then is told so at once.
-        waiting = [connect(emulator) for _ in range(60)]
+        waiting = [connect(emulator.port) for _ in range(60)]
         assert rest(waiting[-1]).startswith(b"HTTP/1.1 503 ")
         bystander.still_receives()
         assert emulator.log.read_text().count("further ones get 503") == 1
         for each in inside + waiting:
             each.close()
         _until_logged(emulator, "There is room for connections again")
-        assert ask(emulator, health.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert ask(emulator.port, health.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")).startswith(
+            b"HTTP/1.1 200 "
+        )
 
     @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can change another process's limits")
     def test_no_more_files(self, attacked):
         emulator, bystander = attacked()
         normal = resource.prlimit(emulator.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(emulator.pid, resource.RLIMIT_NOFILE, (_open_files(emulator) + 5, normal[1]))
-        crowd = [connect(emulator) for _ in range(50)]
+        crowd = [connect(emulator.port) for _ in range(50)]
         assert rest(crowd[-1]).startswith(b"HTTP/1.1 503 ")
         _until_logged(emulator, "No more files can be opened")
         bystander.still_receives()
@@ -299,7 +303,7 @@ class TestConnections:
         assert _cpu_seconds(emulator) - used < 1
         resource.prlimit(emulator.pid, resource.RLIMIT_NOFILE, normal)
         _until_logged(emulator, "Files can be opened again")
-        with connect(emulator) as made:
+        with connect(emulator.port) as made:
             made.sendall(b"GET /_emu/health HTTP/1.1\r\n" + HEAD + b"\r\n")
             assert made.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert emulator.log.read_text().count("No more files can be opened") == 1
@@ -309,7 +313,7 @@ class TestConnections:
 
 def _send_all_it_takes(emulator, data):
     """The answer to `data`, of which the server need not read all."""
-    with connect(emulator) as made:
+    with connect(emulator.port) as made:
         with contextlib.suppress(ConnectionError):
             made.sendall(data)
         return rest(made)
@@ -317,15 +321,15 @@ def _send_all_it_takes(emulator, data):
 
 def _stream(emulator, head, block, total, answer=None):
     """Send `head` and then `block` again and again, until the server answers or has had enough; how much it took."""
-    with connect(emulator) as made:
+    with connect(emulator.port) as made:
         made.sendall(head)
         sent = 0
         made.setblocking(False)
         rest_of_block = memoryview(block)
-        give_up = time.monotonic() + 2 * PATIENCE
+        give_up = time.monotonic() + LONG_ENOUGH
         while sent < total:
             assert time.monotonic() < give_up, f"it still takes more, after {sent} bytes"
-            readable, writable, _ = select.select([made], [made], [], PATIENCE)
+            readable, writable, _ = select.select([made], [made], [], LONG_ENOUGH)
             if readable:
                 break
             if writable:
@@ -336,7 +340,7 @@ def _stream(emulator, head, block, total, answer=None):
                 sent += count
                 rest_of_block = rest_of_block[count:] or memoryview(block)
         made.setblocking(True)
-        made.settimeout(PATIENCE)
+        made.settimeout(LONG_ENOUGH)
         said = rest(made)
         if answer is not None:
             answer.append(said)
@@ -346,7 +350,7 @@ def _stream(emulator, head, block, total, answer=None):
 def _send_together(unsent, emulator, bystander):
     """Send on all connections, until each has had its answer, its end, or takes no more; the most memory seen."""
     peak = 0.0
-    give_up = time.monotonic() + 2 * PATIENCE
+    give_up = time.monotonic() + LONG_ENOUGH
     idle = 0
     while unsent and idle < 20:
         assert time.monotonic() < give_up, f"{len(unsent)} are still sending"
@@ -381,10 +385,7 @@ def _status(answers):
 
 
 def _until_logged(emulator, text):
-    give_up = time.monotonic() + PATIENCE
-    while text not in emulator.log.read_text():
-        assert time.monotonic() < give_up, f"{text!r} is not in the log"
-        select.select([], [], [], 0.05)
+    until(lambda: text in emulator.log.read_text())
 
 
 def _open_files(emulator):

@@ -10,22 +10,12 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.server.loop import EpollLoop, StockLoop
+from appengine_channel_emu.server.loop import EpollLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
 from tests.support import parts
 from tests.support.waiting import LONG_ENOUGH, until
 
 epoll = parts.only_where(hasattr(select, "epoll"), "the stock loop registers nothing")
-
-
-@pytest.fixture(params=["epoll", "stock"])
-def any_loop(request, monkeypatch):
-    """Each of the two loops that a service may have."""
-    if request.param == "epoll" and not hasattr(select, "epoll"):
-        parts.lacking("this system has no epoll")
-    kind = EpollLoop if request.param == "epoll" else StockLoop
-    monkeypatch.setattr("appengine_channel_emu.server.service.make_loop", kind)
-    return request.param
 
 
 @pytest.fixture

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attack import MIB, PATIENCE, ask, connect, memory, rest
+from tests.support.attack import MIB, memory
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import until
+from tests.support.wire import ask, connect, rest
 
 APP = """
     import time
@@ -81,20 +82,20 @@ FORGED = b"%0aFORGED%20line%0d%1b%5d0;title%07%1b%5b2J%c2%9b31m%e2%80%ae"
 def test_nobody_writes_lines_of_the_log_or_commands_the_terminal(serve, folder):
     emulator = serve("--log-level", "debug", "--request-deadline", "1")
     close = b"Connection: close"
-    ask(emulator, request(b"/plain" + FORGED, close))
+    ask(emulator.port, request(b"/plain" + FORGED, close))
     # A request that is cut, and one whose client leaves: both are told of in the log.
-    assert ask(emulator, request(b"/hold" + FORGED, close)).startswith(b"HTTP/1.1 500 ")
-    with connect(emulator) as leaving:
+    assert ask(emulator.port, request(b"/hold" + FORGED, close)).startswith(b"HTTP/1.1 500 ")
+    with connect(emulator.port) as leaving:
         leaving.sendall(request(b"/hold/leave" + FORGED))
         select.select([], [], [], 0.2)
-    ask(emulator, request(b"/_emu" + FORGED, close))
-    ask(emulator, request(b"/", close, b"X: a\x1b[2Jb"))
-    ask(emulator, b"\x1b[2J \n\n\r\n\r\n")
+    ask(emulator.port, request(b"/_emu" + FORGED, close))
+    ask(emulator.port, request(b"/", close, b"X: a\x1b[2Jb"))
+    ask(emulator.port, b"\x1b[2J \n\n\r\n\r\n")
     # The app refuses the presence post, which is a warning that names the client id.
     client_id = "bob\nFORGED line\x1b]0;title\x07\x9b31m\u202e"
     emulator.get_json(f"/_ah/channel/open?channel={emulator.create_channel(client_id)}")
     log = folder / "log"
-    until(lambda: "The app answered 500" in log.read_text() and "leave" in log.read_text(), PATIENCE)
+    until(lambda: "The app answered 500" in log.read_text() and "leave" in log.read_text())
     emulator.stop()
     written = log.read_text()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", written)
@@ -110,8 +111,8 @@ def test_the_log_holds_no_token_and_no_message(serve, folder):
     socket_id = emulator.get_json(f"/_ah/channel/open?channel={token}")["socket"]
     emulator.send("bob", "a secret text")
     emulator.get_json(f"/_ah/channel/poll?socket={socket_id}&after=0&wait=0")
-    ask(emulator, request(b"/app?channel=" + token.encode(), b"Connection: close"))
-    ask(emulator, request(b"/_ah/channel/dev?command=poll&channel=" + token.encode(), b"Connection: close"))
+    ask(emulator.port, request(b"/app?channel=" + token.encode(), b"Connection: close"))
+    ask(emulator.port, request(b"/_ah/channel/dev?command=poll&channel=" + token.encode(), b"Connection: close"))
     events = json.dumps(emulator.get_json("/_emu/events"))
     emulator.stop()
     for text in (token, "a secret text"):
@@ -122,7 +123,7 @@ def test_the_log_holds_no_token_and_no_message(serve, folder):
 def test_what_it_keeps_on_disk_is_for_its_user_alone(serve, folder):
     emulator = serve()
     emulator.get_json(f"/_ah/channel/open?channel={emulator.create_channel('bob')}")
-    ask(emulator, request(b"/", b"Connection: close"))
+    ask(emulator.port, request(b"/", b"Connection: close"))
     for name in ("state", "tmp"):
         for path in (folder / name).rglob("*"):
             assert path.stat().st_uid == os.geteuid()
@@ -137,12 +138,12 @@ def test_what_it_keeps_on_disk_is_for_its_user_alone(serve, folder):
 def test_nothing_of_a_request_stays_on_disk(serve, folder):
     emulator = serve()
     before = set((folder / "tmp").rglob("*"))
-    with connect(emulator) as sender:
+    with connect(emulator.port) as sender:
         sender.sendall(request(b"/", b"Content-Length: %d" % (8 * MIB), method=b"POST") + b"secret" * MIB)
         # Half of it: it is on disk by now, without a name.
         assert set((folder / "tmp").rglob("*")) == before
     whole = request(b"/", b"Connection: close", b"Content-Length: %d" % (8 * MIB), method=b"POST", body=b"x" * 8 * MIB)
-    assert ask(emulator, whole).endswith(str(8 * MIB).encode())
+    assert ask(emulator.port, whole).endswith(str(8 * MIB).encode())
     assert set((folder / "tmp").rglob("*")) == before
 
 
@@ -152,17 +153,19 @@ def test_a_compressed_bomb_is_not_inflated(serve):
     bomb = gzip.compress(bytes(100 * MIB))
     fields = [b"Content-Encoding: gzip", b"Content-Type: application/json", b"Connection: close"]
     fields.append(b"Content-Length: %d" % len(bomb))
-    assert ask(emulator, request(b"/", *fields, method=b"POST", body=bomb)).endswith(str(len(bomb)).encode())
-    assert ask(emulator, request(b"/_emu/messages", *fields, method=b"POST", body=bomb)).startswith(b"HTTP/1.1 400 ")
+    assert ask(emulator.port, request(b"/", *fields, method=b"POST", body=bomb)).endswith(str(len(bomb)).encode())
+    assert ask(emulator.port, request(b"/_emu/messages", *fields, method=b"POST", body=bomb)).startswith(
+        b"HTTP/1.1 400 "
+    )
     assert memory(emulator) - before < 50
 
 
 def test_those_that_never_read_hold_none_of_the_apps_threads(serve):
     emulator = serve("--threads", "2", "--answer-timeout", "600")
-    greedy = [connect(emulator, receive_buffer=4096) for _ in range(4)]
+    greedy = [connect(emulator.port, receive_buffer=4096) for _ in range(4)]
     for each in greedy:
         each.sendall(request(b"/large"))
-    with connect(emulator) as other:
+    with connect(emulator.port) as other:
         other.sendall(request(b"/", b"Connection: close"))
         assert rest(other).endswith(b"0")
     for each in greedy:

@@ -10,8 +10,8 @@ import textwrap
 
 import pytest
 
-from tests.support.attack import ask, connect, rest
 from tests.support.emulator import RunningEmulator
+from tests.support.wire import ask, connect, rest
 
 APP = """
     import json
@@ -46,7 +46,7 @@ def seen_since(emulator, number):
 def send(emulator, *parts):
     """The answers' statuses, and the requests that reached the app."""
     before = len(emulator.get_json("/seen"))
-    answers = ask(emulator, b"".join(parts))
+    answers = ask(emulator.port, b"".join(parts))
     return re.findall(rb"^HTTP/1\.[01] (\d{3}) ", answers, re.MULTILINE), seen_since(emulator, before)
 
 
@@ -132,7 +132,7 @@ def test_an_end_that_could_be_read_in_two_ways_is_refused_and_ends_the_connectio
 def test_chunks_may_come_in_pieces_of_any_size(emulator, size):
     body = b'3\r\nabc\r\nA;ext;n=v;q="a;\\"b"\r\n0123456789\r\n000\r\nX-Trailer: 1\r\nY:\r\n\r\n'
     request = post(b"Connection: close", b"transfer-ENCODING:\tChunked ", body=body)
-    with connect(emulator) as made:
+    with connect(emulator.port) as made:
         for at in range(0, len(request), size):
             made.sendall(request[at : at + size])
         assert rest(made).startswith(b"HTTP/1.1 200 ")
@@ -175,7 +175,7 @@ def test_a_visitor_cannot_have_a_header_left_out_on_the_way(emulator, name):
     path = f"/dropped-{name.lower()}"
     request = b"GET %b HTTP/1.1\r\n%bConnection: close, %b\r\n\r\n" % (path.encode(), fields, name.encode())
     # Not `Connection: close` alone, so the end is told by another request.
-    ask(emulator, request + SECOND)
+    ask(emulator.port, request + SECOND)
     headers = next(headers for _, seen, headers, _ in emulator.get_json("/seen") if seen == path)
     found = {"Host": "HTTP_HOST", "Cookie": "HTTP_COOKIE", "X-Forwarded-For": "HTTP_X_FORWARDED_FOR"}
     assert headers[found.get(name, "CONTENT_TYPE")] in ("localhost:1", "a=b", "10.0.0.1", "text/x")
@@ -201,12 +201,12 @@ def test_a_target_cannot_begin_another_header_or_request(emulator, target):
 
 def test_https_is_told_at_once_that_http_is_served(emulator):
     """Without a line's end in it, such a request would be waited for, and the browser with it."""
-    answer = ask(emulator, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xa5" * 32)
+    answer = ask(emulator.port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xa5" * 32)
     assert answer.startswith(b"HTTP/1.0 400 ")
     assert b"the address begins with http://, not https://" in answer
 
 
 def test_a_target_that_is_not_ascii_is_refused_with_what_to_write_instead(emulator):
-    answer = ask(emulator, "GET /é HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = ask(emulator.port, "GET /é HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"%C3%A9" in answer

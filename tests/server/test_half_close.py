@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
-import select
 import socket
 
 import pytest
 
-from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from tests.server.test_parking import Wire, connected, open_socket, parked, poll_path
-from tests.support import parts
+from tests.support import wire
 from tests.support.backend import PlayedBackend, ok
 from tests.support.waiting import LONG_ENOUGH, until
 
@@ -20,20 +19,11 @@ GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 POST = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 
 
-@pytest.fixture(params=["epoll", "stock"], autouse=True)
-def any_loop(request, monkeypatch):
-    if request.param == "epoll" and not hasattr(select, "epoll"):
-        parts.lacking("this system has no epoll")
-    kind = EpollLoop if request.param == "epoll" else StockLoop
-    monkeypatch.setattr("appengine_channel_emu.server.service.make_loop", kind)
+pytestmark = pytest.mark.usefixtures("any_loop")
 
 
-def ask(port, data):
-    """Everything that comes back to `data` and the end of our side."""
-    with socket.create_connection(("127.0.0.1", port), timeout=LONG_ENOUGH) as sock, sock.makefile("rb") as file:
-        sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
-        return file.read()
+ask = functools.partial(wire.ask, half_close=True)
+"""Everything that comes back to `data` and the end of our side."""
 
 
 def statuses(answers):

@@ -151,8 +151,12 @@ def test_a_folder_that_others_can_write_to_is_not_used_and_that_is_said_once(tmp
     assert sorted(path.name for path in folder.iterdir()) == ["lock", "login.key"]
 
 
+@pytest.mark.slow
 def test_a_process_that_was_stopped_has_lost_no_page(tmp_path):
-    """SIGSTOP, and SIGCONT after more than the resume window; its page asked meanwhile."""
+    """SIGSTOP, and SIGCONT after more than the resume window; its page asked meanwhile.
+
+    With a clock of ours: tests/broker/test_standstill.py.
+    """
     with RunningEmulator("--resume-window", "1", log=tmp_path / "log") as running:
         parked, between, asked = opened(running), opened(running), opened(running)
         connections = {}

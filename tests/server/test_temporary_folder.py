@@ -13,9 +13,9 @@ import pytest
 import urllib3
 
 from tests.support import parts
-from tests.support.attack import ask
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
+from tests.support.wire import ask
 
 pytestmark = parts.only_where(hasattr(resource, "prlimit"), "only Linux can change another process's limits")
 
@@ -75,7 +75,7 @@ def test_for_a_body_in_chunks(emulator):
     fill(emulator.pid)
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"100000\r\n" + b"z" * MIB + b"\r\n"
-    answer = ask(emulator, head + chunk * 3 + b"0\r\n\r\n")
+    answer = ask(emulator.port, head + chunk * 3 + b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 507 Insufficient Storage\r\n")
     assert_goes_on(emulator)
 

@@ -10,39 +10,10 @@ import time
 from collections.abc import Iterable
 
 from tests.support.emulator import RunningEmulator
-
-PATIENCE = 30.0
-"""Seconds after which something counts as not happening, on a machine that is busy with other things."""
+from tests.support.waiting import LONG_ENOUGH
+from tests.support.wire import connect
 
 MIB = 1024 * 1024
-
-
-def connect(emulator: RunningEmulator, receive_buffer: int | None = None) -> socket.socket:
-    """A connection; with a small `receive_buffer` (bytes) it soon takes nothing more."""
-    made = socket.socket()
-    if receive_buffer is not None:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    made.settimeout(PATIENCE)
-    made.connect(("127.0.0.1", emulator.port))
-    return made
-
-
-def ask(emulator: RunningEmulator, data: bytes) -> bytes:
-    """All that comes back on a connection of its own, up to its end; a broken end is one."""
-    with connect(emulator) as made:
-        made.sendall(data)
-        return rest(made)
-
-
-def rest(connection: socket.socket) -> bytes:
-    """What is still to come on `connection`, up to its end."""
-    received = b""
-    try:
-        while block := connection.recv(MIB):
-            received += block
-    except ConnectionError:
-        pass
-    return received
 
 
 def memory(emulator: RunningEmulator) -> float:
@@ -61,7 +32,7 @@ class Bystander:
         """Open its socket, with a new token."""
         token = self._emulator.create_channel("bystander")
         self._socket = self._emulator.get_json(f"/_ah/channel/open?channel={token}")["socket"]
-        self._connection = connect(self._emulator)
+        self._connection = connect(self._emulator.port)
         self._file = self._connection.makefile("rb")
         self._count = 0
         self._poll()
@@ -101,7 +72,7 @@ def trickle(
     """Send `byte` on each connection every `interval` seconds until the server has ended it; what it said to each."""
     open_ones = dict.fromkeys(connections, b"")
     ended: dict[socket.socket, bytes] = {}
-    give_up = time.monotonic() + PATIENCE
+    give_up = time.monotonic() + LONG_ENOUGH
     while open_ones:
         assert time.monotonic() < give_up, f"{len(open_ones)} connections are still open"
         bystander.still_receives()

@@ -16,6 +16,9 @@ import urllib3
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
 
+EMU = [sys.executable, "-m", "appengine_channel_emu"]
+"""The command, as it is in this source tree."""
+
 READY = re.compile(r"channel-emu: ready at (http://\S+:(\d+))\n")
 
 
@@ -53,7 +56,7 @@ class RunningEmulator:
 
     def start(self) -> None:
         """Returns when the ready line has come."""
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", *self._arguments, "--port", str(self.port)]
+        command = [*EMU, "serve", *self._arguments, "--port", str(self.port)]
         command += self._extra
         with self.log.open("a") as log:
             self._process = subprocess.Popen(

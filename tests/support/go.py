@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import urllib3
 
 from tests.support import parts
+from tests.support.waiting import LONG_ENOUGH
+from tests.support.wire import free_port, wait_for_port
 
 SOURCE = Path(__file__).with_name("go_app")
-START_SECONDS = 20
 
 
 def build(folder: Path) -> Path:
@@ -35,13 +34,6 @@ def build(folder: Path) -> Path:
     return folder / "app"
 
 
-def free_port() -> int:
-    """One that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class GoApp:
     """Its process, led to the emulator at `address`, `host:port`, by the variables that Google's library reads.
 
@@ -57,19 +49,11 @@ class GoApp:
 
     def wait(self) -> None:
         """Returns when it accepts connections."""
-        give_up = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert time.monotonic() < give_up, "the Go app takes no connection"
-                time.sleep(0.02)
-            else:
-                return
+        wait_for_port(self.port)
 
     def ask(self, path: str, **fields: str) -> tuple[int, str]:
         """Status and body of its answer."""
-        answer = self._http.request("GET", f"http://127.0.0.1:{self.port}{path}", fields=fields, timeout=20.0)
+        answer = self._http.request("GET", f"http://127.0.0.1:{self.port}{path}", fields=fields, timeout=LONG_ENOUGH)
         return answer.status, answer.data.decode("utf-8")
 
     def stop(self) -> None:

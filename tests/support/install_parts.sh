@@ -6,6 +6,9 @@ set -u
 
 wanted=
 command -v chromium >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || wanted="$wanted chromium"
+# Debian alone has it; elsewhere the tests take all of Chromium.
+command -v chromium-headless-shell >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || ! grep -qs '^ID=debian' /etc/os-release ||
+  wanted="$wanted chromium-headless-shell"
 command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
 command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
 command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +16,13 @@ from appengine_channel_emu.host.origins.dev_server_process import free_ports
 from appengine_channel_emu.host.sdk import Python25Overlay
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
+from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.wire import takes_connections
 
 APPS = parts.ROOT / "tests" / "legacy_apps" / "apps"
-START_SECONDS = 60
-STOP_SECONDS = 15
 
-FORGETFUL = pytest.mark.flaky(reruns=1)
-"""For a test behind the plain SDK alone: it gets a second chance. The SDK's dev server drops the messages for a page
-that has not polled for 2 seconds, and on a busy machine an open page may not get to it."""
+FORGETFUL = pytest.mark.unsteady("the SDK's dev server drops messages for pages that have not polled for 2 seconds")
+"""For a test of pages behind the plain SDK: on a busy machine an open page may not get to polling in time."""
 
 
 class Server(Protocol):
@@ -77,14 +74,9 @@ class PlainSdk:
         ]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        give_up = time.monotonic() + START_SECONDS
-        while time.monotonic() < give_up and self._process.poll() is None:
-            try:
-                socket.create_connection(("localhost", port), 1).close()
-                return self
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError(f"dev_appserver.py does not answer:\n{self.log.read_text()}")
+        until(lambda: takes_connections(port, "localhost") or self._process.poll() is not None)
+        assert self._process.poll() is None, f"dev_appserver.py has ended:\n{self.log.read_text()}"
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -92,7 +84,7 @@ class PlainSdk:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(STOP_SECONDS)
+                self._process.wait(LONG_ENOUGH)
             finally:
                 self._process.kill()
 

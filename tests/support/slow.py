@@ -1,11 +1,10 @@
-"""Requests that take too long, at every door: what comes of them, of their neighbours and of their processes."""
+"""Requests that take too long, in every kind of app: what comes of them, of their neighbours and of their processes."""
 
 from __future__ import annotations
 
 import contextlib
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +17,8 @@ import urllib3
 
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
-from tests.support.processes import MARK, left_after
+from tests.support.processes import MARK, left_after, running_command
+from tests.support.wire import free_port, wait_for_port
 
 KINDS = ("sleep", "spin", "lock", "regex", "swallow", "trickle")
 """Paths of the app in apps/slow. `regex` is C code that holds the interpreter."""
@@ -39,15 +39,15 @@ handlers:
 
 @dataclass(frozen=True)
 class Place:
-    """A door; `threadsafe` is None where there is no app.yaml to say."""
+    """A kind of app; `threadsafe` is None where there is no app.yaml to say."""
 
-    door: str
+    app: str
     threadsafe: bool | None = None
 
     @property
     def kinds(self) -> Sequence[str]:
         """What can be tried there: behind --upstream nobody ends an interpreter that is held."""
-        return [kind for kind in KINDS if kind != "regex" or self.door != "upstream"]
+        return [kind for kind in KINDS if kind != "regex" or self.app != "upstream"]
 
     def neighbour_may_fail(self, kind: str) -> bool:
         """Whether the handler leaves the instance's other requests no interpreter to end in."""
@@ -55,8 +55,8 @@ class Place:
 
 
 PLACES = (
-    Place("first", True),
-    Place("first", False),
+    Place("python3", True),
+    Place("python3", False),
     Place("sdk", True),
     Place("sdk", False),
     Place("upstream"),
@@ -111,7 +111,7 @@ class Slow:
     def __exit__(self, *exc_info: object) -> None:
         self._exits.close()
         self._http.clear()
-        self.left = left_after(self._mark, 5)
+        self.left = left_after(self._mark)
 
     def cut(self, kind: str) -> Cut:
         """Asks for a page of this kind, and for another that is still under way when it is cut."""
@@ -134,13 +134,13 @@ class Slow:
     def _emulator(self, exits: contextlib.ExitStack) -> RunningEmulator:
         log, environ = self._folder / "log", {MARK: self._mark}
         options = ["--request-deadline", str(self._deadline)]
-        if self._place.door == "upstream":
+        if self._place.app == "upstream":
             options += ["--upstream", exits.enter_context(_app_alone(APPS / "slow" / "main.py"))]
             return RunningEmulator(*options, log=log, environ=environ)
         app = self._folder / "app"
         shutil.copytree(APPS / "slow", app)
         (app / "app.yaml").write_text(APP_YAML.format(str(self._place.threadsafe).lower()))
-        if self._place.door == "first":
+        if self._place.app == "python3":
             return RunningEmulator(str(app), "--no-sdk", *options, log=log, environ=environ)
         return emulated(app, log, *options, environ=environ)
 
@@ -148,19 +148,7 @@ class Slow:
 @contextlib.contextmanager
 def _app_alone(script: Path) -> Iterator[str]:
     """Its address, once it listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(script), str(port)], stderr=subprocess.DEVNULL)
-    try:
-        give_up = time.monotonic() + 15
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert time.monotonic() < give_up
-                time.sleep(0.02)
+    port = free_port()
+    with running_command([sys.executable, str(script), str(port)], stderr=subprocess.DEVNULL):
+        wait_for_port(port)
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()

@@ -9,8 +9,6 @@ from typing import TypeVar
 LONG_ENOUGH = 60.0
 """Seconds after which a test that waits for something gives up, on however busy a machine: a bound, never a pause."""
 
-WAIT_SECONDS = LONG_ENOUGH
-
 Answer = TypeVar("Answer")
 
 

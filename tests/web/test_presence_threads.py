@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from appengine_channel_emu.web.presence import PostThreads
-from tests.support.waiting import WAIT_SECONDS, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 
 class Clock:
@@ -41,7 +41,7 @@ class Posts:
 
         def work():
             self.begun.append(name)
-            assert self._held[name].wait(WAIT_SECONDS)
+            assert self._held[name].wait(LONG_ENOUGH)
             self.done.release()
 
         return work
@@ -72,7 +72,7 @@ def test_few_at_a_time_while_the_app_is_quick(posts):
     assert sorted(posts.begun) == [0, 1, 2]
     posts.let_go()
     for _ in range(10):
-        assert posts.done.acquire(timeout=WAIT_SECONDS)
+        assert posts.done.acquire(timeout=LONG_ENOUGH)
 
 
 def test_slow_ones_delay_no_other_until_there_are_most(posts):
@@ -82,7 +82,7 @@ def test_slow_ones_delay_no_other_until_there_are_most(posts):
     for _ in range(50):
         quick = threading.Event()
         threads.submit(quick.set)
-        assert quick.wait(WAIT_SECONDS)
+        assert quick.wait(LONG_ENOUGH)
     assert len(posts.begun) == 31
 
 
@@ -94,7 +94,7 @@ def test_never_more_than_most(posts):
     eventually(lambda: len(posts.begun), lambda count: count == 4)
     posts.let_go(*posts.begun)
     for _ in range(4):
-        assert posts.done.acquire(timeout=WAIT_SECONDS)
+        assert posts.done.acquire(timeout=LONG_ENOUGH)
     eventually(lambda: len(posts.begun), lambda count: count == 6)
 
 
@@ -104,7 +104,7 @@ def test_they_begin_in_the_order_in_which_they_came():
     for number in range(100):
         threads.submit(lambda number=number: begun.append(number))
     threads.submit(last.set)
-    assert last.wait(WAIT_SECONDS)
+    assert last.wait(LONG_ENOUGH)
     assert begun == list(range(100))
 
 
@@ -113,7 +113,7 @@ def test_one_that_fails_is_said_and_costs_no_thread(caplog):
     after = threading.Event()
     threads.submit(lambda: 1 / 0)
     threads.submit(after.set)
-    assert after.wait(WAIT_SECONDS)
+    assert after.wait(LONG_ENOUGH)
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -123,6 +123,6 @@ def test_threads_are_kept_for_the_next_post(posts):
     for _ in range(50):
         done = threading.Event()
         threads.submit(lambda done=done: (names.add(threading.get_ident()), done.set()))
-        assert done.wait(WAIT_SECONDS)
+        assert done.wait(LONG_ENOUGH)
     # One that has just ended may not be back yet when the next post comes.
     assert len(names) <= 4

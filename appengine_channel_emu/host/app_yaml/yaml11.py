@@ -12,6 +12,8 @@ import datetime
 import re
 from collections.abc import Callable
 
+import yaml
+
 Typed = None | bool | int | float | str | datetime.date
 """What a plain value is."""
 
@@ -49,6 +51,7 @@ _TIME = re.compile(
 )
 _INT_OF_12 = re.compile(r"(?!_)[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o[0-7_]+|[0-9_]+)", re.ASCII)
 _DECIMAL = _NAMESPACE + "int of YAML 1.2"
+_CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _TRUE = ("y", "yes", "true", "on")
 _FALSE = ("n", "no", "false", "off")
 
@@ -91,30 +94,11 @@ def _bool(text: str) -> bool:
 
 
 def _int(text: str) -> int:
-    digits = text.replace("_", "")
-    sign = -1 if digits.startswith("-") else 1
-    digits = digits.lstrip("-+") if digits[:1] in ("-", "+") else digits
-    if ":" in digits:
-        return sign * int(_sexagesimal([int(part) for part in digits.split(":")]))
-    base = {"0b": 2, "0x": 16, "0o": 8}.get(digits[:2], 8 if digits[0] == "0" else 10)
-    return sign * int(digits, base)
+    return int(_CONSTRUCTOR.construct_yaml_int(yaml.ScalarNode("", text)))
 
 
 def _float(text: str) -> float:
-    digits = text.replace("_", "").lower()
-    if digits.lstrip("-+") in (".inf", ".nan"):
-        return float(digits.replace(".", ""))
-    if ":" in digits:
-        sign = -1 if digits.startswith("-") else 1
-        return sign * _sexagesimal([float(part) for part in digits.lstrip("-+").split(":")])
-    return float(digits)
-
-
-def _sexagesimal(parts: list[int] | list[float]) -> int | float:
-    value: int | float = 0
-    for part in parts:
-        value = value * 60 + part
-    return value
+    return float(_CONSTRUCTOR.construct_yaml_float(yaml.ScalarNode("", text)))
 
 
 def _timestamp(text: str) -> datetime.date:

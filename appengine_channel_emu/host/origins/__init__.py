@@ -1,1 +1,1 @@
-"""Where requests go: each kind of app is one origin, which `host.backend.ProxyBackend` asks."""
+"""Where requests go: each kind of app is one origin, which `host.proxy.ProxyBackend` asks."""

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host.answer_reader import HttpAnswer
-from appengine_channel_emu.host.backend import AboutRequest
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart, DevServerSilent, HandlerCut, Overrun
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
 from appengine_channel_emu.host.login import way_to_the_form
@@ -21,7 +20,7 @@ from appengine_channel_emu.host.origins.dev_server_process import (
     DevServerSpec,
 )
 from appengine_channel_emu.host.process import CrashPause
-from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

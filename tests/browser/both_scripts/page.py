@@ -23,10 +23,6 @@ def wait_for(page, *lines):
     return page.evaluate("log")
 
 
-def told(emulator, count):
-    return [(post["path"], post.get("from")) for post in emulator.get_json(f"/told?at_least={count}")]
-
-
 def settled(page):
     """The log once the page's requests of before, and what follows from them, have come to an end."""
     page.evaluate("""async () => {

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.browser.both_scripts.page import opened, poll_often, told, wait_for
+from tests.browser.both_scripts.page import opened, poll_often, wait_for
 
 HEAD_TEXT = "document.body is not defined -- do not create socket from script in <head>."
 ODD_TEXTS = [
@@ -57,7 +57,7 @@ def test_a_life_of_a_socket(page, emulator):
     wait_for(page, "socket onmessage hello 1")
     assert page.evaluate("() => { socket.close(); return log.length; }") == 2  # Nor inside close().
     assert wait_for(page, "socket onclose 3") == ["socket onopen 1", "socket onmessage hello 1", "socket onclose 3"]
-    assert told(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
     assert emulator.send("anna", "too late") == 0
 
 
@@ -199,7 +199,7 @@ def test_close_in_a_handler(page, emulator):
     emulator.send("anna", "one")
     emulator.send("anna", "two")
     assert wait_for(page, "socket onclose 3") == ["socket onopen 1", "socket onmessage one 1", "socket onclose 3"]
-    assert told(emulator, 2)[-1] == ("disconnected", "anna")
+    assert emulator.presence(2)[-1] == ("disconnected", "anna")
 
 
 def test_a_page_that_opens_a_new_channel_in_onclose(page, emulator):
@@ -269,8 +269,8 @@ def test_beside_a_closure_library(tab, emulator, script):
     assert tab.page.evaluate("goog.require()") == "closure"
 
 
-def test_a_front_end_on_another_origin_sets_base_url(tab, emulator, serve, script):
-    tab.visit(serve().url)
+def test_a_front_end_on_another_origin_sets_base_url(tab, emulator, other_origin, script):
+    tab.visit(other_origin)
     poll_often(tab.page)
     tab.page.evaluate("url => { goog.appengine.Socket.BASE_URL = url + goog.appengine.Socket.BASE_URL; }", emulator.url)
     opened(tab.page, emulator)
@@ -297,7 +297,7 @@ def test_send_posts_to_the_app_if_the_socket_is_open(page, emulator):
     assert sent is False
     wait_for(page, "socket onopen 1")
     assert page.evaluate("socket.send('x=1&ü')") is True
-    post = emulator.get_json("/told?at_least=2")[1]
+    post = emulator.told(2)[1]
     assert (post["path"], post["msg"]) == ("receive", "x=1&ü")
     page.evaluate("socket.close()")
     wait_for(page, "socket onclose 3")
@@ -327,10 +327,10 @@ def test_a_handler_that_leaves_the_page(page, emulator, handler):
     if handler == "onclose":
         page.evaluate("socket.close()")
     page.wait_for_url("**/elsewhere")
-    assert told(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
 
 def test_a_page_that_unloads_is_reported_gone(page, emulator):
     opened(page, emulator)
     page.goto("about:blank")
-    assert told(emulator, 2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]

@@ -19,6 +19,8 @@ from appengine_channel_emu.host.app_yaml.document import LONGEST_DURATION
 from tests.host.app_yaml.comparison import NAMES, URLS, our_reading, sdk_readings
 from tests.host.app_yaml.odd_files import Generator, table, write
 
+pytestmark = pytest.mark.slow
+
 Reading = dict[str, Any]
 SEED = 2013
 GENERATED = 20_000 if os.environ.get("SOAK") else 300

@@ -65,7 +65,7 @@ def add(text):
 
 
 def add_slowly(text):
-    time.sleep(2)
+    time.sleep(3)
     add(text)
 
 
@@ -129,6 +129,7 @@ class Environ(webapp2.RequestHandler):
         environ['url'] = self.request.url
         environ['instance'] = INSTANCE
         environ['module'] = os.environ['CURRENT_MODULE_ID']
+        environ['mood'] = os.environ.get('MOOD')
         self.response.write(json.dumps(environ))
 
 
@@ -174,6 +175,6 @@ app = webapp2.WSGIApplication([
     ('/_ah/channel/(connected|disconnected)/', Presence),
     ('/private', Private),
     ('/admin', Private),
-    ('/environ', Environ),
+    ('/(?:worker/)?environ', Environ),
     ('/slow/(.*)', Slow),
 ], debug=True)

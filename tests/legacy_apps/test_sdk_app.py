@@ -1,4 +1,4 @@
-"""The SDK's door over HTTP: what the app sees, what it is refused, and what is left behind."""
+"""An app in the SDK, over HTTP: what it sees, what it is refused, and what is left behind."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from urllib3.exceptions import HTTPError
 
-from tests.legacy_apps.conftest import Watcher
+from tests.legacy_apps.conftest import Watcher, snapshot
 from tests.support import parts
+from tests.support.emulator import EMU
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, kill_emulator_and_supervisors, left_after, marked
-from tests.support.waiting import LONG_ENOUGH
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 
 def test_the_app_sees_one_origin(notes, http):
@@ -47,18 +47,12 @@ def test_forged_headers_gain_nothing(notes, http):
     assert http.request("POST", f"{notes.url}/_ah/channel/connected/", fields={"from": "a"}).status == 403
 
 
-def test_secure_always_is_served_over_http(tmp_path, http):
+def test_secure_always_is_served_over_http(notes, http):
     """Which is all there is here; presence posts come over http too."""
-    app = tmp_path / "app"
-    shutil.copytree(APPS / "webapp2_ndb", app)
-    text = (app / "app.yaml").read_text()
-    (app / "app.yaml").write_text(text.replace("  script: main.app\n", "  script: main.app\n  secure: always\n"))
-    with emulated(app, tmp_path / "log") as emulator:
-        seen = http.request("GET", f"{emulator.url}/environ")
-        assert (seen.status, seen.json()["wsgi.url_scheme"]) == (200, "http")
-        assert http.request("GET", f"{emulator.url}/admin").status == 302
-        watcher = Watcher(emulator, http)
-        watcher.wait_for('{"from": "0.1.0.10", "here": ["watcher"]}')
+    seen = http.request("GET", f"{notes.url}/environ")
+    assert (seen.status, seen.json()["wsgi.url_scheme"]) == (200, "http")
+    assert http.request("GET", f"{notes.url}/admin").status == 302
+    Watcher(notes, http).wait_for('"from": "0.1.0.10"')
 
 
 def test_static_files_and_what_no_handler_takes(notes, http):
@@ -67,16 +61,27 @@ def test_static_files_and_what_no_handler_takes(notes, http):
     assert http.request("GET", f"{notes.url}/static/none").status == 404
 
 
-def snapshot(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-
-
-@pytest.mark.parametrize("name", ["webapp2_ndb", "python25_cgi", "django_board", "own_channel"])
-def test_nothing_is_written_into_the_apps_folder(name, tmp_path, http, monkeypatch):
-    """No index.yaml and no compiled file, though imports and queries ask for both."""
+@pytest.fixture
+def copy_app(tmp_path, monkeypatch):
+    """A copy of an app that a test may change; its modules are compiled, if anybody writes what comes of it."""
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    app = tmp_path / "app"
-    shutil.copytree(APPS / name, app, ignore=shutil.ignore_patterns("*.pyc"))
+
+    def copy(name):
+        shutil.copytree(APPS / name, tmp_path / "app", ignore=shutil.ignore_patterns("*.pyc"))
+        return tmp_path / "app"
+
+    return copy
+
+
+def test_nothing_is_written_into_the_apps_folder(notes, notes_app, http):
+    """No index.yaml and no compiled file, though imports and queries ask for both."""
+    for _ in range(2):
+        assert http.request("GET", notes.url).status == 200
+    assert snapshot(notes_app.folder) == notes_app.files
+
+
+def test_nothing_is_written_into_the_folder_of_a_django_app(copy_app, tmp_path, http):
+    app = copy_app("django_board")
     before = snapshot(app)
     with emulated(app, tmp_path / "log") as emulator:
         for _ in range(2):
@@ -84,44 +89,35 @@ def test_nothing_is_written_into_the_apps_folder(name, tmp_path, http, monkeypat
     assert snapshot(app) == before
 
 
-def test_a_change_of_the_source_is_picked_up(tmp_path, http):
-    app = tmp_path / "app"
-    shutil.copytree(APPS / "python25_cgi", app)
+def test_a_change_of_the_source_is_picked_up(copy_app, tmp_path, http):
+    app = copy_app("python25_cgi")
+    before = snapshot(app)
     with emulated(app, tmp_path / "log") as emulator:
-        assert b"<title>Shouts" in http.request("GET", emulator.url).data
+        for _ in range(2):
+            assert b"<title>Shouts" in http.request("GET", emulator.url).data
+        assert snapshot(app) == before
         # A file that was not there at the start is part of the change.
         (app / "new.html").write_text((app / "page.html").read_text().replace("<title>Shouts", "<title>Whispers"))
         (app / "main.py").write_text((app / "main.py").read_text().replace("page.html", "new.html"))
-        give_up = time.monotonic() + 15
-        while b"<title>Whispers" not in http.request("GET", emulator.url).data:
-            assert time.monotonic() < give_up
-            time.sleep(0.2)
+        eventually(lambda: http.request("GET", emulator.url).data, lambda page: b"<title>Whispers" in page)
 
 
-def test_arguments_behind_the_dashes_are_dev_appservers(tmp_path, http):
-    app = APPS / "webapp2_ndb"
-    with emulated(app, tmp_path / "log", "--", "--env_var", "MOOD=fine", "--log_level=debug") as emulator:
-        assert http.request("GET", emulator.url).status == 200
+def test_arguments_behind_the_dashes_are_dev_appservers(notes, http, tmp_path):
+    assert http.request("GET", f"{notes.url}/environ").json()["mood"] == "fine"
     with pytest.raises(AssertionError, match="unrecognized arguments: --no_such_option"):
-        emulated(app, tmp_path / "log2", "--", "--no_such_option").start()
+        emulated(APPS / "webapp2_ndb", tmp_path / "log", "--", "--no_such_option").start()
 
 
-def test_several_modules_and_dispatch(tmp_path, http):
-    app = tmp_path / "app"
-    shutil.copytree(APPS / "webapp2_ndb", app)
-    worker = (app / "app.yaml").read_text().replace("\nversion: 1", "\nmodule: worker\nversion: 1", 1)
-    (app / "worker.yaml").write_text(worker)
-    (app / "dispatch.yaml").write_text('dispatch:\n- url: "*/environ"\n  module: worker\n')
-    more = [str(app / "worker.yaml"), str(app / "dispatch.yaml")]
-    with emulated(app, tmp_path / "log", "--", *more) as emulator:
-        assert http.request("GET", f"{emulator.url}/private").status == 302
-        seen = http.request("GET", f"{emulator.url}/environ").json()
-        assert (seen["module"], seen["SERVER_PORT"]) == ("worker", str(emulator.port))
+def test_several_modules_and_dispatch(notes, http):
+    assert http.request("GET", f"{notes.url}/private").status == 302
+    assert http.request("GET", f"{notes.url}/environ").json()["module"] == "default"
+    seen = http.request("GET", f"{notes.url}/worker/environ").json()
+    assert (seen["module"], seen["SERVER_PORT"]) == ("worker", str(notes.port))
 
 
 def fails(*arguments, **environ):
     """What is said, when the emulator cannot start."""
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "--port", "0", "--state-dir", "none", *arguments]
+    command = [*EMU, "serve", "--port", "0", "--state-dir", "none", *arguments]
     done = subprocess.run(
         command, cwd=parts.ROOT, capture_output=True, text=True, check=False, timeout=LONG_ENOUGH, env=environ
     )
@@ -165,10 +161,10 @@ def test_an_app_yaml_that_the_sdk_rejects(tmp_path, mark):
     assert "handlers" in said
     assert "app.yaml" in said
     assert "  File " not in said
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
 
 
-def test_an_app_that_fails_at_import_says_so_and_is_mended(tmp_path, http):
+def test_an_app_that_fails_at_import_says_so_and_can_be_fixed(tmp_path, http):
     app = tmp_path / "app"
     shutil.copytree(APPS / "webapp2_ndb", app)
     source = (app / "main.py").read_text()
@@ -177,26 +173,23 @@ def test_an_app_that_fails_at_import_says_so_and_is_mended(tmp_path, http):
         assert http.request("GET", emulator.url).status == 500
         assert "nothing_of_this_name" in emulator.log.read_text()
         (app / "main.py").write_text(source)
-        give_up = time.monotonic() + 15
-        while http.request("GET", emulator.url).status != 200:
-            assert time.monotonic() < give_up
-            time.sleep(0.2)
+        eventually(lambda: http.request("GET", emulator.url).status, lambda status: status == 200)
 
 
 def dev_server(mark):
     return [pid for pid, command in marked(mark).items() if "launcher.py" in command and "supervisor.py" not in command]
 
 
-def test_a_dev_server_that_dies_is_started_again(tmp_path, http, mark):
-    with emulated(APPS / "own_channel", tmp_path / "log", environ={MARK: mark}) as emulator:
+def test_a_dev_server_that_dies_is_started_again(copy_app, tmp_path, http, mark):
+    app = copy_app("own_channel")
+    before = snapshot(app)
+    with emulated(app, tmp_path / "log", environ={MARK: mark}) as emulator:
         assert http.request("GET", emulator.url).status == 200
         os.kill(dev_server(mark)[0], signal.SIGKILL)
-        give_up = time.monotonic() + 20
-        while http.request("GET", emulator.url).status != 200:
-            assert time.monotonic() < give_up
-            time.sleep(0.2)
+        eventually(lambda: http.request("GET", emulator.url).status, lambda status: status == 200)
         assert "dev_appserver.py was killed by SIGKILL; it is started again" in emulator.log.read_text()
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
+    assert snapshot(app) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -214,7 +207,7 @@ def test_nothing_survives_the_emulator(number, tmp_path, http, mark):
     watcher.wait_for("started")
     assert len(marked(mark)) >= 4
     emulator.kill(number)
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
     assert not list(temporary.glob("channel-emu-*"))
     stuck.join()
 
@@ -227,7 +220,7 @@ def test_nothing_survives_the_emulator_and_its_supervisor(tmp_path, http, mark):
     emulator.start()
     assert http.request("GET", emulator.url).status == 200
     kill_emulator_and_supervisors(emulator, mark)
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
     assert not list(temporary.glob("channel-emu-*"))
 
 

@@ -1,4 +1,4 @@
-"""The SDK's door in trouble: a dev server that hangs, ports taken, a full disk: a clear word each, no process left."""
+"""An app in the SDK when something fails, such as a dev server that hangs: a clear word each, no process left."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 
 from appengine_channel_emu.cli import main
-from appengine_channel_emu.host.app_kinds import sdk_backend
-from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.origins import dev_server, dev_server_process
-from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
-from appengine_channel_emu.host.sdk import Sdk
 from tests.host.conftest import visit
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
 from tests.support import parts
-from tests.support.emulator import RunningEmulator
+from tests.support.emulator import EMU, RunningEmulator
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -55,13 +50,6 @@ def options(tmp_path, behaviour):
     return [str(APP), "--sdk", str(sdk), "--python", str(parts.need(parts.python27))]
 
 
-def backend_for(tmp_path, behaviour, deadline=30.0):
-    app = read_app_yaml(APP / "app.yaml")
-    sdk = Sdk(fake_sdk.fake_sdk(tmp_path / "sdk", behaviour))
-    spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
-    return sdk_backend(spec, app)
-
-
 def test_a_dev_server_that_hangs_at_its_start(tmp_path, temporary, mark, monkeypatch, capsys, signals):
     monkeypatch.setattr(dev_server_process, "START_SECONDS", 0.5)
     arguments = options(tmp_path, fake_sdk.HANGS_AT_START)
@@ -69,13 +57,13 @@ def test_a_dev_server_that_hangs_at_its_start(tmp_path, temporary, mark, monkeyp
     said = capsys.readouterr()
     assert said.out == ""
     assert "channel-emu: dev_appserver.py took no request within 0.5 seconds, and was ended." in said.err
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
     assert not list(temporary.glob("channel-emu-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_emulator_whose_dev_server_hangs_at_its_start_can_be_stopped(number, tmp_path, temporary, mark):
-    command = [sys.executable, "-m", "appengine_channel_emu", "serve", *options(tmp_path, fake_sdk.HANGS_AT_START)]
+    command = [*EMU, "serve", *options(tmp_path, fake_sdk.HANGS_AT_START)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--state-dir", "none"],
         cwd=parts.ROOT,
@@ -92,7 +80,7 @@ def test_an_emulator_whose_dev_server_hangs_at_its_start_can_be_stopped(number, 
     out, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, out) == (0, "")
     assert "Traceback" not in err
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
     assert not list(temporary.glob("channel-emu-*"))
 
 
@@ -108,7 +96,7 @@ def test_a_dev_server_that_hangs_at_its_stop(tmp_path, temporary, mark, http):
 
 def test_a_dev_server_that_takes_requests_and_answers_none(tmp_path, temporary, mark, monkeypatch):
     monkeypatch.setattr(dev_server, "QUEUE_SECONDS", 0.2)
-    backend = backend_for(tmp_path, fake_sdk.ANSWERS_NOTHING, deadline=0.3)
+    backend = fake_sdk.backend_for(tmp_path, fake_sdk.ANSWERS_NOTHING, deadline=0.3)
     try:
         backend.start()
         page = visit(backend)
@@ -116,7 +104,7 @@ def test_a_dev_server_that_takes_requests_and_answers_none(tmp_path, temporary, 
         assert "took no notice of this request" in page.text
     finally:
         backend.stop()
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
 
 
 def test_a_dev_server_whose_port_is_taken_after_all(tmp_path, temporary, mark, monkeypatch):
@@ -124,21 +112,20 @@ def test_a_dev_server_whose_port_is_taken_after_all(tmp_path, temporary, mark, m
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setattr(dev_server_process, "free_ports", lambda: (taken.getsockname()[1], 1, 2))
         with pytest.raises(CannotStart) as raised:
-            backend_for(tmp_path, fake_sdk.LISTENS).start()
+            fake_sdk.backend_for(tmp_path, fake_sdk.LISTENS).start()
     assert "exited with status 1 before it took a request" in str(raised.value)
     assert "Address already in use" in str(raised.value)
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
 
 
-def test_the_admin_server_is_where_the_user_wants_it(tmp_path, http):
+def test_the_admin_server_is_where_the_user_wants_it(tmp_path, notes, notes_admin_port, http):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AssertionError, match=f"--admin_port {port}: something else listens there"):
             emulated(APP, tmp_path / "log", "--", "--admin_port", str(port)).start()
-    with emulated(APP, tmp_path / "log", "--", f"--admin_port={port}") as emulator:
-        assert f"admin server (datastore, task queues, memcache): http://127.0.0.1:{port}" in emulator.log.read_text()
-        datastore = f"http://127.0.0.1:{port}/datastore"
-        eventually(lambda: page_at(http, datastore), lambda page: "Datastore Viewer" in page)
+    admin = f"http://127.0.0.1:{notes_admin_port}"
+    assert f"admin server (datastore, task queues, memcache): {admin}" in notes.log.read_text()
+    eventually(lambda: page_at(http, f"{admin}/datastore"), lambda page: "Datastore Viewer" in page)
 
 
 def test_where_the_dev_server_listens_is_not_the_users_affair(tmp_path):
@@ -178,4 +165,4 @@ def test_a_disk_that_is_full(tmp_path, http, mark):
         page = http.request("GET", emulator.url).data.decode()
         assert "<li>before</li>" in page
         assert "<li>after</li>" in page
-    assert not left_after(mark, 5)
+    assert not left_after(mark)
