@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
@@ -504,6 +504,7 @@ class Copy:
 STEPS = [name for name in vars(Copy) if name[0] != "_" and name != "take"]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.sampled_from("abc")), max_size=40))
 def test_a_ledger_gives_the_store_just_what_it_lacks(steps):
     copy = Copy()

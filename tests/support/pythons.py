@@ -16,14 +16,7 @@ from tests.support.parts import ROOT
 OLDEST = (3, 10)
 """The oldest that setup.cfg promises."""
 
-UNIT_TESTS = (
-    "tests/broker",
-    "tests/faults",
-    "tests/in_process",
-    "tests/testing",
-    "tests/web",
-    "tests/test_settings.py",
-)
+UNIT_TESTS = ("broker", "in_process", "testing", "web", "test_settings.py")
 """Below tests/, what needs nothing but Python packages."""
 WITHOUT = "web/test_openapi.py"
 """Needs schemathesis, which takes longer to install than all of them to run."""

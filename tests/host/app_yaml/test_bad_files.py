@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
@@ -70,6 +70,7 @@ PLAIN = st.one_of(st.text(max_size=8), st.integers(), st.none(), st.booleans(), 
 TREES = st.recursive(PLAIN, lambda part: st.lists(part, max_size=3) | st.dictionaries(FIELDS, part, max_size=4))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES)
 def test_any_tree_is_an_app_or_a_clear_error(tmp_path_factory, tree):
     import yaml
@@ -77,6 +78,7 @@ def test_any_tree_is_an_app_or_a_clear_error(tmp_path_factory, tree):
     read(tmp_path_factory, yaml.safe_dump(tree).encode())
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=60) | st.text(alphabet="runtime:- []{}&*!'\"\n#|>%@`?,", max_size=60).map(str.encode))
 def test_any_bytes_are_an_app_or_a_clear_error(tmp_path_factory, data):
     read(tmp_path_factory, data)
