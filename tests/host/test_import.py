@@ -51,7 +51,7 @@ def test_a_module_missing_inside_the_app_is_its_own_failure(make_backend):
     assert "ModuleNotFoundError: No module named &#x27;not_installed&#x27;" in page.text
 
 
-def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_mended(make_backend, write_app):
+def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_fixed(make_backend, write_app):
     backend = make_backend("raise ValueError('<script>alert(1)</script>')")
     page = visit(backend)
     assert page.status == 500
