@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from appengine_channel_emu.web.remote_api_messages import (  # noqa: E402
+from appengine_channel_emu.web.api.messages import (  # noqa: E402
     CreateChannelRequest,
     Request,
     Response,

@@ -14,6 +14,7 @@ import pytest
 from appengine_channel_emu.testing import ChannelClient, EmulatorAway
 from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
+from tests.support.processes import default_signals
 from tests.support.service import running_service
 from tests.support.waiting import LONG_ENOUGH, until
 
@@ -116,17 +117,11 @@ class TestExec:
     def test_signals_are_forwarded_and_the_command_decides(self, number):
         name = signal.Signals(number).name.removeprefix("SIG")
         script = f"trap 'echo got it; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
-        # A test run in the background has them ignored, and what is ignored at its start a shell cannot trap.
         process = start("exec", "--", "sh", "-c", script, start_new_session=True, preexec_fn=default_signals)
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         out, err = process.communicate(timeout=LONG_ENOUGH)
         assert (process.returncode, out) == (5, "got it\n"), err
-
-
-def default_signals():
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 class TestSendAndTail:

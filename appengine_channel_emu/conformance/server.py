@@ -8,7 +8,7 @@ from typing import Any
 
 import urllib3
 
-from appengine_channel_emu.web.remote_api_messages import (
+from appengine_channel_emu.web.api.messages import (
     CreateChannelRequest,
     CreateChannelResponse,
     Malformed,

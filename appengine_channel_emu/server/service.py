@@ -25,11 +25,10 @@ from appengine_channel_emu.server.slow_clients import ClientLimits, SlowClients
 from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
-from appengine_channel_emu.web.admin_routes import About
-from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.app import Front, NoApp, printable
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import PresenceHint, PresencePosts
+from appengine_channel_emu.web.admin.routes import About
+from appengine_channel_emu.web.channel.presence import PresenceHint, PresencePosts
+from appengine_channel_emu.web.front import Front, NoApp, printable
+from appengine_channel_emu.web.guard import WebOptions
 
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
@@ -151,8 +150,7 @@ class Service:
         port = Port(self._loop, self._parked_polls, self._slow_clients)
         self._acceptor.serve(self._sockets, self.front, port)
         if self._api_sockets:
-            api = ApiPort(self.front.server_api, _web_options(self.settings), self.front.fault_gate)
-            self._acceptor.serve(self._api_sockets, api, replace(port, ours_alone=True))
+            self._acceptor.serve(self._api_sockets, self.front.api_port(), replace(port, ours_alone=True))
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start(self._each_turn, self._each_second)
         self._served = True

@@ -18,9 +18,9 @@ from appengine_channel_emu.testing.deadline import DeadlineMiddleware, sleep_mov
 from appengine_channel_emu.testing.server_api import left, made, using
 from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess
-from appengine_channel_emu.web.app import Front, NoApp
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.presence import Encoding, PresencePosts
+from appengine_channel_emu.web.channel.presence import Encoding, PresencePosts
+from appengine_channel_emu.web.front import Front, NoApp
+from appengine_channel_emu.web.guard import WebOptions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

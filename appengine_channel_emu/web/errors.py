@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Callable
 
 import falcon
 
@@ -15,8 +14,8 @@ from appengine_channel_emu.broker.errors import (
     TooManySockets,
     TooManyTokens,
 )
-
-PLAIN = "text/plain; charset=utf-8"
+from appengine_channel_emu.web.waiting import OwnAnswer
+from appengine_channel_emu.web.wsgi import PLAIN, Answer, json_answer
 
 
 class BadRequest(Exception):
@@ -27,7 +26,35 @@ class BadRequest(Exception):
         self.status = status
 
 
-def status_of(error: EmulatorError) -> str:
+ERRORS: tuple[type[Exception], ...] = (EmulatorError, BadRequest, falcon.HTTPError)
+"""What `answer_to` knows."""
+
+
+def answer_to(error: Exception) -> Answer:
+    """What a request that ends in one of `ERRORS` is answered; raises any other."""
+    if isinstance(error, ChannelServiceError):
+        body = {"error": {"code": error.code, "name": error.name, "text": str(error)}}
+        return json_answer(body, _status_of(error))
+    if isinstance(error, EmulatorError):
+        return Answer(_status_of(error), PLAIN, str(error).encode("utf-8"))
+    if isinstance(error, BadRequest):
+        return Answer(error.status, PLAIN, f"{error}\n".encode())
+    if isinstance(error, falcon.HTTPError):
+        text = f"{error.description or error.title}\n"
+        headers = [*dict(error.headers or {}).items(), *PLAIN]
+        return Answer(falcon.code_to_http_status(error.status), headers, text.encode("utf-8"))
+    raise error
+
+
+def answered(do: Callable[[], OwnAnswer]) -> OwnAnswer:
+    """What `do` answers, or what one of `ERRORS` that it raises is answered."""
+    try:
+        return do()
+    except ERRORS as error:
+        return answer_to(error)
+
+
+def _status_of(error: EmulatorError) -> str:
     """The status line's code and reason; pages compare the 401s to the letter (facts.md 3.1)."""
     if isinstance(error, TokenError):
         return f"401 {error.text}"
@@ -38,41 +65,3 @@ def status_of(error: EmulatorError) -> str:
     if isinstance(error, TooManyTokens):
         return "429 Too Many Requests"
     return "400 Bad Request"
-
-
-def add_error_handlers(app: falcon.App[Any, Any]) -> None:
-    """Let `app` answer every error of ours."""
-    app.add_error_handler(ChannelServiceError, _refused)
-    app.add_error_handler((TokenError, SocketError, TooManySockets), _gone)
-    app.add_error_handler(BadRequest, _bad)
-    app.add_error_handler(falcon.HTTPError, _http)
-
-
-def _refused(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    assert isinstance(error, ChannelServiceError)
-    resp.status = status_of(error)
-    resp.content_type = "application/json"
-    resp.data = json.dumps({"error": {"code": error.code, "name": error.name, "text": str(error)}}).encode()
-
-
-def _gone(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    assert isinstance(error, EmulatorError)
-    resp.status = status_of(error)
-    resp.content_type = PLAIN
-    resp.text = str(error)
-
-
-def _bad(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    assert isinstance(error, BadRequest)
-    resp.status = error.status
-    resp.content_type = PLAIN
-    resp.text = f"{error}\n"
-
-
-def _http(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    assert isinstance(error, falcon.HTTPError)
-    resp.status = falcon.code_to_http_status(error.status)
-    for name, value in dict(error.headers or {}).items():
-        resp.set_header(name, value)
-    resp.content_type = PLAIN
-    resp.text = f"{error.description or error.title}\n"

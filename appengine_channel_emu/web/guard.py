@@ -9,19 +9,31 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.host.proxy import origin_form
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.targets import ADMIN_PATHS, PRESENCE_PATHS, RECEIVE_PATH, leads_to
-from appengine_channel_emu.web.wsgi import Answer, server_hints
+from appengine_channel_emu.web.wsgi import Answer, plain_answer, server_hints
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 POLL_PATH = "/_ah/channel/poll"
+RECEIVE_PATH = "/_ah/channel/receive"
+PRESENCE_PATHS = frozenset({"/_ah/channel/connected", "/_ah/channel/disconnected"})
+ADMIN_PATHS = frozenset({"/_emu", "/rpc_http", "/_ah/remote_api"})
+
+LONGEST_POLL = 25.0
+"""Seconds a poll may be parked (behaviour.md 5): well below any proxy's patience and any deadline."""
+
+LONGEST_PRESENCE_WAIT = 0.5
+"""Seconds that an app's slow presence handler may hold a page's open up.
+
+A server may notice up to half a second late that they have passed, and a second is the limit (behaviour.md 4).
+"""
 
 REMEMBERED = 256
 """Hosts and addresses that are kept as they were read: reading one takes longer than all the other rules."""
@@ -43,6 +55,20 @@ def split_host(header: str) -> tuple[str, str]:
 def is_loopback_host(name: str) -> bool:
     """Whether a page that asked for `name` runs on this machine, or believes so."""
     return _is_localhost(name) or is_loopback(name.strip("[]"))
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """Durations in seconds; `hosts` are names besides the built-in ones that the Host header may hold."""
+
+    hosts: frozenset[str] = frozenset()
+    receive_origins: frozenset[str] = frozenset()
+    allow_remote_admin: bool = False
+    trust_appengine_headers: bool = False
+    presence_from_visitors: bool = False
+    quiet: bool = False
+    longest_poll: float = LONGEST_POLL
+    longest_presence_wait: float = LONGEST_PRESENCE_WAIT
 
 
 class Guard:
@@ -71,16 +97,20 @@ class Guard:
         header = environ.get("HTTP_HOST")
         if header is None:
             # Browsers always send one; HTTP/1.0 clients need not.
-            return None if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else _text("400 Bad Request", "No Host header.")
+            return (
+                None
+                if environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+                else plain_answer("400 Bad Request", "No Host header.")
+            )
         name, _ = split_host(header)
         if name in ALIASES:
             # As it was sent: what only looks like it once it is cleaned would be routed to the app.
             if environ.get("PATH_INFO") == POLL_PATH:
                 return None
-            return _text("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
+            return plain_answer("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
         if name and (_is_literal(name) or _is_localhost(name) or name in self._options.hosts):
             return None
-        return _text(
+        return plain_answer(
             "421 Misdirected Request",
             "This name is not one of this server's. Use localhost or an IP address, "
             "or start channel-emu with --allow-host NAME.",
@@ -108,19 +138,21 @@ class Guard:
         # Whoever is this machine to a proxy on another one is not on ours.
         if is_loopback(environ["REMOTE_ADDR"]) and is_loopback(server_hints(environ).peer or "127.0.0.1"):
             return None
-        return _text("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
+        return plain_answer("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 
     def _check_site(self, environ: WSGIEnvironment, guarded: frozenset[str]) -> Answer | None:
         """Another site's page may not reach what acts or tells."""
         if guarded == {RECEIVE_PATH} and environ.get("HTTP_ORIGIN") in self._options.receive_origins:
             return None
-        return None if is_same_site(environ) else _text("403 Forbidden", "A page of another site may not ask this.")
+        return (
+            None if is_same_site(environ) else plain_answer("403 Forbidden", "A page of another site may not ask this.")
+        )
 
     def _check_presence(self, guarded: frozenset[str]) -> Answer | None:
         """Only we tell an app who is present."""
         if guarded.isdisjoint(PRESENCE_PATHS) or self._options.presence_from_visitors:
             return None
-        return _text(
+        return plain_answer(
             "403 Forbidden",
             "The emulator itself posts presence to the app. To post it by hand, start channel-emu with "
             "--presence-from-visitors.",
@@ -175,9 +207,110 @@ def is_loopback(address: str) -> bool:
     return bool((mapped or ip).is_loopback)
 
 
-def _text(status: str, text: str) -> Answer:
-    return Answer(
-        status,
-        [("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff")],
-        text.encode("utf-8") + b"\n",
-    )
+# Where a request's target may lead, in the eyes of whatever server or library reads it. RFC 3986, the WHATWG's URL
+# standard, Java's containers and PHP read one target in different ways, and the app behind us may read it in any of
+# them, before and after decoding. So a target leads to every path that some order of their steps makes of it.
+
+MOST_DECODINGS = 2
+MOST_AUTHORITIES = 2
+MOST_CHARACTERS = 100_000
+"""Of all readings of a target together; one that has more, and names a guarded path, is taken to lead there."""
+
+_TARGETS_REMEMBERED = 512
+_LONGEST_REMEMBERED = 256
+"""Characters of a path that is kept with what it leads to: nearly every request asks for one of a few paths."""
+
+# No reading makes a guarded path of a text without one of these.
+_WORDS = ("connected", "receive", "_emu", "rpc_http", "remote_api")
+_IGNORED = re.compile(r"[\x00-\x20\x7f]+")
+_UNICODE_ESCAPE = re.compile("%u([0-9a-f]{4})")
+# What may stand before a path: a host; for CherryPy, whose server the SDK has, whatever ends in a scheme and a host.
+_AUTHORITY = re.compile(r"[/\\]{2,}[^/\\?#]*")
+_WHOLE_ADDRESS = re.compile(r"[^?]+?://[^/]*")
+
+_STEPS: tuple[Callable[[str], str], ...] = (
+    # WHATWG: an escaped dot is a dot, whatever else stays escaped.
+    lambda text: text.replace("%2e", "."),
+    # WHATWG: as good as a slash.
+    lambda text: text.replace("\\", "/"),
+    # Java's containers: no part of a segment.
+    lambda text: re.sub(r";[^/\\]*", "", text),
+    # Decoded before it was taken apart.
+    lambda text: text.partition("?")[0],
+    lambda text: text.partition("#")[0],
+    # WHATWG drops these within a URL or at its ends; what is written in C ends at the first null.
+    lambda text: _IGNORED.sub("", text),
+    lambda text: text.partition("\0")[0],
+    # Routers that know no empty segments.
+    lambda text: re.sub(r"//+", "/", text),
+    lambda text: _without_dot_segments(text),
+)
+
+
+def leads_to(path: str) -> frozenset[str]:
+    """Those of the guarded paths that `path`, the part of a request's target before its query, may be read as."""
+    return _remembered(path) if len(path) <= _LONGEST_REMEMBERED else _leads_to(path)
+
+
+def _leads_to(path: str) -> frozenset[str]:
+    named = _words_in(path)
+    if not named:
+        return frozenset()
+    found: set[str] = set()
+    left = MOST_CHARACTERS
+    for reading in _readings(path):
+        left -= len(reading)
+        if left < 0:
+            return frozenset(guarded for guarded in _GUARDED if any(word in guarded for word in named))
+        clean = f"/{reading.strip('/')}"
+        found.update(guarded for guarded in _GUARDED if clean == guarded)
+        found.update(admin for admin in ADMIN_PATHS if clean.startswith(f"{admin}/"))
+    return frozenset(found)
+
+
+_GUARDED = frozenset({RECEIVE_PATH}) | PRESENCE_PATHS | ADMIN_PATHS
+_remembered = functools.lru_cache(maxsize=_TARGETS_REMEMBERED)(_leads_to)
+
+
+def _words_in(path: str) -> list[str]:
+    texts = [path.lower()]
+    for _ in range(MOST_DECODINGS):
+        texts.append(_decoded(texts[-1]))
+    everything = _IGNORED.sub("", "\n".join(texts))
+    return [word for word in _WORDS if word in everything]
+
+
+def _readings(path: str) -> Iterator[str]:
+    """`path`, in lower case, after any number of steps in any order."""
+    first = (path.lower(), MOST_DECODINGS, MOST_AUTHORITIES)
+    seen, waiting = {first}, [first]
+    while waiting:
+        text, decodings, authorities = waiting.pop()
+        yield text
+        made = [(step(text), decodings, authorities) for step in _STEPS]
+        if decodings:
+            made.append((_decoded(text), decodings - 1, authorities))
+        if authorities:
+            matches = [pattern.match(text) for pattern in (_AUTHORITY, _WHOLE_ADDRESS)]
+            made += [(text[match.end() :], decodings, authorities - 1) for match in matches if match]
+        for state in made:
+            if state not in seen:
+                seen.add(state)
+                waiting.append(state)
+
+
+def _decoded(text: str) -> str:
+    # Jetty, which served Java apps, knows %uXXXX too.
+    text = _UNICODE_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    return unquote(text, encoding="latin-1").lower()
+
+
+def _without_dot_segments(text: str) -> str:
+    """RFC 3986, section 5.2.4: an empty segment is one that `..` takes away."""
+    kept: list[str] = []
+    for segment in text.split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(kept)

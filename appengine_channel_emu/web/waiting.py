@@ -83,10 +83,21 @@ class Waiting:
         self._answer = lambda: change(make())
         self._early_head = None
 
-    def begin(self, start_response: StartResponse, headers: list[tuple[str, str]]) -> None:
-        """Tell it where its answer goes, and which headers, named in lower case, go with every answer."""
-        self._start_response = start_response
+    def at_once(self) -> Answer:
+        """Its answer as things stand, which ends it: instead of iterating it."""
+        self.expire()
+        try:
+            return self._answer()
+        finally:
+            self.close()
+
+    def add_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Let `headers`, named in lower case, go with its answer, which may have others of these names."""
         self._extra_headers = headers
+
+    def begin(self, start_response: StartResponse) -> None:
+        """Tell it where its answer goes."""
+        self._start_response = start_response
 
     def send_head(self) -> bool:
         """Start the response, if its client asked for the head as soon as possible; whether that was done."""
@@ -117,3 +128,7 @@ class Waiting:
             release()
         # What it was made of refers back to it: without this each poll would be left to the garbage collector.
         self._answer, self._start_response = _ended, None
+
+
+OwnAnswer = Answer | Waiting
+"""What we answer ourselves."""

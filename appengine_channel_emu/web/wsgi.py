@@ -1,16 +1,31 @@
-"""Requests and answers in the terms of WSGI (PEP 3333): what the server adds to a request, and a whole answer."""
+"""Requests and answers in the terms of WSGI (PEP 3333): who asks, what the server knows of it, and a whole answer."""
 
 from __future__ import annotations
 
+import functools
+import ipaddress
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 SERVER_HINTS = "channel_emu.server"
 """The key in environ of `ServerHints`, which only a server of ours puts there."""
+
+
+LONGEST_AGENT = 512
+"""Characters of a User-Agent that tell browsers apart; each open socket refers to them."""
+
+REMEMBERED = 256
+"""Browsers whose text is kept, so that all their sockets refer to one."""
+
+_DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
+
+PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
+JSON = [("Content-Type", "application/json")]
 
 
 @dataclass(slots=True)
@@ -34,12 +49,68 @@ def server_hints(environ: WSGIEnvironment) -> ServerHints:
     return environ.get(SERVER_HINTS, _NO_HINTS)  # type: ignore[no-any-return]
 
 
+def browser_of(environ: WSGIEnvironment) -> str | None:
+    """The same text for all requests of one browser: its address and User-Agent. None for one without a User-Agent."""
+    agent = environ.get("HTTP_USER_AGENT")
+    return _browser(environ.get("REMOTE_ADDR", ""), agent[:LONGEST_AGENT]) if agent else None
+
+
+def is_navigation(environ: WSGIEnvironment) -> bool:
+    """Whether the answer is to become a document, in a window or a frame, as a form's is.
+
+    Browsers say so (Fetch Metadata) to origins that they trust, such as localhost; older ones, and all on plain http to
+    another machine, ask for HTML, which scripts do not unless they are told to.
+    """
+    mode = environ.get("HTTP_SEC_FETCH_MODE")
+    if mode is not None:
+        return mode == "navigate" or environ.get("HTTP_SEC_FETCH_DEST") in _DOCUMENTS
+    return "text/html" in environ.get("HTTP_ACCEPT", "").lower() and "HTTP_X_REQUESTED_WITH" not in environ
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _browser(address: str, agent: str) -> str:
+    return f"{_machine(address)} {agent}"
+
+
+def _machine(address: str) -> str:
+    """This machine's own addresses are one: a browser may use ::1 for a connection and 127.0.0.1 for the next."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return "loopback" if ip.is_loopback else str(ip)
+
+
+def content_length(environ: WSGIEnvironment) -> int:
+    """Bytes of the request's body."""
+    return int(environ.get("CONTENT_LENGTH") or 0)
+
+
 class Answer(NamedTuple):
     """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
 
     status: str
     headers: list[tuple[str, str]]
     body: bytes = b""
+
+
+class Started(NamedTuple):
+    """An answer as a WSGI application gives it: its headers are complete, and its body is to be read and closed."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes]
+
+
+def plain_answer(status: str, text: str, *headers: tuple[str, str]) -> Answer:
+    """`text` with a line feed at its end, to whoever reads it."""
+    return Answer(status, [*PLAIN, ("X-Content-Type-Options", "nosniff"), *headers], f"{text}\n".encode())
+
+
+def json_answer(body: dict[str, Any], status: str = "200 OK") -> Answer:
+    """`body` as JSON in ASCII."""
+    return Answer(status, JSON, json.dumps(body).encode("ascii"))
 
 
 class ConnectionCut(BaseException):
@@ -53,24 +124,6 @@ def send(answer: Answer, start_response: StartResponse) -> list[bytes]:
     """Give an answer of ours, whose headers lack the Content-Length, to a WSGI server."""
     start_response(answer.status, [*answer.headers, ("Content-Length", str(len(answer.body)))])
     return [answer.body]
-
-
-def capture(application: WSGIApplication, environ: WSGIEnvironment) -> Answer:
-    """The whole answer of a WSGI application, with the headers that it gave, a Content-Length among them or not."""
-    started: list[Any] = []
-    written: list[bytes] = []
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], object]:
-        started[:] = status, headers
-        return written.append
-
-    body = application(environ, start)
-    try:
-        chunks = list(body)
-    finally:
-        close(body)
-    status, headers = started
-    return Answer(status, headers, b"".join(written + chunks))
 
 
 def close(body: Iterable[bytes]) -> None:

@@ -7,8 +7,8 @@ import json
 from tests.support.go import GoApp, build
 
 
-def test_a_page_receives_what_a_go_app_sends(emulator, tab, tmp_path):
-    app = GoApp(build(tmp_path), emulator.url.removeprefix("http://"), {"RUN_WITH_DEVAPPSERVER": "1"})
+def test_a_page_receives_what_a_go_app_sends(emulator, tab):
+    app = GoApp(build(), emulator.url.removeprefix("http://"), {"RUN_WITH_DEVAPPSERVER": "1"})
     try:
         status, token = app.ask("/create", id="gopher")
         assert status == 200

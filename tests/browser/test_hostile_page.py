@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from appengine_channel_emu.web.targets import leads_to
+from appengine_channel_emu.web.guard import leads_to
 from tests.browser.conftest import EVIL
 from tests.browser.page_emulator import PageEmulator
 from tests.support.emulator import RunningEmulator

@@ -22,8 +22,8 @@ PRODUCTION = {
 
 
 @pytest.fixture(scope="module")
-def binary(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("go"))
+def binary():
+    return build()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from email import message_from_bytes, policy
 import pytest
 
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.presence import encode_presence
+from appengine_channel_emu.web.channel.presence import encode_presence
 
 
 def parts_of(body, content_type):

@@ -13,7 +13,7 @@ from webtest import TestApp
 from appengine_channel_emu.faults import ACTIONS, STAGES, BadFault, Fault, Faults, Target, parse_fault
 from appengine_channel_emu.settings import BadSetting, add_flags, load
 from appengine_channel_emu.testing import ChannelServer
-from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, Response, SendMessageRequest
+from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, Response, SendMessageRequest
 from appengine_channel_emu.web.wsgi import ConnectionCut
 
 NOBODY = Target()

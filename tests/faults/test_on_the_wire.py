@@ -12,7 +12,7 @@ import urllib3
 
 from appengine_channel_emu.faults import ACTIONS, STAGES
 from appengine_channel_emu.testing import ChannelServer
-from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, SendMessageRequest
+from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, SendMessageRequest
 from tests.support.waiting import LONG_ENOUGH
 
 SECONDS = 0.3

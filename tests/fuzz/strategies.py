@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from hypothesis import strategies as st
 
-from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, SendMessageRequest
+from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, SendMessageRequest
 from tests.fuzz.target import NEXT_PIECE, NEXT_REQUEST
 
 PATHS = [

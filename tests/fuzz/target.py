@@ -17,17 +17,17 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from appengine_channel_emu import faults
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions
+from appengine_channel_emu.faults import faults
 from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.login import SignIn
 from appengine_channel_emu.server import service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.web import query
-from appengine_channel_emu.web.app import Front
-from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web import resources
+from appengine_channel_emu.web.front import Front
+from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.wsgi import ConnectionCut
 from tests.support.backend import PlayedBackend, ok
 
@@ -73,7 +73,7 @@ class Log(logging.Handler):
 
 def end_waits(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """Let nothing wait for long, in this process: what comes of a wait is the same when it is over at once."""
-    replace(query, "LONGEST_WAIT", 0.0)
+    replace(resources, "LONGEST_WAIT", 0.0)
     replace(faults, "LONGEST_DELAY", 0.0)
     replace(service, "WebOptions", functools.partial(WebOptions, longest_poll=0.2))
 
@@ -101,7 +101,7 @@ class Surface:
 
     def _start(self) -> None:
         self._broker = EmbeddedBroker(ManualClock(), BrokerOptions(), None)
-        self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_telling=0.0))
+        self._front = Front(self._broker, App(), WebOptions(longest_poll=0.0, longest_presence_wait=0.0))
 
     def stop(self) -> None:
         """Leave nothing behind."""

@@ -1,4 +1,4 @@
-"""The deadline at the first door (behaviour.md 6), with a second in place of thirty."""
+"""The deadline of Python 3 apps (behaviour.md 6), with a second instead of thirty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The import of the app: what is missing, what raises, what hangs, and that it is mended."""
+"""The import of the app: what is missing, what raises, what hangs, and that it can be fixed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_module_missing_inside_the_app_is_its_own_failure(make_backend):
     assert "ModuleNotFoundError: No module named &#x27;not_installed&#x27;" in page.text
 
 
-def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_mended(make_backend, write_app):
+def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_fixed(make_backend, write_app):
     backend = make_backend("raise ValueError('<script>alert(1)</script>')")
     page = visit(backend)
     assert page.status == 500
@@ -117,7 +117,7 @@ def test_an_import_that_takes_too_long_is_waited_for_by_the_next_request(make_ba
     eventually(lambda: visit(backend), lambda page: page.status == 200)
 
 
-def test_an_import_that_hangs_can_be_mended(make_backend, write_app, monkeypatch, mark):
+def test_an_import_that_hangs_can_be_fixed(make_backend, write_app, monkeypatch, mark):
     monkeypatch.setattr("appengine_channel_emu.host.origins.instance.START_SECONDS", 0.3)
     backend = make_backend("import threading; threading.Event().wait()")
     assert visit(backend).status == 503

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from appengine_channel_emu.host.app_kinds import sdk_backend
 from appengine_channel_emu.host.app_yaml import read_app_yaml
-from appengine_channel_emu.host.backend import ProxyBackend
 from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
+from appengine_channel_emu.host.proxy import ProxyBackend
 from appengine_channel_emu.host.sdk import Sdk
 from tests.support import parts
 from tests.support.legacy import APPS

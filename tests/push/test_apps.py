@@ -123,7 +123,7 @@ def test_more_than_a_backlog_in_one_request(python3):
 
 
 def test_a_go_app_hands_its_ticket_back(tmp_path):
-    port, program = free_port(), build(tmp_path)
+    port, program = free_port(), build()
     with RunningEmulator("--upstream", f"http://127.0.0.1:{port}", log=tmp_path / "log") as emulator:
         # Without an id of its own, or a ticket, the library panics (facts.md 2.3).
         app = GoApp(program, f"127.0.0.1:{emulator.port}", {}, port)

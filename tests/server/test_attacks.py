@@ -168,7 +168,14 @@ class TestBodies:
         bystander.still_receives()
         assert memory(emulator) - before < 100
 
-    @pytest.mark.parametrize("path", [b"/_emu/messages", b"/rpc_http", b"/_ah/remote_api"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            b"/rpc_http",
+            pytest.param(b"/_emu/messages", marks=pytest.mark.slow),
+            pytest.param(b"/_ah/remote_api", marks=pytest.mark.slow),
+        ],
+    )
     def test_many_of_the_largest_at_once(self, attacked, path):
         emulator, bystander = attacked("--max-buffered", "64MiB")
         before = memory(emulator)

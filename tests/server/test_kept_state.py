@@ -78,13 +78,13 @@ class InUse:
         self._other.leave()
 
 
-@pytest.mark.parametrize("trouble", [NoRoom, InUse])
-def test_saves_that_fail_for_a_while(emulator, folder, trouble):
-    if trouble is NoRoom and not hasattr(resource, "prlimit"):
+@pytest.mark.parametrize("problem", [NoRoom, InUse])
+def test_saves_that_fail_for_a_while(emulator, folder, problem):
+    if problem is NoRoom and not hasattr(resource, "prlimit"):
         parts.lacking("this system has no prlimit")
     socket = opened(emulator)
     emulator.send("bob", "0")
-    held = trouble(emulator, folder)
+    held = problem(emulator, folder)
     for number in range(1, 21):
         emulator.send("bob", f"{number} " + 20_000 * "y")
         assert poll(emulator, socket, number)[0] == 200

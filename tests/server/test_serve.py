@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -37,6 +39,11 @@ def test_the_ready_line_is_the_only_one_and_names_the_real_port(serve):
     url = re.fullmatch(r"channel-emu: ready at (http://127\.0\.0\.1:\d+)\n", line)[1]
     assert ask(f"{url}/_emu/health")["status"] == "ready"
     assert end(process) == (0, "", "")
+
+
+def kept_messages(folder):
+    with contextlib.closing(sqlite3.connect(folder / "state.sqlite3")) as database:
+        return [text for (text,) in database.execute("SELECT text FROM messages")]
 
 
 APP = """
@@ -143,7 +150,7 @@ def test_tokens_and_sockets_outlive_the_process(serve, tmp_path, number):
     opened = ask(f"{url}/_ah/channel/open?channel={token}")["socket"]
     post(f"{url}/_emu/messages", {"client_id": "bob", "message": "a message"})
     if number == signal.SIGKILL:
-        until(lambda: any(b"a message" in path.read_bytes() for path in (tmp_path / "state").iterdir()))
+        until(lambda: kept_messages(tmp_path / "state") == ["a message"])
     process.send_signal(number)
     process.communicate(timeout=LONG_ENOUGH)
 

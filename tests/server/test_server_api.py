@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from appengine_channel_emu.server.acceptor import CannotListen
-from appengine_channel_emu.web.remote_api_messages import CreateChannelRequest, Request, Response
+from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, Response
 from tests.support.waiting import LONG_ENOUGH
 
 LARGE = 2 * 1024 * 1024

@@ -25,7 +25,7 @@ from tests.server.test_parking import Wire
 from tests.support.backend import PlayedBackend
 from tests.support.emulator import EMU
 from tests.support.parts import ROOT
-from tests.support.processes import MARK, left_after, running_command
+from tests.support.processes import MARK, default_signals, left_after, running_command
 from tests.support.waiting import LONG_ENOUGH, until
 
 ROUNDS = 500 if os.environ.get("SOAK") else 8
@@ -366,6 +366,7 @@ def test_ctrl_c_of_a_command_that_waits_is_no_traceback(verb):
         process = subprocess.Popen(
             [*EMU, *verb, "--emulator", address],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=ROOT,
+            preexec_fn=default_signals,
         )  # fmt: skip
         with silent.accept()[0]:  # It waits for an answer that never comes.
             assert end(process, signal.SIGINT) == (130, "")

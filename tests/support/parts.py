@@ -13,6 +13,7 @@ that nothing goes untested unnoticed.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import importlib.util
@@ -74,6 +75,15 @@ def headless_shell() -> Path:
         if not os.environ.get("CHROMIUM"):
             return path
     return chromium()
+
+
+@contextlib.contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Of all workers that make the part of this name one at a time is let in."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @functools.cache
@@ -157,9 +167,8 @@ def sdk() -> Path:
         wheel = sdk_wheel()
     command = [sys.executable, "-m", "appengine_channel_emu", "sdk", "install", "--wheel", str(wheel)]
     environ = os.environ | {"XDG_CACHE_HOME": str(cache().resolve())}
-    # One of several workers unpacks it; to the others it is here already.
-    with (cache() / "sdk.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # To all workers but one it is here already.
+    with one_at_a_time("sdk"):
         done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PartMissing(f"the SDK cannot be unpacked: {done.stderr}")

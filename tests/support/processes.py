@@ -29,6 +29,12 @@ def running_command(command: Sequence[str], **options: Any) -> Iterator[subproce
             process.kill()
 
 
+def default_signals() -> None:
+    """For `preexec_fn`: a run of tests in the background has these ignored, and so would all that it starts."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def marked(mark: str) -> dict[int, str]:
     """Process id and command line of everything that was started with `MARK=mark` in its environment."""
     return started_with(lambda variables: f"{MARK}={mark}" in variables)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web import query
+from appengine_channel_emu.web import resources
 
 EXAMPLES = 200 if os.environ.get("SOAK") else 25
 
@@ -23,7 +23,7 @@ schema = schemathesis.openapi.from_wsgi("/_emu/openapi.json", emulator)
 def time_is_up_at_once():
     """A generated wait may be long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(query, "LONGEST_WAIT", 0.01)
+        patch.setattr(resources, "LONGEST_WAIT", 0.01)
         yield
 
 

@@ -12,8 +12,8 @@ from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.app import Front
-from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.front import Front
+from appengine_channel_emu.web.guard import WebOptions
 from tests.support.backend import PlayedBackend, ok
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appengine_channel_emu.web.browsers import LONGEST_AGENT, browser_of, is_navigation
+from appengine_channel_emu.web.wsgi import LONGEST_AGENT, browser_of, is_navigation
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
 

@@ -9,8 +9,7 @@ from webtest import TestApp
 
 from appengine_channel_emu.server.acceptor import proxy_options
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.targets import PRESENCE_PATHS, leads_to
+from appengine_channel_emu.web.guard import PRESENCE_PATHS, WebOptions, leads_to
 from appengine_channel_emu.web.wsgi import SERVER_HINTS, ServerHints
 from tests.support.service import running_service
 from tests.support.targets import ODD, disguised

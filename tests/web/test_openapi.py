@@ -8,10 +8,11 @@ import sys
 
 from webtest import TestApp
 
+from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin_routes import About, admin_resources
+from appengine_channel_emu.web.admin.routes import About, admin_resources
+from appengine_channel_emu.web.admin.server import Accounts
 from tests.support import parts
 from tests.support.parts import ROOT
 
@@ -40,5 +41,12 @@ def test_every_path_is_described():
     described = document(emulator)
     assert described["openapi"].startswith("3.1")
     assert set(described["paths"]) == set(
-        admin_resources(emulator.broker, Accounts(), Notes(lambda client_id: 0), About(), lambda: None)
+        admin_resources(
+            emulator.broker,
+            FaultGate(emulator.broker),
+            Accounts(),
+            Notes(lambda client_id: []),
+            About(),
+            lambda: None,
+        )
     )

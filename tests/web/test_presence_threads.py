@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.web.presence import PostThreads
+from appengine_channel_emu.web.channel.presence import PostThreads
 from tests.support.waiting import LONG_ENOUGH, eventually
 
 

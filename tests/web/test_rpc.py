@@ -13,10 +13,7 @@ from webtest import TestApp
 
 from appengine_channel_emu.broker.errors import ChannelServiceError
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web import rpc
-from appengine_channel_emu.web.api_port import ApiPort
-from appengine_channel_emu.web.fault_gate import FaultGate
-from appengine_channel_emu.web.options import WebOptions
+from appengine_channel_emu.web.api import rpc
 from tests.support.waiting import LONG_ENOUGH
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -283,10 +280,7 @@ class TestRemoteApi:
 class TestApiPort:
     @pytest.fixture
     def port(self, emulator):
-        return TestApp(
-            ApiPort(rpc.ServerApi(emulator.broker), WebOptions(), FaultGate(emulator.broker)),
-            extra_environ={"REMOTE_ADDR": "::1"},
-        )
+        return TestApp(emulator._front.api_port(), extra_environ={"REMOTE_ADDR": "::1"})
 
     @pytest.mark.parametrize("path", ["/", "/rpc_http", "/a/b?c=d", "/_ah/channel/poll"])
     def test_any_path(self, port, path):

@@ -10,8 +10,8 @@ from webtest import TestApp
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.shake import LAPS, PAUSES, Shaker
+from appengine_channel_emu.web.channel.tabs import LAPS, PAUSES, Shaker
+from appengine_channel_emu.web.guard import WebOptions
 
 
 def alias(http, emulator, host, **environ):

@@ -27,7 +27,7 @@ from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 RUNNER = Path(__file__).parents[1] / "runner" / "__main__.py"
 
 PRESENCE_THREADS = 32
-"""So that a presence handler that hangs takes no thread from the visitors (see `web.presence.PARALLEL_POSTS`)."""
+"""So that a presence handler that hangs takes no thread from the visitors (see `PARALLEL_POSTS`)."""
 
 READ_BYTES = 64 * 1024
 

@@ -2,63 +2,59 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import math
 import re
+from typing import TYPE_CHECKING
 
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Opened, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.web.browsers import browser_of
-from appengine_channel_emu.web.errors import PLAIN, BadRequest, status_of
-from appengine_channel_emu.web.options import WebOptions
-from appengine_channel_emu.web.tabs import Tabs
+from appengine_channel_emu.faults.gate import FaultGate
+from appengine_channel_emu.web.channel.tabs import Tabs
+from appengine_channel_emu.web.errors import BadRequest, answer_to
+from appengine_channel_emu.web.guard import WebOptions
+from appengine_channel_emu.web.resources import Query, respond
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import Answer, ConnectionCut
+from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 EARLY_SECONDS = 60.0
 """For how long after a message of its client id a poll's head is sent early: thousands of idle pages need none."""
 
-_JSON = [("Content-Type", "application/json")]
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
-def required(req: falcon.Request, name: str) -> str:
-    """The query parameter `name`, given once; raises `BadRequest`."""
-    value = req.params.get(name)
-    if not isinstance(value, str):
-        raise BadRequest(f"The parameter '{name}' is {'missing' if value is None else 'given more than once'}.")
-    return value
-
-
-def _number(req: falcon.Request, name: str) -> int:
-    text = required(req, name)
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise BadRequest(f"The parameter '{name}' is a whole number from 0 on.")
-    return int(text)
-
-
-class Open:
+class OpenSocket:
     """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
     only_get = True
 
-    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs, faults: FaultGate) -> None:
         self._broker = broker
         self._options = options
         self._tabs = tabs
+        self._faults = faults
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
-        token = required(req, "channel")
-        resume = (required(req, "socket"), _number(req, "after")) if "socket" in req.params else None
-        attempt = required(req, "attempt") if "attempt" in req.params else None
+        query = Query(req, strict=False)
+        token = query.required("channel")
+        resume = (query.required("socket"), query.number("after")) if "socket" in query else None
+        attempt = query.text("attempt")
         if attempt is not None and not _ATTEMPT.match(attempt):
             raise BadRequest("The parameter 'attempt' is 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.")
-        opened = self._broker.open(token, resume, attempt, browser_of(req.env))
-        alias = self._tabs.opened(opened.socket, req.env)
-        resp.stream = Waiting(opened.presence_sent, self._options.longest_telling, lambda: self._answer(opened, alias))
+        respond(resp, self._faults.meet(("open",), lambda: self._open(token, resume, attempt, req.env), (token,)))
+
+    def _open(
+        self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
+    ) -> Waiting:
+        opened = self._broker.open(token, resume, attempt, browser_of(environ))
+        alias = self._tabs.opened(opened.socket, environ)
+        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, alias))
 
     def _answer(self, opened: Opened, alias: str | None) -> Answer:
         fields: dict[str, object] = {
@@ -73,7 +69,7 @@ class Open:
             fields["alias"] = alias
         if self._options.quiet:
             fields["quiet"] = True
-        return _json(json.dumps(fields).encode("ascii"))
+        return json_answer(fields)
 
 
 class PollSocket:
@@ -87,35 +83,30 @@ class PollSocket:
 
     only_get = True
 
-    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs, faults: FaultGate) -> None:
         self._broker = broker
         self._options = options
         self._tabs = tabs
+        self._faults = faults
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
-        socket_id, after = required(req, "socket"), _number(req, "after")
-        seconds = self._seconds(req)
-        early = "early" in req.params and required(req, "early") == "1"
-        poll = self._broker.poll(socket_id, after, browser_of(req.env))
+        query = Query(req, strict=False)
+        socket_id, after = query.required("socket"), query.number("after")
+        seconds = query.seconds("wait", self._options.longest_poll, self._options.longest_poll)
+        early = query.text("early") == "1"
+        do = functools.partial(self._poll, socket_id, after, seconds, early, req.env)
+        respond(resp, self._faults.meet(("poll",), do, socket=socket_id))
+
+    def _poll(self, socket_id: str, after: int, seconds: float, early: bool, environ: WSGIEnvironment) -> Waiting:
+        poll = self._broker.poll(socket_id, after, browser_of(environ))
         held = _Held(self._broker, poll, seconds, self._tabs, early and self._expects_messages(poll))
-        resp.stream = held.waiting
-        self._tabs.arrived(poll, req.env, held)
+        self._tabs.arrived(poll, environ, held)
+        return held.waiting
 
     def _expects_messages(self, poll: Poll) -> bool:
         last = poll.last_message_at
         return last is not None and self._broker.clock.now() - last < EARLY_SECONDS
-
-    def _seconds(self, req: falcon.Request) -> float:
-        if "wait" not in req.params:
-            return self._options.longest_poll
-        try:
-            seconds = float(required(req, "wait"))
-        except ValueError:
-            seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            raise BadRequest("The parameter 'wait' is a number of seconds from 0 on.")
-        return min(seconds, self._options.longest_poll)
 
 
 class _PageWaiting(Waiting):
@@ -132,7 +123,7 @@ class _Held:
         self._poll = poll
         self._tabs = tabs
         self._shaken = False
-        self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, _JSON if early else None)
+        self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, JSON if early else None)
 
     def shake(self) -> None:
         """See `Shakeable`."""
@@ -145,22 +136,23 @@ class _Held:
         try:
             answer = self._broker.take(self._poll)
         except EmulatorError as error:
-            return self._refusal(status_of(error), str(error))
+            return self._refusal(answer_to(error))
         texts = b",".join(message.json for message in answer.messages)
         shaken = b',"shaken":true' if self._shaken else b""
-        return _json(b'{"messages":[%b],"next":%d%b}\n' % (texts, answer.next, shaken))
+        return Answer("200 OK", JSON, b'{"messages":[%b],"next":%d%b}\n' % (texts, answer.next, shaken))
 
-    def _refusal(self, status: str, text: str) -> Answer:
-        if self.waiting.head_sent:
-            return _json(b"%b\n" % json.dumps({"error": int(status[:3]), "reason": text}).encode("ascii"))
-        return Answer(status, [("Content-Type", PLAIN)], text.encode("ascii"))
+    def _refusal(self, answer: Answer) -> Answer:
+        if not self.waiting.head_sent:
+            return answer
+        error = {"error": int(answer.status[:3]), "reason": answer.body.decode("ascii")}
+        return Answer("200 OK", JSON, b"%b\n" % json.dumps(error).encode("ascii"))
 
     def _release(self) -> None:
         self._broker.release(self._poll)
         self._tabs.left(self._poll, self)
 
 
-class Close:
+class CloseSocket:
     """`POST close?socket=ID`: what `close()` and the unload beacon send."""
 
     def __init__(self, broker: Broker) -> None:
@@ -168,10 +160,5 @@ class Close:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Close the socket; one that is gone already is no error."""
-        self._broker.close(required(req, "socket"))
-        resp.content_type = PLAIN
-        resp.text = "closed\n"
-
-
-def _json(body: bytes) -> Answer:
-    return Answer("200 OK", _JSON, body)
+        self._broker.close(Query(req, strict=False).required("socket"))
+        respond(resp, Answer("200 OK", PLAIN, b"closed\n"))

@@ -1,27 +1,38 @@
-"""`/_emu/health`, `clock`, `reset`, `settings`, `accounts`: the emulator itself."""
+"""`/_emu/health`, `clock`, `reset`, `settings`, `accounts`, `notes`, the API's description and the console."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from threading import Lock
 from typing import Any
 
 import falcon
 
 from appengine_channel_emu import __version__
 from appengine_channel_emu.broker.contract import Broker
-from appengine_channel_emu.web.accounts import Accounts
-from appengine_channel_emu.web.admin import answer_json, read_json
+from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.errors import BadRequest
-from appengine_channel_emu.web.query import Query
+from appengine_channel_emu.web.resources import Query, answer_json, read_json
 
 FARTHEST_ADVANCE = 100_000_000
 """Seconds of one advance: three years."""
 
+LARGEST_NUMBER_OF_PATHS = 1_000
+"""Paths that are told apart; requests for further ones are counted together, under `(other)`."""
 
-class Ready:
+CONSOLE_PATH = "/_emu/"
+
+CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class ReadyResource:
     """`GET /_emu/health` and `/_emu/health/ready`."""
 
     def __init__(self, why_not_ready: Callable[[], str | None]) -> None:
@@ -34,11 +45,11 @@ class Ready:
         if why is None:
             answer_json(resp, {"status": "ready", "version": __version__})
         else:
-            resp.status = falcon.HTTP_503
-            answer_json(resp, {"status": "not ready", "reason": why, "version": __version__})
+            body = {"status": "not ready", "reason": why, "version": __version__}
+            answer_json(resp, body, "503 Service Unavailable")
 
 
-class Live:
+class LiveResource:
     """`GET /_emu/health/live`."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -80,7 +91,7 @@ class ClockResource:
         answer_json(resp, {"now": clock.now(), "frozen": clock.frozen, "advanced": self._broker.control.travelled})
 
 
-class Reset:
+class ResetResource:
     """`POST /_emu/reset {}`."""
 
     def __init__(self, reset: Callable[[], None]) -> None:
@@ -106,6 +117,47 @@ class SettingsResource:
         answer_json(resp, {"settings": self._settings})
 
 
+@dataclass(slots=True)
+class Account:
+    """One path; times in seconds. `cpu_seconds` counts only requests whose CPU is known."""
+
+    path: str
+    requests: int = 0
+    held_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    cut: int = 0
+
+
+class Accounts:
+    """What each path of the app has cost: time held, CPU, and requests that were cut (behaviour.md 6)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._accounts: dict[str, Account] = {}
+
+    def add(self, path: str, held_seconds: float, cpu_seconds: float | None, cut: bool) -> None:
+        """Count one request."""
+        with self._lock:
+            if path not in self._accounts and len(self._accounts) >= LARGEST_NUMBER_OF_PATHS:
+                path = "(other)"
+            account = self._accounts.setdefault(path, Account(path))
+            account.requests += 1
+            account.held_seconds += held_seconds
+            account.cpu_seconds += cpu_seconds or 0.0
+            account.cut += cut
+
+    def clear(self) -> None:
+        """Start anew."""
+        with self._lock:
+            self._accounts.clear()
+
+    def all(self) -> list[Account]:
+        """Copies, most time held first."""
+        with self._lock:
+            accounts = [replace(account) for account in self._accounts.values()]
+        return sorted(accounts, key=lambda account: -account.held_seconds)
+
+
 class AccountsResource:
     """`GET /_emu/accounts`."""
 
@@ -118,7 +170,19 @@ class AccountsResource:
         answer_json(resp, {"accounts": [dataclasses.asdict(account) for account in self._accounts.all()]})
 
 
-class OpenApi:
+class NotesResource:
+    """`GET /_emu/notes`."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """What production would have done."""
+        Query(req)
+        answer_json(resp, {"notes": [dataclasses.asdict(note) for note in self._notes.all()]})
+
+
+class OpenApiResource:
     """`GET /_emu/openapi.json`."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -131,7 +195,29 @@ class OpenApi:
 def _document() -> dict[str, Any]:
     import yaml
 
-    source = resources.files("appengine_channel_emu") / "web" / "openapi.yaml"
+    source = resources.files("appengine_channel_emu") / "web" / "admin" / "openapi.yaml"
     document: dict[str, Any] = yaml.safe_load(source.read_text("utf-8"))
     document["info"]["version"] = __version__
     return document
+
+
+class ConsoleFile:
+    """One file of the console."""
+
+    def __init__(self, name: str, content_type: str) -> None:
+        self._data = (resources.files("appengine_channel_emu") / "console" / name).read_bytes()
+        self._content_type = content_type
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The file, for a page that loads nothing from elsewhere and can be framed by nobody."""
+        resp.content_type = self._content_type
+        resp.set_header("Content-Security-Policy", CONSOLE_POLICY)
+        resp.data = self._data
+
+
+class ConsoleRedirect:
+    """`GET /_emu`."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Its relative addresses need the slash."""
+        raise falcon.HTTPFound(CONSOLE_PATH)

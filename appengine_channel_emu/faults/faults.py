@@ -59,7 +59,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of trouble. Raises `BadFault` where its parts do not go together.
+    """One kind of problem. Raises `BadFault` where its parts do not go together.
 
     `seconds` is for delay (1 if not given), `error` for error (the stage's usual one if not given); `probability`
     from 0 to 1; `count` is how often it may still happen (None: always). `client_id` limits it to one client; `path`,
@@ -162,11 +162,11 @@ class Faults:
         self._active: dict[int, _Active] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._active) or self._asked() is not None
+        return bool(self._active) or _of_this_request.get()[0] is self
 
     @contextmanager
-    def asked(self, fault: Fault) -> Iterator[None]:
-        """While it lasts, the request that this thread serves meets `fault`, once."""
+    def asked(self, fault: Fault | None) -> Iterator[None]:
+        """While it lasts, the request that this thread serves meets `fault`, once, and no other of an outer request."""
         before = _of_this_request.set((self, fault))
         try:
             yield
@@ -235,7 +235,7 @@ class _Active:
         self.fault = fault
         self.left = fault.count
         self._happened = 0
-        # Seeded by its user: the same requests meet the same trouble again.
+        # Seeded by its user: the same requests meet the same faults again.
         self._random = random.Random(fault.seed)  # noqa: S311
 
     def happens(self, target: Target) -> bool:

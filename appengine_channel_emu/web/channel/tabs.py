@@ -1,8 +1,8 @@
-"""The shake: a message for a tab whose poll cannot leave the browser (design.md, "Many tabs").
+"""Many tabs of one browser, which opens six connections to one host and port (design.md, "Many tabs").
 
-A browser opens six connections to one host and port, so with seven tabs some polls wait in the browser. When a
-message comes for such a tab, the browser's parked polls are answered empty: their tabs poll again, behind the one
-that waited.
+Each tab is given another name of this server for its polls. Where browsers would not find us under such a name, there
+is the shake: when a message comes for a tab whose poll waits in the browser, the browser's parked polls are answered
+empty; their tabs poll again, behind the one that waited.
 """
 
 from __future__ import annotations
@@ -11,9 +11,16 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.contract import Broker, Poll
+from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.web.guard import ALIASES, is_loopback_host, split_host
+from appengine_channel_emu.web.wsgi import browser_of
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 GRACE = 0.004
 """Seconds that a tab between two polls is given before its browser is shaken."""
@@ -34,7 +41,7 @@ FEWEST_PARKED, MOST_PARKED = 5, 32
 """A browser that holds polls back has this many parked; with more it is no single browser, but a load test."""
 
 Browser = tuple[str | None, str]
-"""Who asks (`browsers.browser_of`), and the Host: tabs that share them may share connections."""
+"""Who asks (`wsgi.browser_of`), and the Host: tabs that share them may share connections."""
 
 
 class Shakeable(Protocol):
@@ -44,8 +51,82 @@ class Shakeable(Protocol):
         """Let it be answered, empty, at once."""
 
 
+class Tabs:
+    """What the wire tells of sockets and polls. Without `scheduler`, as in a test in process, nothing is shaken."""
+
+    def __init__(self, broker: Broker, scheduler: Scheduler | None) -> None:
+        self._broker = broker
+        self._aliases = Aliases()
+        self._shaker = Shaker(scheduler) if scheduler is not None else None
+        broker.events.listen(self._hear)
+        if self._shaker is not None:
+            broker.when_unpolled(self._shaker.unpolled)
+
+    def opened(self, socket_id: str, environ: WSGIEnvironment) -> str | None:
+        """A page opened a socket; the `name:port` that it may poll on, if there is one."""
+        if self._shaker is not None:
+            self._shaker.opened(socket_id, _browser(environ))
+        return self._aliases.give(socket_id, environ["wsgi.url_scheme"], environ.get("HTTP_HOST", ""))
+
+    def arrived(self, poll: Poll, environ: WSGIEnvironment, held: Shakeable) -> None:
+        """A poll arrived; `left` follows."""
+        if self._shaker is None:
+            return
+        if self._shaker.arrived(poll.socket_id, _browser(environ), held):
+            held.shake()
+        if self._broker.client_id_of_socket(poll.socket_id) is None:
+            self._shaker.closed(poll.socket_id)
+
+    def left(self, poll: Poll, held: Shakeable) -> None:
+        """The poll was answered, or its client has gone."""
+        if self._shaker is not None:
+            self._shaker.left(poll.socket_id, held)
+
+    def _hear(self, event: Event) -> None:
+        if event.kind == "socket_closed" and event.socket is not None:
+            self._aliases.take_back(event.socket)
+            if self._shaker is not None:
+                self._shaker.closed(event.socket)
+
+
+def _browser(environ: WSGIEnvironment) -> Browser:
+    return browser_of(environ), environ.get("HTTP_HOST", "")
+
+
+class Aliases:
+    """Hands out the alias with the fewest sockets. Callable from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._names = sorted(ALIASES, key=lambda name: (len(name), name))
+        self._count = dict.fromkeys(self._names, 0)
+        self._given: dict[str, str] = {}
+
+    def give(self, socket_id: str, scheme: str, host_header: str) -> str | None:
+        """`name:port` for the polls of a socket whose page asked `host_header`.
+
+        None where browsers would not find us under such a name: only pages of this very machine, over http, do.
+        """
+        host, port = split_host(host_header)
+        if scheme != "http" or not is_loopback_host(host):
+            return None
+        with self._lock:
+            name = self._given.get(socket_id)
+            if name is None:
+                name = self._given[socket_id] = min(self._names, key=self._count.__getitem__)
+                self._count[name] += 1
+        return f"{name}:{port}" if port else name
+
+    def take_back(self, socket_id: str) -> None:
+        """The socket was closed."""
+        with self._lock:
+            name = self._given.pop(socket_id, None)
+            if name is not None:
+                self._count[name] -= 1
+
+
 @dataclass(slots=True)
-class _Tabs:
+class _BrowserTabs:
     """The sockets of one browser."""
 
     browser: Browser
@@ -63,8 +144,8 @@ class Shaker:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._lock = Lock()
-        self._browsers: dict[Browser, _Tabs] = {}
-        self._of: dict[str, _Tabs] = {}
+        self._browsers: dict[Browser, _BrowserTabs] = {}
+        self._of: dict[str, _BrowserTabs] = {}
         self._hungry: dict[str, int] = {}
         """The sockets with a message and no poll, and how often the browser was shaken for each."""
 
@@ -139,7 +220,7 @@ class Shaker:
             if tabs is not None:
                 tabs.wanted.discard(socket_id)
 
-    def _move(self, socket_id: str, browser: Browser) -> _Tabs:
+    def _move(self, socket_id: str, browser: Browser) -> _BrowserTabs:
         tabs = self._of.get(socket_id)
         if tabs is not None and tabs.browser == browser:
             return tabs
@@ -147,12 +228,12 @@ class Shaker:
             self._leave(socket_id, tabs)
         moved = self._browsers.get(browser)
         if moved is None:
-            moved = self._browsers[browser] = _Tabs(browser)
+            moved = self._browsers[browser] = _BrowserTabs(browser)
         moved.sockets.add(socket_id)
         self._of[socket_id] = moved
         return moved
 
-    def _leave(self, socket_id: str, tabs: _Tabs) -> None:
+    def _leave(self, socket_id: str, tabs: _BrowserTabs) -> None:
         tabs.sockets.discard(socket_id)
         tabs.wanted.discard(socket_id)
         if not tabs.sockets:

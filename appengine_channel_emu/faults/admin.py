@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import falcon
 
-from appengine_channel_emu.faults import BadFault, Fault, Faults
-from appengine_channel_emu.web.admin import answer_json, read_json
+from appengine_channel_emu.faults.faults import BadFault, Fault, Faults
 from appengine_channel_emu.web.errors import BadRequest
-from appengine_channel_emu.web.query import Query
+from appengine_channel_emu.web.resources import Query, answer_json, read_json
 
 _FIELDS = {
     "stage": str,

@@ -1,0 +1,108 @@
+"""`/_emu/events` and `/_emu/messages/wait`: what happened, and waiting for what is to happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+
+import falcon
+
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.events import JOURNAL_LENGTH, Event, SentMessage
+from appengine_channel_emu.broker.turn import Signal
+from appengine_channel_emu.web.admin.channels import event_json, messages_json
+from appengine_channel_emu.web.resources import Query
+from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.wsgi import Answer, json_answer
+
+LARGEST_ANSWER = 1_000
+"""Events in one answer; the rest comes with the next request."""
+
+Condition = Callable[[], bool]
+
+
+class EventWatch:
+    """Looks at the conditions of those who wait, at each event; with nobody waiting it costs nothing."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._lock = Lock()
+        self._waiters: dict[Signal, Condition] = {}
+        broker.events.listen(self._on_event)
+
+    def waiting(self, condition: Condition, seconds: float, answer: Callable[[], Answer]) -> Waiting:
+        """An answer that is made once `condition` holds, or after `seconds`."""
+        signal = Signal()
+        with self._lock:
+            self._waiters[signal] = condition
+        if condition():
+            signal.set()
+        return Waiting(signal, seconds, answer, lambda: self._forget(signal))
+
+    def _on_event(self, event: Event) -> None:
+        if not self._waiters:
+            return
+        with self._lock:
+            waiters = list(self._waiters.items())
+        for signal, condition in waiters:
+            if condition():
+                self._forget(signal)
+                signal.set()
+
+    def _forget(self, signal: Signal) -> None:
+        with self._lock:
+            self._waiters.pop(signal, None)
+
+
+class EventsResource:
+    """`GET /_emu/events[?after=N][&wait=SECONDS][&kind=KIND][&client_id=ID]`."""
+
+    only_get = True
+
+    def __init__(self, broker: Broker, watch: EventWatch) -> None:
+        self._broker = broker
+        self._watch = watch
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Events after number N, oldest first; with `wait`, as soon as there is one."""
+        query = Query(req, "after", "wait", "kind", "client_id")
+        after, kind, client_id = query.number("after", 0), query.text("kind"), query.text("client_id")
+        if after > self._broker.events.last_number:
+            after = 0  # the number is another emulator's, which ran here before this one
+
+        def found() -> list[Event]:
+            return [
+                event
+                for event in self._broker.events.after(after)
+                if kind in (None, event.kind) and client_id in (None, event.client_id)
+            ][:LARGEST_ANSWER]
+
+        def answer() -> Answer:
+            events = found()
+            last = events[-1].number if events else max(after, 0)
+            return json_answer({"events": [event_json(event) for event in events], "next": last})
+
+        resp.stream = self._watch.waiting(lambda: bool(found()), query.wait(), answer)
+
+
+class AwaitedMessagesResource:
+    """`GET /_emu/messages/wait?[client_id=ID][&after=N][&count=K][&wait=SECONDS]`."""
+
+    only_get = True
+
+    def __init__(self, broker: Broker, watch: EventWatch) -> None:
+        self._broker = broker
+        self._watch = watch
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """As `GET /_emu/messages`, once there are K of them; those that there are when the time is up."""
+        query = Query(req, "client_id", "after", "count", "wait")
+        after, client_id = query.number("after", 0), query.text("client_id")
+        count = query.number("count", 1, 1, JOURNAL_LENGTH)
+
+        def found() -> list[SentMessage]:
+            return self._broker.journal.after(after, client_id)
+
+        def answer() -> Answer:
+            return json_answer(messages_json(found()))
+
+        resp.stream = self._watch.waiting(lambda: len(found()) >= count, query.wait(), answer)

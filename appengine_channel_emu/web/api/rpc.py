@@ -1,0 +1,246 @@
+"""The server API as apps' own client libraries speak it: `remote_api.Request` in, `remote_api.Response` out.
+
+Three addresses, one protocol (facts.md 2.3 to 2.5): `/rpc_http`, the SDK API server's port, and `/_ah/remote_api`. What
+fails in the protocol is answered with status 200: clients take any other for a broken bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs
+
+import yaml
+
+from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey, check_message
+from appengine_channel_emu.web.api.messages import (
+    CreateChannelRequest,
+    CreateChannelResponse,
+    Malformed,
+    Request,
+    Response,
+    SendMessageRequest,
+    parse,
+)
+from appengine_channel_emu.web.wsgi import Answer, content_length, plain_answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+OCTETS = "application/octet-stream"
+HEADERS = [("Cache-Control", "no-cache"), ("X-Frame-Options", "DENY")]
+_HEADERS_OF_OCTETS = [("Content-Type", OCTETS), ("X-Content-Type-Options", "nosniff"), *HEADERS]
+
+LARGEST_REQUEST = 1024 * 1024
+"""Bytes of one call's own request: the SDK's limit (facts.md 2.5)."""
+
+LARGEST_CALL = 4 * LARGEST_REQUEST
+"""Bytes of an encoded call, the envelope included: what is larger is not even read."""
+
+APPLICATION_ID = "dev~channel-emu"
+
+CHANNEL_SERVICES = (b"channel", b"xmpp")
+"""Apps call `xmpp` in production and `channel` on the dev server (facts.md 1.0)."""
+
+_NOT_UTF8 = "The client id is not UTF-8, so no channel can have it."
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that reached no service: the code that Go, Java and Python VMs read, and the pickle that others raise.
+
+    No field is read by all (facts.md 2.3). The pickles are protocol 0 and fixed: nothing of a request is in them.
+    """
+
+    code: int
+    pickled: bytes
+
+
+CALL_NOT_FOUND = Failure(
+    1,
+    b"cgoogle.appengine.runtime.apiproxy_errors\nCallNotFoundError\n"
+    b"(S'The Channel API emulator does not serve this call.'\ntR.",
+)
+PARSE_ERROR = Failure(
+    2,
+    b"cgoogle.appengine.runtime.apiproxy_errors\nArgumentError\n"
+    b"(S'The Channel API emulator cannot read this request.'\ntR.",
+)
+REQUEST_TOO_LARGE = Failure(
+    5,
+    b"cgoogle.appengine.runtime.apiproxy_errors\nRequestTooLargeError\n(S'A request has at most 1048576 bytes.'\ntR.",
+)
+
+REFUSALS = {
+    1: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I1\nS'INTERNAL_ERROR'\ntR.",
+    2: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I2\nS'INVALID_CHANNEL_KEY'\ntR.",
+    3: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I3\nS'BAD_MESSAGE'\ntR.",
+    4: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I4\nS'INVALID_CHANNEL_TOKEN_DURATION'\ntR.",
+    5: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I5\nS'APPID_ALIAS_REQUIRED'\ntR.",
+}
+"""What a refused call is to clients that know the pickle alone, by `ChannelServiceError.code`."""
+
+
+class Call(NamedTuple):
+    """A request that has been read: its stages and whose it is, for faults, and what is done about it."""
+
+    stages: tuple[str, ...]
+    names: tuple[str, ...]
+    """The client id, or a token of it, that it is about."""
+    do: Callable[[], Answer]
+
+
+class ServerApi:
+    """The calls that we serve."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._readers: dict[tuple[bytes, bytes], Callable[[bytes, str], Call]] = {
+            # Go waits for it at the end of each of its requests (facts.md 2.3).
+            (b"logservice", b"Flush"): lambda data, request_id: Call(("rpc",), (), lambda: _succeeded(b"")),
+        }
+        for service in CHANNEL_SERVICES:
+            self._readers[service, b"CreateChannel"] = self._read_create_channel
+            self._readers[service, b"SendChannelMessage"] = self._read_send_message
+
+    def read(self, data: bytes) -> Call:
+        """The call that an encoded `Request` makes, whatever that holds."""
+        try:
+            request = parse(Request, data)
+            # Whatever it is, an unknown one is no error (facts.md 2.3, trap 5).
+            request_id = request.request_id.decode("latin-1")
+            return self._read_call((request.service_name, request.method), request.request, request_id)
+        except Malformed as error:
+            return _failing(PARSE_ERROR, str(error))
+
+    def _read_call(self, name: tuple[bytes, bytes], data: bytes, request_id: str) -> Call:
+        read = self._readers.get(name)
+        if read is None:
+            return Call(("rpc",), (), lambda: self._not_found(name))
+        if len(data) > LARGEST_REQUEST and name[0] in CHANNEL_SERVICES:
+            return _failing(REQUEST_TOO_LARGE, f"A request has at most {LARGEST_REQUEST} bytes.")
+        return read(data, request_id)
+
+    def _not_found(self, name: tuple[bytes, bytes]) -> Answer:
+        text = f"The emulator serves no call {_readable(b'.'.join(name))}."
+        self._broker.note("call_not_found", text)
+        return _failed(CALL_NOT_FOUND, text)
+
+    def _read_create_channel(self, data: bytes, request_id: str) -> Call:
+        request = parse(CreateChannelRequest, data)
+        minutes = request.duration_minutes if request.HasField("duration_minutes") else None
+        try:
+            client_id = request.application_key.decode("utf-8")
+        except UnicodeDecodeError:
+            return Call(("rpc",), (), lambda: _refused(InvalidChannelKey(_NOT_UTF8)))
+        return Call(("rpc", "create"), (client_id,), lambda: self._create_channel(client_id, minutes))
+
+    def _create_channel(self, client_id: str, minutes: int | None) -> Answer:
+        try:
+            made = self._broker.create_channel(client_id, minutes)
+        except ChannelServiceError as error:
+            return _refused(error)
+        return _succeeded(CreateChannelResponse(token=made.token.encode("ascii")).SerializeToString())
+
+    def _read_send_message(self, data: bytes, request_id: str) -> Call:
+        request = parse(SendMessageRequest, data)
+        message = request.message
+        try:
+            client_id = request.application_key.decode("utf-8")
+        except UnicodeDecodeError:
+            return Call(("rpc",), (), lambda: self._send_message(None, message, request_id))
+        return Call(("rpc", "send"), (client_id,), lambda: self._send_message(client_id, message, request_id))
+
+    def _send_message(self, client_id: str | None, message: bytes, request_id: str) -> Answer:
+        try:
+            if client_id is None:
+                check_message(message)
+                self._broker.note("message_dropped", _NOT_UTF8)
+            else:
+                self._broker.send_message(client_id, message, request_id)
+        except ChannelServiceError as error:
+            return _refused(error)
+        return _succeeded(b"")
+
+
+class RpcHttp:
+    """The server API as one address, at whatever path: `POST` a call, `GET` the app's id.
+
+    No resource of Falcon's: calls come by the thousand in a second, and its part was a sixth of each one's cost.
+    """
+
+    def __init__(self, api: ServerApi) -> None:
+        self._api = api
+
+    def read(self, environ: WSGIEnvironment) -> Call:
+        """What a request asks for; its body is read, and not looked at where it is too large."""
+        method = environ["REQUEST_METHOD"]
+        if method == "POST":
+            return self._read_post(environ)
+        if method in ("GET", "HEAD"):
+            return Call((), (), lambda: _identity(environ))
+        status = "200 OK" if method == "OPTIONS" else "405 Method Not Allowed"
+        allow = ("Allow", "GET, HEAD, OPTIONS, POST")
+        return Call((), (), lambda: plain_answer(status, "POST a call, or GET the app's id.", *HEADERS, allow))
+
+    def _read_post(self, environ: WSGIEnvironment) -> Call:
+        # Another site's page cannot send this type without asking first (behaviour.md 11).
+        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != OCTETS:
+            return _refusing("415 Unsupported Media Type", f"Send this as {OCTETS}.")
+        length = content_length(environ)
+        if length > LARGEST_CALL:
+            return _failing(REQUEST_TOO_LARGE, f"A call has at most {LARGEST_CALL} bytes.")
+        return self._api.read(environ["wsgi.input"].read(length))
+
+
+class RemoteApi(RpcHttp):
+    """`/_ah/remote_api`: the same, for clients that say which version they speak."""
+
+    def _read_post(self, environ: WSGIEnvironment) -> Call:
+        if "HTTP_X_APPCFG_API_VERSION" not in environ:
+            return _refusing("403 Forbidden", "This needs the header X-appcfg-api-version.")
+        return super()._read_post(environ)
+
+
+def _identity(environ: WSGIEnvironment) -> Answer:
+    """What a client asks first: flow style YAML, for it looks at the first character (facts.md 2.4)."""
+    token = parse_qs(environ.get("QUERY_STRING", "")).get("rtok", ["0"])[0]
+    identity = {"app_id": APPLICATION_ID, "rtok": token}
+    text = yaml.safe_dump(identity, default_flow_style=True, width=float("inf"))
+    return plain_answer("200 OK", text.removesuffix("\n"), *HEADERS)
+
+
+def _refusing(status: str, text: str) -> Call:
+    return Call(("rpc",), (), lambda: plain_answer(status, text, *HEADERS))
+
+
+def _failing(failure: Failure, text: str) -> Call:
+    return Call(("rpc",), (), lambda: _failed(failure, text))
+
+
+def _succeeded(response: bytes) -> Answer:
+    return _encoded(Response(response=response))
+
+
+def _failed(failure: Failure, text: str) -> Answer:
+    response = Response(exception=failure.pickled)
+    response.rpc_error.code = failure.code
+    response.rpc_error.detail = text.encode("utf-8")
+    return _encoded(response)
+
+
+def _refused(error: ChannelServiceError) -> Answer:
+    response = Response(exception=REFUSALS[error.code])
+    response.application_error.code = error.code
+    response.application_error.detail = str(error).encode("utf-8")
+    return _encoded(response)
+
+
+def _encoded(response: Any) -> Answer:
+    return Answer("200 OK", _HEADERS_OF_OCTETS, response.SerializeToString())
+
+
+def _readable(name: bytes) -> str:
+    return name[:100].decode("utf-8", "backslashreplace").encode("unicode_escape").decode("ascii")

@@ -1,0 +1,221 @@
+"""What our own paths share, on Falcon: the table of paths, reading a request, and answering it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import falcon
+from falcon.routing import map_http_methods, set_default_responders
+
+from appengine_channel_emu.web.errors import ERRORS, BadRequest, answer_to
+from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
+from appengine_channel_emu.web.wsgi import Started, json_answer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+CHANNEL_PREFIX = "/_ah/channel/"
+
+LONGEST_WAIT = 25.0
+"""Seconds that an answer of the admin API may be waited for, as for polls (behaviour.md 5)."""
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes of a JSON request."""
+
+
+def falcon_app(resources: dict[str, object]) -> falcon.App[Any, Any]:
+    """The application that answers each path by its resource, and every error of ours."""
+    router: Any = _ExactRouter(resources)
+    app: falcon.App[Any, Any] = falcon.App(middleware=[_CommonHeaders()], router=router)
+    app.resp_options.default_media_type = None  # type: ignore[assignment]
+    app.add_error_handler(ERRORS, _answer_error)
+    return app
+
+
+def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waiting:
+    """What `app` answers. Of what is not there yet the status is not known, but headers that go with it."""
+    started: list[Any] = []
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:
+        started[:] = status, headers
+
+    body = app(environ, start)
+    status, headers = started
+    if isinstance(body, Waiting):
+        body.add_headers(headers)
+        return body
+    return Started(status, headers, body)
+
+
+def _answer_error(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
+    respond(resp, answer_to(error))
+
+
+class _ExactRouter:
+    """Routes for paths without parameters: a table, where Falcon's own router compiles a function.
+
+    An emulator in process is made for each test, and compiling was most of what that took. HEAD is answered as GET is,
+    whose body Falcon then leaves out. A resource whose GET takes or opens something, or waits, says so by a true
+    `only_get`, and answers HEAD 405.
+    """
+
+    def __init__(self, resources: dict[str, object]) -> None:
+        self._resources = resources
+        self._methods: dict[str, Any] = {}
+
+    def find(self, uri: str, req: object = None) -> tuple[object, Any, dict[str, Any], str] | None:
+        """The resource at `uri`, its methods, no parameters, and `uri` again; None where there is no resource."""
+        resource = self._resources.get(uri)
+        if resource is None:
+            return None
+        methods: Any = self._methods.get(uri)
+        if methods is None:
+            methods = map_http_methods(resource)
+            if "GET" in methods and not getattr(resource, "only_get", False):
+                methods.setdefault("HEAD", methods["GET"])
+            set_default_responders(methods)
+            self._methods[uri] = methods
+        return resource, methods, {}, uri
+
+
+class _CommonHeaders:
+    """Falcon middleware: what goes with every answer of ours."""
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
+        """No sniffing; channels for every origin, the admin API for none, and neither kept in a cache."""
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        if not resp.get_header("Cache-Control"):
+            resp.set_header("Cache-Control", "no-cache")
+        if req.path.startswith(CHANNEL_PREFIX):
+            # The token or socket id is the authority here; credentials are never looked at.
+            resp.set_header("Access-Control-Allow-Origin", "*")
+        else:
+            resp.set_header("X-Frame-Options", "DENY")
+            if not resp.get_header("Content-Security-Policy"):
+                resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
+
+
+class Query:
+    """The parameters of a request, each of which is given once."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, req: falcon.Request, *known: str, strict: bool = True) -> None:
+        """Any that is not in `known` is refused where it is `strict`. Raises `BadRequest`, as all methods do."""
+        self._values = req.params
+        if strict:
+            for name in self._values:
+                if name not in known:
+                    raise BadRequest(f"The parameter {name[:80]!r} is not known; {_there_are(known)}.")
+                self.text(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def text(self, name: str) -> str | None:
+        """The parameter, or None."""
+        value = self._values.get(name)
+        if isinstance(value, list):
+            raise BadRequest(f"The parameter '{name}' is given more than once.")
+        return value
+
+    def required(self, name: str) -> str:
+        """The parameter, which must be there."""
+        value = self._values.get(name)
+        if isinstance(value, str):
+            return value
+        raise BadRequest(f"The parameter '{name}' is {'missing' if value is None else 'given more than once'}.")
+
+    def number(self, name: str, default: int | None = None, low: int = 0, high: int = 10**15) -> int:
+        """A whole number from `low` to `high`; it must be there if there is no default."""
+        if default is not None and name not in self._values:
+            return default
+        text = self.required(name)
+        if text.isascii() and text.isdigit() and len(text) <= 16 and low <= (number := int(text)) <= high:
+            return number
+        raise BadRequest(f"The parameter '{name}' is a whole number from {low} to {high}.")
+
+    def seconds(self, name: str, default: float, most: float) -> float:
+        """How long to wait, `most` at most."""
+        if name not in self._values:
+            return default
+        try:
+            seconds = float(self.required(name))
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise BadRequest(f"The parameter '{name}' is a number of seconds from 0 on.")
+        return min(seconds, most)
+
+    def wait(self) -> float:
+        """The admin API's parameter `wait`: 0 if it is not given, `LONGEST_WAIT` at most."""
+        return self.seconds("wait", 0.0, LONGEST_WAIT)
+
+
+def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -> dict[str, Any]:
+    """The request's JSON object, with known fields of the right types only; raises `BadRequest`."""
+    # Another site's page can send a form's types without asking first, and this one only after a preflight.
+    if (req.content_type or "").partition(";")[0].strip().lower() != "application/json":
+        raise BadRequest("Send this as application/json.", "415 Unsupported Media Type")
+    data = req.bounded_stream.read(LARGEST_BODY + 1)
+    if len(data) > LARGEST_BODY:
+        raise BadRequest(f"A request has at most {LARGEST_BODY} bytes.", "413 Content Too Large")
+    try:
+        body = json.loads(data, parse_constant=_no_constant)
+        json.dumps(body, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadRequest("The JSON holds a lone surrogate, which is no text.") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"This is not JSON: {str(error)[:200]}") from None
+    if not isinstance(body, dict):
+        raise BadRequest("Send a JSON object.")
+    _check_fields(body, fields, required)
+    return body
+
+
+def _check_fields(body: dict[str, Any], fields: dict[str, Any], required: set[str]) -> None:
+    for name, value in body.items():
+        if name not in fields:
+            raise BadRequest(f"The field {name[:80]!r} is not known; {_there_are(fields)}.")
+        if not _fits(value, fields[name]):
+            raise BadRequest(f"The field '{name}' has the wrong type.")
+        if isinstance(value, float) and value.is_integer():
+            body[name] = int(value)
+    for name in sorted(required - body.keys()):
+        raise BadRequest(f"The field '{name}' is missing.")
+
+
+def _fits(value: object, types: Any) -> bool:
+    """Whether a JSON value is of one of `types`; 2.0 is a whole number of JSON's, and true is none."""
+    if isinstance(value, bool):
+        return types is bool
+    if isinstance(value, float) and value.is_integer():
+        return isinstance(int(value), types)
+    return isinstance(value, types)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _there_are(names: Collection[str]) -> str:
+    return f"there are {', '.join(names)}" if names else "there are none"
+
+
+def respond(resp: falcon.Response, answer: OwnAnswer) -> None:
+    """Answer with `answer`, which may not be there yet."""
+    if isinstance(answer, Waiting):
+        resp.stream = answer
+        return
+    resp.status = answer.status
+    for name, value in answer.headers:
+        resp.set_header(name, value)
+    resp.data = answer.body
+
+
+def answer_json(resp: falcon.Response, body: dict[str, Any], status: str = "200 OK") -> None:
+    """Answer with `body`."""
+    respond(resp, json_answer(body, status))
