@@ -2,8 +2,8 @@
 
     python bench/dev_server.py [--quick]
 
-The same app runs under the emulator as a Python 3 app and as an SDK app, and on the real `dev_appserver.py`, one after the
-other, each with the same steps; three times each, of which the median counts:
+The same app runs under the emulator as a Python 3 app and as an SDK app, and on the real `dev_appserver.py`, one
+after the other, each with the same steps; three times each, of which the median counts:
 
 1. 200 pages open, each with a client id of its own. Idle CPU: what all processes of the server use, the app's instance
    included, while nothing is sent.
