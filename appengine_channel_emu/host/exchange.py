@@ -98,7 +98,7 @@ class ConnectionPool:
 
         try:
             with _timer.limit(deadline, cut):
-                sockets.append(self._open(connection))
+                sockets.append(connection.sock or connection.open())
                 if overrun:
                     raise Overrun(self._name)
                 answer = connection.ask(request)
@@ -112,12 +112,6 @@ class ConnectionPool:
             raise
         self._give_back(connection)
         return answer
-
-    def _open(self, connection: HttpConnection) -> socket.socket:
-        if connection.sock is None:
-            connection.open()
-        assert connection.sock is not None
-        return connection.sock
 
     def _take_idle(self) -> HttpConnection | None:
         while self._idle:
@@ -152,13 +146,14 @@ class HttpConnection:
         """A connected socket. Raises OSError."""
         raise NotImplementedError
 
-    def open(self) -> None:
-        """Connects. Raises `Unreachable`."""
+    def open(self) -> socket.socket:
+        """Connects; returns `sock`. Raises `Unreachable`."""
         try:
             self.sock = self.connect()
         except (OSError, UnicodeError) as error:  # A host that is no name is a UnicodeError.
             raise Unreachable(self._name, error) from error
         self.sock.settimeout(None)
+        return self.sock
 
     @property
     def is_connected(self) -> bool:

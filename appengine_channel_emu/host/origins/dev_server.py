@@ -20,7 +20,7 @@ from appengine_channel_emu.host.origins.dev_server_process import (
     DevServerSpec,
 )
 from appengine_channel_emu.host.process import CrashPause
-from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -31,10 +31,8 @@ QUEUE_SECONDS = 60.0
 log = logging.getLogger("channel_emu.sdk")
 
 
-class DevServerOrigin:
+class DevServerOrigin(Origin):
     """The app of `spec`, in a dev server that is started again when it has ended."""
-
-    looks_for_app = False
 
     def __init__(self, spec: DevServerSpec) -> None:
         self._spec = spec
@@ -67,9 +65,6 @@ class DevServerOrigin:
                 self._process.stop()
             if self._connections is not None:
                 self._connections.close()
-
-    def why_unreachable(self) -> None:
-        """See `Backend`."""
 
     def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
         """See `Origin`. A post passes `login: admin`, as the real presence posts did."""

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _NO_NEWS = ("Could not read search indexes from", "Skipping SDK update check.", 
 
 _LAST_LINES = 15
 _MODULE_PORTS = 8
-_PORT_TRIES = 50
+_PORT_TRIES = 500
 # Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
 # Above those that the SDK picks for its instances, from 15,000 on.
 _PORTS = range(25_000, 32_000)
@@ -85,12 +85,13 @@ class DevServerProcess:
             self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-")).absolute()
         except OSError as error:
             raise CannotStart(f"There is no room for dev_appserver.py's temporary files: {error}") from error
-        self._ended: str | None = None
+        self.ended: str | None = None
+        """How it ended, None while it runs."""
         self._has_ended = threading.Event()
         try:
             self._process = self._start(spec, api_port)
         except OSError as error:
-            self._clean_up()
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise CannotStart(f"dev_appserver.py cannot be started: {error}") from error
 
     def wait_until_it_answers(self) -> None:
@@ -108,16 +109,11 @@ class DevServerProcess:
                     ) from None
         raise CannotStart(f"dev_appserver.py {self.ended} before it took a request.{self._quoted()}")
 
-    @property
-    def ended(self) -> str | None:
-        """How it ended, None while it runs."""
-        return self._ended
-
     def stop(self) -> None:
         """End it and all it started."""
         self._process.stop()
         self._has_ended.wait(1)
-        self._clean_up()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, spec: DevServerSpec, api_port: int) -> SupervisedProcess:
         for name in ("tmp", "index", "app"):
@@ -192,16 +188,13 @@ class DevServerProcess:
                 self._last_lines.append(line.rstrip("\n"))
                 if not any(words in line for words in _NO_NEWS):
                     sys.stderr.write(LOG_PREFIX + line)
-        self._ended = process.wait()
+        self.ended = process.wait()
         self._has_ended.set()
 
     def _quoted(self) -> str:
         """Its last words, without the way through the SDK's own code that led there: the log has that."""
         frames = ("Traceback (", '  File "', "    ")
         return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines if not line.startswith(frames))
-
-    def _clean_up(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _latin_1(path: Path) -> str:
@@ -242,26 +235,10 @@ def _argument(name: str, arguments: Sequence[str]) -> str | None:
 def free_ports() -> tuple[int, int, int]:
     """For the app, the admin server and the API server; after the first come some that more modules may take."""
     for _ in range(_PORT_TRIES):
-        first = _free_port()
-        if first + _MODULE_PORTS < 65536 and all(_is_free(first + more) for more in range(1, _MODULE_PORTS)):
-            return first, *_two_beside(range(first, first + _MODULE_PORTS))
-    raise CannotStart("No free ports were found for dev_appserver.py.")
-
-
-def _two_beside(taken: Iterable[int]) -> tuple[int, int]:
-    found: list[int] = []
-    while len(found) < 2:
-        port = _free_port()
-        if port not in taken and port not in found:
-            found.append(port)
-    return found[0], found[1]
-
-
-def _free_port() -> int:
-    for _ in range(_PORT_TRIES):
-        port = random.choice(_PORTS)  # noqa: S311 - no secret
-        if _is_free(port):
-            return port
+        first, admin, api = random.sample(_PORTS, 3)
+        row = range(first, first + _MODULE_PORTS)
+        if admin not in row and api not in row and all(map(_is_free, [*row, admin, api])):
+            return first, admin, api
     raise CannotStart("No free ports were found for dev_appserver.py.")
 
 

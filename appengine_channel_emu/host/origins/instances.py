@@ -28,7 +28,7 @@ from appengine_channel_emu.host.errors import (
 from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.origins.instance import AppSpec, Instance
 from appengine_channel_emu.host.process import CrashPause
-from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
@@ -42,10 +42,8 @@ RETRY_SECONDS = 5.0
 log = logging.getLogger("channel_emu.instance")
 
 
-class InstancesOrigin:
+class InstancesOrigin(Origin):
     """The app of `spec`; `deadline` is in seconds, None for no limit."""
-
-    looks_for_app = False
 
     def __init__(self, spec: AppSpec, deadline: float | None) -> None:
         self._spec = spec
@@ -74,9 +72,6 @@ class InstancesOrigin:
     def stop(self) -> None:
         """See `Backend`."""
         self._instances.stop()
-
-    def why_unreachable(self) -> None:
-        """See `Backend`."""
 
     def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
         """See `Origin`. The app's deadline holds for a post too, where it is the shorter."""
@@ -240,9 +235,9 @@ class Instances:
 
     def _look_after(self) -> None:
         """Lets go of those that run old source, of the dead, and of those that failed a while ago."""
-        stale = next((instance for instance in self._serving if instance.stale), None)
+        stale = next((instance for instance in self._serving if instance.sources.changed()), None)
         if stale is not None:
-            log.info("%s has changed: a new instance serves from here on.", stale.changed_file)
+            log.info("%s has changed: a new instance serves from here on.", stale.sources.changed_file)
             self._pause.forget()
             for instance in list(self._serving):
                 self._replace(instance)

@@ -12,7 +12,7 @@ from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.answer_reader import HttpAnswer
 from appengine_channel_emu.host.errors import CannotStart, Unreachable
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
-from appengine_channel_emu.host.proxy import AboutRequest
+from appengine_channel_emu.host.proxy import AboutRequest, Origin
 
 # As `proxy.forwarded` writes names: what a visitor may have sent in their place must not stand beside them.
 USER_IP_HEADER = "X-Appengine-User-Ip"
@@ -27,7 +27,7 @@ CLOSING_SECONDS = 0.05
 log = logging.getLogger("channel_emu.upstream")
 
 
-class UpstreamOrigin:
+class UpstreamOrigin(Origin):
     """Passes requests on to `url`, `http://host:port`.
 
     address:  the emulator's `host:port`, where the app reaches it.
