@@ -14,7 +14,7 @@ import pytest
 
 from appengine_channel_emu.host.errors import AnswerTooLarge, BrokenAnswer, ClosedWithoutAnswer, Overrun, Unreachable
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, InstanceConnection
-from appengine_channel_emu.host.runner.serving import InstanceServer
+from appengine_channel_emu.host.runner.main import InstanceServer
 from tests.host.conftest import visit
 from tests.support.waiting import LONG_ENOUGH, eventually
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.sdk import Sdk, python27_environ
+from appengine_channel_emu.host.sdk import python27_environ
 
 INSIDE = Path(__file__).parents[2] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
@@ -48,7 +48,7 @@ class DevServerSpec:
     """Which app, and how dev_appserver.py runs it.
 
     yaml:      the app's app.yaml.
-    sdk:       the SDK, and `python` its Python 2.7.
+    sdk:       the folder of dev_appserver.py, and `python` its Python 2.7.
     address:   the emulator's `host:port`.
     deadline:  seconds a request may take, None for no limit.
     storage:   folder of the datastore and the like; None for one that goes away with the process.
@@ -59,7 +59,7 @@ class DevServerSpec:
     """
 
     yaml: Path
-    sdk: Sdk
+    sdk: Path
     python: str
     address: str
     deadline: float | None
@@ -156,9 +156,9 @@ class DevServerProcess:
             ours.append("--enable_host_checking=no")
         else:
             ours += [f"--addn_host={host}" for host in ("*.localhost", *spec.hosts)]
-        launcher = [spec.python, str(INSIDE / "launcher.py"), str(self._folder / "index"), str(spec.sdk.script)]
+        launcher = [INSIDE / "launcher.py", self._folder / "index", spec.sdk / "dev_appserver.py"]
         # The user's last: of an option given twice the later one counts.
-        return [*launcher, *ours, *spec.arguments, str(spec.yaml)]
+        return [spec.python, *map(str, launcher), *ours, *spec.arguments, str(spec.yaml)]
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
         _host, _, _port = spec.address.rpartition(":")

@@ -16,7 +16,6 @@ from . import RunnerInfo
 from .deadline import Deadlines
 from .loading import ASGI_HELP, Apps, TargetMissing, is_awaitable, traceback_of
 from .report import Report, SourceLog
-from .serving import Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -33,6 +32,10 @@ HOP_BY_HOP = frozenset(
 
 LONGEST_TEXT = 8000
 """Characters of a failure's text that the front is sent."""
+
+
+Response = tuple[str, list[tuple[str, str]], bytes]
+"""Status, headers with the length of the body among them, and the body."""
 
 
 class AppFailed(Exception):
