@@ -95,18 +95,17 @@ def login_key(folder: Path | None) -> bytes:
 
     One of this run alone where there is no folder that is ours alone, or no key can be kept in it.
     """
-    if folder is None:
-        return secrets.token_bytes(KEY_BYTES)
     try:
-        folder = private_folder(folder)
+        folder = private_folder(folder) if folder else None
     except OSError:
         # The store says so.
-        return secrets.token_bytes(KEY_BYTES)
-    try:
-        return _kept_key(folder / "login.key")
-    except OSError as error:
-        log.warning("Visitors have to sign in again after a restart: %s.", error)
-        return secrets.token_bytes(KEY_BYTES)
+        folder = None
+    if folder is not None:
+        try:
+            return _kept_key(folder / "login.key")
+        except OSError as error:
+            log.warning("Visitors have to sign in again after a restart: %s.", error)
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def _kept_key(path: Path) -> bytes:
