@@ -140,7 +140,13 @@ def error_page(
         title=escape(title),
         text=escape(text),
         detail=f"<pre>{escape(detail)}</pre>\n" if detail else "",
-    ).encode("utf-8", "replace")
+    )
+    return html_answer(status, page, headers)
+
+
+def html_answer(status: int, html: str, headers: Iterable[tuple[str, str]] = ()) -> AppAnswer:
+    """`html`, a page of ours that loads nothing, runs nothing and stands in no frame."""
+    page = html.encode("utf-8", "replace")
     return AppAnswer(
         f"{status} {HTTPStatus(status).phrase}",
         [

@@ -161,7 +161,6 @@ class DevServerProcess:
         return [spec.python, *map(str, launcher), *ours, *spec.arguments, str(spec.yaml)]
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
-        _host, _, _port = spec.address.rpartition(":")
         runtime_info = {
             "address": spec.address,
             "secret": self.secret,
