@@ -119,11 +119,9 @@ class AnswerReader:
         head = self._final_head()
         length, chunked = self._framing(head)
         headers = head.headers if len(head.members("content-length")) < 2 else _with_one_length(head.headers, length)
-        if method == "HEAD" or head.status in (204, 304):
-            self.reusable = head.keeps_connection and not self._data
-            return HttpAnswer(head.status, head.reason, headers, io.BytesIO(), 0)
-        body, size = self._body(length, chunked)
-        framed = chunked or length is not None
+        has_none = method == "HEAD" or head.status in (204, 304)
+        body, size = (io.BytesIO(), 0) if has_none else self._body(length, chunked)
+        framed = has_none or chunked or length is not None
         # What came behind the answer was not asked for: it must not be the answer to the next request.
         self.reusable = framed and head.keeps_connection and not self._data
         return HttpAnswer(head.status, head.reason, headers, body, size)

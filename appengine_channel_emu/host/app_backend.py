@@ -20,7 +20,7 @@ from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.proxy import ProxyBackend, ScriptCall, raw_target
-from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, no_file, serve_file
+from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, serve_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -111,9 +111,10 @@ class AppBackend:
                     found.file.close()
                 return refusal
             if isinstance(handler, Static):
-                if found is None:
-                    return no_file()
-                return serve_file(handler, found, environ)
+                if found is not None:
+                    return serve_file(handler, found, environ)
+                text = "A static handler of app.yaml takes this url, but it has no such file."
+                return error_page(404, "Not found", text)
             assert isinstance(handler, Script)
             return self._run(handler, match, user, environ, request_id)
         return _no_handler(path)

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_yaml import AppConfig, Static
-from appengine_channel_emu.host.backend import AppAnswer, FileBody, error_page
+from appengine_channel_emu.host.backend import AppAnswer, FileBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -110,11 +110,6 @@ def serve_file(handler: Static, found: FoundFile, environ: WSGIEnvironment) -> A
     else:
         answer.body = FileBody(found.file, first, last - first + 1)
     return answer
-
-
-def no_file() -> AppAnswer:
-    """404 where a static handler has no file."""
-    return error_page(404, "Not found", "A static handler of app.yaml takes this url, but it has no such file.")
 
 
 def _headers(handler: Static, found: FoundFile, tag: str) -> list[tuple[str, str]]:

@@ -300,7 +300,7 @@ def parse(text: str, name: str) -> Value | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}, line {mark.line + 1}" if mark else name
-        raise BadAppYaml(f"{where}: is not YAML: {_joined(error.context, error.problem)}") from None
+        raise BadAppYaml(f"{where}: is not YAML: {', '.join(filter(None, (error.context, error.problem)))}") from None
     except yaml.YAMLError as error:
         raise BadAppYaml(f"{name}: is not YAML: {error}") from None
     finally:
@@ -330,7 +330,3 @@ def read_text(path: Path, name: str) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
-
-
-def _joined(context: str | None, problem: str | None) -> str:
-    return ", ".join(part for part in (context, problem) if part)

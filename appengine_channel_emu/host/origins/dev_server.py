@@ -76,9 +76,10 @@ class DevServerOrigin(Origin):
             fields = [("Location", form), ("Cache-Control", "no-store"), ("Content-Length", "0")]
             return HttpAnswer(302, "Found", fields, io.BytesIO(), 0)
         request.target = _as_the_sdk_reads_it(request.target)
-        started = time.monotonic()
+        started, deadline = time.monotonic(), self._spec.deadline
+        limit = None if deadline is None else deadline + GRACE_SECONDS + QUEUE_SECONDS
         try:
-            answer = self._exchange(request, about, self._limit())
+            answer = self._exchange(request, about, limit)
         except Overrun:
             text = "The app's dev server took no notice of this request for too long. Its log may say why."
             raise DevServerSilent(text) from None
@@ -143,10 +144,6 @@ class DevServerOrigin(Origin):
         except CannotStart:
             process.stop()
             raise
-
-    def _limit(self) -> float | None:
-        deadline = self._spec.deadline
-        return None if deadline is None else deadline + GRACE_SECONDS + QUEUE_SECONDS
 
     def _was_killed(self, answer: HttpAnswer, result: dict[str, Any], held: float) -> bool:
         """Whether it ran in an instance that hung so that it had to be killed: the dev server answers for it."""
