@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host.answer_reader import HttpAnswer
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart, DevServerSilent, HandlerCut, Overrun
-from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, tcp_socket
 from appengine_channel_emu.host.login import way_to_the_form
 from appengine_channel_emu.host.origins.dev_server_process import (
     GRACE_SECONDS,
@@ -138,7 +138,7 @@ class DevServerOrigin(Origin):
             raise CannotStart("The emulator is stopping.")
         if self._connections is not None:
             self._connections.close()
-        self._connections = ConnectionPool(lambda name: TcpConnection(LOOPBACK, process.port, name), "dev_appserver.py")
+        self._connections = ConnectionPool(lambda: tcp_socket(LOOPBACK, process.port), "dev_appserver.py")
         try:
             process.wait_until_it_answers()
         except CannotStart:

@@ -19,7 +19,7 @@ import waitress
 
 from appengine_channel_emu.environment import COMPAT_PATH, with_no_proxy
 from appengine_channel_emu.host.errors import MAX_ANSWER_BYTES, BackendUnavailable
-from appengine_channel_emu.host.exchange import ConnectionPool, InstanceConnection
+from appengine_channel_emu.host.exchange import ConnectionPool, unix_socket
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 
@@ -95,7 +95,7 @@ class Instance:
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
-        self.connections = ConnectionPool(lambda name: InstanceConnection(socket, name), "The app", steady=True)
+        self.connections = ConnectionPool(lambda: unix_socket(socket), "The app", to_instance=True)
         self.active = 0
         """Requests that it has, counted by whoever sends them."""
         self.failure: ImportFailure | None = None

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.answer_reader import HttpAnswer
 from appengine_channel_emu.host.errors import CannotStart, Unreachable
-from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, tcp_socket
 from appengine_channel_emu.host.proxy import AboutRequest, Origin
 
 # As `proxy.forwarded` writes names: what a visitor may have sent in their place must not stand beside them.
@@ -53,7 +53,7 @@ class UpstreamOrigin(Origin):
         self._address = address
         self._deadline = deadline
         self._name = f"The app at {url}"
-        self._connections = ConnectionPool(lambda name: TcpConnection(host, port, name), self._name)
+        self._connections = ConnectionPool(lambda: tcp_socket(host, port), self._name)
 
     def start(self) -> None:
         """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""
