@@ -224,7 +224,7 @@ class Overlay:
         return []
 
     def _set(self, field: str, value: str | list[yaml.Node]) -> None:
-        """A plain scalar or a list, where the field stands or at the end; an empty list takes the field away."""
+        """A plain scalar or a list, at the end; an empty list takes the field away."""
         fields = [(key, node) for key, node in self._root.value if key.value != field]
         if value:
             text = value if isinstance(value, str) else "[]"

@@ -21,7 +21,7 @@ from typing import Any
 from . import RunnerInfo
 from .deadline import Deadlines, MainThreadDeadlines
 from .handler import RequestHandler, Response
-from .loading import Apps, TargetMissing, reached_folders, traceback_of
+from .loading import Apps, NotLoaded, reached_folders
 from .report import Report, SourceLog
 
 SERVING_ON_MAIN_THREAD = 2
@@ -78,11 +78,16 @@ def main(info_json: str, load_package: Callable[[str, str], ModuleType]) -> int:
     deadlines = kind(info.deadline)
     deadlines.make_sleep_wake()
     apps = Apps()
-    failure = import_app(apps, info)
+    failure = None
+    try:
+        if info.target:
+            apps.get(info.target)
+    except NotLoaded as error:
+        failure = error
     sources.at_once = False
     if failure is not None:
         sources.report(reached_folders(info.folder))
-        report.send(state="failed", **failure)
+        report.send(state="failed", reason=failure.reason, text=str(failure))
         return 0
     deadlines.error = deadline_error()
     do = main_thread.do if info.threads is None else lambda work: work()
@@ -129,20 +134,6 @@ def _end_orphan(report: int, folder: str, supervisor: int) -> None:
         pause.wait(ORPHAN_LOOK_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
-def import_app(apps: Apps, info: RunnerInfo) -> dict[str, str] | None:
-    """What to report when the app cannot be imported; else None."""
-    try:
-        if info.target:
-            apps.get(info.target)
-    except TargetMissing as missing:
-        return {"reason": missing.reason, "text": str(missing)}
-    except BaseException as error:
-        text = traceback_of(error)
-        sys.stderr.write(text)
-        return {"reason": "raised", "text": text}
-    return None
 
 
 def deadline_error() -> type[BaseException]:
