@@ -2,10 +2,10 @@
 
     python bench/delivery.py [--sends 500] [--posts 100]
 
-One app runs three times: at the emulator's first door, at its SDK door, and on the real `dev_appserver.py`. Each has
-a Chromium of its own, which nothing else watches: its page keeps the times and reports them at the end. The sends take
-turns, each after a pause of random length, so that no server's polls fall into step with them and what else the
-machine does falls on all. Handler and page read the same clock. What sends is another client than the page.
+One app runs three times: under the emulator as a Python 3 app and as an SDK app, and on the real `dev_appserver.py`.
+Each has a Chromium of its own, which nothing else watches: its page keeps the times and reports them at the end. The
+sends take turns, each after a pause of random length, so that no server's polls fall into step with them and what
+else the machine does falls on all. Handler and page read the same clock. What sends is another client than the page.
 
 Then each page posts by itself, to a handler that sends to it: from the arrival of the answer to that of the message,
 which the emulator does not let overtake the answer (--push-after-answer).

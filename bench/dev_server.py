@@ -2,8 +2,8 @@
 
     python bench/dev_server.py [--quick]
 
-The same app runs at the emulator's first door, at its SDK door, and on the real `dev_appserver.py`, one after the
-other, each with the same steps; three times each, of which the median counts:
+The same app runs under the emulator as a Python 3 app and as an SDK app, and on the real `dev_appserver.py`, one
+after the other, each with the same steps; three times each, of which the median counts:
 
 1. 200 pages open, each with a client id of its own. Idle CPU: what all processes of the server use, the app's instance
    included, while nothing is sent.
@@ -221,17 +221,17 @@ def try_to_ask(url: str) -> None:
         print(f"{url}: {error}", file=sys.stderr)
 
 
-def compare(report: Report, door: str, ours: Measured, real: Measured) -> None:
+def compare(report: Report, kind: str, ours: Measured, real: Measured) -> None:
     """A row for each bar."""
 
     def times_better(what: str, mine: float, theirs: float, unit: str, bar: float) -> None:
         figures = f"{mine:.2f} {unit}", f"{theirs:.2f} {unit}"
-        report.row(row(f"{what}, {door}", *figures), theirs / max(mine, 1e-9), "times", bar, at_most=False)
+        report.row(row(f"{what}, {kind}", *figures), theirs / max(mine, 1e-9), "times", bar, at_most=False)
 
     times_better("delivery p50", ours.p50 * 1000, real.p50 * 1000, "ms", 100)
     times_better("delivery p99", ours.p99 * 1000, real.p99 * 1000, "ms", 30)
     times_better("fan-out to 500", ours.fan_out, real.fan_out, "s", 10)
-    report.row(row(f"messages lost, {door}", str(ours.lost), str(real.lost)), ours.lost, "", 0)
+    report.row(row(f"messages lost, {kind}", str(ours.lost), str(real.lost)), ours.lost, "", 0)
     times_better("idle CPU, 200 pages", ours.idle, real.idle, "%", 50)
 
 

@@ -2,9 +2,10 @@
 
     python bench/page.py [--visits 20]
 
-One app runs three times: at the emulator's first door, at its SDK door, and on the real `dev_appserver.py`. A visit is
-a fresh profile that loads the app's page from each, in turns; the page says when the script was there and when onopen
-came, counted from the navigation. Then the scripts alone: how long each keeps a fresh page busy until it has run.
+One app runs three times: under the emulator as a Python 3 app and as an SDK app, and on the real `dev_appserver.py`.
+A visit is a fresh profile that loads the app's page from each, in turns; the page says when the script was there and
+when onopen came, counted from the navigation. Then the scripts alone: how long each keeps a fresh page busy until it
+has run.
 """
 
 from __future__ import annotations

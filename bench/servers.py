@@ -16,9 +16,12 @@ AnyServer = RunningEmulator | PlainSdk
 
 
 def beside_the_real_one(app: Path, folder: Path) -> dict[str, AnyServer]:
-    """The emulator's two doors and the SDK's dev server by name, not yet started; `folder` is for their files."""
+    """The emulator with `app` in both kinds and the SDK's dev server, by name; not yet started.
+
+    `folder` is for their files.
+    """
     return {
-        "channel-emu, first door": RunningEmulator("--no-sdk", str(app), log=folder / "first.log"),
-        "channel-emu, SDK door": emulated(app, folder / "second.log"),
+        "channel-emu, Python 3 app": RunningEmulator("--no-sdk", str(app), log=folder / "first.log"),
+        "channel-emu, SDK app": emulated(app, folder / "second.log"),
         REAL: PlainSdk(app, folder),
     }

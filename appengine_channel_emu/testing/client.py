@@ -136,12 +136,12 @@ class ChannelClient:
         while self._poll is not None:
             try:
                 reply = self._poll.result(max(0.0, give_up - time.monotonic()))
-                trouble = f"{reply.status} {reply.reason}" if reply is not None and reply.status >= 500 else ""
+                problem = f"{reply.status} {reply.reason}" if reply is not None and reply.status >= 500 else ""
             except EmulatorAway as error:
-                reply, trouble = None, str(error)
-            if trouble:
+                reply, problem = None, str(error)
+            if problem:
                 self._poll = None
-                if not self._come_back(trouble, give_up):
+                if not self._come_back(problem, give_up):
                     return
                 continue
             self._away_since = None
@@ -162,12 +162,12 @@ class ChannelClient:
         self._start_poll()
         return bool(answer["messages"])
 
-    def _come_back(self, trouble: str, give_up: float) -> bool:
-        """Poll again after `trouble` with a poll; False when the time is up, of the caller or of the resume window."""
+    def _come_back(self, problem: str, give_up: float) -> bool:
+        """Poll again after `problem` with a poll; False when the time is up, of the caller or of the resume window."""
         now = time.monotonic()
         first, self._away_since = self._away_since is None, self._away_since or now
         if now - self._away_since > self._resume_window:
-            self._end(0, trouble)
+            self._end(0, problem)
             return False
         if not first:
             time.sleep(max(0.0, min(RETRY_SECONDS, give_up - now)))

@@ -15,6 +15,8 @@ from appengine_channel_emu.web.admin.routes import About, Accounts, admin_resour
 from tests.support import parts
 from tests.support.parts import ROOT
 
+DOCUMENT = "/_emu/openapi.json"
+
 
 def test_every_operation_answers_as_described():
     """In a pytest of its own: schemathesis takes seconds to load, and every worker would."""
@@ -24,12 +26,13 @@ def test_every_operation_answers_as_described():
     command.append("tests/web/openapi_operations.py")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    operations = sum(len(each) for each in document(Emulator())["paths"].values())
-    assert f"{operations} passed" in done.stdout, done.stdout
+    paths = document(Emulator())["paths"]
+    del paths[DOCUMENT]  # Schemathesis does not ask for what it was given as the document.
+    assert f"{sum(map(len, paths.values()))} passed" in done.stdout, done.stdout
 
 
 def document(emulator):
-    return TestApp(emulator).get("/_emu/openapi.json").json
+    return TestApp(emulator).get(DOCUMENT).json
 
 
 def test_every_path_is_described():
