@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, FAILED, INTERRUPTED, Parser
+from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED, Parser, VerbFailed
 
 if TYPE_CHECKING:
     from appengine_channel_emu.bench.measure import Figures, Plan
@@ -41,8 +41,7 @@ def run(argv: Sequence[str]) -> int:
         if options.chart:
             Path(options.chart).write_text(draw(figures), "utf-8")
     except (Refused, Lost, EmulatorDidNotStart, OSError) as error:
-        print(f"channel-emu bench: {error}", file=sys.stderr)
-        return FAILED
+        raise VerbFailed(str(error)) from None
     except KeyboardInterrupt:
         return INTERRUPTED
     if options.json:
