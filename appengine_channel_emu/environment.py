@@ -120,7 +120,8 @@ def _find_our_modules(undo: contextlib.ExitStack) -> None:
     spec.loader.exec_module(shim)
     finder = shim.Python3Finder()
     sys.meta_path.append(finder)
-    undo.callback(lambda: sys.meta_path.remove(finder) if finder in sys.meta_path else None)
+    # It is None once the interpreter is being taken down.
+    undo.callback(lambda: sys.meta_path.remove(finder) if finder in (sys.meta_path or ()) else None)
 
 
 _importable = WhileNeeded(_find_our_modules)
