@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 COMPAT_PATH = Path(__file__).parent / "compat" / "path"
 """The folder that makes the Channel API importable in an app's Python, put on PYTHONPATH."""
@@ -86,45 +85,51 @@ def with_no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     return made
 
 
-class _Finder:
-    """The finder of our modules, in `sys.meta_path` for as long as anybody needs it."""
+class WhileNeeded(contextlib.ContextDecorator):
+    """A context manager that any number of threads may be in, for what changes the whole process.
 
-    def __init__(self) -> None:
+    `change` is called when somebody needs it; what it has the stack do is done when nobody does any more.
+    """
+
+    def __init__(self, change: Callable[[contextlib.ExitStack], None]) -> None:
+        self._change = change
         self._lock = threading.Lock()
         self._users = 0
-        self._finder: Any = None
+        self._undo = contextlib.ExitStack()
 
-    def begin(self) -> None:
+    def __enter__(self) -> None:
         with self._lock:
+            if not self._users:
+                with contextlib.ExitStack() as undo:
+                    self._change(undo)
+                    self._undo = undo.pop_all()
             self._users += 1
-            if self._users == 1:
-                spec = importlib.util.spec_from_file_location("channel_emu_shim", COMPAT_PATH / "channel_emu_shim.py")
-                assert spec is not None
-                assert spec.loader is not None
-                shim = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(shim)
-                self._finder = shim.Python3Finder()
-                sys.meta_path.append(self._finder)
 
-    def end(self) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         with self._lock:
             self._users -= 1
-            # It is None once the interpreter is being taken down.
-            if not self._users and self._finder in (sys.meta_path or ()):
-                sys.meta_path.remove(self._finder)
+            if not self._users:
+                self._undo.close()
 
 
-_finder = _Finder()
+def _find_our_modules(undo: contextlib.ExitStack) -> None:
+    spec = importlib.util.spec_from_file_location("channel_emu_shim", COMPAT_PATH / "channel_emu_shim.py")
+    assert spec is not None
+    assert spec.loader is not None
+    shim = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shim)
+    finder = shim.Python3Finder()
+    sys.meta_path.append(finder)
+    # It is None once the interpreter is being taken down.
+    undo.callback(lambda: sys.meta_path.remove(finder) if finder in (sys.meta_path or ()) else None)
 
 
-@contextmanager
-def importable() -> Iterator[None]:
+_importable = WhileNeeded(_find_our_modules)
+
+
+def importable() -> contextlib.AbstractContextManager[None]:
     """While it lasts, this process can import `google.appengine.api.channel`, where no SDK has it.
 
     What has been imported by then stays.
     """
-    _finder.begin()
-    try:
-        yield
-    finally:
-        _finder.end()
+    return _importable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from html import escape
 
-from appengine_channel_emu.bench.figures import FEW_PAGES, Figures, machine
+from appengine_channel_emu.bench.measure import FEW_PAGES, Figures, machine, percentile
 
 WIDTH, HEIGHT = 760, 430
 LEFT, RIGHT, TOP, BOTTOM = 70, 730, 92, 320
@@ -27,7 +27,7 @@ _STYLE = """
 
 def draw(figures: Figures) -> str:
     """A whole SVG document: the latency that each share of the messages stays below, and the other figures."""
-    top = _nice_top(max(_at(figures.few, 0.999), _at(figures.delivery, 0.999)))
+    top = _nice_top(max(percentile(figures.few, 0.999), percentile(figures.delivery, 0.999)))
     rows = dict(figures.rows())
     many, few = f"{figures.pages:,} pages open", f"{FEW_PAGES} pages open"
     title = f"Delivery latency with {figures.pages:,} pages"
@@ -85,12 +85,8 @@ def _tiles(figures: Figures) -> list[str]:
 
 
 def _curve(times: list[float], top: float, kind: str) -> str:
-    points = " ".join(f"{_x(share):.1f},{_y(min(_at(times, share), top), top):.1f}" for share in SHARES)
+    points = " ".join(f"{_x(share):.1f},{_y(min(percentile(times, share), top), top):.1f}" for share in SHARES)
     return f'<polyline class="line {kind}" points="{points}"/>'
-
-
-def _at(times: list[float], share: float) -> float:
-    return times[min(int(len(times) * share), len(times) - 1)]
 
 
 def _x(share: float) -> float:

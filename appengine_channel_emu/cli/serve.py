@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appengine_channel_emu.cli.parser import COULD_NOT_START, Parser
+from appengine_channel_emu.cli.main import COULD_NOT_START, Parser
 from appengine_channel_emu.host.app_kinds import backend_maker, find_app
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load

@@ -26,13 +26,13 @@ from typing import Any
 STAGES = ("create", "send", "open", "poll", "presence", "rpc", "app")
 ACTIONS = ("delay", "error", "drop", "cut", "duplicate")
 
-CHANNEL_ERRORS = {
-    "INTERNAL_ERROR": 1,
-    "INVALID_CHANNEL_KEY": 2,
-    "BAD_MESSAGE": 3,
-    "INVALID_CHANNEL_TOKEN_DURATION": 4,
-    "APPID_ALIAS_REQUIRED": 5,
-}
+CHANNEL_ERRORS = (
+    "INTERNAL_ERROR",
+    "INVALID_CHANNEL_KEY",
+    "BAD_MESSAGE",
+    "INVALID_CHANNEL_TOKEN_DURATION",
+    "APPID_ALIAS_REQUIRED",
+)
 """The Channel API's own (facts.md 1.5): for create and send."""
 
 TOKEN_ERRORS = ("Token+timed+out.", "Invalid+token.")
@@ -257,7 +257,7 @@ _of_this_request: ContextVar[tuple[Faults | None, Fault | None]] = ContextVar("f
 def _errors(stage: str) -> tuple[tuple[str, ...], bool]:
     """The names of a stage's errors, the usual one first, and whether an HTTP status is one too."""
     if stage in ("create", "send"):
-        return tuple(CHANNEL_ERRORS), False
+        return CHANNEL_ERRORS, False
     return (TOKEN_ERRORS if stage in ("open", "poll") else ()), True
 
 

@@ -27,7 +27,7 @@ from appengine_channel_emu.server.acceptor import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.streams import drain_log, say
-from appengine_channel_emu.web.admin.server import Account
+from appengine_channel_emu.web.admin.routes import Account
 from appengine_channel_emu.web.front import access_log, printable
 
 STOPPED = 0
@@ -99,7 +99,8 @@ def _serve_until_stopped(serving: Serving, signals: Signals) -> int:
         _announce(serving.service)
         signals.wait()
     except (CannotListen, CannotStart, CannotAnnounce) as error:
-        return _could_not_start(error)
+        print(f"channel-emu: {error}", file=sys.stderr)
+        return COULD_NOT_START
     finally:
         see_the_end(serving.stop, signals)
     _report(serving.service)
@@ -161,11 +162,6 @@ def _announce(service: Service) -> None:
             f"the ready line cannot be written to standard output: {error.strerror}. Nobody would hear that the "
             "emulator is ready, so it ends. To run it without that line: channel-emu serve > /dev/null"
         ) from None
-
-
-def _could_not_start(error: Exception) -> int:
-    print(f"channel-emu: {error}", file=sys.stderr)
-    return COULD_NOT_START
 
 
 class Signals:

@@ -50,26 +50,19 @@ class Settings:
     """Every setting of the emulator, checked. Durations are seconds, sizes bytes."""
 
     app: str | None = setting(
-        kinds.text("APP"),
-        None,
-        THE_APP,
+        kinds.text("APP"), None, THE_APP,
         "the app: module:callable, module:factory() or a module alone (any WSGI app), an App Engine app's folder or "
-        "its app.yaml; "
-        "without it, the emulator alone",
+        "its app.yaml; without it, the emulator alone",
         positional=True,
     )
     app_dir: Path | None = setting(
-        kinds.folder(),
-        None,
-        THE_APP,
+        kinds.folder(), None, THE_APP,
         "folder the app runs in, first on its sys.path (default: the current folder)",
     )
     python: str | None = setting(
-        kinds.interpreter(),
-        None,
-        THE_APP,
-        "Python interpreter that runs the app (default: the one that runs channel-emu; for the SDK, a Python 2.7 "
-        "on PATH or in pyenv)",
+        kinds.interpreter(), None, THE_APP,
+        "Python interpreter that runs the app (default: the one that runs channel-emu; for the SDK, a Python 2.7 on "
+        "PATH or in pyenv)",
     )
     no_sdk: bool = setting(
         kinds.switch(), False, THE_APP,
@@ -85,141 +78,87 @@ class Settings:
         "http://host:port of an app that is running already, in any language",
     )
     request_deadline: float | None = setting(
-        kinds.seconds_or_off(),
-        30.0,
-        THE_APP,
-        "seconds that a request to the app may take: 30 as on App Engine from 2009 to 2011, "
-        "10 before, 60 after; or off",
+        kinds.seconds_or_off(), 30.0, THE_APP,
+        "seconds that a request to the app may take: 30 as on App Engine from 2009 to 2011, 10 before, 60 after; or "
+        "off",
     )
-    max_request_size: int = setting(
-        kinds.size(1),
-        32 * MIB,
-        THE_APP,
-        "largest body of a request to the app, in bytes",
-    )
-    threads: int = setting(
-        kinds.whole("N", 1, 1000),
-        16,
-        THE_APP,
-        "requests to the app that may run at the same time",
-    )
+    max_request_size: int = setting(kinds.size(1), 32 * MIB, THE_APP, "largest body of a request to the app, in bytes")
+    threads: int = setting(kinds.whole("N", 1, 1000), 16, THE_APP, "requests to the app that may run at the same time")
     instances: int = setting(
-        kinds.whole("N", 1, 100),
-        4,
-        THE_APP,
+        kinds.whole("N", 1, 100), 4, THE_APP,
         "processes of an app that takes one request at a time (threadsafe: false)",
     )
 
     host: str = setting(
-        kinds.host(),
-        "localhost",
-        LISTENING,
+        kinds.host(), "localhost", LISTENING,
         "address to listen on; anything but localhost lets other machines in",
     )
-    port: int = setting(
-        kinds.whole("PORT", 0, 65535),
-        8080,
-        LISTENING,
-        "port to listen on; 0 takes a free one",
-    )
+    port: int = setting(kinds.whole("PORT", 0, 65535), 8080, LISTENING, "port to listen on; 0 takes a free one")
     api_port: int | None = setting(
         kinds.whole("PORT", 0, 65535), None, LISTENING,
-        "port of this machine for clients of the SDK's API server, which post to any path (default: none; "
-        "/rpc_http on the main port is always there)",
+        "port of this machine for clients of the SDK's API server, which post to any path (default: none; /rpc_http "
+        "on the main port is always there)",
     )
     trusted_proxy: str | None = setting(
-        kinds.address_or_any(),
-        None,
-        LISTENING,
+        kinds.address_or_any(), None, LISTENING,
         "address of a proxy in front whose X-Forwarded-Proto, -Host and -For are believed; * is any",
     )
 
     tabs: Tabs = setting(
-        kinds.choice(Tabs),
-        "fanout",
-        CHANNELS,
+        kinds.choice(Tabs), "fanout", CHANNELS,
         "pages on one client id: each gets every message, they split them, or the newest closes the others",
     )
     resume_window: float = setting(
-        kinds.seconds(above_zero=True),
-        60.0,
-        CHANNELS,
+        kinds.seconds(above_zero=True), 60.0, CHANNELS,
         "seconds for which a page that lost its connection is kept its messages",
     )
     backlog: int = setting(
-        kinds.whole("MESSAGES", 1),
-        1000,
-        CHANNELS,
+        kinds.whole("MESSAGES", 1), 1000, CHANNELS,
         "unread messages of one socket before it is closed",
     )
-    backlog_bytes: int = setting(
-        kinds.size(32767),
-        8 * MIB,
-        CHANNELS,
-        "unread bytes of one socket before it is closed",
-    )
+    backlog_bytes: int = setting(kinds.size(32767), 8 * MIB, CHANNELS, "unread bytes of one socket before it is closed")
     push_after_answer: int = setting(
-        kinds.whole("MS", 0, 500),
-        50,
-        CHANNELS,
-        "milliseconds after the answer to a page's request before that request's messages reach the same browser, 300 "
-        "at the least for a navigation; 0 holds nothing back",
+        kinds.whole("MS", 0, 500), 50, CHANNELS,
+        "milliseconds after the answer to a page's request before that request's messages reach the same browser, "
+        "300 at the least for a navigation; 0 holds nothing back",
     )
     state_dir: Path | Literal["auto", "none"] = setting(
-        kinds.state_folder(),
-        "auto",
-        CHANNELS,
-        "folder that keeps tokens and sockets over a restart (auto: a private one for each app, "
-        "below $XDG_STATE_HOME); none keeps nothing",
+        kinds.state_folder(), "auto", CHANNELS,
+        "folder that keeps tokens and sockets over a restart (auto: a private one for each app, below "
+        "$XDG_STATE_HOME); none keeps nothing",
     )
 
     presence: Presence = setting(
-        kinds.choice(Presence),
-        "auto",
-        PRESENCE,
+        kinds.choice(Presence), "auto", PRESENCE,
         "tell the app of clients that connect and disconnect (auto: as app.yaml says; always without one)",
     )
     presence_encoding: PresenceEncoding = setting(
-        kinds.choice(PresenceEncoding),
-        "auto",
-        PRESENCE,
+        kinds.choice(PresenceEncoding), "auto", PRESENCE,
         "how those requests are encoded (auto: multipart for Java apps, urlencoded for others)",
     )
     disconnect_after: float = setting(
-        kinds.seconds(),
-        2.0,
-        PRESENCE,
+        kinds.seconds(), 2.0, PRESENCE,
         "seconds without any page before a client id counts as disconnected; 0 reports at once",
     )
     presence_from_visitors: bool = setting(
-        kinds.switch(),
-        False,
-        PRESENCE,
+        kinds.switch(), False, PRESENCE,
         "let visitors call /_ah/channel/connected/ and disconnected/ themselves, for tests by hand",
     )
 
     allow_host: tuple[str, ...] = setting(
-        kinds.many(kinds.host()),
-        (),
-        SAFETY,
+        kinds.many(kinds.host()), (), SAFETY,
         "host name that requests may also name in Host; repeatable",
     )
     allow_origin: tuple[str, ...] = setting(
-        kinds.many(kinds.origin()),
-        (),
-        SAFETY,
+        kinds.many(kinds.origin()), (), SAFETY,
         "origin of another site whose pages may call /_ah/channel/receive; repeatable",
     )
     allow_remote_admin: bool = setting(
-        kinds.switch(),
-        False,
-        SAFETY,
+        kinds.switch(), False, SAFETY,
         "let other machines use /_emu/, /rpc_http and /_ah/remote_api",
     )
     trust_appengine_headers: bool = setting(
-        kinds.switch(),
-        False,
-        SAFETY,
+        kinds.switch(), False, SAFETY,
         "pass on X-AppEngine-* and X-Google-* headers that a visitor sends, for tests by hand",
     )
 
@@ -239,13 +178,11 @@ class Settings:
         kinds.size(32767), 256 * MIB, BOUNDS,
         "unread bytes of all sockets together; beyond, the socket with the most is closed",
     )
-    max_header_size: int = setting(
-        kinds.size(1024), 64 * KIB, BOUNDS,
-        "bytes of a request's first line and headers",
-    )
+    max_header_size: int = setting(kinds.size(1024), 64 * KIB, BOUNDS, "bytes of a request's first line and headers")
     max_buffered: int = setting(
         kinds.size(MIB), 256 * MIB, BOUNDS,
-        "bytes of unfinished requests and of unread answers, all connections together; beyond, the largest are closed",
+        "bytes of unfinished requests and of unread answers, all connections together; beyond, the largest are "
+        "closed",
     )
     header_timeout: float = setting(
         kinds.seconds(above_zero=True), 20.0, BOUNDS,
@@ -259,10 +196,7 @@ class Settings:
         kinds.seconds(above_zero=True), 60.0, BOUNDS,
         "seconds after which a client that reads less than 1 KiB a second of its answer is cut off",
     )
-    event_log: int = setting(
-        kinds.whole("N", 100, 1_000_000), 10_000, BOUNDS,
-        "events that are kept in memory",
-    )
+    event_log: int = setting(kinds.whole("N", 100, 1_000_000), 10_000, BOUNDS, "events that are kept in memory")
 
     fault: tuple[str, ...] = setting(
         kinds.many(kinds.fault()), (), FAULTS,
@@ -270,9 +204,7 @@ class Settings:
     )
 
     log_level: LogLevel = setting(
-        kinds.choice(LogLevel),
-        "info",
-        OUTPUT,
+        kinds.choice(LogLevel), "info", OUTPUT,
         "least level that is logged, on standard error",
     )
     quiet: bool = setting(kinds.switch(), False, OUTPUT, "log neither requests nor a summary")

@@ -12,6 +12,7 @@ from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, Serv
 from appengine_channel_emu.host.errors import HandlerRaised
 from appengine_channel_emu.testing.server_api import route_api_to
 from appengine_channel_emu.testing.transports import Transport
+from appengine_channel_emu.web.wsgi import close
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -78,10 +79,8 @@ class _RoutedBody:
 
     def close(self) -> None:
         """See PEP 3333."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            with route_api_to(self._transport):
-                close()
+        with route_api_to(self._transport):
+            close(self._body)
 
 
 class CalledApp:
@@ -125,9 +124,7 @@ class _Body:
 
     def close(self) -> None:
         """See PEP 3333."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
+        close(self._body)
 
 
 class AppInProcess:

@@ -14,12 +14,11 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.clock import Clock
-from appengine_channel_emu.environment import importable
+from appengine_channel_emu.environment import WhileNeeded, importable
 from appengine_channel_emu.host.backend import AppAnswer, Serves, cut_answer
 from appengine_channel_emu.host.runner.deadline import Deadlines
 
@@ -120,8 +119,6 @@ class _Sleep:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
         self._original = time.sleep
         self._places: list[tuple[dict[str, Any], str]] = []
         self._searched: tuple[int, object] | None = None
@@ -133,22 +130,18 @@ class _Sleep:
         else:
             run.sleep(seconds)
 
-    def begin(self) -> None:
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._original = time.sleep
-                self._search()
-                for names, name in self._places:
-                    names[name] = self
+    def replace(self, undo: ExitStack) -> None:
+        """Be it, until that is undone."""
+        self._original = time.sleep
+        self._search()
+        for names, name in self._places:
+            names[name] = self
+        undo.callback(self._put_back)
 
-    def end(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                for names, name in self._places:
-                    if names.get(name) is self:
-                        names[name] = self._original
+    def _put_back(self) -> None:
+        for names, name in self._places:
+            if names.get(name) is self:
+                names[name] = self._original
 
     def _search(self) -> None:
         modules = list(sys.modules.values())
@@ -161,14 +154,9 @@ class _Sleep:
             ]
 
 
-_sleep = _Sleep()
+_sleeping = WhileNeeded(_Sleep().replace)
 
 
-@contextmanager
-def sleep_moves_the_clock() -> Iterator[None]:
+def sleep_moves_the_clock() -> AbstractContextManager[None]:
     """While it lasts, `time.sleep` in a handler moves the clock of its emulator."""
-    _sleep.begin()
-    try:
-        yield
-    finally:
-        _sleep.end()
+    return _sleeping

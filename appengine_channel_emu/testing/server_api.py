@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from appengine_channel_emu.environment import importable
+from appengine_channel_emu.environment import WhileNeeded, importable
 from appengine_channel_emu.testing.transports import EmulatorAway, Transport
 
 _MODULE = "google.appengine.api.channel.channel"
@@ -89,38 +89,6 @@ class _InUse:
 in_use = _InUse()
 
 
-class _Routing:
-    """The module finds its emulator while somebody needs it; at the end all is as it was.
-
-    A `transport` that a test has put into the module stays, and so does an SDK's own library, if there is one: it calls
-    whatever service its test has set up.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._end = contextlib.ExitStack()
-
-    def begin(self) -> None:
-        """Somebody needs it; `end` must follow."""
-        with self._lock:
-            self._users += 1
-            if self._users == 1:
-                self._end.enter_context(importable())
-                module: Any = importlib.import_module(_MODULE)
-                if getattr(getattr(module, "transport", None), "__globals__", None) is vars(module):
-                    switch = _Switch(module.transport, module.apiproxy_errors.RPCFailedError)
-                    self._end.callback(switch.take_out, module)
-                    module.transport = switch
-
-    def end(self) -> None:
-        """One of those that needed it is done."""
-        with self._lock:
-            self._users -= 1
-            if not self._users:
-                self._end.close()
-
-
 class _Switch:
     """Instead of the module's `transport`, which is asked where no emulator is in use."""
 
@@ -147,7 +115,21 @@ class _Switch:
             module.transport = self._former
 
 
-_routing = _Routing()
+def _route(undo: contextlib.ExitStack) -> None:
+    """The module finds its emulator while somebody needs it; at the end all is as it was.
+
+    A `transport` that a test has put into the module stays, and so does an SDK's own library, if there is one: it calls
+    whatever service its test has set up.
+    """
+    undo.enter_context(importable())
+    module: Any = importlib.import_module(_MODULE)
+    if getattr(getattr(module, "transport", None), "__globals__", None) is vars(module):
+        switch = _Switch(module.transport, module.apiproxy_errors.RPCFailedError)
+        undo.callback(switch.take_out, module)
+        module.transport = switch
+
+
+_routing = WhileNeeded(_route)
 
 
 def made(transport: Transport) -> None:
@@ -157,14 +139,14 @@ def made(transport: Transport) -> None:
     """
     in_use.add(transport, entered=False)
     if _is_importable() and in_use.hold(True):
-        _routing.begin()
+        _routing.__enter__()
 
 
 def left(transport: Transport) -> None:
     """The emulator that `transport` leads to is not in use any more; idempotent."""
     in_use.remove(transport)
     if in_use.hold(False):
-        _routing.end()
+        _routing.__exit__()
 
 
 def _is_importable() -> bool:
@@ -177,22 +159,20 @@ def _is_importable() -> bool:
 @contextlib.contextmanager
 def using(transport: Transport) -> Iterator[None]:
     """While it lasts, the module can be imported, and the emulator behind `transport` is in use."""
-    _routing.begin()
-    in_use.add(transport, entered=True)
-    try:
-        yield
-    finally:
-        left(transport)
-        _routing.end()
+    with _routing:
+        in_use.add(transport, entered=True)
+        try:
+            yield
+        finally:
+            left(transport)
 
 
 @contextlib.contextmanager
 def route_api_to(transport: Transport) -> Iterator[None]:
     """While it lasts, the calls of this thread (or of this task) go through `transport`."""
-    _routing.begin()
-    token = _routed.set(transport)
-    try:
-        yield
-    finally:
-        _routed.reset(token)
-        _routing.end()
+    with _routing:
+        token = _routed.set(transport)
+        try:
+            yield
+        finally:
+            _routed.reset(token)

@@ -18,7 +18,7 @@ from falcon import testing as falcon_testing
 
 from appengine_channel_emu.hints import reason
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import ConnectionCut
+from appengine_channel_emu.web.wsgi import ConnectionCut, close
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -123,9 +123,7 @@ class _PendingCall:
 
     def abandon(self) -> None:
         """See `Pending`."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            close()
+        close(self._body)
 
 
 class OverHTTP:

@@ -14,13 +14,11 @@ from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.host.backend import AppAnswer, Serves
 from appengine_channel_emu.notes import Notes
-from appengine_channel_emu.web.admin.routes import About, admin_resources, console_resources
-from appengine_channel_emu.web.admin.server import CONSOLE_PATH, Accounts
+from appengine_channel_emu.web.admin.routes import CONSOLE_PATH, About, Accounts, admin_resources, console_resources
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
-from appengine_channel_emu.web.channel.page_wire import CloseSocket, OpenSocket, PollSocket
-from appengine_channel_emu.web.channel.sdk_wire import SdkWire
 from appengine_channel_emu.web.channel.tabs import Tabs
+from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard, WebOptions
 from appengine_channel_emu.web.resources import ask, falcon_app
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting

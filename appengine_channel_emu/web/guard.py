@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.host.proxy import origin_form
@@ -97,11 +97,8 @@ class Guard:
         header = environ.get("HTTP_HOST")
         if header is None:
             # Browsers always send one; HTTP/1.0 clients need not.
-            return (
-                None
-                if environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
-                else plain_answer("400 Bad Request", "No Host header.")
-            )
+            is_old = environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+            return None if is_old else plain_answer("400 Bad Request", "No Host header.")
         name, _ = split_host(header)
         if name in ALIASES:
             # As it was sent: what only looks like it once it is cleaned would be routed to the app.
@@ -122,18 +119,13 @@ class Guard:
         is_admin = self._admin_everywhere or not guarded.isdisjoint(ADMIN_PATHS)
         if not (guarded or is_admin):
             return None
-        return (
-            (self._check_peer(environ) if is_admin else None)
-            or self._check_site(environ, guarded)
-            or self._check_presence(guarded)
-        )
+        refusal = self._check_peer(environ) if is_admin else None
+        return refusal or self._check_site(environ, guarded) or self._check_presence(guarded)
 
     def _check_peer(self, environ: WSGIEnvironment) -> Answer | None:
         """The admin API is for programs on this machine."""
-        if self._options.allow_remote_admin:
-            return None
         # A request that came over no network, as in a test in process, has no address.
-        if "REMOTE_ADDR" not in environ:
+        if self._options.allow_remote_admin or "REMOTE_ADDR" not in environ:
             return None
         # Whoever is this machine to a proxy on another one is not on ours.
         if is_loopback(environ["REMOTE_ADDR"]) and is_loopback(server_hints(environ).peer or "127.0.0.1"):
@@ -144,9 +136,9 @@ class Guard:
         """Another site's page may not reach what acts or tells."""
         if guarded == {RECEIVE_PATH} and environ.get("HTTP_ORIGIN") in self._options.receive_origins:
             return None
-        return (
-            None if is_same_site(environ) else plain_answer("403 Forbidden", "A page of another site may not ask this.")
-        )
+        if is_same_site(environ):
+            return None
+        return plain_answer("403 Forbidden", "A page of another site may not ask this.")
 
     def _check_presence(self, guarded: frozenset[str]) -> Answer | None:
         """Only we tell an app who is present."""
@@ -173,14 +165,6 @@ def _has_reserved_headers(environ: WSGIEnvironment) -> bool:
     # Few requests have any, and asking every name takes ten times as long.
     names = " ".join(environ)
     return _RESERVED_HEADERS[0] in names or _RESERVED_HEADERS[1] in names
-
-
-def normal_origin(origin: str) -> str:
-    """`origin` as a browser sends it; raises ValueError when it is not `scheme://host[:port]`."""
-    parts = urlsplit(origin)
-    if not (parts.scheme and parts.hostname) or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError(f"an origin is scheme://host[:port], not {origin!r}")
-    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def _is_localhost(name: str) -> bool:

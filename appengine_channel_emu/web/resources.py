@@ -1,18 +1,28 @@
-"""What our own paths share, on Falcon: the table of paths, reading a request, and answering it."""
+"""What our own paths share, on Falcon: the table of paths, reading a request, answering it, well or with an error.
+
+Which status an error has is decided here alone.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import falcon
 from falcon.routing import map_http_methods, set_default_responders
 
-from appengine_channel_emu.web.errors import ERRORS, BadRequest, answer_to
+from appengine_channel_emu.broker.errors import (
+    ChannelServiceError,
+    EmulatorError,
+    PageError,
+    TokenError,
+    TooManySockets,
+    TooManyTokens,
+)
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
-from appengine_channel_emu.web.wsgi import Started, json_answer
+from appengine_channel_emu.web.wsgi import PLAIN, Answer, Started, json_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -24,6 +34,50 @@ LONGEST_WAIT = 25.0
 
 LARGEST_BODY = 1024 * 1024
 """Bytes of a JSON request."""
+
+
+class BadRequest(Exception):
+    """A request that is wrong in itself: `status` with its reason phrase, and a text that says what and why."""
+
+    def __init__(self, text: str, status: str = "400 Bad Request") -> None:
+        super().__init__(text)
+        self.status = status
+
+
+ERRORS: tuple[type[Exception], ...] = (EmulatorError, BadRequest, falcon.HTTPError)
+"""What `answer_to` knows."""
+
+
+def answer_to(error: Exception) -> Answer:
+    """What a request that ends in one of `ERRORS` is answered; raises any other."""
+    if isinstance(error, ChannelServiceError):
+        body = {"error": {"code": error.code, "name": error.name, "text": str(error)}}
+        return json_answer(body, _status_of(error))
+    if isinstance(error, EmulatorError):
+        return Answer(_status_of(error), PLAIN, str(error).encode("utf-8"))
+    if isinstance(error, BadRequest):
+        return Answer(error.status, PLAIN, f"{error}\n".encode())
+    if isinstance(error, falcon.HTTPError):
+        text = f"{error.description or error.title}\n"
+        headers = [*dict(error.headers or {}).items(), *PLAIN]
+        return Answer(falcon.code_to_http_status(error.status), headers, text.encode("utf-8"))
+    raise error
+
+
+def answered(do: Callable[[], OwnAnswer]) -> OwnAnswer:
+    """What `do` answers, or what one of `ERRORS` that it raises is answered."""
+    try:
+        return do()
+    except ERRORS as error:
+        return answer_to(error)
+
+
+def _status_of(error: EmulatorError) -> str:
+    """The status line's code and reason; pages compare the 401s to the letter (facts.md 3.1)."""
+    if isinstance(error, PageError):
+        code = 401 if isinstance(error, TokenError) else 429 if isinstance(error, TooManySockets) else 410
+        return f"{code} {error.text}"
+    return "429 Too Many Requests" if isinstance(error, TooManyTokens) else "400 Bad Request"
 
 
 def falcon_app(resources: dict[str, object]) -> falcon.App[Any, Any]:

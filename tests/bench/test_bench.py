@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from appengine_channel_emu.bench import measure
-from appengine_channel_emu.bench.figures import Progress
+from appengine_channel_emu.bench.measure import Progress
 from appengine_channel_emu.bench.pages import Pages
 from appengine_channel_emu.testing import ChannelServer
 from tests.support.emulator import EMU

@@ -12,8 +12,7 @@ import falcon
 from appengine_channel_emu.broker.contract import Broker, Sent
 from appengine_channel_emu.broker.events import Event, SentMessage
 from appengine_channel_emu.faults.gate import FaultGate
-from appengine_channel_emu.web.errors import BadRequest
-from appengine_channel_emu.web.resources import Query, answer_json, read_json, respond
+from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json, respond
 from appengine_channel_emu.web.wsgi import Answer, json_answer
 
 NO_SUCH = "404 Not Found"

@@ -1,13 +1,19 @@
-"""Every path of the admin API and the console, in one place."""
+"""Every path of the admin API and the console, and the resources that are about the emulator as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib import resources
+from threading import Lock
 from typing import Any
 
+import falcon
+
+from appengine_channel_emu import __version__
 from appengine_channel_emu.broker.contract import Broker
-from appengine_channel_emu.faults.admin import FaultsResource
+from appengine_channel_emu.faults import BadFault, Fault, Faults
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.channels import (
@@ -18,20 +24,32 @@ from appengine_channel_emu.web.admin.channels import (
     SocketsResource,
 )
 from appengine_channel_emu.web.admin.events import AwaitedMessagesResource, EventsResource, EventWatch
-from appengine_channel_emu.web.admin.server import (
-    CONSOLE_PATH,
-    Accounts,
-    AccountsResource,
-    ClockResource,
-    ConsoleFile,
-    ConsoleRedirect,
-    LiveResource,
-    NotesResource,
-    OpenApiResource,
-    ReadyResource,
-    ResetResource,
-    SettingsResource,
+from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json
+
+FARTHEST_ADVANCE = 100_000_000
+"""Seconds of one advance: three years."""
+
+LARGEST_NUMBER_OF_PATHS = 1_000
+"""Paths that are told apart; requests for further ones are counted together, under `(other)`."""
+
+CONSOLE_PATH = "/_emu/"
+
+CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+_FAULT_FIELDS = {
+    "stage": str,
+    "action": str,
+    "seconds": (int, float, type(None)),
+    "error": (str, type(None)),
+    "probability": (int, float),
+    "count": (int, type(None)),
+    "client_id": (str, type(None)),
+    "path": (str, type(None)),
+    "seed": int,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +74,7 @@ def admin_resources(
     return {
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
-        "/_emu/health/live": LiveResource(),
+        "/_emu/health/live": Report(lambda: {"status": "live", "version": __version__}),
         "/_emu/channels": ChannelsResource(broker, faults),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
@@ -67,10 +85,11 @@ def admin_resources(
         "/_emu/clock": ClockResource(broker),
         "/_emu/faults": FaultsResource(broker.faults),
         "/_emu/reset": ResetResource(reset),
-        "/_emu/settings": SettingsResource(about.settings),
-        "/_emu/accounts": AccountsResource(accounts),
-        "/_emu/notes": NotesResource(notes),
-        "/_emu/openapi.json": OpenApiResource(),
+        # By the names that users write; there is no secret among them.
+        "/_emu/settings": Report(lambda: {"settings": about.settings}),
+        "/_emu/accounts": Report(lambda: {"accounts": [asdict(account) for account in accounts.all()]}),
+        "/_emu/notes": Report(lambda: {"notes": [asdict(note) for note in notes.all()]}),
+        "/_emu/openapi.json": Report(_document),
     }
 
 
@@ -82,3 +101,186 @@ def console_resources() -> dict[str, object]:
         "/_emu/console.css": ConsoleFile("console.css", "text/css; charset=utf-8"),
         "/_emu/console.js": ConsoleFile("console.js", "text/javascript; charset=utf-8"),
     }
+
+
+class Report:
+    """`GET` of what `read` says, as JSON."""
+
+    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
+        self._read = read
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """What there is to say; there are no parameters."""
+        Query(req)
+        answer_json(resp, self._read())
+
+
+class ReadyResource:
+    """`GET /_emu/health` and `/_emu/health/ready`."""
+
+    def __init__(self, why_not_ready: Callable[[], str | None]) -> None:
+        self._why_not_ready = why_not_ready
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """200 while the app can be reached too, 503 and the reason otherwise."""
+        Query(req)
+        why = self._why_not_ready()
+        if why is None:
+            answer_json(resp, {"status": "ready", "version": __version__})
+        else:
+            body = {"status": "not ready", "reason": why, "version": __version__}
+            answer_json(resp, body, "503 Service Unavailable")
+
+
+class ClockResource:
+    """`GET /_emu/clock`, `POST /_emu/clock {advance?, frozen?}`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The time, and what was done to it."""
+        Query(req)
+        self._answer(resp)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Let it stand still or go, then advance it; what falls due on the way has happened when this answers."""
+        Query(req)
+        body = read_json(req, {"advance": (int, float), "frozen": bool}, required=set())
+        if not body:
+            raise BadRequest("Give 'advance' (seconds), 'frozen' (true or false), or both.")
+        if not 0 <= body.get("advance", 0) <= FARTHEST_ADVANCE:
+            raise BadRequest(f"The field 'advance' is a number of seconds from 0 to {FARTHEST_ADVANCE}.")
+        try:
+            if "frozen" in body:
+                self._broker.clock.freeze(body["frozen"])
+            if "advance" in body:
+                self._broker.control.travel(float(body["advance"]))
+        except ValueError as error:
+            raise BadRequest(str(error), "409 Conflict") from None
+        self._answer(resp)
+
+    def _answer(self, resp: falcon.Response) -> None:
+        clock = self._broker.clock
+        answer_json(resp, {"now": clock.now(), "frozen": clock.frozen, "advanced": self._broker.control.travelled})
+
+
+class ResetResource:
+    """`POST /_emu/reset {}`."""
+
+    def __init__(self, reset: Callable[[], None]) -> None:
+        self._reset = reset
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Forget tokens, sockets, messages, events, faults, notes and accounts."""
+        Query(req)
+        read_json(req, {}, required=set())
+        self._reset()
+        answer_json(resp, {"status": "reset"})
+
+
+class FaultsResource:
+    """`GET /_emu/faults`, `POST` to add one, `DELETE /_emu/faults[?number=N]` to remove one or all."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The faults in force."""
+        Query(req)
+        self._answer(resp)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Put one in force."""
+        Query(req)
+        body = read_json(req, _FAULT_FIELDS, required={"stage", "action"})
+        try:
+            number = self._faults.add(Fault(**body))
+        except BadFault as error:
+            raise BadRequest(f"{str(error)[:1].upper()}{str(error)[1:]}.", "409 Conflict") from None
+        answer_json(resp, {"number": number})
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Take one away, or all of them."""
+        query = Query(req, "number")
+        if query.text("number") is None:
+            self._faults.clear()
+        elif not self._faults.remove(query.number("number", 0)):
+            raise BadRequest("There is no fault of this number.", "404 Not Found")
+        self._answer(resp)
+
+    def _answer(self, resp: falcon.Response) -> None:
+        answer_json(resp, {"faults": self._faults.listed()})
+
+
+@dataclass(slots=True)
+class Account:
+    """One path; times in seconds. `cpu_seconds` counts only requests whose CPU is known."""
+
+    path: str
+    requests: int = 0
+    held_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    cut: int = 0
+
+
+class Accounts:
+    """What each path of the app has cost: time held, CPU, and requests that were cut (behaviour.md 6)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._accounts: dict[str, Account] = {}
+
+    def add(self, path: str, held_seconds: float, cpu_seconds: float | None, cut: bool) -> None:
+        """Count one request."""
+        with self._lock:
+            if path not in self._accounts and len(self._accounts) >= LARGEST_NUMBER_OF_PATHS:
+                path = "(other)"
+            account = self._accounts.setdefault(path, Account(path))
+            account.requests += 1
+            account.held_seconds += held_seconds
+            account.cpu_seconds += cpu_seconds or 0.0
+            account.cut += cut
+
+    def clear(self) -> None:
+        """Start anew."""
+        with self._lock:
+            self._accounts.clear()
+
+    def all(self) -> list[Account]:
+        """Copies, most time held first."""
+        with self._lock:
+            accounts = [replace(account) for account in self._accounts.values()]
+        return sorted(accounts, key=lambda account: -account.held_seconds)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    import yaml
+
+    source = resources.files("appengine_channel_emu") / "web" / "admin" / "openapi.yaml"
+    document: dict[str, Any] = yaml.safe_load(source.read_text("utf-8"))
+    document["info"]["version"] = __version__
+    return document
+
+
+class ConsoleFile:
+    """One file of the console."""
+
+    def __init__(self, name: str, content_type: str) -> None:
+        self._data = (resources.files("appengine_channel_emu") / "console" / name).read_bytes()
+        self._content_type = content_type
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """The file, for a page that loads nothing from elsewhere and can be framed by nobody."""
+        resp.content_type = self._content_type
+        resp.set_header("Content-Security-Policy", CONSOLE_POLICY)
+        resp.data = self._data
+
+
+class ConsoleRedirect:
+    """`GET /_emu`."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Its relative addresses need the slash."""
+        raise falcon.HTTPFound(CONSOLE_PATH)

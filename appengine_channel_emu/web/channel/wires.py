@@ -1,10 +1,11 @@
-"""Our own client's wire: open, poll, close (behaviour.md 5)."""
+"""The two wires that pages speak: our own client's, open, poll and close (behaviour.md 5), and the SDK's."""
 
 from __future__ import annotations
 
 import functools
 import json
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import falcon
@@ -13,10 +14,9 @@ from appengine_channel_emu.broker.contract import Broker, Opened, Poll
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.channel.tabs import Tabs
-from appengine_channel_emu.web.errors import BadRequest, answer_to
 from appengine_channel_emu.web.guard import WebOptions
-from appengine_channel_emu.web.resources import Query, respond
-from appengine_channel_emu.web.waiting import Waiting
+from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
+from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ EARLY_SECONDS = 60.0
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
-class OpenSocket:
-    """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
+class _PageResource:
+    """What our own client asks of a socket by GET."""
 
     only_get = True
 
@@ -38,6 +38,10 @@ class OpenSocket:
         self._options = options
         self._tabs = tabs
         self._faults = faults
+
+
+class OpenSocket(_PageResource):
+    """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
@@ -72,7 +76,7 @@ class OpenSocket:
         return json_answer(fields)
 
 
-class PollSocket:
+class PollSocket(_PageResource):
     """`GET poll?socket=ID&after=N[&wait=SECONDS][&early=1]`: the long poll.
 
     `early=1`: the head of the answer may come at once, before it is known what the answer is, which saves a browser
@@ -80,14 +84,6 @@ class PollSocket:
     `{"error": STATUS, "reason": TEXT}`, and a line feed, which is nowhere else in it, ends the body. It is one packet
     more for each poll, so the head comes early where messages do, see `EARLY_SECONDS`.
     """
-
-    only_get = True
-
-    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs, faults: FaultGate) -> None:
-        self._broker = broker
-        self._options = options
-        self._tabs = tabs
-        self._faults = faults
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
@@ -162,3 +158,46 @@ class CloseSocket:
         """Close the socket; one that is gone already is no error."""
         self._broker.close(Query(req, strict=False).required("socket"))
         respond(resp, Answer("200 OK", PLAIN, b"closed\n"))
+
+
+class SdkWire:
+    """`GET dev?command=connect|poll|disconnect&channel=TOKEN`.
+
+    The SDK's own wire, which its script and many native clients speak (facts.md 4.1).
+    """
+
+    only_get = True
+
+    def __init__(self, broker: Broker, options: WebOptions, faults: FaultGate) -> None:
+        self._broker = broker
+        self._options = options
+        self._faults = faults
+        self._commands: dict[str, tuple[tuple[str, ...], Callable[[str, str | None], OwnAnswer]]] = {
+            "connect": (("open",), self._connect),
+            "poll": (("poll",), self._poll),
+            "disconnect": ((), self._disconnect),
+        }
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Statuses, reasons, types and bodies are those of the real dev server, except for disconnect's."""
+        query = Query(req, strict=False)
+        command, token = query.required("command"), query.required("channel")
+        if command not in self._commands:
+            raise BadRequest("The parameter 'command' is connect, poll or disconnect.")
+        stages, do = self._commands[command]
+        respond(resp, self._faults.meet(stages, lambda: do(token, browser_of(req.env)), (token,)))
+
+    def _connect(self, token: str, browser: str | None) -> Waiting:
+        told = self._broker.connect(token, browser)
+        answer = Answer("200 OK", [("Content-Type", "text/plain")], b"1")
+        return Waiting(told, self._options.longest_presence_wait, lambda: answer)
+
+    def _poll(self, token: str, browser: str | None) -> Answer:
+        message = self._broker.poll_one(token, browser)
+        if message is None:
+            return Answer("200 OK", [])
+        return Answer("200 OK", [("Content-Type", "application/json; charset=utf-8")], message.text.encode("utf-8"))
+
+    def _disconnect(self, token: str, browser: str | None) -> Answer:
+        self._broker.disconnect(token)
+        return Answer("200 OK", [])
