@@ -109,7 +109,8 @@ class _Finder:
     def end(self) -> None:
         with self._lock:
             self._users -= 1
-            if not self._users and self._finder in sys.meta_path:
+            # It is None once the interpreter is being taken down.
+            if not self._users and self._finder in (sys.meta_path or ()):
                 sys.meta_path.remove(self._finder)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from functools import partial
 from typing import Any
 
 import falcon
@@ -32,7 +33,7 @@ class ChannelsResource:
         """Make a token."""
         body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required={"client_id"})
         client_id, minutes = body["client_id"], body.get("duration_minutes")
-        respond(resp, self._faults.meet(("create",), lambda: self._create(client_id, minutes), (client_id,)))
+        respond(resp, self._faults.meet(("create",), partial(self._create, client_id, minutes), (client_id,)))
 
     def _create(self, client_id: str, minutes: int | None) -> Answer:
         made = self._broker.create_channel(client_id, minutes)
@@ -88,7 +89,7 @@ class MessagesResource:
         if not (isinstance(target, str) or all(isinstance(client_id, str) for client_id in target)):
             raise BadRequest("The field 'client_ids' is a list of strings.")
         names = [target] if isinstance(target, str) else target
-        respond(resp, self._faults.meet(("send",), lambda: self._send(target, message, request_id), names))
+        respond(resp, self._faults.meet(("send",), partial(self._send, target, message, request_id), names))
 
     def _send(self, target: str | list[str], message: str | bytes, request_id: str | None) -> Answer:
         if isinstance(target, str):

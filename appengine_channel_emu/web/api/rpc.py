@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -135,7 +136,7 @@ class ServerApi:
             client_id = request.application_key.decode("utf-8")
         except UnicodeDecodeError:
             return Call(("rpc",), (), lambda: _refused(InvalidChannelKey(_NOT_UTF8)))
-        return Call(("rpc", "create"), (client_id,), lambda: self._create_channel(client_id, minutes))
+        return Call(("rpc", "create"), (client_id,), partial(self._create_channel, client_id, minutes))
 
     def _create_channel(self, client_id: str, minutes: int | None) -> Answer:
         try:
@@ -146,12 +147,11 @@ class ServerApi:
 
     def _read_send_message(self, data: bytes, request_id: str) -> Call:
         request = parse(SendMessageRequest, data)
-        message = request.message
         try:
             client_id = request.application_key.decode("utf-8")
         except UnicodeDecodeError:
-            return Call(("rpc",), (), lambda: self._send_message(None, message, request_id))
-        return Call(("rpc", "send"), (client_id,), lambda: self._send_message(client_id, message, request_id))
+            return Call(("rpc",), (), partial(self._send_message, None, request.message, request_id))
+        return Call(("rpc", "send"), (client_id,), partial(self._send_message, client_id, request.message, request_id))
 
     def _send_message(self, client_id: str | None, message: bytes, request_id: str) -> Answer:
         try:
