@@ -68,6 +68,9 @@ LISTENS_IF_IT_CAN_STORE = """
     listener = listen()
     time.sleep(600)
 """
+ENDS_SOON = """
+    listen().accept()
+"""
 LISTENS = """
     listen()
     time.sleep(600)

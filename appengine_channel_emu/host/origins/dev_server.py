@@ -121,7 +121,7 @@ class DevServerOrigin(Origin):
         if dead is not None:
             if dead is not self._last_dead:
                 self._last_dead = dead
-                self._pause.crashed(dead.started_at, time.monotonic())
+                self._pause.crashed(dead.started_at, dead.ended_at)
             if not self._pause.is_over:
                 raise BackendUnavailable(f"dev_appserver.py {dead.ended}, again and again; its log says why.")
             log.warning("dev_appserver.py %s; it is started again.", dead.ended)

@@ -79,6 +79,8 @@ class DevServerProcess:
         self.admin_port = _chosen_admin_port(spec.arguments) or self.admin_port
         self.secret = secrets.token_urlsafe(24)
         self.started_at = time.monotonic()
+        self.ended_at = 0.0
+        """When it ended, once `ended` says how."""
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         try:
             # Absolute, which it is not where TMPDIR is ".": the dev server has another current folder.
@@ -187,7 +189,9 @@ class DevServerProcess:
                 self._last_lines.append(line.rstrip("\n"))
                 if not any(words in line for words in _NO_NEWS):
                     sys.stderr.write(LOG_PREFIX + line)
-        self.ended = process.wait()
+        how = process.wait()
+        self.ended_at = time.monotonic()
+        self.ended = how
         self._has_ended.set()
 
     def _quoted(self) -> str:
