@@ -52,6 +52,8 @@ _LISTS = frozenset(["connection", "content-length", "transfer-encoding"])
 class HttpAnswer:
     """What came back, whole; `body` is at its start and its reader's to close.
 
+    length:           of `body`, in bytes.
+    stated_length:    what its Content-Length says, to HEAD of the body that GET would get; None without one.
     cpu_seconds, cut: as in `AppAnswer`, where the app's process says so.
     """
 
@@ -60,6 +62,7 @@ class HttpAnswer:
     headers: Headers
     body: IO[bytes]
     length: int
+    stated_length: int | None = None
     cpu_seconds: float | None = None
     cut: bool = False
 
@@ -118,13 +121,12 @@ class AnswerReader:
         """
         head = self._final_head()
         length, chunked = self._framing(head)
-        headers = head.headers if len(head.members("content-length")) < 2 else _with_one_length(head.headers, length)
         has_none = method == "HEAD" or head.status in (204, 304)
         body, size = (io.BytesIO(), 0) if has_none else self._body(length, chunked)
         framed = has_none or chunked or length is not None
         # What came behind the answer was not asked for: it must not be the answer to the next request.
         self.reusable = framed and head.keeps_connection and not self._data
-        return HttpAnswer(head.status, head.reason, headers, body, size)
+        return HttpAnswer(head.status, head.reason, head.headers, body, size, length)
 
     def _final_head(self) -> _Head:
         for _ in range(MOST_INTERIM_ANSWERS):
@@ -311,16 +313,3 @@ class _Sink:
         except OSError as error:
             raise NoRoomForAnswer(error) from error
         return self._file
-
-
-def _with_one_length(headers: Headers, length: int | None) -> Headers:
-    """`headers`, in which the length that was said several times alike is said once."""
-    if length is None:
-        return headers
-    kept: Headers = []
-    for name, value in headers:
-        if name.lower() != "content-length":
-            kept.append((name, value))
-        elif not any(each.lower() == "content-length" for each, _ in kept):
-            kept.append((name, str(length)))
-    return kept

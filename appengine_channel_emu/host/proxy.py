@@ -199,10 +199,10 @@ def _rebuilt_target(environ: WSGIEnvironment) -> str:
 def _passed_on(answer: HttpAnswer, method: str) -> AppAnswer:
     """The app's answer to a request of `method` as the visitor gets it, with the length it really has."""
     # To HEAD the app says how long its body would be, or does not.
-    length = answer.header("Content-Length") if method == "HEAD" else str(answer.length)
+    length = answer.stated_length if method == "HEAD" else answer.length
     fields = returned(answer.headers)
     if answer.status not in (204, 304) and length is not None:
-        fields.append(("Content-Length", length))
+        fields.append(("Content-Length", str(length)))
     reason = re.sub(r"[^\x20-\x7e\xa0-\xff]", "", answer.reason)
     passed = AppAnswer(f"{answer.status} {reason}", fields, cpu_seconds=answer.cpu_seconds, cut=answer.cut)
     if not answer.length:

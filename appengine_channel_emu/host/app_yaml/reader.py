@@ -185,9 +185,9 @@ class _AppYamlReader:
 
     def _read_common(self, fields: Fields) -> list[Handler]:
         """What app.yaml and the files that it includes both may say; returns the handlers."""
-        self._env |= self._read_env(fields)
+        self._read_env(fields)
         if (value := fields.get("vm")) is not None:
-            self._flexible = value.switch("vm", self._warnings) or self._flexible
+            self._flexible |= value.switch("vm", self._warnings)
         for item in fields.items("builtins"):
             for key, field in item.entries("a builtin"):
                 if key.written not in _OUR_BUILTINS and not field.is_empty and field.is_on("a builtin"):
@@ -197,17 +197,15 @@ class _AppYamlReader:
         self._read_instances(fields)
         return self._read_handlers(fields)
 
-    def _read_env(self, fields: Fields) -> dict[str, str]:
-        variables: dict[str, str] = {}
+    def _read_env(self, fields: Fields) -> None:
         for key, field in fields.entries("env_variables"):
             name = key.written
             if not _ENV_NAME.fullmatch(name):
                 raise key.error(f"{name!r} is not the name of a variable: letters, digits and underscores")
             if name in _OURS:
                 self._warnings.unserved(key, f"{name} is set by the emulator, which this cannot change")
-                continue
-            variables[name] = self._env_text(field, name)
-        return variables
+            else:
+                self._env[name] = self._env_text(field, name)
 
     def _env_text(self, field: Value, name: str) -> str:
         """The text of a variable; App Engine's reader makes one of nothing and of a list, too."""

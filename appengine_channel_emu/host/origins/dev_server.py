@@ -73,8 +73,7 @@ class DevServerOrigin(Origin):
             return self._exchange(request, about, about.post_seconds)
         form = way_to_the_form(about.environ)
         if form is not None:
-            fields = [("Location", form), ("Cache-Control", "no-store"), ("Content-Length", "0")]
-            return HttpAnswer(302, "Found", fields, io.BytesIO(), 0)
+            return HttpAnswer(302, "Found", [("Location", form), ("Cache-Control", "no-store")], io.BytesIO(), 0, 0)
         request.target = _as_the_sdk_reads_it(request.target)
         started, deadline = time.monotonic(), self._spec.deadline
         limit = None if deadline is None else deadline + GRACE_SECONDS + QUEUE_SECONDS
