@@ -64,6 +64,11 @@ def variables(address: str) -> dict[str, str]:
     }
 
 
+def python_path(environ: Mapping[str, str]) -> str:
+    """The `PYTHONPATH` with which an app can import the Channel API; what `environ` has there comes behind."""
+    return os.pathsep.join(filter(None, [str(COMPAT_PATH), environ.get("PYTHONPATH")]))
+
+
 def with_no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` with this machine, and the emulator's own address if it names one, among what no proxy is asked for.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.main import CLEAN_STOP, Parser, VerbFailed
 from appengine_channel_emu.cli.serve import log_to_stderr
-from appengine_channel_emu.environment import COMPAT_PATH, variables, with_no_proxy
+from appengine_channel_emu.environment import COMPAT_PATH, python_path, variables, with_no_proxy
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
 
 
 def _environment(address: str) -> dict[str, str]:
-    paths = [str(COMPAT_PATH), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return with_no_proxy(os.environ | variables(address) | {"PYTHONPATH": os.pathsep.join(paths)})
+    return with_no_proxy(os.environ | variables(address) | {"PYTHONPATH": python_path(os.environ)})
 
 
 def _run_command(command: list[str], environment: dict[str, str], signals: Signals) -> int:

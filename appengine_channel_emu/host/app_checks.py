@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from appengine_channel_emu.environment import COMPAT_PATH
+from appengine_channel_emu.environment import python_path
 from appengine_channel_emu.host.app_yaml import AppConfig, BadAppYaml, Library, Script, read_app_yaml
 from appengine_channel_emu.host.app_yaml.config import PRESENCE_SERVICE
 from appengine_channel_emu.host.errors import CannotStart
@@ -164,13 +164,12 @@ def _missing(modules: Iterable[str], folder: Path, python: str) -> list[str]:
     names = list(dict.fromkeys(modules))
     if not names:
         return []
-    path = os.pathsep.join(filter(None, [str(COMPAT_PATH), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(
             [python, "-c", _LOOK],
             input=json.dumps(names),
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": python_path(os.environ)},
             capture_output=True,
             text=True,
             timeout=LOOK_SECONDS,

@@ -17,7 +17,7 @@ from typing import Any
 
 import waitress
 
-from appengine_channel_emu.environment import COMPAT_PATH, with_no_proxy
+from appengine_channel_emu.environment import python_path, with_no_proxy
 from appengine_channel_emu.host.errors import MAX_ANSWER_BYTES, BackendUnavailable
 from appengine_channel_emu.host.exchange import ConnectionPool, unix_socket
 from appengine_channel_emu.host.process import SupervisedProcess
@@ -263,11 +263,10 @@ def _environment(spec: AppSpec) -> dict[str, str]:
     """Ours and the app's own, with what leads the app's server API to the emulator."""
     host, _, port = spec.address.rpartition(":")
     inherited = os.environ | dict(spec.environ)
-    paths = [str(COMPAT_PATH), *filter(None, [inherited.get("PYTHONPATH")])]
     return inherited | {
         "CHANNEL_EMULATOR_HOST": spec.address,
         "API_HOST": host,
         "API_PORT": port,
         "SERVER_SOFTWARE": "Development/2.0",
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": python_path(inherited),
     }
