@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         if options.action == "install":
             _install(options.wheel, options.again)
-        print(find_sdk(None).folder)
+        print(find_sdk(None))
     except (CannotInstall, SdkMissing) as error:
         print(f"channel-emu: {error}", file=sys.stderr)
         return COULD_NOT_START

@@ -24,7 +24,7 @@ from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.web.guard import is_loopback
 from appengine_channel_emu.web.resources import answered
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
-from appengine_channel_emu.web.wsgi import PLAIN, Answer, ConnectionCut, content_length
+from appengine_channel_emu.web.wsgi import PLAIN, Answer, ConnectionCut, content_length, plain_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -69,7 +69,7 @@ class FaultGate:
         try:
             before = _by_header.set(_fault_of(environ) if HEADER in environ else None)
         except BadFault as error:
-            return Answer("400 Bad Request", PLAIN, f"{error}\n".encode())
+            return plain_answer("400 Bad Request", str(error))
         try:
             return serve(environ)
         finally:
@@ -190,7 +190,7 @@ def _if_at(stages: tuple[str, ...]) -> Fault | None:
 def _refusal(error: str) -> Answer:
     if error in TOKEN_ERRORS:
         return Answer(f"401 {error}", PLAIN, error.encode())
-    return Answer(f"{error} A fault on request", PLAIN, b"A fault on request.\n")
+    return plain_answer(f"{error} A fault on request", "A fault on request.")
 
 
 def _cut(answer: Answer) -> Answer:

@@ -15,15 +15,13 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO
 
+from appengine_channel_emu.hints import reason
 from appengine_channel_emu.host.errors import (
     MAX_ANSWER_BYTES,
     AnswerTooLarge,
     BrokenAnswer,
     ClosedWithoutAnswer,
-    EndedEarly,
     NoRoomForAnswer,
-    NotAskedFor,
-    NotHttp,
 )
 
 Headers = list[tuple[str, str]]
@@ -121,11 +119,9 @@ class AnswerReader:
         head = self._final_head()
         length, chunked = self._framing(head)
         headers = head.headers if len(head.members("content-length")) < 2 else _with_one_length(head.headers, length)
-        if method == "HEAD" or head.status in (204, 304):
-            self.reusable = head.keeps_connection and not self._data
-            return HttpAnswer(head.status, head.reason, headers, io.BytesIO(), 0)
-        body, size = self._body(length, chunked)
-        framed = chunked or length is not None
+        has_none = method == "HEAD" or head.status in (204, 304)
+        body, size = (io.BytesIO(), 0) if has_none else self._body(length, chunked)
+        framed = has_none or chunked or length is not None
         # What came behind the answer was not asked for: it must not be the answer to the next request.
         self.reusable = framed and head.keeps_connection and not self._data
         return HttpAnswer(head.status, head.reason, headers, body, size)
@@ -134,7 +130,7 @@ class AnswerReader:
         for _ in range(MOST_INTERIM_ANSWERS):
             head = self._parse(self._head())
             if head.status == 101:
-                raise NotAskedFor(self._name, head.status)
+                raise BrokenAnswer(f"{self._name} answered 101, which was not asked for.")
             if head.status >= 200:
                 return head
         raise self._not_http("one interim answer (1xx) came after another")
@@ -230,7 +226,7 @@ class AnswerReader:
             try:
                 data = self._sock.recv(BLOCK_BYTES)
             except OSError as error:
-                raise EndedEarly(self._name, error) from error
+                raise self._ended(error) from error
             if not data:
                 return
 
@@ -274,10 +270,12 @@ class AnswerReader:
         return data
 
     def _ended(self, error: OSError | None = None) -> BrokenAnswer:
-        return EndedEarly(self._name, error) if self._begun else ClosedWithoutAnswer(self._name)
+        if not self._begun:
+            return ClosedWithoutAnswer(f"{self._name} closed the connection without an answer.")
+        return BrokenAnswer(f"{self._name} broke off: its answer ended early{f' ({reason(error)})' if error else ''}.")
 
-    def _not_http(self, why: str) -> NotHttp:
-        return NotHttp(self._name, why)
+    def _not_http(self, why: str) -> BrokenAnswer:
+        return BrokenAnswer(f"{self._name} did not answer in HTTP: {why}.")
 
 
 class _Sink:

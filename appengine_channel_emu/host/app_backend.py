@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +20,14 @@ from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.proxy import ProxyBackend, ScriptCall, raw_target
-from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, no_file, serve_file
+from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, serve_file
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
 _REMOVED_FROM_REQUESTS = ("HTTP_ACCEPT_ENCODING", "HTTP_PROXY_AUTHORIZATION", "HTTP_TE", "HTTP_TRAILER")
+"""What App Engine's front end kept to itself."""
 _REMOVED_FROM_ANSWERS = frozenset(["content-encoding", "x-appengine-blobkey"])
 
 log = logging.getLogger("channel_emu.app")
@@ -110,19 +111,20 @@ class AppBackend:
                     found.file.close()
                 return refusal
             if isinstance(handler, Static):
-                if found is None:
-                    return no_file()
-                return serve_file(handler, found, environ)
+                if found is not None:
+                    return serve_file(handler, found, environ)
+                text = "A static handler of app.yaml takes this url, but it has no such file."
+                return error_page(404, "Not found", text)
             assert isinstance(handler, Script)
             return self._run(handler, match, user, environ, request_id)
         return _no_handler(path)
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """See `Backend`. Neither `login` nor `secure` keeps the emulator's own requests out."""
-        taken = self._handler_of(path)
-        if taken is None or not isinstance(taken[0], Script):
+        handler, match = next(self._matches(path), (None, None))
+        if not isinstance(handler, Script) or match is None:
             return 404
-        script = self._script(taken[0], taken[1], None)
+        script = self._script(handler, match, None)
         if self._scripts is None or script is None:
             return 404
         return self._scripts.post(path, body, content_type, timeout, script)
@@ -150,7 +152,8 @@ class AppBackend:
         script = self._script(handler, match, user)
         if self._scripts is None or script is None:
             return _no_handler(match.string)
-        answer = self._scripts.serve(stripped(environ), request_id, script)
+        kept = {name: value for name, value in environ.items() if name not in _REMOVED_FROM_REQUESTS}
+        answer = self._scripts.serve(kept, request_id, script)
         answer.headers = finished_headers(answer.headers)
         return answer
 
@@ -165,14 +168,8 @@ class AppBackend:
         script = self._config.folder / f"{target.partition(':')[0].replace('.', '/')}.py"
         return ScriptCall(target, {**request_environ(user), "PATH_TRANSLATED": str(script)})
 
-    def _matches(self, path: str) -> Iterable[tuple[Handler, re.Match[str]]]:
-        for handler in self._config.handlers:
-            match = handler.match(path)
-            if match is not None:
-                yield handler, match
-
-    def _handler_of(self, path: str) -> tuple[Handler, re.Match[str]] | None:
-        return next(iter(self._matches(path)), None)
+    def _matches(self, path: str) -> Iterator[tuple[Handler, re.Match[str]]]:
+        return ((handler, match) for handler in self._config.handlers if (match := handler.match(path)))
 
 
 def _first_target(config: AppConfig) -> str:
@@ -251,11 +248,6 @@ def request_environ(user: SignedInUser | None) -> dict[str, str]:
         "REQUEST_LOG_ID": secrets.token_hex(20),
         "SCRIPT_NAME": "",
     }
-
-
-def stripped(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """`environ` without the headers that App Engine's front end kept to itself."""
-    return {name: value for name, value in environ.items() if name not in _REMOVED_FROM_REQUESTS}
 
 
 def finished_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

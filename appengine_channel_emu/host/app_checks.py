@@ -37,34 +37,16 @@ log = logging.getLogger("channel_emu.app")
 
 # Libraries of App Engine by the name in app.yaml: what is imported, and what pip calls it where that differs.
 _LIBRARIES: dict[str, tuple[str, str]] = {
-    "antlr3": ("antlr3", "antlr_python_runtime"),
-    "crcmod": ("crcmod", "crcmod"),
-    "cython": ("Cython", "Cython"),
-    "django": ("django", "Django"),
-    "endpoints": ("endpoints", "google-endpoints"),
-    "enum": ("enum", ""),
-    "futures": ("concurrent.futures", ""),
-    "grpcio": ("grpc", "grpcio"),
-    "ipaddress": ("ipaddress", ""),
-    "jinja2": ("jinja2", "Jinja2"),
-    "lxml": ("lxml", "lxml"),
-    "markupsafe": ("markupsafe", "MarkupSafe"),
-    "matplotlib": ("matplotlib", "matplotlib"),
-    "MySQLdb": ("MySQLdb", "mysqlclient"),
-    "numpy": ("numpy", "numpy"),
-    "PIL": ("PIL", "Pillow"),
-    "protorpc": ("protorpc", "protorpc"),
-    "psycopg2": ("psycopg2", "psycopg2-binary"),
-    "pycrypto": ("Crypto", "pycryptodome"),
-    "pytz": ("pytz", "pytz"),
-    "setuptools": ("setuptools", "setuptools"),
-    "six": ("six", "six"),
-    "ssl": ("ssl", ""),
-    "webapp2": ("webapp2", "webapp2"),
-    "webob": ("webob", "WebOb"),
-    "WebOb": ("webob", "WebOb"),
-    "yaml": ("yaml", "PyYAML"),
-}
+    "antlr3": ("antlr3", "antlr_python_runtime"), "crcmod": ("crcmod", "crcmod"), "cython": ("Cython", "Cython"),
+    "django": ("django", "Django"), "endpoints": ("endpoints", "google-endpoints"), "enum": ("enum", ""),
+    "futures": ("concurrent.futures", ""), "grpcio": ("grpc", "grpcio"), "ipaddress": ("ipaddress", ""),
+    "jinja2": ("jinja2", "Jinja2"), "lxml": ("lxml", "lxml"), "markupsafe": ("markupsafe", "MarkupSafe"),
+    "matplotlib": ("matplotlib", "matplotlib"), "MySQLdb": ("MySQLdb", "mysqlclient"), "numpy": ("numpy", "numpy"),
+    "PIL": ("PIL", "Pillow"), "protorpc": ("protorpc", "protorpc"), "psycopg2": ("psycopg2", "psycopg2-binary"),
+    "pycrypto": ("Crypto", "pycryptodome"), "pytz": ("pytz", "pytz"), "setuptools": ("setuptools", "setuptools"),
+    "six": ("six", "six"), "ssl": ("ssl", ""), "webapp2": ("webapp2", "webapp2"), "webob": ("webob", "WebOb"),
+    "WebOb": ("webob", "WebOb"), "yaml": ("yaml", "PyYAML"),
+}  # fmt: skip
 
 _LOOK = """
 import importlib, importlib.util, json, sys
@@ -86,13 +68,12 @@ _SDK_IMPORT = re.compile(
 )
 
 
-def read_config(path: Path) -> AppConfig:
-    """The app.yaml at `path`, of an app that Python 3 can run. Raises `CannotStart`."""
+def read_config(path: Path, *, sdk: bool = False) -> AppConfig:
+    """What `read_app_yaml` reads. Raises `CannotStart`."""
     try:
-        config = read_app_yaml(path)
+        return read_app_yaml(path, sdk=sdk)
     except BadAppYaml as error:
         raise CannotStart(str(error)) from None
-    return for_python3(config)
 
 
 def for_python3(config: AppConfig) -> AppConfig:
@@ -118,7 +99,7 @@ def sdk_need(config: AppConfig, python: str) -> str | None:
 def warn_of_missing_modules(config: AppConfig, python: str) -> None:
     """Log a line for each library of app.yaml and each module of the SDK that `python` cannot import."""
     uses = dict(_sdk_imports(config.folder))
-    wanted = {_module_of(library): library for library in config.libraries}
+    wanted = {_LIBRARIES.get(each.name, (each.name, ""))[0]: each for each in config.libraries}
     missing = _missing([*wanted, *uses], config.folder, python)
     for module in missing:
         if module in wanted:
@@ -149,7 +130,7 @@ def presence_hint(config: AppConfig) -> str | None:
     handler = next((each for each in config.handlers if each.match(CONNECTED)), None)
     if not isinstance(handler, Script):
         return None
-    if "_ah/channel" not in handler.url and not _is_mentioned(config.folder):
+    if "_ah/channel" not in handler.url and not any(_MENTION.search(text) for _, text in _sources(config.folder)):
         return None
     return (
         f"{handler.place}: a handler takes {CONNECTED}, but the app is not told of clients that connect: "
@@ -167,10 +148,6 @@ def _elsewhere(config: AppConfig) -> str:
     if config.runtime.startswith("python") and config.entrypoint:
         text += f" Its WSGI callable can be served too: channel-emu serve {shlex.quote(str(config.entrypoint))}"
     return text
-
-
-def _module_of(library: Library) -> str:
-    return _LIBRARIES.get(library.name, (library.name, ""))[0]
 
 
 def _library_text(library: Library, python: str) -> str:
@@ -245,7 +222,3 @@ def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]
         yield from (Path(root, name) for name in files if name.endswith(".py"))
-
-
-def _is_mentioned(folder: Path) -> bool:
-    return any(_MENTION.search(text) for _, text in _sources(folder))

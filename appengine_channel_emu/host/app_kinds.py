@@ -72,7 +72,11 @@ def backend_maker(app: AppYaml | WsgiApp | None, settings: Settings, sdk_argumen
             raise CannotStart("--upstream is an app that runs already: leave APP out, or --upstream.")
         url = settings.upstream
         return lambda address: upstream_backend(url, address, deadline)
-    config = _read(app.path, settings) if isinstance(app, AppYaml) else None
+    config = None
+    if isinstance(app, AppYaml):
+        from appengine_channel_emu.host.app_checks import read_config
+
+        config = read_config(app.path, sdk=not settings.no_sdk)
     if config is not None and config.is_legacy_python and not settings.no_sdk:
         make = _sdk_maker(config, settings, sdk_arguments)
         if make is not None:
@@ -116,15 +120,6 @@ def sdk_backend(spec: DevServerSpec, config: AppConfig) -> ProxyBackend:
         takes_presence=config.takes_presence,
         presence_hint=presence_hint(config),
     )
-
-
-def _read(path: Path, settings: Settings) -> AppConfig:
-    from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
-
-    try:
-        return read_app_yaml(path, sdk=not settings.no_sdk)
-    except BadAppYaml as error:
-        raise CannotStart(str(error)) from None
 
 
 def _wsgi_maker(app: WsgiApp, settings: Settings) -> MakeBackend:

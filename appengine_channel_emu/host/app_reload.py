@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.host.app_backend import AppBackend
-from appengine_channel_emu.host.app_checks import read_config
+from appengine_channel_emu.host.app_checks import for_python3, read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.backend import AppAnswer, error_page
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart
@@ -109,7 +109,7 @@ class ReloadingBackend:
         # Looked at before they are read, so that no change in between is missed.
         self._watch = _watch(self._config.files)
         try:
-            config = read_config(self._config.path)
+            config = for_python3(read_config(self._config.path))
             self._fresh = self._make(config)
             self._fresh.start()
         except CannotStart as error:

@@ -6,17 +6,20 @@ The front answers what belongs to the Channel API and hands every other request 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 PRESENCE_ADDRESS = "0.1.0.10"
 """Where presence posts came from on the real servers (facts.md 5.1)."""
+
+_BLOCK_BYTES = 64 * 1024
+"""What of a file is read and passed on at a time."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>
@@ -58,6 +61,23 @@ class AppAnswer:
         close = getattr(self.body, "close", None)
         if close is not None:
             close()
+
+
+class FileBody:
+    """`length` bytes of a file from `first` on, in blocks; closed by the server when it is done."""
+
+    def __init__(self, file: IO[bytes], first: int, length: int) -> None:
+        self._file = file
+        self._left = length
+        file.seek(first)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left and (block := self._file.read(min(_BLOCK_BYTES, self._left))):
+            self._left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Serves(Protocol):
@@ -120,7 +140,13 @@ def error_page(
         title=escape(title),
         text=escape(text),
         detail=f"<pre>{escape(detail)}</pre>\n" if detail else "",
-    ).encode("utf-8", "replace")
+    )
+    return html_answer(status, page, headers)
+
+
+def html_answer(status: int, html: str, headers: Iterable[tuple[str, str]] = ()) -> AppAnswer:
+    """`html`, a page of ours that loads nothing, runs nothing and stands in no frame."""
+    page = html.encode("utf-8", "replace")
     return AppAnswer(
         f"{status} {HTTPStatus(status).phrase}",
         [

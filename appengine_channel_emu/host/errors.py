@@ -7,7 +7,7 @@ RequestFailed
         DevServerSilent
     Unreachable
     BrokenAnswer
-        ClosedWithoutAnswer, EndedEarly, NotHttp, NotAskedFor
+        ClosedWithoutAnswer
     AnswerTooLarge
     NoRoomForAnswer
     Overrun
@@ -84,35 +84,11 @@ class Unreachable(RequestFailed):
 
 
 class BrokenAnswer(RequestFailed):
-    """The answer ended early, or was not HTTP."""
+    """The answer ended early, was not HTTP, or was one that nobody had asked for."""
 
 
 class ClosedWithoutAnswer(BrokenAnswer):
     """The app closed the connection before the first byte of an answer."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} closed the connection without an answer.")
-
-
-class EndedEarly(BrokenAnswer):
-    """It closed the connection in the middle of one."""
-
-    def __init__(self, name: str, error: BaseException | None = None) -> None:
-        super().__init__(f"{name} broke off: its answer ended early{f' ({reason(error)})' if error else ''}.")
-
-
-class NotHttp(BrokenAnswer):
-    """What it said is no answer."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"{name} did not answer in HTTP: {why}.")
-
-
-class NotAskedFor(BrokenAnswer):
-    """It answered with 101: it speaks another protocol from here on."""
-
-    def __init__(self, name: str, status: int) -> None:
-        super().__init__(f"{name} answered {status}, which was not asked for.")
 
 
 class AnswerTooLarge(RequestFailed):

@@ -11,7 +11,7 @@ import dataclasses
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, ClassVar
+from typing import IO
 
 from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, AnswerReader, HttpAnswer
 from appengine_channel_emu.host.errors import ClosedWithoutAnswer, Overrun, RequestFailed, Unreachable
@@ -49,16 +49,17 @@ class HttpRequest:
 class ConnectionPool:
     """One server to which requests are sent, with a few idle connections kept for the next ones.
 
-    connect: makes a connection, not yet open; it is given `name`.
-    name:    what error texts call the server.
-    steady:  whether an idle connection lives as long as the server does. It then serves any request, and its loss is
-             the server's. Elsewhere it serves a GET or HEAD, which is sent again when the connection proves dead.
+    connect:     makes a connected socket. Raises OSError.
+    name:        what error texts call the server.
+    to_instance: whether it is an instance of ours. An idle connection then lives as long as the server does: it serves
+                 any request, and its loss is the server's. Elsewhere it serves a GET or HEAD, which is sent again when
+                 the connection proves dead.
     """
 
-    def __init__(self, connect: Callable[[str], HttpConnection], name: str, *, steady: bool = False) -> None:
+    def __init__(self, connect: Callable[[], socket.socket], name: str, *, to_instance: bool = False) -> None:
         self._connect = connect
         self._name = name
-        self._steady = steady
+        self._to_instance = to_instance
         self._idle: list[tuple[float, HttpConnection]] = []
         self._closed = False
 
@@ -68,16 +69,17 @@ class ConnectionPool:
         `deadline` is in seconds and covers everything from connecting to the last byte. Raises a `RequestFailed`.
         """
         started = time.monotonic()
-        idle = self._take_idle() if self._steady or request.repeatable else None
+        idle = self._take_idle() if self._to_instance or request.repeatable else None
         if idle is not None:
             try:
                 return self._exchange_on(idle, request, deadline)
             except ClosedWithoutAnswer:
-                if self._steady:
+                if self._to_instance:
                     raise
                 if deadline is not None:
                     deadline = max(0.0, deadline - (time.monotonic() - started))
-        return self._exchange_on(self._connect(self._name), request, deadline)
+        connection = HttpConnection(self._connect, self._name, to_instance=self._to_instance)
+        return self._exchange_on(connection, request, deadline)
 
     def close(self) -> None:
         """Closes the idle connections."""
@@ -98,7 +100,7 @@ class ConnectionPool:
 
         try:
             with _timer.limit(deadline, cut):
-                sockets.append(self._open(connection))
+                sockets.append(connection.sock or connection.open())
                 if overrun:
                     raise Overrun(self._name)
                 answer = connection.ask(request)
@@ -112,12 +114,6 @@ class ConnectionPool:
             raise
         self._give_back(connection)
         return answer
-
-    def _open(self, connection: HttpConnection) -> socket.socket:
-        if connection.sock is None:
-            connection.open()
-        assert connection.sock is not None
-        return connection.sock
 
     def _take_idle(self) -> HttpConnection | None:
         while self._idle:
@@ -138,27 +134,23 @@ class ConnectionPool:
 
 
 class HttpConnection:
-    """One connection to a server, which takes one request after another; `name` is what error texts call the server."""
+    """One connection to a server, which takes one request after another; what it is made of, see `ConnectionPool`."""
 
-    needs_length: ClassVar[bool] = False
-    """See `AnswerReader`."""
-
-    def __init__(self, name: str) -> None:
+    def __init__(self, connect: Callable[[], socket.socket], name: str, *, to_instance: bool) -> None:
+        self._connect = connect
         self._name = name
+        self._to_instance = to_instance
         self.sock: socket.socket | None = None
         """None until `open`."""
 
-    def connect(self) -> socket.socket:
-        """A connected socket. Raises OSError."""
-        raise NotImplementedError
-
-    def open(self) -> None:
-        """Connects. Raises `Unreachable`."""
+    def open(self) -> socket.socket:
+        """Connects; returns `sock`. Raises `Unreachable`."""
         try:
-            self.sock = self.connect()
+            self.sock = self._connect()
         except (OSError, UnicodeError) as error:  # A host that is no name is a UnicodeError.
             raise Unreachable(self._name, error) from error
         self.sock.settimeout(None)
+        return self.sock
 
     @property
     def is_connected(self) -> bool:
@@ -182,60 +174,41 @@ class HttpConnection:
     def ask(self, request: HttpRequest) -> HttpAnswer:
         """Sends the request and returns the whole answer; one that cannot take another afterwards is closed.
 
-        Raises a `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoomForAnswer`.
+        To others than an instance a body that is not there is said to be empty (RFC 9110, section 8.6). Raises a
+        `BrokenAnswer`, an `AnswerTooLarge` or a `NoRoomForAnswer`.
         """
         assert self.sock is not None
+        if request.length is None and request.method in _WITH_BODY and not self._to_instance:
+            request = dataclasses.replace(request, length=0)
         sent = False
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # It may have refused the request before it has read all of it; that answer can still be there.
             _send(self.sock, request)
             sent = True
-        reader = AnswerReader(self.sock, self._name, needs_length=self.needs_length)
+        reader = AnswerReader(self.sock, self._name, needs_length=self._to_instance)
         answer = reader.read(request.method)
         if not (sent and reader.reusable):
             self.close()
         return answer
 
 
-class TcpConnection(HttpConnection):
-    """To `host` and `port`."""
-
-    def __init__(self, host: str, port: int, name: str) -> None:
-        super().__init__(name)
-        self._address = host, port
-
-    def connect(self) -> socket.socket:
-        """See `HttpConnection`."""
-        sock = socket.create_connection(self._address, CONNECT_SECONDS)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-
-    def ask(self, request: HttpRequest) -> HttpAnswer:
-        """See `HttpConnection`; a body that is not there is said to be empty (RFC 9110, section 8.6)."""
-        if request.length is None and request.method in _WITH_BODY:
-            request = dataclasses.replace(request, length=0)
-        return super().ask(request)
+def tcp_socket(host: str, port: int) -> socket.socket:
+    """A socket that is connected to a port. Raises OSError."""
+    sock = socket.create_connection((host, port), CONNECT_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
-class InstanceConnection(HttpConnection):
-    """To an instance of ours, by the Unix socket at `path`."""
-
-    needs_length = True
-
-    def __init__(self, path: str, name: str) -> None:
-        super().__init__(name)
-        self._path = path
-
-    def connect(self) -> socket.socket:
-        """See `HttpConnection`."""
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.settimeout(CONNECT_SECONDS)
-            sock.connect(self._path)
-        except OSError:
-            sock.close()
-            raise
-        return sock
+def unix_socket(path: str) -> socket.socket:
+    """A socket that is connected to the one at `path`. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(CONNECT_SECONDS)
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _send(sock: socket.socket, request: HttpRequest) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
-from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.backend import AppAnswer, error_page, html_answer
 from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 
 if TYPE_CHECKING:
@@ -95,18 +95,17 @@ def login_key(folder: Path | None) -> bytes:
 
     One of this run alone where there is no folder that is ours alone, or no key can be kept in it.
     """
-    if folder is None:
-        return secrets.token_bytes(KEY_BYTES)
     try:
-        folder = private_folder(folder)
+        folder = private_folder(folder) if folder else None
     except OSError:
         # The store says so.
-        return secrets.token_bytes(KEY_BYTES)
-    try:
-        return _kept_key(folder / "login.key")
-    except OSError as error:
-        log.warning("Visitors have to sign in again after a restart: %s.", error)
-        return secrets.token_bytes(KEY_BYTES)
+        folder = None
+    if folder is not None:
+        try:
+            return _kept_key(folder / "login.key")
+        except OSError as error:
+            log.warning("Visitors have to sign in again after a restart: %s.", error)
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def _kept_key(path: Path) -> bytes:
@@ -277,17 +276,11 @@ class SignIn:
             email=escape(user.email if user else "test@example.com"),
             admin=" checked" if user and user.admin else "",
             goal=escape(goal),
-        ).encode()
-        headers = [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Length", str(len(page))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-            ("X-Frame-Options", "DENY"),
-            ("X-Content-Type-Options", "nosniff"),
-        ]
-        body = [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
-        return AppAnswer("400 Bad Request" if problem else "200 OK", headers, body)
+        )
+        answer = html_answer(400 if problem else 200, page, [("X-Frame-Options", "DENY")])
+        if environ["REQUEST_METHOD"] == "HEAD":
+            answer.body = []
+        return answer
 
     def _cookie_value(self, user: SignedInUser) -> str:
         payload = base64.urlsafe_b64encode(json.dumps([user.email, user.admin]).encode()).decode()

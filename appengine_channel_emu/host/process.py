@@ -68,10 +68,6 @@ class SupervisedProcess:
                 start_new_session=True,
             )
 
-    @property
-    def running(self) -> bool:
-        return self._supervisor.poll() is None
-
     def wait(self) -> str:
         """Waits for the end and says how it ended, as in "exited with status 3" or "was killed by SIGSEGV"."""
         status = self._supervisor.wait()
@@ -86,7 +82,8 @@ class SupervisedProcess:
     def stop(self) -> None:
         """Ends the process and all it started: SIGTERM, and SIGKILL 3 seconds later. May be called again."""
         with self._stopping:
-            self._lifeline_shut()
+            with contextlib.suppress(OSError):
+                self._lifeline.shutdown(socket.SHUT_WR)
             try:
                 self._supervisor.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -94,10 +91,6 @@ class SupervisedProcess:
             if self._supervisor.wait() < 0:
                 self._kill_orphans()
             self._lifeline.close()
-
-    def _lifeline_shut(self) -> None:
-        with contextlib.suppress(OSError):
-            self._lifeline.shutdown(socket.SHUT_WR)
 
     def _kill_orphans(self) -> None:
         """Kills the process's group, which only the supervisor knew until now, and removes what it would have."""

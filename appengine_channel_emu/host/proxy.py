@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, Headers, HttpAnswer
-from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, cut_answer, error_page
+from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, FileBody, cut_answer, error_page
 from appengine_channel_emu.host.errors import HandlerCut, NotForwardable, Overrun, RequestFailed
 from appengine_channel_emu.host.exchange import HttpRequest
 
@@ -75,18 +75,16 @@ class AboutRequest:
 
 
 class Origin(Protocol):
-    """One kind of app, as `ProxyBackend` asks it."""
+    """One kind of app, as `ProxyBackend` asks it. The members that `Backend` has too mean the same here."""
 
-    looks_for_app: bool
+    looks_for_app: bool = False
 
-    def start(self) -> None:
-        """See `Backend`."""
+    def start(self) -> None: ...
 
-    def stop(self) -> None:
-        """See `Backend`."""
+    def stop(self) -> None: ...
 
     def why_unreachable(self) -> str | None:
-        """See `Backend`."""
+        return None
 
     def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
         """Has the app answer. Raises a `RequestFailed`.
@@ -213,22 +211,8 @@ def _passed_on(answer: HttpAnswer, method: str) -> AppAnswer:
         with answer.body as body:
             passed.body = [body.read()]
     else:
-        passed.body = _Blocks(answer.body)
+        passed.body = FileBody(answer.body, 0, answer.length)
     return passed
-
-
-class _Blocks:
-    """A body in blocks, closed by the server when it is done."""
-
-    def __init__(self, body: IO[bytes]) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        while block := self._body.read(BLOCK_BYTES):
-            yield block
-
-    def close(self) -> None:
-        self._body.close()
 
 
 def forwarded(environ: WSGIEnvironment) -> dict[str, str]:

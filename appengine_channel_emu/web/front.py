@@ -220,8 +220,10 @@ class _Counted:
             yield chunk
 
     def close(self) -> None:
-        close(self._body)
-        self._ended(self._sent)
+        try:
+            close(self._body)
+        finally:
+            self._ended(self._sent)
 
 
 class ApiPort:

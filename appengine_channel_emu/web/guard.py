@@ -128,7 +128,8 @@ class Guard:
         if self._options.allow_remote_admin or "REMOTE_ADDR" not in environ:
             return None
         # Whoever is this machine to a proxy on another one is not on ours.
-        if is_loopback(environ["REMOTE_ADDR"]) and is_loopback(server_hints(environ).peer or "127.0.0.1"):
+        peer = server_hints(environ).peer
+        if is_loopback(environ["REMOTE_ADDR"]) and (peer is None or is_loopback(peer)):
             return None
         return plain_answer("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
 

@@ -165,6 +165,35 @@ def test_nonsense_in_a_header_is_refused(http, text, says):
     assert says in answer.text
 
 
+def test_what_a_fault_answers_is_not_to_be_sniffed(http):
+    answers = [
+        http.get("/page", headers=asked("app"), status=400),
+        http.get("/page", headers=asked("app error"), status=500),
+        rpc(http, "anna", headers=asked("rpc error"), status=500),
+        http.get("/_ah/channel/open", {"channel": "x"}, asked("open error error=500"), status=500),
+    ]
+    assert [answer.headers["X-Content-Type-Options"] for answer in answers] == ["nosniff"] * 4
+    assert answers[-1].headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/_ah/channel/open", "/_ah/channel/poll", "/_emu/channels", "/_emu/messages"])
+def test_a_request_that_is_wrong_in_itself_meets_no_fault(emulator, http, path):
+    for stage in ("open", "poll", "create", "send"):
+        emulator.faults.add(f"{stage} cut count=1")
+    ask = http.post_json if path.startswith("/_emu") else http.get
+    assert ask(path, {}, status=400).text
+    assert [each["happened"] for each in emulator.faults.listed()] == [0, 0, 0, 0]
+
+
+def test_a_fault_that_refuses_one_of_many_client_ids_refuses_the_call(emulator, http):
+    anna, bert = (emulator.client(name).open() for name in ("anna", "bert"))
+    emulator.faults.add("send error client_id=bert count=1")
+    body = {"client_ids": ["anna", "bert"], "message": "x"}
+    assert http.post_json("/_emu/messages", body, status=400).json["error"]["name"] == "INTERNAL_ERROR"
+    assert http.post_json("/_emu/messages", body | {"message": "y"}).json == {"delivered_to": 2}
+    assert anna.messages == bert.messages == ["y"]
+
+
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_no_other_sites_page_can_ask_by_header(emulator, http, headers):
     token = {"channel": emulator.create_channel("anna")}

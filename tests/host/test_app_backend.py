@@ -7,7 +7,7 @@ import re
 import pytest
 
 from appengine_channel_emu.host.app_backend import AppBackend, finished_headers
-from appengine_channel_emu.host.app_checks import read_config
+from appengine_channel_emu.host.app_checks import for_python3, read_config
 from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.errors import CannotStart
@@ -306,4 +306,4 @@ def test_a_cookies_answer_does_not_expire_later():
 def test_what_cannot_be_served_by_python3(tmp_path, text, says):
     (tmp_path / "app.yaml").write_text(text)
     with pytest.raises(CannotStart, match=re.escape(says)):
-        read_config(tmp_path / "app.yaml")
+        for_python3(read_config(tmp_path / "app.yaml"))

@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 from appengine_channel_emu.host.runner.handler import AppFailed, CheckedAnswer
-from appengine_channel_emu.host.runner.loading import Apps, TargetMissing
+from appengine_channel_emu.host.runner.loading import Apps, NotLoaded
 
 NUMBERS = itertools.count()
 
@@ -128,7 +128,7 @@ def load(tmp_path, monkeypatch):
 
 
 def refusal(load, source, name):
-    with pytest.raises(TargetMissing) as raised:
+    with pytest.raises(NotLoaded) as raised:
         load(source, name)
     assert raised.value.reason == "attribute"
     return str(raised.value)
@@ -200,7 +200,7 @@ def test_what_is_no_application(load, name, said):
 
 
 def test_an_error_inside_a_factory_is_the_apps(load):
-    with pytest.raises(TypeError, match="in the factory"):
+    with pytest.raises(NotLoaded, match="TypeError: in the factory"):
         load(WSGI, "fails()")
 
 

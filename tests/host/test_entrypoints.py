@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appengine_channel_emu.host.app_backend import AppBackend
-from appengine_channel_emu.host.app_checks import read_config
+from appengine_channel_emu.host.app_checks import for_python3, read_config
 from appengine_channel_emu.host.app_kinds import python3_backend
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.login import SignIn
@@ -48,7 +48,7 @@ def serve(tmp_path):
         path = tmp_path / "here" / "app.yaml"
         path.write_text(f"runtime: python312\nentrypoint: >-\n  {entrypoint}\n")
         backend = AppBackend(
-            read_config(path), "127.0.0.1:9", lambda spec: python3_backend(spec, None), SignIn(b"x" * 32)
+            for_python3(read_config(path)), "127.0.0.1:9", lambda spec: python3_backend(spec, None), SignIn(b"x" * 32)
         )
         backends.append(backend)
         backend.start()

@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from appengine_channel_emu.host.errors import AnswerTooLarge, BrokenAnswer, ClosedWithoutAnswer, Overrun, Unreachable
-from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, InstanceConnection
-from appengine_channel_emu.host.runner.serving import InstanceServer
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, unix_socket
+from appengine_channel_emu.host.runner.main import InstanceServer
 from tests.host.conftest import visit
 from tests.support.waiting import LONG_ENOUGH, eventually
 
@@ -55,7 +55,7 @@ def scripted(path):
 
 
 def to(path):
-    return ConnectionPool(lambda name: InstanceConnection(path, name), "The app", steady=True)
+    return ConnectionPool(lambda: unix_socket(path), "The app", to_instance=True)
 
 
 def says(*pieces, times=1):

@@ -9,7 +9,7 @@ import yaml
 
 from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import BadAppYaml, read_app_yaml
-from appengine_channel_emu.host.sdk import Python25Overlay, overlay_of
+from appengine_channel_emu.host.sdk import Overlay, overlay_of
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def write(tmp_path):
 
 def overlaid(app, folder):
     folder.mkdir()
-    made = Python25Overlay(app)(folder)
+    made = Overlay(app)(folder)
     return yaml.load(made.read_text(), yaml.BaseLoader)
 
 
@@ -136,7 +136,7 @@ def test_python25_becomes_what_the_sdk_takes(write, tmp_path):
     assert content["libraries"] == [{"name": "django", "version": "1.2"}]
     assert content["builtins"] == [{"deferred": "on"}]
     assert [handler["url"] for handler in content["handlers"]] == ["/b", "/a"]
-    assert any("datastore_viewer, datastore_admin" in change for change in Python25Overlay(app).changes)
+    assert any("datastore_viewer, datastore_admin" in change for change in Overlay(app).changes)
     assert "runtime: python\n" in (tmp_path / "app" / "app.yaml").read_text()
 
 

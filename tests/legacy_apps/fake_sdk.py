@@ -8,7 +8,6 @@ from appengine_channel_emu.host.app_kinds import sdk_backend
 from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.origins.dev_server_process import DevServerSpec
 from appengine_channel_emu.host.proxy import ProxyBackend
-from appengine_channel_emu.host.sdk import Sdk
 from tests.support import parts
 from tests.support.legacy import APPS
 
@@ -69,6 +68,9 @@ LISTENS_IF_IT_CAN_STORE = """
     listener = listen()
     time.sleep(600)
 """
+ENDS_SOON = """
+    listen().accept()
+"""
 LISTENS = """
     listen()
     time.sleep(600)
@@ -90,6 +92,6 @@ def fake_sdk(folder: Path, behaviour: str) -> Path:
 def backend_for(folder: Path, behaviour: str, deadline: float = 30.0) -> ProxyBackend:
     """An app in such an SDK, not yet started."""
     app = read_app_yaml(APPS / "own_channel" / "app.yaml")
-    sdk = Sdk(fake_sdk(folder / "sdk", behaviour))
+    sdk = fake_sdk(folder / "sdk", behaviour)
     spec = DevServerSpec(app.path, sdk, str(parts.need(parts.python27)), "127.0.0.1:9", deadline)
     return sdk_backend(spec, app)

@@ -6,12 +6,14 @@ import resource
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
 from appengine_channel_emu.cli import main
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.origins import dev_server, dev_server_process
+from appengine_channel_emu.host.process import CrashPause
 from tests.host.conftest import visit
 from tests.legacy_apps import fake_sdk
 from tests.legacy_apps.conftest import page_at
@@ -19,7 +21,7 @@ from tests.support import parts
 from tests.support.emulator import EMU, RunningEmulator
 from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, left_after, marked
-from tests.support.waiting import LONG_ENOUGH, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually, until
 
 APP = APPS / "own_channel"
 
@@ -102,6 +104,30 @@ def test_a_dev_server_that_takes_requests_and_answers_none(tmp_path, temporary, 
         page = visit(backend)
         assert page.status == 503
         assert "took no notice of this request" in page.text
+    finally:
+        backend.stop()
+    assert not left_after(mark)
+
+
+def test_a_dev_server_that_ends_again_and_again(tmp_path, temporary, mark):
+    backend = fake_sdk.backend_for(tmp_path, fake_sdk.ENDS_SOON)
+
+    def ask_after(seconds):
+        """What a visitor gets who comes so long after it has ended."""
+        until(lambda: backend._origin._process.ended)
+        backend._origin._process.ended_at = time.monotonic() - seconds
+        return visit(backend)
+
+    try:
+        backend.start()
+        # Each time the visitor's own connection is lost, unless nothing was started.
+        assert ask_after(0).status == 502
+        page = ask_after(-LONG_ENOUGH)
+        assert page.status == 503
+        assert "again and again" in page.text
+        backend._origin._pause = CrashPause()
+        # The pause is over by the time that somebody notices.
+        assert [ask_after(LONG_ENOUGH).status for _ in range(4)] == [502] * 4
     finally:
         backend.stop()
     assert not left_after(mark)

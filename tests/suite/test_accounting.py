@@ -147,8 +147,8 @@ def test_a_worker_that_dies_once_takes_no_test_with_it(project):
     assert "collected 3, reported 3\n" in said
 
 
-def test_what_a_worker_that_dies_again_and_again_does_not_come_to_is_named(project):
-    status, said = project.run(*BY_WORKERS, "--max-worker-restart", "1", test_it=CRASH.format(condition="True"))
+def test_what_a_worker_that_dies_and_is_not_replaced_does_not_come_to_is_named(project):
+    status, said = project.run(*BY_WORKERS, "--max-worker-restart", "0", test_it=CRASH.format(condition="True"))
     assert (status, lost(said)) == (1, ["test_it.py::test_after: was collected and never reported"]), said
 
 

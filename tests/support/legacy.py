@@ -13,7 +13,7 @@ import yaml
 
 from appengine_channel_emu.host.app_yaml import read_app_yaml
 from appengine_channel_emu.host.origins.dev_server_process import free_ports
-from appengine_channel_emu.host.sdk import Python25Overlay
+from appengine_channel_emu.host.sdk import Overlay
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH, until
@@ -102,6 +102,6 @@ class PlainSdk:
         app = read_app_yaml(self._app / "app.yaml", sdk=True)
         if app.runtime == "python":
             (made / "app.yaml").unlink()
-            Python25Overlay(app)(made)
+            Overlay(app)(made)
         assert yaml.safe_load((made / "app.yaml").read_text())
         return made

@@ -162,7 +162,7 @@ def sdk() -> Path:
     from appengine_channel_emu.host.sdk import SdkMissing, find_sdk
 
     try:
-        return find_sdk(None).folder
+        return find_sdk(None)
     except SdkMissing:
         wheel = sdk_wheel()
     command = [sys.executable, "-m", "appengine_channel_emu", "sdk", "install", "--wheel", str(wheel)]

@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from webtest import TestApp
+from webtest import TestApp, TestRequest
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
@@ -206,6 +206,23 @@ def test_accounts_tell_what_each_path_has_cost():
     http.get("/slow")
     (account,) = http.get("/_emu/accounts").json["accounts"]
     assert (account["path"], account["requests"], account["cpu_seconds"], account["cut"]) == ("/slow", 2, 0.5, 0)
+
+
+def test_an_answer_that_cannot_be_closed_is_counted_all_the_same():
+    class Body(list):
+        def close(self):
+            raise RuntimeError("the app's")
+
+    class App(PlayedBackend):
+        def serve(self, environ, request_id):
+            return replace(ok(b"x"), body=Body([b"x"]))
+
+    front = Front(EmbeddedBroker(ManualClock(), BrokerOptions(), None), App(), WebOptions())
+    body = front(TestRequest.blank("/page").environ, lambda status, headers: None)
+    assert list(body) == [b"x"]
+    with pytest.raises(RuntimeError, match="the app's"):
+        body.close()
+    assert [(account.path, account.requests) for account in front.accounts.all()] == [("/page", 1)]
 
 
 def test_near_misses_name_the_client_id_that_was_meant(http, emulator, bob):

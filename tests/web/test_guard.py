@@ -11,6 +11,7 @@ from appengine_channel_emu.server.acceptor import proxy_options
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.guard import PRESENCE_PATHS, WebOptions, leads_to
 from appengine_channel_emu.web.wsgi import SERVER_HINTS, ServerHints
+from tests.support.backend import PlayedBackend
 from tests.support.service import running_service
 from tests.support.targets import ODD, disguised
 from tests.support.visitor import OURS, THEIRS, EchoApp, status, visitor
@@ -124,11 +125,26 @@ class TestPeer:
         assert app.requests[0]["REMOTE_ADDR"] == said.rpartition(" ")[2]
 
     def test_a_server_with_a_trusted_proxy_keeps_the_peer(self):
+        seen = []
+
+        class App(PlayedBackend):
+            def serve(self, environ, request_id):
+                seen.append((environ["REMOTE_ADDR"], environ[SERVER_HINTS].peer))
+                return super().serve(environ, request_id)
+
         with running_service(trusted_proxy="*") as service:
+            service.front._backend = App()
+            headers = {"X-Forwarded-For": "192.168.1.9"}
+            urllib3.request("GET", service.url, headers=headers, retries=False)
+            assert seen == [("192.168.1.9", "127.0.0.1")]
             for said, expected in (("127.0.0.1", 200), ("192.168.1.9", 403)):
                 headers = {"X-Forwarded-For": said}
                 answer = urllib3.request("GET", f"{service.url}/_emu/health", headers=headers, retries=False)
                 assert answer.status == expected
+
+    def test_a_peer_of_no_address_is_not_this_machine(self, app):
+        client = visitor(app, REMOTE_ADDR="127.0.0.1", **{SERVER_HINTS: ServerHints(peer="")})
+        assert status(client, "/_emu/health") == 403
 
     def test_the_user_can_allow_it(self, app):
         options = WebOptions(allow_remote_admin=True)

@@ -93,14 +93,13 @@ def fork_worker(port):
     crashes = 0
     reporter = _fork(workers, listeners, lifeline, held)
     while reporter is None:
-        wanted = _attend(workers)
-        for worker in wanted:
+        for worker in _attend(workers):
             if worker.started + STEADY_SECONDS < time.time() or worker.leaving:
                 crashes = 0
             else:
                 time.sleep(min(LONGEST_PAUSE, 0.25 * 2**crashes))
                 crashes += 1
-            reporter = reporter or _fork(workers, listeners, lifeline, held)
+            reporter = _fork(workers, listeners, lifeline, held)
             if reporter:
                 break
     return reporter
@@ -199,10 +198,10 @@ def _attend(workers):
         data = os.read(fd, RECORD.size * 128)
         while data and len(data) % RECORD.size:
             data += os.read(fd, RECORD.size - len(data) % RECORD.size)
+        has_left = worker.leaving
         for offset in range(0, len(data), RECORD.size):
             _note(worker, *RECORD.unpack_from(data, offset))
-        if worker.leaving == "now":
-            worker.leaving = True
+        if worker.leaving and not has_left:
             wanted.append(worker)
         if not data:
             os.close(fd)
@@ -236,5 +235,5 @@ def _note(worker, kind, number, seconds):
         worker.due[number] = time.time() + seconds
     elif kind == END:
         worker.due.pop(number, None)
-    elif kind == LEAVE and not worker.leaving:
-        worker.leaving = "now"
+    elif kind == LEAVE:
+        worker.leaving = True

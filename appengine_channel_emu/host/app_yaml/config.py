@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from . import python2_re
+from . import python2
 from .entrypoint import Entrypoint
 
 SKIPPED_BY_DEFAULT = r"(?:.*/)?#.*#$|(?:.*/)?.*~$|.*\.py[co]$|.*/RCS/.*$|(?:.*/)?\..*$"
 """Editors' copies, compiled files, RCS folders, dot files (facts.md 9.1)."""
 
-DEFAULT_SKIP_FILES = python2_re.compile(SKIPPED_BY_DEFAULT)
-NOWHERE = python2_re.compile(r"(?!)")
+DEFAULT_SKIP_FILES = python2.regex(SKIPPED_BY_DEFAULT)
+NOWHERE = python2.regex(r"(?!)")
 """Matches nothing."""
 
 PRESENCE_SERVICE = "channel_presence"
@@ -59,7 +59,7 @@ class Script(Handler):
 
     def target(self, match: re.Match[str]) -> str:
         """`module:callable` for a path that matched, or "auto": the app's entrypoint."""
-        return wsgi_target(python2_re.expand(self.script, match))
+        return wsgi_target(python2.expand(self.script, match))
 
     @property
     def is_cgi(self) -> bool:
@@ -72,14 +72,14 @@ class Script(Handler):
         wanted = "name a WSGI callable, such as main.app"
         if self.is_cgi:
             return f"the CGI script {self.script!r} needs Python 2.7 and the SDK; for Python 3 {wanted}"
-        if not python2_re.groups_in(self.script) and not _names_callable(self.script):
+        if not python2.groups_in(self.script) and not _names_callable(self.script):
             return f"script: {self.script!r} is no module and callable; {wanted}"
         return None
 
     @property
     def fixed_target(self) -> str | None:
         """`module:callable` when it is the same for all paths."""
-        return None if self.objection or python2_re.groups_in(self.script) else wsgi_target(self.script)
+        return None if self.objection or python2.groups_in(self.script) else wsgi_target(self.script)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class StaticFiles(Static):
 
     def file(self, match: re.Match[str]) -> str | None:
         """See `Static`."""
-        path = python2_re.expand(self.template, match)
+        path = python2.expand(self.template, match)
         if "" in path.split("/"):
             return None
         return posixpath.join(self.root, path[len(self._said) :].removeprefix("/"))

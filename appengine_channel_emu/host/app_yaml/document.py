@@ -1,6 +1,6 @@
 """YAML files as trees of values that know their line, each kind of value with the error for what is not one.
 
-Values are typed and made text as App Engine's own reader did it (`yaml11`): `version: 010` is 8. As that reader, this
+Values are typed and made text as App Engine's own reader did it (`python2`): `version: 010` is 8. As that reader, this
 one takes no anchors and aliases; nothing is constructed from a file but plain values, lists and mappings.
 """
 
@@ -17,7 +17,7 @@ import yaml
 
 from appengine_channel_emu.hints import nearest
 
-from . import python2_re, yaml11
+from . import python2
 
 LARGEST_FILE = 256 * 1024
 """Bytes; a hundred handlers, the most that App Engine took, fit in a tenth of it."""
@@ -73,7 +73,7 @@ class Value:
     @property
     def is_empty(self) -> bool:
         """Whether nothing stands there: `handlers:` alone."""
-        return self.is_plain and self.node.tag == yaml11.NULL
+        return self.is_plain and self.node.tag == python2.NULL
 
     @property
     def written(self) -> str:
@@ -85,12 +85,12 @@ class Value:
         entries = self.node.value if isinstance(self.node, yaml.MappingNode) else []
         return next((Value(value, self.file) for key, value in entries if key.value == name), None)
 
-    def typed(self, name: str) -> yaml11.Typed:
+    def typed(self, name: str) -> python2.Typed:
         """The plain value, typed by YAML 1.1; what its type cannot have stays text. `name` is what errors call it."""
         if not self.is_plain:
             raise self.error(f"{name} must be a plain value, not a {'list' if self.is_list else 'mapping'}")
         try:
-            return yaml11.typed(self.written, self.node.tag)
+            return python2.typed(self.written, self.node.tag)
         except ValueError:
             return self.written
         except KeyError:
@@ -101,7 +101,7 @@ class Value:
         value = self.typed(name)
         if value is None:
             raise self.error(f"{name} has no value; leave the line out, or write '' for an empty text")
-        return yaml11.as_text(value)
+        return python2.as_text(value)
 
     def items(self, name: str) -> list[Value]:
         """The values of a list; an empty value is an empty list."""
@@ -169,7 +169,7 @@ class Value:
         """A regular expression of Python 2. `text` is it as it is compiled, if that is not the value itself."""
         text = self.text(name) if text is None else text
         try:
-            return python2_re.compile(text)
+            return python2.regex(text)
         except (re.error, RecursionError, OverflowError) as error:
             raise self.error(f"{name} is not a regular expression: {error} in {text!r}") from None
 
@@ -283,7 +283,7 @@ class _Loader(yaml.SafeLoader):
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool) -> str:
         if kind is yaml.ScalarNode and isinstance(implicit, tuple) and value is not None:
-            return yaml11.tag_of(value, self.yaml_version) if implicit[0] else yaml11.STR
+            return python2.tag_of(value, self.yaml_version) if implicit[0] else python2.STR
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
@@ -300,7 +300,7 @@ def parse(text: str, name: str) -> Value | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}, line {mark.line + 1}" if mark else name
-        raise BadAppYaml(f"{where}: is not YAML: {_joined(error.context, error.problem)}") from None
+        raise BadAppYaml(f"{where}: is not YAML: {', '.join(filter(None, (error.context, error.problem)))}") from None
     except yaml.YAMLError as error:
         raise BadAppYaml(f"{name}: is not YAML: {error}") from None
     finally:
@@ -330,7 +330,3 @@ def read_text(path: Path, name: str) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
-
-
-def _joined(context: str | None, problem: str | None) -> str:
-    return ", ".join(part for part in (context, problem) if part)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import cast
 
-from . import python2_re
+from . import python2
 from .config import NOWHERE, Handler, Login, Script, StaticDir, StaticFiles, clean_folder
 from .document import Fields, Value, Warnings
 
@@ -172,7 +172,7 @@ def _warn_of_place(value: Value, root: str, warnings: Warnings) -> None:
 
 
 def _check_groups(value: Value, name: str, template: str, pattern: re.Pattern[str], warnings: Warnings) -> None:
-    for group in python2_re.groups_in(template):
+    for group in python2.groups_in(template):
         if group in pattern.groupindex or (isinstance(group, int) and group <= pattern.groups):
             continue
         groups = f"{pattern.groups} groups" if pattern.groups != 1 else "1 group"

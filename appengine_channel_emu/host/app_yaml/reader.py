@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appengine_channel_emu.hints import nearest
 
-from . import python2_re
+from . import python2
 from .config import (
     LEGACY_RUNTIMES,
     NOWHERE,
@@ -269,7 +269,7 @@ class _AppYamlReader:
             raise BadAppYaml(f"{self._path.name}: has {len(handlers)} handlers; the most is {MOST_HANDLERS}")
         if runtime.startswith("python3") and not any(isinstance(handler, Script) for handler in handlers):
             # Second-generation runtimes send to the entrypoint what no handler takes.
-            handlers.append(Script(place=self._path.name, pattern=python2_re.compile(r"(?s)/.*"), script="auto"))
+            handlers.append(Script(place=self._path.name, pattern=python2.regex(r"(?s)/.*"), script="auto"))
         return tuple(handlers)
 
     def _error_files(self, fields: Fields) -> dict[str, ErrorFile]:

@@ -36,7 +36,7 @@ def commands(text: str, variables: MutableMapping[str, str]) -> Iterator[list[st
         if reader.skip_redirection():
             continue
         if reader.next in _BETWEEN_COMMANDS:
-            reader.take()
+            reader.skip_operator()
             if words:
                 yield words
             words = []
@@ -69,13 +69,10 @@ class _CommandText:
     def next(self) -> str:
         return self._text[self._at : self._at + 1]
 
-    def take(self) -> str:
-        """The next character; those of space behind an operator go with it."""
-        found = self.next
+    def skip_operator(self) -> None:
+        """Passes over one character and the space behind it."""
         self._at += 1
-        if found in _BETWEEN_COMMANDS:
-            self._skip_space()
-        return found
+        self._skip_space()
 
     def skip_redirection(self) -> bool:
         """Passes over a redirection and its file; whether there was one."""

@@ -11,6 +11,7 @@ import configparser
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .shell import BadCommand, commands
@@ -135,15 +136,27 @@ def _module(text: str) -> str:
 
 _UVICORN_FLAGS = ("--reload", "--access-log", "--use-colors", "--proxy-headers", "--server-header", "--date-header",
                   "--factory", "--version", "--help", "--reset-contextvars", "--http2")  # fmt: skip
+_HYPERCORN_FLAGS = ("-D", "--daemon", "--debug", "--reload", "-h", "--help", "--version")
+_DAPHNE_FLAGS = ("--proxy-headers", "-h", "--help", "--version")
+_GRANIAN_FLAGS = ("--ws", "--factory", "--reload", "--access-log", "--log", "--http1-keep-alive", "--version", "--help")
 
 
-def _uvicorn(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
-    options = _options(words, _UVICORN_FLAGS)
-    folder = options.get("--app-dir")
-    return _asgi_server(options, context.searched(folder) if folder else context)
-
-
-def _asgi_server(options: _Options, context: Context, default: str = "app") -> Entrypoint:
+def _asgi_server(
+    words: Sequence[str],
+    context: Context,
+    variables: Mapping[str, str],
+    *,
+    flags: Sequence[str],
+    default: str = "app",
+    prefix: str = "",
+) -> Entrypoint:
+    """`prefix` describes what may come before the application's name and is none of it."""
+    options = _options(words, flags)
+    options.words = [re.sub(f"^{prefix}", "", word) for word in options.words]
+    if folder := options.get("--app-dir"):
+        context = context.searched(folder)
+    if folder := options.get("--working-dir"):
+        context = context.moved(folder)
     target = options.application()
     if target is None:
         raise BadCommand("gives its server no application, such as main:app")
@@ -154,23 +167,6 @@ def _asgi_server(options: _Options, context: Context, default: str = "app") -> E
     if "/" in module or module.endswith(".py"):
         return context.of_file(module, name + factory)
     return context.entrypoint(f"{module}:{name}{factory}")
-
-
-def _hypercorn(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
-    options = _options(words, ("-D", "--daemon", "--debug", "--reload", "-h", "--help", "--version"))
-    options.words = [re.sub(r"^(asgi|wsgi):", "", word) for word in options.words]
-    return _asgi_server(options, context)
-
-
-def _daphne(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
-    return _asgi_server(_options(words, ("--proxy-headers", "-h", "--help", "--version")), context, "application")
-
-
-def _granian(words: Sequence[str], context: Context, variables: Mapping[str, str]) -> Entrypoint:
-    flags = ("--ws", "--factory", "--reload", "--access-log", "--log", "--http1-keep-alive", "--version", "--help")
-    options = _options(words, flags)
-    folder = options.get("--working-dir")
-    return _asgi_server(options, context.moved(folder) if folder else context)
 
 
 _WAITRESS_FLAGS = ("--help", "--call", "--ipv4", "--ipv6", "--log-untrusted-proxy-headers", "--log-socket-errors",
@@ -250,10 +246,10 @@ def _uwsgi_ini(text: str) -> dict[str, str]:
 SERVERS: Mapping[str, Reader] = {
     "gunicorn": _gunicorn,
     "gunicorn3": _gunicorn,
-    "uvicorn": _uvicorn,
-    "hypercorn": _hypercorn,
-    "daphne": _daphne,
-    "granian": _granian,
+    "uvicorn": partial(_asgi_server, flags=_UVICORN_FLAGS),
+    "hypercorn": partial(_asgi_server, flags=_HYPERCORN_FLAGS, prefix="(asgi|wsgi):"),
+    "daphne": partial(_asgi_server, flags=_DAPHNE_FLAGS, default="application"),
+    "granian": partial(_asgi_server, flags=_GRANIAN_FLAGS),
     "waitress-serve": _waitress,
     "flask": _flask,
     "uwsgi": _uwsgi,

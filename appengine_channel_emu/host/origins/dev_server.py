@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host.answer_reader import HttpAnswer
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart, DevServerSilent, HandlerCut, Overrun
-from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, tcp_socket
 from appengine_channel_emu.host.login import way_to_the_form
 from appengine_channel_emu.host.origins.dev_server_process import (
     GRACE_SECONDS,
@@ -20,7 +20,7 @@ from appengine_channel_emu.host.origins.dev_server_process import (
     DevServerSpec,
 )
 from appengine_channel_emu.host.process import CrashPause
-from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -31,10 +31,8 @@ QUEUE_SECONDS = 60.0
 log = logging.getLogger("channel_emu.sdk")
 
 
-class DevServerOrigin:
+class DevServerOrigin(Origin):
     """The app of `spec`, in a dev server that is started again when it has ended."""
-
-    looks_for_app = False
 
     def __init__(self, spec: DevServerSpec) -> None:
         self._spec = spec
@@ -68,9 +66,6 @@ class DevServerOrigin:
             if self._connections is not None:
                 self._connections.close()
 
-    def why_unreachable(self) -> None:
-        """See `Backend`."""
-
     def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
         """See `Origin`. A post passes `login: admin`, as the real presence posts did."""
         if about.post_seconds is not None:
@@ -81,9 +76,10 @@ class DevServerOrigin:
             fields = [("Location", form), ("Cache-Control", "no-store"), ("Content-Length", "0")]
             return HttpAnswer(302, "Found", fields, io.BytesIO(), 0)
         request.target = _as_the_sdk_reads_it(request.target)
-        started = time.monotonic()
+        started, deadline = time.monotonic(), self._spec.deadline
+        limit = None if deadline is None else deadline + GRACE_SECONDS + QUEUE_SECONDS
         try:
-            answer = self._exchange(request, about, self._limit())
+            answer = self._exchange(request, about, limit)
         except Overrun:
             text = "The app's dev server took no notice of this request for too long. Its log may say why."
             raise DevServerSilent(text) from None
@@ -125,7 +121,7 @@ class DevServerOrigin:
         if dead is not None:
             if dead is not self._last_dead:
                 self._last_dead = dead
-                self._pause.crashed(dead.started_at, time.monotonic())
+                self._pause.crashed(dead.started_at, dead.ended_at)
             if not self._pause.is_over:
                 raise BackendUnavailable(f"dev_appserver.py {dead.ended}, again and again; its log says why.")
             log.warning("dev_appserver.py %s; it is started again.", dead.ended)
@@ -142,16 +138,12 @@ class DevServerOrigin:
             raise CannotStart("The emulator is stopping.")
         if self._connections is not None:
             self._connections.close()
-        self._connections = ConnectionPool(lambda name: TcpConnection(LOOPBACK, process.port, name), "dev_appserver.py")
+        self._connections = ConnectionPool(lambda: tcp_socket(LOOPBACK, process.port), "dev_appserver.py")
         try:
             process.wait_until_it_answers()
         except CannotStart:
             process.stop()
             raise
-
-    def _limit(self) -> float | None:
-        deadline = self._spec.deadline
-        return None if deadline is None else deadline + GRACE_SECONDS + QUEUE_SECONDS
 
     def _was_killed(self, answer: HttpAnswer, result: dict[str, Any], held: float) -> bool:
         """Whether it ran in an instance that hung so that it had to be killed: the dev server answers for it."""

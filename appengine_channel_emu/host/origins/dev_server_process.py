@@ -13,13 +13,13 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.process import SupervisedProcess
-from appengine_channel_emu.host.sdk import Sdk, python27_environ
+from appengine_channel_emu.host.sdk import python27_environ
 
 INSIDE = Path(__file__).parents[2] / "compat" / "sdk"
 """What runs in the SDK's processes, under Python 2.7."""
@@ -37,7 +37,7 @@ _NO_NEWS = ("Could not read search indexes from", "Skipping SDK update check.", 
 
 _LAST_LINES = 15
 _MODULE_PORTS = 8
-_PORT_TRIES = 50
+_PORT_TRIES = 500
 # Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
 # Above those that the SDK picks for its instances, from 15,000 on.
 _PORTS = range(25_000, 32_000)
@@ -48,7 +48,7 @@ class DevServerSpec:
     """Which app, and how dev_appserver.py runs it.
 
     yaml:      the app's app.yaml.
-    sdk:       the SDK, and `python` its Python 2.7.
+    sdk:       the folder of dev_appserver.py, and `python` its Python 2.7.
     address:   the emulator's `host:port`.
     deadline:  seconds a request may take, None for no limit.
     storage:   folder of the datastore and the like; None for one that goes away with the process.
@@ -59,7 +59,7 @@ class DevServerSpec:
     """
 
     yaml: Path
-    sdk: Sdk
+    sdk: Path
     python: str
     address: str
     deadline: float | None
@@ -79,18 +79,21 @@ class DevServerProcess:
         self.admin_port = _chosen_admin_port(spec.arguments) or self.admin_port
         self.secret = secrets.token_urlsafe(24)
         self.started_at = time.monotonic()
+        self.ended_at = 0.0
+        """When it ended, once `ended` says how."""
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         try:
             # Absolute, which it is not where TMPDIR is ".": the dev server has another current folder.
             self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-")).absolute()
         except OSError as error:
             raise CannotStart(f"There is no room for dev_appserver.py's temporary files: {error}") from error
-        self._ended: str | None = None
+        self.ended: str | None = None
+        """How it ended, None while it runs."""
         self._has_ended = threading.Event()
         try:
             self._process = self._start(spec, api_port)
         except OSError as error:
-            self._clean_up()
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise CannotStart(f"dev_appserver.py cannot be started: {error}") from error
 
     def wait_until_it_answers(self) -> None:
@@ -108,16 +111,11 @@ class DevServerProcess:
                     ) from None
         raise CannotStart(f"dev_appserver.py {self.ended} before it took a request.{self._quoted()}")
 
-    @property
-    def ended(self) -> str | None:
-        """How it ended, None while it runs."""
-        return self._ended
-
     def stop(self) -> None:
         """End it and all it started."""
         self._process.stop()
         self._has_ended.wait(1)
-        self._clean_up()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, spec: DevServerSpec, api_port: int) -> SupervisedProcess:
         for name in ("tmp", "index", "app"):
@@ -160,12 +158,11 @@ class DevServerProcess:
             ours.append("--enable_host_checking=no")
         else:
             ours += [f"--addn_host={host}" for host in ("*.localhost", *spec.hosts)]
-        launcher = [spec.python, str(INSIDE / "launcher.py"), str(self._folder / "index"), str(spec.sdk.script)]
+        launcher = [INSIDE / "launcher.py", self._folder / "index", spec.sdk / "dev_appserver.py"]
         # The user's last: of an option given twice the later one counts.
-        return [*launcher, *ours, *spec.arguments, str(spec.yaml)]
+        return [spec.python, *map(str, launcher), *ours, *spec.arguments, str(spec.yaml)]
 
     def _environ(self, spec: DevServerSpec) -> dict[str, str]:
-        _host, _, _port = spec.address.rpartition(":")
         runtime_info = {
             "address": spec.address,
             "secret": self.secret,
@@ -192,16 +189,15 @@ class DevServerProcess:
                 self._last_lines.append(line.rstrip("\n"))
                 if not any(words in line for words in _NO_NEWS):
                     sys.stderr.write(LOG_PREFIX + line)
-        self._ended = process.wait()
+        how = process.wait()
+        self.ended_at = time.monotonic()
+        self.ended = how
         self._has_ended.set()
 
     def _quoted(self) -> str:
         """Its last words, without the way through the SDK's own code that led there: the log has that."""
         frames = ("Traceback (", '  File "', "    ")
         return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines if not line.startswith(frames))
-
-    def _clean_up(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _latin_1(path: Path) -> str:
@@ -242,26 +238,10 @@ def _argument(name: str, arguments: Sequence[str]) -> str | None:
 def free_ports() -> tuple[int, int, int]:
     """For the app, the admin server and the API server; after the first come some that more modules may take."""
     for _ in range(_PORT_TRIES):
-        first = _free_port()
-        if first + _MODULE_PORTS < 65536 and all(_is_free(first + more) for more in range(1, _MODULE_PORTS)):
-            return first, *_two_beside(range(first, first + _MODULE_PORTS))
-    raise CannotStart("No free ports were found for dev_appserver.py.")
-
-
-def _two_beside(taken: Iterable[int]) -> tuple[int, int]:
-    found: list[int] = []
-    while len(found) < 2:
-        port = _free_port()
-        if port not in taken and port not in found:
-            found.append(port)
-    return found[0], found[1]
-
-
-def _free_port() -> int:
-    for _ in range(_PORT_TRIES):
-        port = random.choice(_PORTS)  # noqa: S311 - no secret
-        if _is_free(port):
-            return port
+        first, admin, api = random.sample(_PORTS, 3)
+        row = range(first, first + _MODULE_PORTS)
+        if admin not in row and api not in row and all(map(_is_free, [*row, admin, api])):
+            return first, admin, api
     raise CannotStart("No free ports were found for dev_appserver.py.")
 
 

@@ -13,14 +13,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import waitress
 
 from appengine_channel_emu.environment import COMPAT_PATH, with_no_proxy
 from appengine_channel_emu.host.errors import MAX_ANSWER_BYTES, BackendUnavailable
-from appengine_channel_emu.host.exchange import ConnectionPool, InstanceConnection
+from appengine_channel_emu.host.exchange import ConnectionPool, unix_socket
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 
@@ -89,21 +88,22 @@ class ImportFailure:
 class Instance:
     """The process, from its start on. `failure` is set when the app could not be imported."""
 
-    def __init__(self, spec: AppSpec, deadline: float | None = None, files: AppFiles | None = None) -> None:
+    def __init__(self, spec: AppSpec, deadline: float | None, files: AppFiles) -> None:
         self._spec = spec
-        self._files = files or spec.files()
+        self._files = files
         self._deadline = deadline
         self._socket_folder = tempfile.mkdtemp(prefix="channel-emu-", dir=_folder_for_sockets())
         socket = os.path.join(self._socket_folder, "app")
         # A dead connection means a dead process, perhaps killed by this very request: it is not to kill the next one.
-        self.connections = ConnectionPool(lambda name: InstanceConnection(socket, name), "The app", steady=True)
+        self.connections = ConnectionPool(lambda: unix_socket(socket), "The app", to_instance=True)
         self.active = 0
         """Requests that it has, counted by whoever sends them."""
         self.failure: ImportFailure | None = None
         self.started_at = time.monotonic()
         self.ended_at: float | None = None
         self._settled = threading.Event()
-        self._sources = SourceWatch(self._files)
+        self.sources = SourceWatch(self._files)
+        """The source files and texts of the app's that it has read."""
         self._overrun_cpu: dict[int, float | None] = {}
         try:
             self._process = self._start(socket)
@@ -118,16 +118,6 @@ class Instance:
                 f"The app is still being imported, and its import may take {START_SECONDS:g} seconds. If it waits for "
                 "something, fix that: a change to its source starts it again."
             )
-
-    @property
-    def stale(self) -> bool:
-        """Whether a source file, or a text of the app's, has changed since the app read it."""
-        return self._sources.changed()
-
-    @property
-    def changed_file(self) -> str | None:
-        """The one that has."""
-        return self._sources.changed_file
 
     def cpu_of_overrun(self, number: int) -> float | None:
         """The CPU seconds that request `number` had used at its deadline, if known; asked once."""
@@ -191,7 +181,7 @@ class Instance:
         if "again" in message:
             self._files.read_again(message["again"])
         if "sources" in message:
-            self._sources.add(message["sources"], message["folders"])
+            self.sources.add(message["sources"], message["folders"])
         if "too_many" in message:
             self._files.too_many(message["too_many"])
         if "overrun" in message:
@@ -225,9 +215,7 @@ class Reports:
     def __enter__(self) -> Reports:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         with self._lock:
             self._ended = True
             os.close(self._fd)

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ from appengine_channel_emu.host.errors import (
 from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.origins.instance import AppSpec, Instance
 from appengine_channel_emu.host.process import CrashPause
-from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest
+from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
@@ -42,18 +42,13 @@ RETRY_SECONDS = 5.0
 log = logging.getLogger("channel_emu.instance")
 
 
-class InstancesOrigin:
+class InstancesOrigin(Origin):
     """The app of `spec`; `deadline` is in seconds, None for no limit."""
-
-    looks_for_app = False
 
     def __init__(self, spec: AppSpec, deadline: float | None) -> None:
         self._spec = spec
         self._deadline = deadline
-        # A little more than a handler has: the other end of the deadline is in its own exchange.
-        patience = None if deadline is None else deadline + 2 * GRACE_SECONDS
-        files = spec.files()
-        self._instances = Instances(lambda: Instance(spec, deadline, files), spec, patience)
+        self._instances = Instances(spec, deadline)
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
@@ -74,9 +69,6 @@ class InstancesOrigin:
     def stop(self) -> None:
         """See `Backend`."""
         self._instances.stop()
-
-    def why_unreachable(self) -> None:
-        """See `Backend`."""
 
     def send(self, request: HttpRequest, about: AboutRequest) -> HttpAnswer:
         """See `Origin`. The app's deadline holds for a post too, where it is the shorter."""
@@ -147,17 +139,15 @@ def _failure(result: dict[str, Any]) -> RequestFailed:
 class Instances:
     """Starts instances when they are needed, and replaces those that died, overran or run old source.
 
-    start:    makes an instance.
-    spec:     a `threadsafe` app has one instance, for any number of requests at a time; another has up to
-              `spec.instances`, for one request each.
-    patience: seconds for which one that was replaced keeps the requests it has; None: until they end.
+    A `threadsafe` app has one instance, for any number of requests at a time; another has up to `spec.instances`, for
+    one request each. `deadline` is in seconds.
     """
 
-    def __init__(self, start: Callable[[], Instance], spec: AppSpec, patience: float | None) -> None:
-        self._start = start
-        self._shared = spec.threadsafe
+    def __init__(self, spec: AppSpec, deadline: float | None) -> None:
+        self._spec = spec
+        self._deadline = deadline
+        self._files = spec.files()
         self._most = 1 if spec.threadsafe else spec.instances
-        self._patience = patience
         self._changed = threading.Condition()
         self._serving: list[Instance] = []
         self._replaced: set[Instance] = set()
@@ -222,7 +212,7 @@ class Instances:
             raise BackendUnavailable("The emulator is stopping.")
         self._look_after()
         for instance in self._serving:
-            if self._shared or instance.failure is not None or not instance.active:
+            if self._spec.threadsafe or instance.failure is not None or not instance.active:
                 return instance
         if len(self._serving) >= self._most:
             return None
@@ -232,7 +222,7 @@ class Instances:
 
     def _start_one(self) -> Instance:
         try:
-            instance = self._start()
+            instance = Instance(self._spec, self._deadline, self._files)
         except OSError as error:
             raise BackendUnavailable(f"No process can be started for the app: {error.strerror}.") from error
         self._serving.append(instance)
@@ -240,9 +230,9 @@ class Instances:
 
     def _look_after(self) -> None:
         """Lets go of those that run old source, of the dead, and of those that failed a while ago."""
-        stale = next((instance for instance in self._serving if instance.stale), None)
+        stale = next((instance for instance in self._serving if instance.sources.changed()), None)
         if stale is not None:
-            log.info("%s has changed: a new instance serves from here on.", stale.changed_file)
+            log.info("%s has changed: a new instance serves from here on.", stale.sources.changed_file)
             self._pause.forget()
             for instance in list(self._serving):
                 self._replace(instance)
@@ -261,13 +251,15 @@ class Instances:
         threading.Thread(target=self._retire, args=(instance, start_another), name="retire", daemon=True).start()
 
     def _retire(self, instance: Instance, start_another: bool) -> None:
+        # The requests that it has keep it a little longer than a handler may take: each ends at the deadline by itself.
+        patience = None if self._deadline is None else self._deadline + 2 * GRACE_SECONDS
         with self._changed:
             # First, so that the next request finds it under way; unless that request has been faster.
             if start_another and not self._stopped and len(self._serving) < self._most:
                 with contextlib.suppress(BackendUnavailable):  # The next request will say so.
                     self._start_one()
                 self._changed.notify_all()
-            self._changed.wait_for(lambda: not instance.active, self._patience)
+            self._changed.wait_for(lambda: not instance.active, patience)
         instance.stop()
         with self._changed:
             self._replaced.discard(instance)

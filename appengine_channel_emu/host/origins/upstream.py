@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.answer_reader import HttpAnswer
 from appengine_channel_emu.host.errors import CannotStart, Unreachable
-from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, TcpConnection
-from appengine_channel_emu.host.proxy import AboutRequest
+from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, tcp_socket
+from appengine_channel_emu.host.proxy import AboutRequest, Origin
 
 # As `proxy.forwarded` writes names: what a visitor may have sent in their place must not stand beside them.
 USER_IP_HEADER = "X-Appengine-User-Ip"
@@ -27,7 +27,7 @@ CLOSING_SECONDS = 0.05
 log = logging.getLogger("channel_emu.upstream")
 
 
-class UpstreamOrigin:
+class UpstreamOrigin(Origin):
     """Passes requests on to `url`, `http://host:port`.
 
     address:  the emulator's `host:port`, where the app reaches it.
@@ -47,18 +47,18 @@ class UpstreamOrigin:
         host, port = parts.hostname, parts.port or 80
         if f"{host}:{port}" == address:
             raise CannotStart(f"--upstream {url} is the emulator itself; give the address of the app.")
-        self._url = url
         self._server = host, port
         self._looking = threading.Lock()
         self._unreachable: str | None = None
         self._address = address
         self._deadline = deadline
-        self._connections = ConnectionPool(lambda name: TcpConnection(host, port, name), f"The app at {url}")
+        self._name = f"The app at {url}"
+        self._connections = ConnectionPool(lambda: tcp_socket(host, port), self._name)
 
     def start(self) -> None:
         """See `Backend`. An app that is not there yet is no error: visitors get 502 until it is."""
         names = " ".join(f"{name}={value}" for name, value in variables(self._address).items())
-        log.info("The app at %s reaches the emulator with %s in its environment.", self._url, names)
+        log.info("%s reaches the emulator with %s in its environment.", self._name, names)
         why = self.why_unreachable()
         if why is not None:
             log.warning("%s Until it can be, its visitors get 502 and /_emu/health/ready says 503.", why)
@@ -73,11 +73,10 @@ class UpstreamOrigin:
         return self._unreachable
 
     def _look(self) -> str | None:
-        name = f"The app at {self._url}"
         try:
             connection = socket.create_connection(self._server, LOOK_SECONDS)
         except (OSError, UnicodeError) as error:
-            return str(Unreachable(name, error))
+            return str(Unreachable(self._name, error))
         # A container's port may be open before the app in it is: then it is closed at once.
         with connection, contextlib.suppress(TimeoutError):
             connection.settimeout(CLOSING_SECONDS)
@@ -86,7 +85,7 @@ class UpstreamOrigin:
                     return None
             except ConnectionError:
                 pass
-            return f"{name} cannot be reached: it closes connections at once."
+            return f"{self._name} cannot be reached: it closes connections at once."
         return None
 
     def stop(self) -> None:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import RunnerInfo
 from .deadline import Deadlines
-from .loading import ASGI_HELP, Apps, TargetMissing, is_awaitable, traceback_of
+from .loading import ASGI_HELP, Apps, NotLoaded, is_awaitable, traceback_of
 from .report import Report, SourceLog
-from .serving import Response
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -33,6 +32,10 @@ HOP_BY_HOP = frozenset(
 
 LONGEST_TEXT = 8000
 """Characters of a failure's text that the front is sent."""
+
+
+Response = tuple[str, list[tuple[str, str]], bytes]
+"""Status, headers with the length of the body among them, and the body."""
 
 
 class AppFailed(Exception):
@@ -178,7 +181,10 @@ class RequestHandler:
             # On the thread of the handler: what it reads of os.environ and google.appengine.api.users, and what its
             # calls of google.appengine.api.channel name.
             shim.begin_request(environ, request.get("request_id"))
-        app = self._app(request.get("target", self._info.target))
+        try:
+            app = self._apps.get(request.get("target", self._info.target))
+        except NotLoaded as failed:
+            raise AppFailed("import", str(failed)) from None
 
         def handle() -> None:
             answer.collect(app(environ, answer.start_response))
@@ -199,16 +205,6 @@ class RequestHandler:
             sys.stderr.write(traceback_of(error))
             kind = "deadline" if isinstance(error, self._deadlines.error) else "raised"
             raise AppFailed(kind, type(error).__name__) from None
-
-    def _app(self, target: str) -> Any:
-        try:
-            return self._apps.get(target)
-        except TargetMissing as missing:
-            raise AppFailed("import", str(missing)) from None
-        except BaseException as error:
-            text = traceback_of(error)
-            sys.stderr.write(text)
-            raise AppFailed("import", text) from None
 
     def _response(self, answer: CheckedAnswer, result: dict[str, Any], environ: WSGIEnvironment) -> Response:
         status, headers, body = answer.status, answer.headers, answer.body()

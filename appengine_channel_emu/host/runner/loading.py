@@ -77,8 +77,12 @@ def _factory(expression: str) -> tuple[str, tuple[list[Any], dict[str, Any]]]:
     return path, (arguments, named)
 
 
-class TargetMissing(Exception):
-    """What the target names does not exist; `reason` is "module" or "attribute"."""
+class NotLoaded(Exception):
+    """The application is not to be had.
+
+    `reason` is "module" or "attribute" for one that does not exist; "raised" when its import or its factory has raised:
+    then the text is the traceback.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -93,11 +97,18 @@ class Apps:
         self._loaded: dict[str, WSGIApplication] = {}
 
     def get(self, target: str) -> WSGIApplication:
-        """The one that a target names (see `parse_target`). Raises `TargetMissing`, or whatever its import raises."""
+        """The one that a target names (see `parse_target`). Raises `NotLoaded`; a traceback is in the log too."""
         found = self._loaded.get(target)
         if found is None:
-            with self._lock:
-                found = self._loaded[target] = _load(target)
+            try:
+                with self._lock:
+                    found = self._loaded[target] = _load(target)
+            except NotLoaded:
+                raise
+            except BaseException as error:
+                text = traceback_of(error)
+                sys.stderr.write(text)
+                raise NotLoaded("raised", text) from None
         return found
 
 
@@ -105,7 +116,7 @@ def _load(text: str) -> WSGIApplication:
     try:
         target = parse_target(text)
     except ValueError as error:
-        raise TargetMissing("attribute", f"{error}.") from None
+        raise NotLoaded("attribute", f"{error}.") from None
     module = _import(target.module)
     if target.path:
         found, name = _attribute(module, target.path), target.path
@@ -114,7 +125,7 @@ def _load(text: str) -> WSGIApplication:
     else:
         name, found = find_application(module) or ("", None)
         if not name:
-            raise TargetMissing(
+            raise NotLoaded(
                 "attribute",
                 f"The module {target.module!r} has neither {' nor '.join(map(repr, USUAL_NAMES))}: "
                 f"name its WSGI application, as in {target.module}:name.",
@@ -122,7 +133,7 @@ def _load(text: str) -> WSGIApplication:
     named = repr(name) if name.isidentifier() or "." in name else name
     objection = objection_to(found, f"{named} of the module {target.module!r}")
     if objection is not None:
-        raise TargetMissing("attribute", objection)
+        raise NotLoaded("attribute", objection)
     return found  # type: ignore[no-any-return]
 
 
@@ -131,7 +142,7 @@ def _import(name: str) -> ModuleType:
         __import__(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
-            raise TargetMissing("module", f"There is no module {error.name!r}.") from error
+            raise NotLoaded("module", f"There is no module {error.name!r}.") from error
         raise
     return sys.modules[name]
 
@@ -142,9 +153,7 @@ def _attribute(module: ModuleType, path: str) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise TargetMissing(
-                "attribute", f"The module {module.__name__!r} has no {path!r}.{_meant(module)}"
-            ) from None
+            raise NotLoaded("attribute", f"The module {module.__name__!r} has no {path!r}.{_meant(module)}") from None
     return found
 
 
@@ -154,20 +163,20 @@ def _meant(module: ModuleType) -> str:
 
 
 def _made(factory: Any, target: AppTarget, name: str) -> Any:
-    """What a factory makes. Raises `TargetMissing` for one that cannot be called so, or whatever it raises."""
+    """What a factory makes. Raises `NotLoaded` for one that cannot be called so, or whatever it raises."""
     arguments, named = target.call or ([], {})
     if not callable(factory):
-        raise TargetMissing("attribute", f"{name!r} of the module {target.module!r} cannot be called.")
+        raise NotLoaded("attribute", f"{name!r} of the module {target.module!r} cannot be called.")
     if is_async(factory):
         text = f"{name!r} of the module {target.module!r} is async, and makes no WSGI application. {ASGI_HELP}"
-        raise TargetMissing("attribute", text)
+        raise NotLoaded("attribute", text)
     try:
         return factory(*arguments, **named)
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise
         # It was not even entered: the arguments are not its own.
-        raise TargetMissing("attribute", f"The factory of the module {target.module!r}: {error}.") from None
+        raise NotLoaded("attribute", f"The factory of the module {target.module!r}: {error}.") from None
 
 
 def reached_folders(folder: str) -> list[str]:

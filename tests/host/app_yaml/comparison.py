@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticDir, StaticFiles, python2_re
+from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticDir, StaticFiles, python2
 from tests.support import parts
 
 URLS = (
@@ -92,7 +92,7 @@ def _route(handlers: Iterable[Handler], url: str) -> list[Any] | None:
         if match is None:
             continue
         if isinstance(handler, Script):
-            return [index, python2_re.expand(handler.script, match)]
+            return [index, python2.expand(handler.script, match)]
         file = handler.file(match)  # type: ignore[attr-defined]
         return [index, file and posixpath.normpath(file)]
     return None
