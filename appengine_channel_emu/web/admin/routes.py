@@ -74,7 +74,7 @@ def admin_resources(
     return {
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
-        "/_emu/health/live": Report(lambda: {"status": "live", "version": __version__}),
+        "/_emu/health/live": ReportResource(lambda: {"status": "live", "version": __version__}),
         "/_emu/channels": ChannelsResource(broker, faults),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
@@ -86,10 +86,10 @@ def admin_resources(
         "/_emu/faults": FaultsResource(broker.faults),
         "/_emu/reset": ResetResource(reset),
         # By the names that users write; there is no secret among them.
-        "/_emu/settings": Report(lambda: {"settings": about.settings}),
-        "/_emu/accounts": Report(lambda: {"accounts": [asdict(account) for account in accounts.all()]}),
-        "/_emu/notes": Report(lambda: {"notes": [asdict(note) for note in notes.all()]}),
-        "/_emu/openapi.json": Report(_document),
+        "/_emu/settings": ReportResource(lambda: {"settings": about.settings}),
+        "/_emu/accounts": ReportResource(lambda: {"accounts": [asdict(account) for account in accounts.all()]}),
+        "/_emu/notes": ReportResource(lambda: {"notes": [asdict(note) for note in notes.all()]}),
+        "/_emu/openapi.json": ReportResource(_document),
     }
 
 
@@ -103,7 +103,7 @@ def console_resources() -> dict[str, object]:
     }
 
 
-class Report:
+class ReportResource:
     """`GET` of what `read` says, as JSON."""
 
     def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
