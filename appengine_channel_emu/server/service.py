@@ -30,9 +30,6 @@ from appengine_channel_emu.web.channel.presence import PresenceHint, PresencePos
 from appengine_channel_emu.web.front import Front, NoApp, printable
 from appengine_channel_emu.web.guard import WebOptions
 
-OWN_THREADS = 4
-"""For polls and the like: they never block, and with more the interpreter only switches between them."""
-
 STOP_SECONDS = 7.0
 """For all of a stop but the last save. Of these, at the most:"""
 APP_SECONDS = 6.0
@@ -94,7 +91,7 @@ class Service:
         self._loop = make_loop()
         self._parked_polls = ParkedPolls()
         self._slow_clients = SlowClients(_client_limits(settings), self.broker.note)
-        self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
+        self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, settings.threads)
         self._acceptor = Acceptor(settings, self._loop, self._pools, self.broker.note)
         self._saver = Saver(self.broker, self._store) if self._store else None
         self._changing = threading.Lock()

@@ -30,7 +30,7 @@ class ChannelsResource:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a token."""
-        body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required={"client_id"})
+        body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required=("client_id",))
         client_id, minutes = body["client_id"], body.get("duration_minutes")
         respond(resp, self._faults.meet(("create",), partial(self._create, client_id, minutes), (client_id,)))
 
@@ -79,7 +79,7 @@ class MessagesResource:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
         fields = {"client_id": str, "client_ids": list, "token": str, "message": str, "message_base64": str}
-        body = read_json(req, fields | {"request_id": str}, required=set())
+        body = read_json(req, fields | {"request_id": str})
         message, request_id = _message(body), body.get("request_id")
         targets = [name for name in ("client_id", "client_ids", "token") if name in body]
         if len(targets) != 1:
@@ -168,7 +168,7 @@ class SocketsResource:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Close a socket, cut its connection or expire its token; or do so to every socket of a client id."""
-        body = read_json(req, {"action": str, "socket": str, "client_id": str}, required={"action"})
+        body = read_json(req, {"action": str, "socket": str, "client_id": str}, required=("action",))
         action = self._actions.get(body["action"])
         if action is None:
             raise BadRequest(f"The field 'action' is one of {', '.join(self._actions)}.")
