@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -197,12 +198,12 @@ class NearMissesResource:
 
 def near_misses(broker: Broker, client_id: str) -> list[str]:
     """Sentences: messages to an id like this one, those to it that were dropped, its last presence post that failed."""
-    counts: dict[tuple[str, str | None], int] = {}
-    for sent in broker.journal.after(0)[-SEARCHED_EVENTS:]:
-        alike = sent.client_id.casefold().strip() == client_id.casefold().strip()
-        if alike and (sent.client_id != client_id or sent.reason):
-            key = (sent.client_id, sent.reason)
-            counts[key] = counts.get(key, 0) + 1
+    wanted = client_id.casefold().strip()
+    counts = Counter(
+        (sent.client_id, sent.reason)
+        for sent in broker.journal.after(0)[-SEARCHED_EVENTS:]
+        if sent.client_id.casefold().strip() == wanted and (sent.client_id != client_id or sent.reason)
+    )
     sentences = [_sentence(number, *key) for key, number in counts.items()]
     failed = [
         f"{event.detail['presence']}/ failed: {event.text.rstrip('.')}"
