@@ -26,7 +26,7 @@ from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin.routes import About
-from appengine_channel_emu.web.channel.presence import PresenceHint, PresencePosts
+from appengine_channel_emu.web.channel.presence import PresencePosts
 from appengine_channel_emu.web.front import Front, NoApp, printable
 from appengine_channel_emu.web.guard import WebOptions
 
@@ -54,6 +54,7 @@ every few milliseconds, and waking a thread takes longer than what such a timer 
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
+presence_log = logging.getLogger("channel_emu.presence")
 
 _WARNINGS = (
     "presence_failed",
@@ -187,12 +188,18 @@ class Service:
     def _hint_at_presence(self) -> None:
         """Say how an app can be told of clients, once one comes, where the app looks as if it were not."""
         hint = self._backend.presence_hint if self._backend else None
-        if hint is not None and self.settings.presence == "auto":
-            notes = self.front.notes
-            self.broker.events.listen(PresenceHint(hint))
-            self.broker.events.listen(
-                lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
-            )
+        if hint is None or self.settings.presence != "auto":
+            return
+        notes, said = self.front.notes, threading.Lock()
+
+        def hear(event: Event) -> None:
+            if event.kind == "socket_opened":
+                notes.add("presence_off")
+                # Once: nobody releases it.
+                if said.acquire(blocking=False):
+                    presence_log.warning("%s", hint)
+
+        self.broker.events.listen(hear)
 
 
 class _Budget:
