@@ -72,7 +72,7 @@ class EmbeddedBroker:
         self.app_requests = self._requests = EmbeddedAppRequests(
             self._turn, scheduler or ClockScheduler(self._turn), self.options.push_after_answer, self._delivery.release
         )
-        self.control: Control = EmbeddedControl(self._turn, self._sockets, self._tokens, self.journal, clock)
+        self.control: Control = EmbeddedControl(self._turn, self._sockets, self._tokens, self.journal)
         clock.follow(self)
         if state is not None:
             with self._turn:

@@ -161,19 +161,12 @@ class ManualClock(Clock):
     def __init__(self, start: float = 1_300_000_000.0) -> None:
         super().__init__()
         self._now = start
-        self._stood_still = 0.0
 
     def now(self) -> float:
         return self._now
 
     def uptime(self) -> float:
-        return self._now - self._stood_still
-
-    def stand_still(self, seconds: float) -> None:
-        """Let so many seconds pass in which the process stands still: nothing runs, and then all that is due."""
-        self._stood_still += seconds
-        self._now += seconds
-        self._run_followers()
+        return self._now
 
     @property
     def frozen(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from threading import Lock
 
 from appengine_channel_emu.broker.channel import Channel, Socket
-from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, SocketSnapshot
 from appengine_channel_emu.broker.errors import ClosedByHand
 from appengine_channel_emu.broker.events import Journal
@@ -23,12 +22,11 @@ SOCKETS_SHOWN = 100
 class EmbeddedControl:
     """The `Control` of an embedded broker. Nothing is kept for the sake of snapshots."""
 
-    def __init__(self, turn: Turn, sockets: Sockets, tokens: Tokens, journal: Journal, clock: Clock) -> None:
+    def __init__(self, turn: Turn, sockets: Sockets, tokens: Tokens, journal: Journal) -> None:
         self._turn = turn
         self._sockets = sockets
         self._tokens = tokens
         self._journal = journal
-        self._clock = clock
         self._travelling = Lock()
         self.travelled = 0.0
 
@@ -94,7 +92,7 @@ class EmbeddedControl:
     def travel(self, seconds: float) -> None:
         """See `Control`; `LATEST_TIME` is the latest."""
         with self._travelling:
-            target = self._clock.now() + seconds
+            target = self._turn.now() + seconds
             if not seconds >= 0 or target > LATEST_TIME:
                 raise ValueError("The clock is advanced by 0 seconds or more, and not past the year 2099.")
             with self._turn:
@@ -103,7 +101,7 @@ class EmbeddedControl:
                     "clock_advanced", f"The clock was advanced by {seconds:g} s.", detail={"seconds": seconds}
                 )
             try:
-                self._clock.advance(seconds)
+                self._turn.clock.advance(seconds)
             finally:
                 with self._turn:
                     self._sockets.hold_attached(None)

@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
         server.token("check-first")
     except NotServed as error:
         raise VerbFailed(str(error)) from None
-    results = checks.run(server, _tell if not options.json else lambda title, result: None)
+    results = checks.run(server, (lambda title, result: None) if options.json else _tell)
     counts = Counter(result.state for _, result in results)
     if options.json:
         described = [{"title": title, "state": each.state, "seen": each.seen} for title, each in results]

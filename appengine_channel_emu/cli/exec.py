@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,16 +45,13 @@ def run(argv: Sequence[str]) -> int:
         parser.error("put -- before the command to run: channel-emu exec -- pytest")
     parser.parse(argv[:split])
     try:
-        settings = _settings(vars(flags))
+        # Those of `serve`, but on a port of its own, without state and app, whatever a file for `serve` says.
+        given = {"port": "0", "state_dir": "none"} | vars(flags)
+        settings = load(given, os.environ, Path.cwd(), without=NEED_AN_APP)
     except BadSetting as error:
         parser.error(str(error))
     log_to_stderr(settings)
     return _run_beside_emulator(settings, command)
-
-
-def _settings(flags: Mapping[str, object]) -> Settings:
-    """Those of `serve`, but on a port of its own, without state and app, whatever a file for `serve` says."""
-    return load({"port": "0", "state_dir": "none"} | dict(flags), os.environ, Path.cwd(), without=NEED_AN_APP)
 
 
 def _needs_an_app(flag: str) -> bool:

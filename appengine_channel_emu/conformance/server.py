@@ -8,15 +8,7 @@ from typing import Any
 
 import urllib3
 
-from appengine_channel_emu.web.api.messages import (
-    CreateChannelRequest,
-    CreateChannelResponse,
-    Malformed,
-    Request,
-    Response,
-    SendMessageRequest,
-    parse,
-)
+from appengine_channel_emu.web.api import messages
 
 ANSWER_SECONDS = 10.0
 
@@ -44,13 +36,13 @@ class CheckedServer:
 
     def create(self, client_id: str, minutes: int | None = None) -> Outcome:
         """CreateChannel."""
-        request = CreateChannelRequest(application_key=client_id.encode("utf-8"))
+        request = messages.CreateChannelRequest(application_key=client_id.encode("utf-8"))
         if minutes is not None:
             request.duration_minutes = minutes
         outcome, answer = self._call(b"CreateChannel", request)
         if answer is None:
             return outcome
-        return Outcome(0, parse(CreateChannelResponse, answer).token.decode("utf-8", "replace"))
+        return Outcome(0, messages.parse(messages.CreateChannelResponse, answer).token.decode("utf-8", "replace"))
 
     def token(self, client_id: str, minutes: int | None = None) -> str:
         """The token of a create that must succeed; raises `NotServed`."""
@@ -61,7 +53,9 @@ class CheckedServer:
 
     def send(self, client_id: str, message: str) -> Outcome:
         """SendChannelMessage."""
-        request = SendMessageRequest(application_key=client_id.encode("utf-8"), message=message.encode("utf-8"))
+        request = messages.SendMessageRequest(
+            application_key=client_id.encode("utf-8"), message=message.encode("utf-8")
+        )
         return self._call(b"SendChannelMessage", request)[0]
 
     def get(self, path: str, **query: object) -> urllib3.BaseHTTPResponse:
@@ -85,14 +79,14 @@ class CheckedServer:
             return None
 
     def _call(self, method: bytes, request: Any) -> tuple[Outcome, bytes | None]:
-        call = Request(service_name=b"channel", method=method, request=request.SerializeToString())
+        call = messages.Request(service_name=b"channel", method=method, request=request.SerializeToString())
         headers = {"Content-Type": "application/octet-stream"}
         answer = self._request("POST", self._api, body=call.SerializeToString(), headers=headers)
         if answer.status != 200:
             raise NotServed(f"{self._api} answered {answer.status}, not an RPC; name the API server with --api URL")
         try:
-            response = parse(Response, answer.data)
-        except Malformed as error:
+            response = messages.parse(messages.Response, answer.data)
+        except messages.Malformed as error:
             raise NotServed(f"{self._api} answered no RPC: {error}") from None
         if response.HasField("application_error"):
             return Outcome(response.application_error.code), None

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waitress import create_server
-from waitress.utilities import Error
 
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parked import ParkingChannel, ParkingMiddleware, Port
-from appengine_channel_emu.server.slow_clients import Note
+from appengine_channel_emu.server.slow_clients import Note, NotTaken
 from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings
 
@@ -156,13 +155,6 @@ def _rows(table: Path) -> list[list[str]]:
         return []
 
 
-class Busy(Error):  # type: ignore[misc]
-    """The answer on a connection beyond the limit."""
-
-    code = 503
-    reason = "Service Unavailable"
-
-
 class SpareChannel(ParkingChannel):
     """A connection beyond the limit: it may ask how the emulator is, once."""
 
@@ -179,7 +171,7 @@ class SpareChannel(ParkingChannel):
         request = self.requests[0]
         request.headers["CONNECTION"] = "close"
         if request.error is None and request.path.rstrip("/") not in HEALTH_PATHS:
-            request.error = Busy(_FULL)
+            request.error = NotTaken(_FULL)
         super().service()
 
 

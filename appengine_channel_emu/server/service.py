@@ -26,12 +26,9 @@ from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin.routes import About
-from appengine_channel_emu.web.channel.presence import PresenceHint, PresencePosts
+from appengine_channel_emu.web.channel.presence import PresencePosts
 from appengine_channel_emu.web.front import Front, NoApp, printable
 from appengine_channel_emu.web.guard import WebOptions
-
-OWN_THREADS = 4
-"""For polls and the like: they never block, and with more the interpreter only switches between them."""
 
 STOP_SECONDS = 7.0
 """For all of a stop but the last save. Of these, at the most:"""
@@ -57,6 +54,7 @@ every few milliseconds, and waking a thread takes longer than what such a timer 
 
 log = logging.getLogger("channel_emu")
 event_log = logging.getLogger("channel_emu.event")
+presence_log = logging.getLogger("channel_emu.presence")
 
 _WARNINGS = (
     "presence_failed",
@@ -94,7 +92,7 @@ class Service:
         self._loop = make_loop()
         self._parked_polls = ParkedPolls()
         self._slow_clients = SlowClients(_client_limits(settings), self.broker.note)
-        self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, OWN_THREADS, settings.threads)
+        self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, settings.threads)
         self._acceptor = Acceptor(settings, self._loop, self._pools, self.broker.note)
         self._saver = Saver(self.broker, self._store) if self._store else None
         self._changing = threading.Lock()
@@ -190,12 +188,18 @@ class Service:
     def _hint_at_presence(self) -> None:
         """Say how an app can be told of clients, once one comes, where the app looks as if it were not."""
         hint = self._backend.presence_hint if self._backend else None
-        if hint is not None and self.settings.presence == "auto":
-            notes = self.front.notes
-            self.broker.events.listen(PresenceHint(hint))
-            self.broker.events.listen(
-                lambda event: notes.add("presence_off") if event.kind == "socket_opened" else None
-            )
+        if hint is None or self.settings.presence != "auto":
+            return
+        notes, said = self.front.notes, threading.Lock()
+
+        def hear(event: Event) -> None:
+            if event.kind == "socket_opened":
+                notes.add("presence_off")
+                # Once: nobody releases it.
+                if said.acquire(blocking=False):
+                    presence_log.warning("%s", hint)
+
+        self.broker.events.listen(hear)
 
 
 class _Budget:

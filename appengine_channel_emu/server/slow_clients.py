@@ -27,7 +27,7 @@ class TooSlow(Error):  # type: ignore[misc]
 
 
 class NotTaken(Error):  # type: ignore[misc]
-    """The answer to a body that took too long, or for which there is no room."""
+    """The answer to a body that took too long, and to what there is no room for."""
 
     code = 503
     reason = "Service Unavailable"

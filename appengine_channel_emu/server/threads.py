@@ -11,6 +11,9 @@ from waitress.task import ThreadedTaskDispatcher
 
 from appengine_channel_emu.server.loop import Loop
 
+OWN_THREADS = 4
+"""For polls and the like: they never block, and with more the interpreter only switches between them."""
+
 BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
 
@@ -57,18 +60,13 @@ class Pools:
     """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
     def __init__(
-        self,
-        loop: Loop,
-        is_ours: Callable[[str], bool],
-        is_brief: Callable[[str], bool],
-        own_threads: int,
-        app_threads: int,
+        self, loop: Loop, is_ours: Callable[[str], bool], is_brief: Callable[[str], bool], app_threads: int
     ) -> None:
         self._loop = loop
         self._is_ours = is_ours
         self._is_brief = is_brief
         self._own = Pool()
-        self._own.set_thread_count(own_threads)
+        self._own.set_thread_count(OWN_THREADS)
         self._app = AppPool()
         self._app.set_thread_count(app_threads)
 

@@ -43,15 +43,17 @@ class Kind(Generic[T]):
     switch: bool = False
 
 
-def text(metavar: str) -> Kind[str]:
+def kind(metavar: str, switch: bool = False) -> Callable[[Callable[[str, Path], T]], Kind[T]]:
+    """Make a function that reads values into the kind of them."""
+    return lambda read: Kind(metavar, read, switch=switch)
+
+
+@kind("APP")
+def text(value: str, _folder: Path) -> str:
     """Any text but none at all."""
-
-    def read(value: str, _folder: Path) -> str:
-        if not value.strip():
-            raise ValueError("is empty; leave it out to get the default")
-        return value
-
-    return Kind(metavar, read)
+    if not value.strip():
+        raise ValueError("is empty; leave it out to get the default")
+    return value
 
 
 def whole(metavar: str, low: int, high: int | None = None) -> Kind[int]:
@@ -79,15 +81,12 @@ def seconds(*, above_zero: bool = False) -> Kind[float]:
     return Kind("SECONDS", read)
 
 
-def seconds_or_off() -> Kind[float | None]:
+@kind("SECONDS|off")
+def seconds_or_off(value: str, _folder: Path) -> float | None:
     """A plain number of seconds above zero, or None for `off`."""
-
-    def read(value: str, _folder: Path) -> float | None:
-        if value.strip().lower() == "off":
-            return None
-        return _seconds(value, above_zero=True, other=", or off")
-
-    return Kind("SECONDS|off", read)
+    if value.strip().lower() == "off":
+        return None
+    return _seconds(value, above_zero=True, other=", or off")
 
 
 def _seconds(value: str, above_zero: bool, other: str = "") -> float:
@@ -117,16 +116,13 @@ def size(low: int) -> Kind[int]:
     return Kind("BYTES", read)
 
 
-def switch() -> Kind[bool]:
+@kind("on|off", switch=True)
+def switch(value: str, _folder: Path) -> bool:
     """On or off; a flag without a value."""
-
-    def read(value: str, _folder: Path) -> bool:
-        word = value.strip().lower()
-        if word not in _ON + _OFF:
-            raise ValueError(f"{value!r} is neither on nor off; give on or off")
-        return word in _ON
-
-    return Kind("on|off", read, switch=True)
+    word = value.strip().lower()
+    if word not in _ON + _OFF:
+        raise ValueError(f"{value!r} is neither on nor off; give on or off")
+    return word in _ON
 
 
 def choice(literal: object) -> Kind[Any]:
@@ -141,108 +137,39 @@ def choice(literal: object) -> Kind[Any]:
     return Kind("|".join(words), read)
 
 
-def folder() -> Kind[Path]:
+@kind("FOLDER")
+def folder(value: str, base: Path) -> Path:
     """A folder that exists."""
-
-    def read(value: str, base: Path) -> Path:
-        path = path_of(value, base)
-        if not path.is_dir():
-            raise ValueError(f"there is no folder {value!r}")
-        return path
-
-    return Kind("FOLDER", read)
+    path = path_of(value, base)
+    if not path.is_dir():
+        raise ValueError(f"there is no folder {value!r}")
+    return path
 
 
-def state_folder() -> Kind[Path | Literal["auto", "none"]]:
+@kind("FOLDER|none")
+def state_folder(value: str, base: Path) -> Path | Literal["auto", "none"]:
     """A folder, which need not exist yet; or one of the words `auto` and `none`."""
-
-    def read(value: str, base: Path) -> Path | Literal["auto", "none"]:
-        if value == "auto" or value == "none":
-            return value  # type: ignore[return-value]  # mypy widens a compared string
-        path = path_of(value, base)
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{value!r} is a file; give a folder, or none")
-        return path
-
-    return Kind("FOLDER|none", read)
+    if value == "auto" or value == "none":
+        return value  # type: ignore[return-value]  # mypy widens a compared string
+    path = path_of(value, base)
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{value!r} is a file; give a folder, or none")
+    return path
 
 
-def interpreter() -> Kind[str]:
+@kind("PYTHON")
+def interpreter(value: str, base: Path) -> str:
     """The path of a Python interpreter; a bare name is looked up on PATH."""
-
-    def read(value: str, base: Path) -> str:
-        wanted = str(path_of(value, base)) if "/" in value else value
-        found = shutil.which(wanted)
-        if not found:
-            raise ValueError(f"there is no program {value!r} here; give the path of a Python interpreter")
-        return found
-
-    return Kind("PYTHON", read)
+    wanted = str(path_of(value, base)) if "/" in value else value
+    found = shutil.which(wanted)
+    if not found:
+        raise ValueError(f"there is no program {value!r} here; give the path of a Python interpreter")
+    return found
 
 
-def host() -> Kind[str]:
+@kind("HOST")
+def host(value: str, _folder: Path) -> str:
     """A host name or an IP address, without a port."""
-
-    def read(value: str, _folder: Path) -> str:
-        return _host(value)
-
-    return Kind("HOST", read)
-
-
-def address_or_any() -> Kind[str]:
-    """An IP address, or `*` for every one."""
-
-    def read(value: str, _folder: Path) -> str:
-        if value.strip() == "*":
-            return "*"
-        try:
-            return str(ipaddress.ip_address(value.strip()))
-        except ValueError:
-            raise ValueError(f"{value!r} is not an IP address; give one such as 127.0.0.1, or *") from None
-
-    return Kind("ADDRESS", read)
-
-
-def origin() -> Kind[str]:
-    """A web origin as browsers send it: scheme, host and a port that is not the scheme's own."""
-
-    def read(value: str, _folder: Path) -> str:
-        try:
-            parts = urlsplit(value.strip().lower())
-            port = parts.port
-        except ValueError:
-            raise ValueError(f"{value!r} is not an origin; give one such as http://localhost:3000") from None
-        extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-        if parts.scheme not in ("http", "https") or not parts.hostname or extra:
-            raise ValueError(f"{value!r} is not an origin; give one such as http://localhost:3000")
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        if port in (None, {"http": 80, "https": 443}[parts.scheme]):
-            return f"{parts.scheme}://{name}"
-        return f"{parts.scheme}://{name}:{port}"
-
-    return Kind("ORIGIN", read)
-
-
-def fault() -> Kind[str]:
-    """A fault, as text that was checked (`appengine_channel_emu.faults`)."""
-
-    def read(value: str, _folder: Path) -> str:
-        parse_fault(value)
-        return value
-
-    return Kind("FAULT", read)
-
-
-def many(kind: Kind[T]) -> Kind[tuple[T, ...]]:
-    """Any number of values of another kind; in the environment, separated by commas."""
-
-    def read(value: str, base: Path) -> tuple[T, ...]:
-        return tuple(kind.read(part, base) for part in value.split(",") if part.strip())
-
-    return Kind(kind.metavar, read, many=True)
-
-
-def _host(value: str) -> str:
     name = value.strip().removeprefix("[").removesuffix("]")
     try:
         return str(ipaddress.ip_address(name))
@@ -253,3 +180,47 @@ def _host(value: str) -> str:
     if not _HOST_NAME.fullmatch(name):
         raise ValueError(f"{value!r} is not a host name; give one such as localhost, or an IP address")
     return name.lower().rstrip(".")
+
+
+@kind("ADDRESS")
+def address_or_any(value: str, _folder: Path) -> str:
+    """An IP address, or `*` for every one."""
+    if value.strip() == "*":
+        return "*"
+    try:
+        return str(ipaddress.ip_address(value.strip()))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IP address; give one such as 127.0.0.1, or *") from None
+
+
+@kind("ORIGIN")
+def origin(value: str, _folder: Path) -> str:
+    """A web origin as browsers send it: scheme, host and a port that is not the scheme's own."""
+    try:
+        parts = urlsplit(value.strip().lower())
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{value!r} is not an origin; give one such as http://localhost:3000") from None
+    extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
+    if parts.scheme not in ("http", "https") or not parts.hostname or extra:
+        raise ValueError(f"{value!r} is not an origin; give one such as http://localhost:3000")
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if port in (None, {"http": 80, "https": 443}[parts.scheme]):
+        return f"{parts.scheme}://{name}"
+    return f"{parts.scheme}://{name}:{port}"
+
+
+@kind("FAULT")
+def fault(value: str, _folder: Path) -> str:
+    """A fault, as text that was checked (`appengine_channel_emu.faults`)."""
+    parse_fault(value)
+    return value
+
+
+def many(kind: Kind[T]) -> Kind[tuple[T, ...]]:
+    """Any number of values of another kind; in the environment, separated by commas."""
+
+    def read(value: str, base: Path) -> tuple[T, ...]:
+        return tuple(kind.read(part, base) for part in value.split(",") if part.strip())
+
+    return Kind(kind.metavar, read, many=True)

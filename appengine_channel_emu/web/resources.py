@@ -209,7 +209,7 @@ class Query:
         return self.seconds("wait", 0.0, LONGEST_WAIT)
 
 
-def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -> dict[str, Any]:
+def read_json(req: falcon.Request, fields: dict[str, Any], required: Collection[str] = ()) -> dict[str, Any]:
     """The request's JSON object, with known fields of the right types only; raises `BadRequest`."""
     # Another site's page can send a form's types without asking first, and this one only after a preflight.
     if (req.content_type or "").partition(";")[0].strip().lower() != "application/json":
@@ -230,7 +230,7 @@ def read_json(req: falcon.Request, fields: dict[str, Any], required: set[str]) -
     return body
 
 
-def _check_fields(body: dict[str, Any], fields: dict[str, Any], required: set[str]) -> None:
+def _check_fields(body: dict[str, Any], fields: dict[str, Any], required: Collection[str]) -> None:
     for name, value in body.items():
         if name not in fields:
             raise BadRequest(f"The field {name[:80]!r} is not known; {_there_are(fields)}.")
@@ -238,7 +238,7 @@ def _check_fields(body: dict[str, Any], fields: dict[str, Any], required: set[st
             raise BadRequest(f"The field '{name}' has the wrong type.")
         if isinstance(value, float) and value.is_integer():
             body[name] = int(value)
-    for name in sorted(required - body.keys()):
+    for name in sorted(set(required) - body.keys()):
         raise BadRequest(f"The field '{name}' is missing.")
 
 

@@ -133,13 +133,11 @@ def close(body: Iterable[bytes]) -> None:
         close()
 
 
-def without_body(body: Iterable[bytes]) -> Iterable[bytes]:
-    """What is sent in answer to HEAD, where `body` answers GET: its headers alone (RFC 9110, section 9.3.2)."""
-    return _Unsent(body)
+class WithoutBody:
+    """What is sent in answer to HEAD, where `body` answers GET: its headers alone (RFC 9110, section 9.3.2).
 
-
-class _Unsent:
-    """A body that is made, because that may make its headers too, and not sent."""
+    The body is made, because that may make its headers too, and not sent.
+    """
 
     def __init__(self, body: Iterable[bytes]) -> None:
         self._body = body
@@ -150,4 +148,5 @@ class _Unsent:
         return iter(())
 
     def close(self) -> None:
+        """See PEP 3333."""
         close(self._body)

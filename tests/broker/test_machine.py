@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import Broker, BrokerOptions
 from appengine_channel_emu.broker.errors import SocketGone, TokenError, TokenTimedOut
 from tests.broker.kept import Emulator
+from tests.support.clocks import StoppableClock
 
 CLIENT_IDS = ["ann", "böb", "a-b-c"]
 BROWSERS = ["Chromium", "Firefox"]
@@ -101,7 +101,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.clock = ManualClock()
+        self.clock = StoppableClock()
         self.told: defaultdict[str, list[bool]] = defaultdict(list)
         self.all_pages: list[Page] = []
         self.expires: dict[str, float] = {}

@@ -7,9 +7,10 @@ import time
 import pytest
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
-from appengine_channel_emu.broker.clock import ManualClock, SystemClock
+from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import BacklogExceeded, SocketGone, TokenTimedOut
+from tests.support.clocks import StoppableClock
 
 ATTACHED = 5
 WINDOW = 60
@@ -21,7 +22,7 @@ class App:
 
     def __init__(self, **options):
         self.told = []
-        self.clock = ManualClock()
+        self.clock = StoppableClock()
         self.broker = EmbeddedBroker(self.clock, BrokerOptions(**options), self._post)
 
     def _post(self, client_id, connected):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ class ChannelsResource:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a token."""
-        body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required={"client_id"})
+        body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required=("client_id",))
         client_id, minutes = body["client_id"], body.get("duration_minutes")
         respond(resp, self._faults.meet(("create",), partial(self._create, client_id, minutes), (client_id,)))
 
@@ -79,7 +80,7 @@ class MessagesResource:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
         fields = {"client_id": str, "client_ids": list, "token": str, "message": str, "message_base64": str}
-        body = read_json(req, fields | {"request_id": str}, required=set())
+        body = read_json(req, fields | {"request_id": str})
         message, request_id = _message(body), body.get("request_id")
         targets = [name for name in ("client_id", "client_ids", "token") if name in body]
         if len(targets) != 1:
@@ -168,7 +169,7 @@ class SocketsResource:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Close a socket, cut its connection or expire its token; or do so to every socket of a client id."""
-        body = read_json(req, {"action": str, "socket": str, "client_id": str}, required={"action"})
+        body = read_json(req, {"action": str, "socket": str, "client_id": str}, required=("action",))
         action = self._actions.get(body["action"])
         if action is None:
             raise BadRequest(f"The field 'action' is one of {', '.join(self._actions)}.")
@@ -197,12 +198,12 @@ class NearMissesResource:
 
 def near_misses(broker: Broker, client_id: str) -> list[str]:
     """Sentences: messages to an id like this one, those to it that were dropped, its last presence post that failed."""
-    counts: dict[tuple[str, str | None], int] = {}
-    for sent in broker.journal.after(0)[-SEARCHED_EVENTS:]:
-        alike = sent.client_id.casefold().strip() == client_id.casefold().strip()
-        if alike and (sent.client_id != client_id or sent.reason):
-            key = (sent.client_id, sent.reason)
-            counts[key] = counts.get(key, 0) + 1
+    wanted = client_id.casefold().strip()
+    counts = Counter(
+        (sent.client_id, sent.reason)
+        for sent in broker.journal.after(0)[-SEARCHED_EVENTS:]
+        if sent.client_id.casefold().strip() == wanted and (sent.client_id != client_id or sent.reason)
+    )
     sentences = [_sentence(number, *key) for key, number in counts.items()]
     failed = [
         f"{event.detail['presence']}/ failed: {event.text.rstrip('.')}"

@@ -53,14 +53,18 @@ class EventWatch:
             self._waiters.pop(signal, None)
 
 
-class EventsResource:
-    """`GET /_emu/events[?after=N][&wait=SECONDS][&kind=KIND][&client_id=ID]`."""
+class _Awaited:
+    """What may be waited for."""
 
     only_get = True
 
     def __init__(self, broker: Broker, watch: EventWatch) -> None:
         self._broker = broker
         self._watch = watch
+
+
+class EventsResource(_Awaited):
+    """`GET /_emu/events[?after=N][&wait=SECONDS][&kind=KIND][&client_id=ID]`."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Events after number N, oldest first; with `wait`, as soon as there is one."""
@@ -84,14 +88,8 @@ class EventsResource:
         resp.stream = self._watch.waiting(lambda: bool(found()), query.wait(), answer)
 
 
-class AwaitedMessagesResource:
+class AwaitedMessagesResource(_Awaited):
     """`GET /_emu/messages/wait?[client_id=ID][&after=N][&count=K][&wait=SECONDS]`."""
-
-    only_get = True
-
-    def __init__(self, broker: Broker, watch: EventWatch) -> None:
-        self._broker = broker
-        self._watch = watch
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """As `GET /_emu/messages`, once there are K of them; those that there are when the time is up."""

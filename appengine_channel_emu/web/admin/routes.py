@@ -146,7 +146,7 @@ class ClockResource:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Let it stand still or go, then advance it; what falls due on the way has happened when this answers."""
         Query(req)
-        body = read_json(req, {"advance": (int, float), "frozen": bool}, required=set())
+        body = read_json(req, {"advance": (int, float), "frozen": bool})
         if not body:
             raise BadRequest("Give 'advance' (seconds), 'frozen' (true or false), or both.")
         if not 0 <= body.get("advance", 0) <= FARTHEST_ADVANCE:
@@ -174,7 +174,7 @@ class ResetResource:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Forget tokens, sockets, messages, events, faults, notes and accounts."""
         Query(req)
-        read_json(req, {}, required=set())
+        read_json(req, {})
         self._reset()
         answer_json(resp, {"status": "reset"})
 
@@ -193,7 +193,7 @@ class FaultsResource:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Put one in force."""
         Query(req)
-        body = read_json(req, _FAULT_FIELDS, required={"stage", "action"})
+        body = read_json(req, _FAULT_FIELDS, required=("stage", "action"))
         try:
             number = self._faults.add(Fault(**body))
         except BadFault as error:

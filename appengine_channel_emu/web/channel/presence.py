@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 from urllib.parse import quote_plus
 
 from appengine_channel_emu.broker.contract import Broker
-from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.faults import Target
 from appengine_channel_emu.host.errors import RequestFailed
 
@@ -25,21 +24,7 @@ POST_SECONDS = 30.0
 PARALLEL_POSTS = 32
 """Client ids whose posts are made at once, so that a slow handler delays few others."""
 
-
 log = logging.getLogger("channel_emu.presence")
-
-
-class PresenceHint:
-    """A listener to a broker's events that logs `text` when the first socket is opened, and never again."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._lock = threading.Lock()
-
-    def __call__(self, event: Event) -> None:
-        """See `EventLog.listen`."""
-        if event.kind == "socket_opened" and self._lock.acquire(blocking=False):
-            log.warning("%s", self._text)
 
 
 class PostsToApp(Protocol):
