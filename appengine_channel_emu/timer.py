@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -60,14 +61,13 @@ class TimerThread:
 
     Its thread exists only while something is to come, and runs the actions one after another. Each must be quick: one
     that blocks holds up all others, the broker's timers and the deadlines of the app's requests among them. What one
-    raises is logged, and nothing else is lost by it.
+    raises is logged, and nothing else is lost by it. In a process that was forked nothing is to come: what was set
+    before is the other process's affair.
     """
 
     def __init__(self) -> None:
-        self._timers = Timers()
-        self._changed = threading.Condition(threading.Lock())
-        self._thread: threading.Thread | None = None
         self._stopped = False
+        self._begin()
 
     def now(self) -> float:
         """Seconds, from whatever moment on."""
@@ -115,6 +115,7 @@ class TimerThread:
 
     def stop(self) -> None:
         """End its thread, after the action that runs; what is not due yet is never called."""
+        self._notice_fork()
         with self._changed:
             self._stopped = True
             thread = self._thread
@@ -122,18 +123,32 @@ class TimerThread:
         if thread is not None:
             thread.join()
 
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._timers = Timers()
+        # Reentrant: a call may come from a signal's handler, or from what the garbage collector ends.
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+
+    def _notice_fork(self) -> None:
+        if self._process != os.getpid():
+            # The thread was not copied, and may have held the lock.
+            self._begin()
+
     def _set(self, due: float, action: Callable[[], None]) -> Timer:
+        self._notice_fork()
         with self._changed:
             if self._stopped:
                 return Timer(due, action)
             earliest = self._timers.next_due()
-            timer = self._timers.set(due, action)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="timer", daemon=True)
-                self._thread.start()
+                # First: where the system has no thread left, nothing has been set.
+                thread = threading.Thread(target=self._run, name="timer", daemon=True)
+                thread.start()
+                self._thread = thread
             elif earliest is None or due < earliest:
                 self._changed.notify()
-        return timer
+            return self._timers.set(due, action)
 
     def _run(self) -> None:
         while (timer := self._next()) is not None:
@@ -142,7 +157,8 @@ class TimerThread:
             try:
                 if action is not None:
                     action()
-            except Exception:
+            except BaseException:
+                # Without this thread nothing else that is due would be called.
                 log.exception("A timer failed.")
 
     def _next(self) -> Timer | None:
@@ -152,6 +168,6 @@ class TimerThread:
                 timer = self._timers.pop_due(self.now())
                 if timer is not None:
                     return timer
-                self._changed.wait(max(0.0, due - self.now()))
+                self._changed.wait(min(max(0.0, due - self.now()), threading.TIMEOUT_MAX))
             self._thread = None
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -57,6 +58,73 @@ def test_what_is_repeated_goes_on_whatever_it_raises(timer, caplog):
     for _ in range(5):
         assert called.acquire(timeout=10)
     assert "A timer failed" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_its_thread_ends_by_nothing_that_is_raised(timer, caplog, error):
+    called = threading.Event()
+
+    def fail():
+        raise error
+
+    timer.at(timer.now(), fail)
+    timer.at(timer.now() + 0.01, called.set)
+    assert called.wait(10)
+    assert "A timer failed" in caplog.text
+
+
+def test_where_no_thread_can_be_started_nothing_is_set_and_the_next_call_tries_again(timer, monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    called, too_late = threading.Event(), threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="new thread"):
+            timer.at(timer.now(), too_late.set)
+    timer.at(timer.now() + 0.01, called.set)
+    assert called.wait(10)
+    assert not too_late.is_set()
+
+
+def test_what_is_due_beyond_what_the_system_can_wait_for_holds_up_nothing(timer, caplog):
+    called = threading.Event()
+    timer.at(timer.now() + 2 * threading.TIMEOUT_MAX, lambda: None)
+    timer.at(timer.now() + 0.01, called.set)
+    assert called.wait(10)
+    assert timer._thread.is_alive()
+
+
+def test_a_call_may_come_while_another_is_under_way(timer):
+    """As from a signal's handler."""
+    with timer._changed:
+        timer.at(timer.now() + 60, lambda: None)
+    assert timer._thread is not None
+
+
+def test_a_forked_process_has_a_thread_of_its_own_and_nothing_to_come(timer):
+    parent, called, held, forked = os.getpid(), threading.Event(), threading.Event(), threading.Event()
+    timer.at(timer.now() + 0.2, lambda: called.set() if os.getpid() == parent else os._exit(1))
+
+    def hold():
+        """As a thread may that the child does not have."""
+        with timer._changed:
+            held.set()
+            forked.wait(10)
+
+    threading.Thread(target=hold).start()
+    assert held.wait(10)
+    child = os.fork()
+    if not child:
+        threading.Timer(10, os._exit, (2,)).start()
+        ended = threading.Event()
+        timer.at(timer.now() + 0.3, ended.set)
+        ended.wait()
+        timer.stop()
+        os._exit(0)
+    forked.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert called.wait(10)
 
 
 def test_nothing_is_called_after_the_stop(timer):
