@@ -98,7 +98,8 @@ class WhileNeeded(contextlib.ContextDecorator):
 
     def __init__(self, change: Callable[[contextlib.ExitStack], None]) -> None:
         self._change = change
-        self._lock = threading.Lock()
+        # Reentrant: a call may come from a signal's handler, or from what the garbage collector ends.
+        self._lock = threading.RLock()
         self._users = 0
         self._undo = contextlib.ExitStack()
 

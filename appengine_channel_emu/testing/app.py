@@ -99,9 +99,10 @@ class CalledApp:
             return chunks.append
 
         body = self._app(environ, start_response)
-        rest = iter(body)
-        answer.body = _Body(chain(chunks, rest), body)
+        answer.body = _Body(chunks, body)
         try:
+            rest = iter(body)
+            answer.body = _Body(chain(chunks, rest), body)
             while not any(chunks) and (chunk := next(rest, None)) is not None:
                 chunks.append(chunk)
             if not answer.status:

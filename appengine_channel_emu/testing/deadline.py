@@ -2,8 +2,8 @@
 
 While a handler runs, its `time.sleep` takes no time: it moves the emulator's clock on, and raises
 `DeadlineExceededError` when the request's time is up. Outside of handlers it sleeps as ever, and once nobody needs it,
-`time.sleep` is the system's own again. A busy loop moves no clock: it is cut by real time, as in an instance
-(host/runner/deadline.py).
+`time.sleep` is the system's own again. One that a test has put there is called as it is. A busy loop moves no clock: it
+is cut by real time, as in an instance (host/runner/deadline.py).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
+
+_OUR_MODULES = "appengine_channel_emu."
 
 _local = threading.local()
 
@@ -109,45 +111,54 @@ def _deadline_class() -> type[BaseException]:
 
 
 class _Sleep:
-    """Instead of `time.sleep`, for as long as anybody needs it.
+    """Instead of the system's `time.sleep`, for as long as anybody needs it.
 
-    An app may have it by `from time import sleep`: wherever a module has the original, it is replaced.
+    An app may have it by `from time import sleep`: wherever a module has the system's, it is replaced. What a test has
+    put there is left alone, and so are our own modules, whose threads are to sleep in real time.
     """
 
     def __init__(self) -> None:
-        self._original = time.sleep
+        self._system: Any = time.sleep
         self._places: list[tuple[dict[str, Any], str]] = []
-        self._searched: tuple[int, object] | None = None
+        self._searched: dict[str, types.ModuleType] = {}
 
     def __call__(self, seconds: Any, /) -> None:
         run = getattr(_local, "run", None)
         if run is None or not isinstance(seconds, (int, float)) or not seconds > 0:
-            self._original(seconds)
+            self._system(seconds)
         else:
             run.sleep(seconds)
 
     def replace(self, undo: ExitStack) -> None:
         """Be it, until that is undone."""
-        self._original = time.sleep
+        if getattr(time.sleep, "__self__", None) is time:
+            # When this module was imported, a test may have had its own there.
+            self._system = time.sleep
         self._search()
         for names, name in self._places:
-            names[name] = self
+            if names.get(name) is self._system:
+                names[name] = self
         undo.callback(self._put_back)
 
     def _put_back(self) -> None:
         for names, name in self._places:
             if names.get(name) is self:
-                names[name] = self._original
+                names[name] = self._system
 
     def _search(self) -> None:
-        modules = list(sys.modules.values())
-        # A search takes some milliseconds, too many for each request; without a new module it would find the same.
-        if self._searched != (searched := (len(modules), self._original)):
-            self._searched = searched
-            names_of = [vars(module) for module in modules if isinstance(module, types.ModuleType)]
-            self._places = [
-                (names, name) for names in names_of for name, found in list(names.items()) if found is self._original
-            ]
+        modules = dict(sys.modules)
+        # A search takes some milliseconds, too many for each request; in the same modules it would find the same.
+        if list(map(id, modules.values())) == list(map(id, self._searched.values())):
+            return
+        self._searched = modules
+        self._places = [
+            (vars(module), name)
+            for where, module in modules.items()
+            if isinstance(module, types.ModuleType) and not where.startswith(_OUR_MODULES)
+            # Itself as well: what puts back what it found, such as monkeypatch, may do so when this has ended.
+            for name, found in list(vars(module).items())
+            if found is self._system or found is self
+        ]
 
 
 _sleeping = WhileNeeded(_Sleep().replace)

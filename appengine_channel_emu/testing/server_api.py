@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -40,7 +41,8 @@ class _InUse:
     """The emulators of this process: those in a `with` block, and those that were only made."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may end what is in use.
+        self._lock = threading.RLock()
         self._all: list[tuple[weakref.ref[Transport], bool]] = []
         self._latest: Transport | None = None
         """Kept alive: from its making on, an emulator is asked until another is made."""
@@ -52,7 +54,7 @@ class _InUse:
             if (weakref.ref(transport), True) not in self._all:
                 self._drop(transport)
                 self._all.append((weakref.ref(transport), entered))
-            self._latest = transport
+                self._latest = transport
 
     def remove(self, transport: Transport) -> None:
         """It is not in use any more, whatever came after it."""
@@ -151,7 +153,8 @@ def left(transport: Transport) -> None:
 
 def _is_importable() -> bool:
     try:
-        return importlib.util.find_spec(_MODULE) is not None
+        # What a test has put there may have no spec.
+        return sys.modules.get(_MODULE) is not None or importlib.util.find_spec(_MODULE) is not None
     except ImportError:
         return False
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
+import types
 from time import sleep
 
 import pytest
 from webtest import TestApp
 
+from appengine_channel_emu.host.runner import deadline
 from appengine_channel_emu.testing import Emulator
+from appengine_channel_emu.testing import deadline as deadline_in_process
 
 
 def app_that(handler):
@@ -176,3 +180,60 @@ def test_an_app_that_has_its_own_name_for_sleep():
     TestApp(emulator).get("/", status=500)
     with emulator:
         TestApp(emulator).get("/", status=500)
+
+
+SYSTEM_SLEEP = [time.sleep]
+"""Not a name of its own, which would be replaced."""
+
+
+def test_a_sleep_that_a_test_has_put_there_is_called_in_handlers_too(monkeypatch):
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    emulator = Emulator(app_that(lambda: time.sleep(31) or "done"))
+    began = emulator.clock.now()
+    assert TestApp(emulator).get("/").text == "done"
+    assert slept == [31]
+    assert emulator.clock.now() == began
+
+
+def test_one_that_is_undone_when_the_emulator_has_been_left(monkeypatch):
+    """As where a test asks for monkeypatch before the emulator."""
+    with Emulator(app_that(lambda: time.sleep(31) or "late")) as emulator:
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.undo()
+    time.sleep(0)
+    TestApp(emulator).get("/", status=500)
+    assert time.sleep is SYSTEM_SLEEP[0]
+    time.sleep(0)
+
+
+def test_one_that_a_test_has_put_into_the_apps_module(monkeypatch):
+    emulator = TestApp(Emulator(app_that(lambda: sleep(31) or "done")))
+    emulator.get("/", status=500)
+    slept = []
+    monkeypatch.setitem(globals(), "sleep", slept.append)
+    assert emulator.get("/").text == "done"
+    assert slept == [31]
+    emulator.get("/")
+    assert slept == [31, 31]
+
+
+def test_a_module_that_replaces_another_gets_it_too(monkeypatch):
+    for _ in range(3):
+        app = types.ModuleType("an_app_of_this_test")
+        app.sleep = time.sleep
+        monkeypatch.setitem(sys.modules, "an_app_of_this_test", app)
+        TestApp(Emulator(app_that(lambda app=app: app.sleep(3600) or "late"))).get("/", status=500)
+
+
+def test_our_own_threads_sleep_in_real_time():
+    with Emulator():
+        assert time.sleep is not SYSTEM_SLEEP[0]
+        assert deadline._sleep is SYSTEM_SLEEP[0]
+
+
+def test_it_may_be_needed_while_it_is_being_put_there():
+    """As by a signal's handler, or by what the garbage collector ends."""
+    with deadline_in_process._sleeping._lock, Emulator(app_that(lambda: time.sleep(31) or "late")) as emulator:
+        TestApp(emulator).get("/", status=500)
+    assert time.sleep is SYSTEM_SLEEP[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import types
 
 import pytest
 from webtest import TestApp
 
-from appengine_channel_emu.testing import AmbiguousEmulator, ChannelServer, Emulator
+from appengine_channel_emu.testing import AmbiguousEmulator, ChannelServer, Emulator, server_api
 
 
 def make_app():
@@ -152,3 +154,47 @@ def test_the_app_of_a_server_asks_that_server():
         assert pages[0].receive() == "connected"
         assert pages[1].messages == ["connected"]
         server.close_pages()
+
+
+def test_a_module_that_a_test_has_put_there_is_left_alone(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.appengine.api.channel.channel", types.ModuleType("channel"))
+    with Emulator() as emulator:
+        assert emulator.create_channel("anna")
+
+
+def test_one_that_is_let_go_of_by_the_garbage_collector(monkeypatch):
+    """At any allocation, also one that is made while the emulators in use are looked at."""
+    from google.appengine.api.channel import channel
+
+    def hold(emulator):
+        with emulator:
+            yield
+
+    former = Emulator()
+    transport = channel.transport
+    held = hold(Emulator())
+    next(held)
+    with server_api.in_use._lock, server_api._routing._lock:
+        held.close()
+    assert channel.transport is transport
+    assert former.broker.client_id_of(channel.create_channel("anna")) == "anna"
+
+
+def test_a_body_that_cannot_be_read_is_closed():
+    closed = []
+
+    class Body:
+        def __iter__(self):
+            raise KeyError("of the app")
+
+        def close(self):
+            closed.append(True)
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Body()
+
+    for deadline in (30, None):
+        with pytest.raises(KeyError, match="of the app"):
+            TestApp(Emulator(app, request_deadline=deadline)).get("/")
+    assert closed == [True, True]
