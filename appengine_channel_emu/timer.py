@@ -141,7 +141,8 @@ class TimerThread:
             if self._stopped:
                 return Timer(due, action)
             earliest = self._timers.next_due()
-            if self._thread is None:
+            # What a test patches for all threads, such as Condition.wait, may have ended it.
+            if self._thread is None or not self._thread.is_alive():
                 # First: where the system has no thread left, nothing has been set.
                 thread = threading.Thread(target=self._run, name="timer", daemon=True)
                 thread.start()

@@ -95,6 +95,26 @@ def test_what_is_due_beyond_what_the_system_can_wait_for_holds_up_nothing(timer,
     assert timer._thread.is_alive()
 
 
+def test_a_thread_that_something_has_ended_is_replaced(timer, monkeypatch):
+    """A test of somebody's that has every Condition.wait fail: it strikes this thread when it next waits."""
+    ended, called = threading.Event(), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda details: ended.set())
+    waited = threading.Condition.wait
+
+    def fail(condition, timeout=None):
+        if threading.current_thread() is timer._thread:
+            raise AssertionError("nothing has to be waited for")
+        return waited(condition, timeout)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Condition, "wait", fail)
+        timer.at(timer.now() + 60, lambda: None)
+        assert ended.wait(10)
+    timer._thread.join()
+    timer.at(timer.now(), called.set)
+    assert called.wait(10)
+
+
 def test_a_call_may_come_while_another_is_under_way(timer):
     """As from a signal's handler."""
     with timer._changed:
