@@ -19,6 +19,8 @@ from tests.support import parts
 from tests.support.source import build_wheel, copy_source
 from tests.support.waiting import LONG_ENOUGH, eventually
 
+pytestmark = pytest.mark.slow
+
 APP_YAML = """
 runtime: python312
 inbound_services: [channel_presence]

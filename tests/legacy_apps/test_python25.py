@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 
+import pytest
+
 from tests.support.legacy import APPS, emulated
 from tests.support.waiting import eventually
 
@@ -55,6 +57,7 @@ def test_an_app_that_chooses_django_1_2(tmp_path, http):
         ]
 
 
+@pytest.mark.slow
 def test_an_app_that_chooses_django_1_3(tmp_path, http):
     """In appengine_config.py, for scripts that call no `use_library`, and in one that does."""
     app = app_that_asks_for("1.3", tmp_path)
@@ -65,6 +68,7 @@ def test_an_app_that_chooses_django_1_3(tmp_path, http):
         assert "used instead" not in emulator.log.read_text()
 
 
+@pytest.mark.slow
 def test_an_app_that_chooses_django_0_96_or_nothing(tmp_path, http):
     """The SDK lacks it: the nearest serves, with a warning. As in 0.96, nothing is escaped by itself."""
     app = app_that_asks_for("0.96", tmp_path)
