@@ -151,7 +151,7 @@ def test_the_admin_server_is_where_the_user_wants_it(tmp_path, notes, notes_admi
             emulated(APP, tmp_path / "log", "--", "--admin_port", str(port)).start()
     admin = f"http://127.0.0.1:{notes_admin_port}"
     assert f"admin server (datastore, task queues, memcache): {admin}" in notes.log.read_text()
-    eventually(lambda: page_at(http, f"{admin}/datastore"), lambda page: "Datastore Viewer" in page)
+    eventually(lambda: page_at(http, f"{admin}/memcache"), lambda page: "Memcache Viewer" in page)
 
 
 def test_where_the_dev_server_listens_is_not_the_users_affair(tmp_path):
