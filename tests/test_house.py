@@ -104,3 +104,19 @@ def test_a_word_is_defined_where_the_guide_says():
 def test_every_folder_is_in_the_guide():
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert {name for name in folders if f"`{name}/`" not in section("Folders")} == set()
+
+
+def test_every_file_that_a_text_names_is_there():
+    named = re.compile(
+        rf"(?<![\w/.])(?:{'|'.join(sorted(path.name for path in PACKAGE.iterdir() if path.is_dir()))})/[\w/]+\.py\b"
+    )
+    texts = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / "tests").rglob("*.py"),
+    ]
+    found = [(text.name, name) for text in texts for name in named.findall(text.read_text(encoding="utf-8"))]
+    assert len(found) > 50
+    bases = PACKAGE, ROOT, ROOT / "tests"
+    assert [each for each in found if not any((base / each[1]).is_file() for base in bases)] == []
