@@ -84,7 +84,8 @@ EDITS = {
     "an expiry prolonged": "UPDATE tokens SET expires = expires + 3600",
     "a token of nobody's": "UPDATE tokens SET token = 'abc' WHERE rowid = 1",
     "a token in bytes": "UPDATE tokens SET token = x'00ff' WHERE rowid = 1",
-    "a token nearly ours": "UPDATE tokens SET token = replace(token, substr(token, 5, 1), 'x') WHERE rowid = 1",
+    "a token nearly ours": "UPDATE tokens SET token = substr(token, 1, 4) || "
+    "CASE substr(token, 5, 1) WHEN 'x' THEN 'y' ELSE 'x' END || substr(token, 6) WHERE rowid = 1",
     "a client id in bytes": "UPDATE tokens SET client_id = x'ff'",
     "a client id too long": "UPDATE tokens SET client_id = printf('%.*c', 257, 'x')",
     "a client id not in UTF-8": "UPDATE tokens SET client_id = CAST(x'6162ff' AS TEXT)",
