@@ -13,5 +13,5 @@ sys.dont_write_bytecode = False
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Workers where `-n auto` is asked for: the tests keep a core busy most of the time, not all of it."""
-    return (os.cpu_count() or 1) + 1
+    """Workers where `-n auto` is asked for: half of a test's time is waiting, for browsers, processes and deadlines."""
+    return 2 * (os.cpu_count() or 1)

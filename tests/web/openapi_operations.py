@@ -13,7 +13,7 @@ from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web import resources
 
-EXAMPLES = 200 if os.environ.get("SOAK") else 25
+EXAMPLES = 200 if os.environ.get("SOAK") else 10
 
 emulator = Emulator(clock=SystemClock())
 schema = schemathesis.openapi.from_wsgi("/_emu/openapi.json", emulator)
