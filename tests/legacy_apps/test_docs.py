@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.support.legacy import emulated
 from tests.support.parts import ROOT
 
@@ -31,6 +33,7 @@ def test_the_webapp2_app_of_the_docs(tmp_path, http):
         assert messages[0] == '{"text": "hello"}'
 
 
+@pytest.mark.slow
 def test_the_django_app_of_the_docs(tmp_path, http):
     text = (ROOT / "docs" / "legacy-apps.md").read_text().partition("## A Django app")[2].partition("\n## ")[0]
     app = tmp_path / "app"

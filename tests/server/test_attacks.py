@@ -259,6 +259,7 @@ class TestFloods:
         assert ask(emulator.port, close % (socket_id, HEAD)).startswith(b"HTTP/1.1 200 ")
         assert ask(emulator.port, path).startswith(b"HTTP/1.1 200 ")
 
+    @pytest.mark.slow
     def test_pipelined_requests(self, attacked):
         emulator, bystander = attacked("--answer-timeout", "2")
         before = memory(emulator)
