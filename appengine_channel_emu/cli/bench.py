@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.bench.chart import draw
     from appengine_channel_emu.bench.measure import Lost, Plan, machine
-    from appengine_channel_emu.bench.pages import Refused
+    from appengine_channel_emu.bench.page import Refused
     from appengine_channel_emu.bench.process import EmulatorDidNotStart
 
     signal.signal(signal.SIGTERM, _end)
