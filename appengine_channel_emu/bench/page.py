@@ -154,7 +154,8 @@ class StreamingPage(Page):
             if not separator:
                 return None
             if not head.startswith(b"HTTP/1.1 101"):
-                raise Refused(head.split(b"\r\n", 1)[0].decode("latin-1"))
+                status = head.split(b"\r\n", 1)[0].decode("latin-1")
+                raise Refused(f"no WebSocket is served there ({status}); pages that poll may do: --transport poll")
             self._upgraded, self._buffer = True, rest
         messages: list[str] | None = None
         while (whole := split_frame(self._buffer)) is not None:
