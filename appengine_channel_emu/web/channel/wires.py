@@ -71,13 +71,11 @@ class OpenSocket(_PageResource):
         self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
     ) -> Waiting:
         opened = self._broker.open(token, resume, attempt, browser_of(environ))
-        alias = self._tabs.opened(opened.socket, environ)
+        self._tabs.opened(opened.socket, environ)
         streams = server_hints(environ).upgrades
-        return Waiting(
-            opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, alias, streams)
-        )
+        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, streams))
 
-    def _answer(self, opened: Opened, alias: str | None, streams: bool) -> Answer:
+    def _answer(self, opened: Opened, streams: bool) -> Answer:
         fields: dict[str, object] = {
             "socket": opened.socket,
             "client": opened.client_id,
@@ -86,8 +84,6 @@ class OpenSocket(_PageResource):
             "expires": max(0.0, round(opened.expires - self._broker.clock.now(), 3)),
             "resume": self._broker.options.resume_window,
         }
-        if alias is not None:
-            fields["alias"] = alias
         if streams:
             fields["stream"] = True
         if self._options.quiet:
