@@ -123,7 +123,8 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
         if self.environ is None:
             environ: dict[str, Any] = super().get_environment()
             channel = self.channel
-            environ[SERVER_HINTS] = TaskHints(channel.addr[0], self.overdue, channel.when_sent)
+            upgrades = self.version == "1.1" and self.request.body_rcv is None and not channel.spare
+            environ[SERVER_HINTS] = TaskHints(channel.addr[0], self.overdue, channel.when_sent, upgrades)
         return self.environ
 
     def send_head(self) -> None:
