@@ -321,6 +321,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         with self.requests_lock:
             request = self.requests.pop(0)
             request.close()
+        self.changed()
         return request.behind if self.connected and not self._half_closed else None
 
     def push(self, data: bytes) -> None:

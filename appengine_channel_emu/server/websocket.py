@@ -151,14 +151,10 @@ class WebSocket:
             self._channel.handle_close()
             return
         self._channel.push(_switching(upgrade.headers))
-        self._heard_at = time.monotonic()
+        self._heard_at = self._said_at = time.monotonic()
+        self._look_at_time()
         page.opened(self.wake)
         self._speak()
-        if self._page is not None and not self._said_at:
-            # At once, so that the page knows that it works.
-            self._beat()
-        if self._page is not None:
-            self._look_at_time()
         if behind:
             self.received(behind)
 
