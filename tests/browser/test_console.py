@@ -275,10 +275,10 @@ def test_left_open_for_a_day_it_does_not_grow(console, server):
     assert rows(console, "presence").count() <= 200
     assert rows(console, "channel").count() <= 100
     assert rows(console, "request").count() <= 100
-    (nodes, listeners, heap), last = sizes[1], sizes[-1]
-    assert last[0] <= nodes * 1.2, sizes
-    assert last[1] <= listeners * 1.2, sizes
-    assert last[2] <= heap * 1.2 + 500_000, sizes
+    nodes, listeners, heap = sizes[1]
+    bounds = (nodes * 1.2, listeners * 1.2, heap * 1.2 + 500_000)
+    # A table that is being drawn anew stands there twice for a moment; what has leaked stays.
+    eventually(size, lambda last: all(had <= bound for had, bound in zip(last, bounds, strict=True)))
 
 
 def test_the_keyboard_keeps_its_place_while_things_change(console, server):

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, Node.js, PHP and Go (with its App Engine library) when they are missing and we
-# may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so. Whoever is not
+# Installs Debian's Chromium, Firefox, Node.js, PHP, nginx and Go (with its App Engine library) when they are missing and
+# we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so. Whoever is not
 # root and sits at a terminal is asked before the system gets anything.
 set -u
 
@@ -12,6 +12,7 @@ command -v chromium-headless-shell >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || 
 command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
 command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
 command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"
+command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx"
 command -v curl >/dev/null 2>&1 || wanted="$wanted curl"
 command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
 [ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"

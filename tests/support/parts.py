@@ -219,6 +219,15 @@ def openssl() -> Path:
 
 
 @functools.cache
+def nginx() -> Path:
+    """The proxy that many put in front; Debian has it where only root looks."""
+    for path in [*_on_path(["nginx"]), Path("/usr/sbin/nginx")]:
+        if path.exists():
+            return path
+    raise PartMissing("no nginx found: on Debian, apt install nginx")
+
+
+@functools.cache
 def go_appengine() -> tuple[Path, Path]:
     """The Go compiler, and the GOPATH where Debian has google.golang.org/appengine."""
     library = Path("/usr/share/gocode")

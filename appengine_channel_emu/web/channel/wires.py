@@ -57,10 +57,10 @@ class OpenSocket(_PageResource):
         self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
     ) -> Waiting:
         opened = self._broker.open(token, resume, attempt, browser_of(environ))
-        alias = self._tabs.opened(opened.socket, environ)
-        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, alias))
+        self._tabs.opened(opened.socket, environ)
+        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened))
 
-    def _answer(self, opened: Opened, alias: str | None) -> Answer:
+    def _answer(self, opened: Opened) -> Answer:
         fields: dict[str, object] = {
             "socket": opened.socket,
             "client": opened.client_id,
@@ -69,8 +69,6 @@ class OpenSocket(_PageResource):
             "expires": max(0.0, round(opened.expires - self._broker.clock.now(), 3)),
             "resume": self._broker.options.resume_window,
         }
-        if alias is not None:
-            fields["alias"] = alias
         if self._options.quiet:
             fields["quiet"] = True
         return json_answer(fields)
