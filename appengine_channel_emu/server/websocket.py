@@ -213,6 +213,8 @@ class WebSocket:
                 raise Closing(CloseReason.INVALID_FRAME_PAYLOAD_DATA, "Text is UTF-8.") from None
             self._page.received(text)
         elif frame.opcode is Opcode.PING:
+            # What was sent to the page before it asked is before the pong: a client can tell by it that it has all.
+            self._speak()
             self._channel.push(bytes((0x80 | Opcode.PONG, len(payload))) + payload)
         elif frame.opcode is Opcode.CLOSE:
             raise _echo(payload)

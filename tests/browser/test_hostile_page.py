@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from appengine_channel_emu.web.guard import leads_to
-from tests.browser.conftest import EVIL
+from tests.browser.engines import EVIL
 from tests.browser.page_emulator import PageEmulator
 from tests.support.emulator import RunningEmulator
 from tests.support.targets import disguised
