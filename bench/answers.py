@@ -1,6 +1,6 @@
 """Which is first in the page, the answer to its post or the message that the post's handler sent to it?
 
-    python bench/answers.py [--posts 200] [--busy] [--browser chrome] [--transport fetch ...] [--kind sdk]
+    python bench/answers.py [--posts 200] [--busy] [--browser chrome] [--transport xhr ...] [--kind sdk]
 
 In Chromium and Firefox, on each transport, pages post by fetch, by XMLHttpRequest and by a form into a named frame,
 whose load event is its answer. The handler sends to the page and answers 0, 5 and 50 ms later, in turns. `--busy` keeps

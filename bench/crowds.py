@@ -51,7 +51,7 @@ def arrive_and_expire(report: Report, pages: Pages) -> None:
     for _ in range(ROUNDS):
         began = time.perf_counter()
         for page in made:
-            page.poll(EXPIRY_SECONDS)
+            page.begin(EXPIRY_SECONDS)
         last = time.perf_counter()
         # The server takes requests as they come: one that is sent after the polls is answered after them.
         api.get("/_emu/health")

@@ -16,7 +16,7 @@ from tests.support import parts
 from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
-from tests.support.wire import free_port
+from tests.support.wire import free_port, wait_for_port
 
 GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.S | re.M)
@@ -79,8 +79,8 @@ def test_go(tmp_path):
     port = str(free_port())
     process = subprocess.Popen([*EXEC, tmp_path / "app"], env=os.environ | {"PORT": port, "PYTHONPATH": str(ROOT)})
     try:
-        http = urllib3.PoolManager(retries=urllib3.Retry(connect=60, backoff_factor=0.05, backoff_max=0.2))
-        answer = http.request("GET", f"http://127.0.0.1:{port}/", timeout=LONG_ENOUGH)
+        wait_for_port(int(port))
+        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/", timeout=LONG_ENOUGH)
         assert answer.status == 200, answer.data
         assert answer.data.startswith(b"for the page: ")
     finally:

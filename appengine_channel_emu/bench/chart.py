@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 from appengine_channel_emu.bench.measure import FEW_PAGES, Figures, machine, percentile
@@ -12,6 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 730, 92, 320
 SHARES = [0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
 TICKS = {0.0: "fastest", 0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9"}
 
+_STYLES = ["many", "few"]
 _STYLE = """
   .paper { fill: #ffffff } .ink { fill: #1f2328 } .faint { fill: #59636e } .grid { stroke: #d1d9e0 }
   .many { stroke: #0b62c4 } .few { stroke: #b35900 } .line { fill: none; stroke-width: 2.5 }
@@ -25,27 +27,37 @@ _STYLE = """
 """
 
 
-def draw(figures: Figures) -> str:
-    """A whole SVG document: the latency that each share of the messages stays below, and the other figures."""
-    top = _nice_top(max(percentile(figures.few, 0.999), percentile(figures.delivery, 0.999)))
-    rows = dict(figures.rows())
-    many, few = f"{figures.pages:,} pages open", f"{FEW_PAGES} pages open"
-    title = f"Delivery latency with {figures.pages:,} pages"
+def draw(measured: Sequence[Figures]) -> str:
+    """A whole SVG document: the latency that each share of the messages stays below, and the other figures.
+
+    Of one transport, with few pages and with all; or of two, with all.
+    """
+    curves = _curves(measured)
+    top = _nice_top(max(percentile(times, 0.999) for times in curves.values()))
+    rows = [": ".join(row) for figures in measured for row in [("transport", figures.transport), *figures.rows()]]
+    title = f"Delivery latency with {measured[0].pages:,} pages"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" aria-label="{escape(title)}: {escape("; ".join(map(": ".join, rows.items())))}">',
+        f'role="img" aria-label="{escape(title)}: {escape("; ".join(rows))}">',
         f"<style>{_STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
         _text(24, 34, title, "ink title"),
         _text(24, 54, f"milliseconds from send_message to the page; {machine()}", "faint"),
-        *_legend([("many", many), ("few", few)]),
+        *_legend(list(zip(_STYLES, curves, strict=False))),
         *_axes(top),
-        _curve(figures.few, top, "few"),
-        _curve(figures.delivery, top, "many"),
-        *_tiles(figures),
+        *[_curve(times, top, kind) for kind, times in zip(_STYLES, curves.values(), strict=False)][::-1],
+        *_tiles(measured),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _curves(measured: Sequence[Figures]) -> dict[str, list[float]]:
+    """Latencies, by what the legend says."""
+    if len(measured) > 1:
+        return {figures.transport: figures.delivery for figures in measured}
+    (figures,) = measured
+    return {f"{figures.pages:,} pages open": figures.delivery, f"{FEW_PAGES} pages open": figures.few}
 
 
 def _legend(entries: list[tuple[str, str]]) -> list[str]:
@@ -69,12 +81,12 @@ def _axes(top: float) -> list[str]:
     return parts
 
 
-def _tiles(figures: Figures) -> list[str]:
+def _tiles(measured: Sequence[Figures]) -> list[str]:
     tiles = [
-        (f"{figures.fan_out_per_second:,.0f}/s", "fan-out"),
-        (f"{figures.throughput_per_second:,.0f}/s", "throughput"),
-        ("?" if figures.idle_cpu is None else f"{figures.idle_cpu:.1f} %", "CPU of idle pages"),
-        ("?" if figures.page_kib is None else f"{figures.page_kib:.1f} KiB", "memory of a page"),
+        (_figures([each.fan_out_per_second for each in measured], ",.0f", "/s"), "fan-out"),
+        (_figures([each.throughput_per_second for each in measured], ",.0f", "/s"), "throughput"),
+        (_figures([each.idle_cpu for each in measured], ".1f", " %"), "CPU of idle pages"),
+        (_figures([each.page_kib for each in measured], ".1f", " KiB"), "memory of a page"),
     ]
     parts = [f'<path class="grid" d="M24 {BOTTOM + 38}H{WIDTH - 24}"/>']
     for number, (figure, label) in enumerate(tiles):
@@ -82,6 +94,10 @@ def _tiles(figures: Figures) -> list[str]:
         parts.append(_text(x, BOTTOM + 68, figure, "ink figure"))
         parts.append(_text(x, BOTTOM + 88, label, "faint"))
     return parts
+
+
+def _figures(values: Sequence[float | None], form: str, unit: str) -> str:
+    return " · ".join("?" if value is None else format(value, form) for value in values) + unit
 
 
 def _curve(times: list[float], top: float, kind: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
-from appengine_channel_emu.bench.pages import ANSWER_SECONDS, Api, Pages
+from appengine_channel_emu.bench.pages import ANSWER_SECONDS, Api, Pages, PageTransport
 from appengine_channel_emu.bench.process import ServerProcess
 
 Tell = Callable[[float], None]
@@ -44,15 +44,17 @@ def _silent(share: float) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: `seconds` of idling, and as many of throughput."""
+    """How much is measured: `idle_seconds` of idling, and `seconds` of throughput."""
 
     pages: int = 1_000
     sends: int = 1_000
     seconds: float = 10.0
+    idle_seconds: float = 10.0
+    transport: PageTransport = "poll"
 
     def parts(self, idle: bool) -> dict[str, float]:
         """What is done, with the time that it takes, roughly."""
-        parts = {FEW: self.sends / 1000, OPENING: self.pages / 1000, IDLE: self.seconds}
+        parts = {FEW: self.sends / 1000, OPENING: self.pages / 1000, IDLE: self.idle_seconds}
         parts |= {DELIVERY: self.sends / 1000, FAN_OUT: FAN_OUTS * self.pages / 5000, THROUGHPUT: self.seconds}
         return parts if idle else {name: share for name, share in parts.items() if name != IDLE}
 
@@ -62,12 +64,15 @@ class Figures:
     """What was measured. Latencies in milliseconds, sorted; rates per second; None where it cannot be known here."""
 
     pages: int
+    transport: PageTransport = "poll"
     few: list[float] = field(default_factory=list)
     """With `FEW_PAGES` pages open."""
     delivery: list[float] = field(default_factory=list)
     """With all of them."""
     opened_per_second: float = 0.0
     fan_out_per_second: float = 0.0
+    fan_out_cpu: float | None = None
+    """Microseconds of the server's CPU for each message of a fan-out, all that it leads to included."""
     throughput_per_second: float = 0.0
     idle_cpu: float | None = None
     """Percent of a core."""
@@ -81,6 +86,7 @@ class Figures:
             (f"delivery with {self.pages:,} pages, p50 / p99", _latency(self.delivery)),
             (f"fan-out to {self.pages:,} pages", f"{1000 * self.pages / self.fan_out_per_second:,.0f} ms"),
             ("fan-out, messages a second", f"{self.fan_out_per_second:,.0f}"),
+            ("CPU of a message of it", unknown if self.fan_out_cpu is None else f"{self.fan_out_cpu:,.0f} µs"),
             ("throughput, messages a second", f"{self.throughput_per_second:,.0f}"),
             ("pages opened a second", f"{self.opened_per_second:,.0f}"),
             ("CPU of idle pages", unknown if self.idle_cpu is None else f"{self.idle_cpu:.1f} % of a core"),
@@ -224,14 +230,14 @@ def measure(url: str, plan: Plan, progress: Progress, process: ServerProcess | N
 
     Raises `Refused`, `Lost` or OSError; every socket that was opened is closed again.
     """
-    figures = Figures(plan.pages)
+    figures = Figures(plan.pages, plan.transport)
     # Of no other run, nor of the user's own.
-    few = Pages(url, f"bench-{secrets.token_hex(4)}-few")
+    few = Pages(url, f"bench-{secrets.token_hex(4)}-few", plan.transport)
     few.open(FEW_PAGES)
     few.rest(SETTLE_SECONDS)
     figures.few = deliver(few, plan.sends, progress.part(FEW))
     few.leave()
-    pages = Pages(url, f"bench-{secrets.token_hex(4)}")
+    pages = Pages(url, f"bench-{secrets.token_hex(4)}", plan.transport)
     try:
         _measure_all(pages, plan, figures, progress, process)
     finally:
@@ -249,11 +255,15 @@ def _measure_all(pages: Pages, plan: Plan, figures: Figures, progress: Progress,
     if process:
         figures.page_kib = (process.memory() - memory) / plan.pages
         used = process.cpu()
-        pages.rest(plan.seconds, progress.part(IDLE))
-        figures.idle_cpu = 100 * (process.cpu() - used) / plan.seconds
+        pages.rest(plan.idle_seconds, progress.part(IDLE))
+        figures.idle_cpu = 100 * (process.cpu() - used) / plan.idle_seconds
     figures.delivery = deliver(pages, plan.sends, progress.part(DELIVERY))
-    tell = progress.part(FAN_OUT)
+    pages.rest(SETTLE_SECONDS)
+    tell, used = progress.part(FAN_OUT), process.cpu() if process else 0.0
     figures.fan_out_per_second = statistics.median(fan_out(pages, tell) for _ in range(FAN_OUTS))
+    pages.rest(SETTLE_SECONDS)  # For what pages say afterwards: their next polls, or which messages they have.
+    if process:
+        figures.fan_out_cpu = 1e6 * (process.cpu() - used) / (FAN_OUTS * plan.pages)
     figures.throughput_per_second = throughput(pages, plan.seconds, progress.part(THROUGHPUT))
 
 

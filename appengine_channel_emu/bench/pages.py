@@ -6,56 +6,22 @@ import json
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-POLL_SECONDS = 25.0
+from appengine_channel_emu.bench.page import POLL_SECONDS, Page, PollingPage, Refused, StreamingPage, split_answer
+
+PageTransport = Literal["poll", "websocket"]
+"""How pages wait for their messages."""
+
 OPENED_A_TURN = 20
 ANSWER_SECONDS = 60.0
 """How long anything may take before it counts as lost."""
 
-
-class Refused(Exception):
-    """The server answered with something else than 200; the text is its status line, or says what it is instead."""
-
-
-class Page:
-    """One page: a connection with a poll under way."""
-
-    __slots__ = ("after", "buffer", "client_id", "received", "sock", "socket_id")
-
-    def __init__(self, client_id: str, socket_id: str, sock: socket.socket) -> None:
-        self.client_id = client_id
-        self.socket_id = socket_id
-        self.sock = sock
-        self.after = 0
-        self.received = 0
-        self.buffer = b""
-
-    def poll(self, wait: float = POLL_SECONDS) -> None:
-        """Send the next poll, to be held for `wait` seconds."""
-        self.sock.sendall(
-            b"GET /_ah/channel/poll?socket=%b&after=%d&wait=%g&early=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            % (self.socket_id.encode(), self.after, wait)
-        )
-
-    def answer(self) -> list[str] | None:
-        """The messages of a whole answer that has arrived, or None. Raises `Refused` and OSError."""
-        data = self.sock.recv(65536)
-        if not data:
-            raise ConnectionError("the server closed a page's connection")
-        self.buffer += data
-        whole = split_answer(self.buffer)
-        if whole is None:
-            return None
-        body, self.buffer = whole
-        answer = json.loads(body)
-        if "error" in answer:
-            raise Refused(f"{answer['error']} {answer['reason']}")
-        self.after = answer["next"]
-        self.received += len(answer["messages"])
-        return list(answer["messages"])
+ACKNOWLEDGE_SECONDS = 0.2
+"""So long after a message came over a stream its page says that it has it."""
 
 
 class Api:
@@ -107,13 +73,16 @@ class Api:
 
 
 class Pages:
-    """Many pages, each with a client id of its own, beginning with `prefix`, and a parked poll."""
+    """Many pages, each with a client id of its own, beginning with `prefix`, and a parked poll or an open stream."""
 
-    def __init__(self, url: str, prefix: str = "page") -> None:
+    def __init__(self, url: str, prefix: str = "page", transport: PageTransport = "poll") -> None:
         self.url = url
         self.api = Api(url)
         self._prefix = prefix
+        self._kind = {"poll": PollingPage, "websocket": StreamingPage}[transport]
         self._opened = 0
+        self._owing: deque[tuple[float, Page]] = deque()
+        """Pages that have messages which the server does not know of, and when each is to say so."""
         self._selector = selectors.DefaultSelector()
         self.by_client: dict[str, Page] = {}
 
@@ -126,37 +95,47 @@ class Pages:
         Their first polls are of all lengths, so that from then on as many end in any second as in any other.
         """
         for number in range(count):
-            self._make().poll(POLL_SECONDS * (number + 1) / count)
+            self._make().begin(POLL_SECONDS * (number + 1) / count)
             if number % OPENED_A_TURN == 0:
                 self.turn(0)  # The first ones have polled in vain by the time that the last ones are open.
             tell((number + 1) / count)
 
     def prepare(self, count: int) -> list[Page]:
-        """The same before their first polls."""
+        """The same before they begin."""
         return [self._make() for _ in range(count)]
 
     def _make(self) -> Page:
         client_id = f"{self._prefix}-{self._opened}"
-        self._opened += 1
         token = self.api.post("/_emu/channels", {"client_id": client_id})["token"]
         opened = self.api.get(f"/_ah/channel/open?channel={token}")
-        page = Page(client_id, str(opened["socket"]), connect(self.api.address))
+        page = self._kind(self._opened, client_id, str(opened["socket"]), connect(self.api.address))
         page.sock.settimeout(None)  # It is read when there is something, and a timeout costs a system call.
         self._selector.register(page.sock, selectors.EVENT_READ, page)
         self.by_client[client_id] = page
+        self._opened += 1
         return page
 
     def turn(self, seconds: float) -> list[tuple[Page, list[str]]]:
-        """Take what arrives within `seconds`, and poll again at once, as pages do."""
+        """Take what arrives within `seconds`, and poll or acknowledge as pages do."""
         arrived = []
+        now = time.monotonic()
+        while self._owing and self._owing[0][0] <= now:
+            self._settle(self._owing.popleft()[1])
+        if self._owing:
+            seconds = min(seconds, self._owing[0][0] - now)
         for key, _ in self._selector.select(seconds):
             page: Page = key.data
             messages = page.answer()
             if messages is not None:
-                page.poll()
+                if page.go_on():
+                    self._owing.append((now + ACKNOWLEDGE_SECONDS, page))
                 if messages:
                     arrived.append((page, messages))
         return arrived
+
+    def _settle(self, page: Page) -> None:
+        if self.by_client.get(page.client_id) is page:
+            page.acknowledge()
 
     def gather(self, count: int) -> None:
         """Take `count` answers, of polls that will be answered all, and poll no more."""
@@ -194,37 +173,3 @@ def connect(address: tuple[str, int]) -> socket.socket:
     sock = socket.create_connection(address, ANSWER_SECONDS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-def split_answer(buffer: bytes) -> tuple[bytes, bytes] | None:
-    """The body of the answer at the head of `buffer`, and what follows it; None while it is not whole.
-
-    Raises `Refused` for any other answer than 200.
-    """
-    head, separator, rest = buffer.partition(b"\r\n\r\n")
-    if not separator:
-        return None
-    lower = head.lower()
-    if b"\r\ntransfer-encoding: chunked" in lower:
-        whole = _split_chunks(rest)
-    else:
-        _, found, after = lower.partition(b"content-length:")
-        if not found:
-            raise Refused("what answers there is no emulator")
-        length = int(after.split(b"\r\n", 1)[0])
-        whole = (rest[:length], rest[length:]) if len(rest) >= length else None
-    if whole is not None and not head.startswith(b"HTTP/1.1 200"):
-        raise Refused(head.split(b"\r\n", 1)[0].decode("latin-1"))
-    return whole
-
-
-def _split_chunks(rest: bytes) -> tuple[bytes, bytes] | None:
-    body = b""
-    while True:
-        line, found, rest = rest.partition(b"\r\n")
-        size = int(line, 16) if found else 0
-        if not found or len(rest) < size + 2:
-            return None
-        body, rest = body + rest[:size], rest[size + 2 :]
-        if not size:
-            return body, rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
 from appengine_channel_emu.broker.contract import (
     AppRequests,
@@ -15,8 +16,10 @@ from appengine_channel_emu.broker.contract import (
     Poll,
     PollAnswer,
     PresencePost,
+    Receiver,
     Resume,
     Sent,
+    Stream,
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
 from appengine_channel_emu.broker.delivery import Delivery, EmbeddedAppRequests
@@ -139,8 +142,9 @@ class EmbeddedBroker:
     def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
         """See `Broker`."""
         with self._turn:
-            socket, poll = self._sockets.park(socket_id, after)
-            self._delivery.polled_from(browser, socket)
+            socket = self._sockets.arrive(socket_id, after)
+            poll = Poll(socket_id, after, socket.channel.last_message_at)
+            self._park(socket, poll, browser)
             if socket.deliverable:
                 poll.ready.set()
             return poll
@@ -148,21 +152,47 @@ class EmbeddedBroker:
     def take(self, poll: Poll) -> PollAnswer:
         """See `Broker`."""
         with self._turn:
-            if poll.ended is not None:
-                raise poll.ended()
-            socket = self._sockets.parked(poll)
+            socket = self._serving(poll)
             if socket is None:
                 return PollAnswer([], poll.after)
             self._sockets.unpark(socket)
-            messages = socket.fitting()
+            messages = socket.fitting(socket.acknowledged)
             return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
 
-    def release(self, poll: Poll) -> None:
+    def stream(self, socket_id: str, after: int, wake: Callable[[], None], browser: str | None = None) -> Stream:
         """See `Broker`."""
-        if self._sockets.parked(poll) is None:
+        with self._turn:
+            socket = self._sockets.arrive(socket_id, after)
+            stream = Stream(socket_id, socket.acknowledged, wake)
+            self._park(socket, stream, browser)
+            return stream
+
+    def take_next(self, stream: Stream) -> PollAnswer:
+        """See `Broker`."""
+        with self._turn:
+            socket = self._serving(stream)
+            messages = socket.fitting(stream.sent) if socket is not None else []
+            stream.sent += len(messages)
+            return PollAnswer(messages, stream.sent)
+
+    def acknowledge(self, stream: Stream, number: int) -> None:
+        """See `Broker`."""
+        with self._turn:
+            socket = self._sockets.parked(stream)
+            if socket is None:
+                return
+            self._sockets.acknowledge(socket, number)
+            # A page may have more than this stream has brought it, by a poll that was answered as the stream began.
+            stream.sent = max(stream.sent, number)
+            if socket.acknowledged + socket.deliverable > stream.sent:
+                self._turn.then(stream.wake)
+
+    def release(self, receiver: Receiver) -> None:
+        """See `Broker`."""
+        if self._sockets.parked(receiver) is None:
             return  # It was answered, or a newer one took over; neither is ever undone.
         with self._turn:
-            socket = self._sockets.parked(poll)
+            socket = self._sockets.parked(receiver)
             if socket is not None:
                 self._sockets.unpark(socket)
 
@@ -265,6 +295,16 @@ class EmbeddedBroker:
         return fault.action if fault else None
 
     # Inside a turn
+
+    def _park(self, socket: Socket, receiver: Receiver, browser: str | None) -> None:
+        self._sockets.park(socket, receiver)
+        self._delivery.polled_from(browser, socket)
+
+    def _serving(self, receiver: Receiver) -> Socket | None:
+        """The socket that `receiver` is parked on, if it still is; raises what has ended it."""
+        if receiver.ended is not None:
+            raise receiver.ended()
+        return self._sockets.parked(receiver)
 
     def _send(self, client_id: str, text: str, replaced: bool, request_id: str | None, fault: str | None) -> Sent:
         if fault == "drop":

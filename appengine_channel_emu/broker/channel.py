@@ -7,7 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
-from appengine_channel_emu.broker.contract import Message, Poll
+from appengine_channel_emu.broker.contract import Message, Receiver
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.turn import Signal, Turn
 from appengine_channel_emu.timer import Timer
@@ -23,7 +23,7 @@ SDK_WIRE_STRETCH = 3
 
 ANSWER_MESSAGES = 1_000
 ANSWER_BYTES = 512 * 1024
-"""The most one poll answer carries; the rest comes with the next poll."""
+"""The most one poll's answer carries, and a stream has under way; the rest comes once the page has that."""
 
 MESSAGE_OVERHEAD = 256
 """Bytes that a message takes beside its text, about."""
@@ -142,10 +142,10 @@ class Socket:
         "id",
         "interval",
         "may_lag",
-        "poll",
         "queue",
         "queued_bytes",
         "quiet_since",
+        "receiver",
         "sdk_wire",
         "since",
         "stored",
@@ -163,7 +163,7 @@ class Socket:
         self.queued_bytes = 0
         self.acknowledged = 0
         self.stored = 0
-        self.poll: Poll | None = None
+        self.receiver: Receiver | None = None
         self.attached = False
         self.quiet_since = turn.uptime()
         self.since = turn.now()
@@ -204,15 +204,17 @@ class Socket:
             return max(SDK_WIRE_ATTACHED_SECONDS, SDK_WIRE_STRETCH * self.interval)
         return ATTACHED_SECONDS
 
-    def fitting(self) -> list[Message]:
-        """The messages that may leave and go into one answer."""
+    def fitting(self, after: int) -> list[Message]:
+        """The messages that may leave and go into one answer, but for those up to number `after`."""
+        known = after - self.acknowledged
         messages: list[Message] = []
         size = 0
-        for message in itertools.islice(self.queue, self.deliverable):
+        for count, message in enumerate(itertools.islice(self.queue, self.deliverable)):
             size += message.size
-            if messages and (size > ANSWER_BYTES or len(messages) == ANSWER_MESSAGES):
+            if count and (size > ANSWER_BYTES or count == ANSWER_MESSAGES):
                 break
-            messages.append(message)
+            if count >= known:
+                messages.append(message)
         return messages
 
     def append(self, message: QueuedMessage) -> None:

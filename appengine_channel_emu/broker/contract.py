@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog, Journal
 from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults import Faults
+
+Transport = Literal["poll", "stream"]
+"""How the messages of a socket get to its page."""
 
 PresencePost = Callable[[str, bool], None]
 """Called with a client id and whether it connected; starts the POST, and `Broker.presence_done` ends it."""
@@ -91,28 +94,75 @@ class Message:
         return self._json
 
 
-class Poll:
-    """One poll of a socket, from its arrival until it is answered or its client vanishes.
+class Receiver:
+    """What takes the messages of a socket to its page: a poll or a stream; one at a time, the newest.
 
-    `ready` is set when a message waits, when a newer poll of the socket took over, or when the socket ended.
-    `last_message_at` is when the latest message before it was sent to its client id, in seconds of the clock.
+    Its fields change in the broker's turns alone. `wake` is called outside of them, from any thread, whenever one has
+    changed or a message may leave: it may be called too often, never too seldom.
     """
 
-    __slots__ = ("after", "cut", "ended", "last_message_at", "ready", "socket_id")
+    __slots__ = ("cut", "ended", "socket_id", "superseded")
 
-    def __init__(self, socket_id: str, after: int, last_message_at: float | None) -> None:
+    transport: ClassVar[Transport]
+
+    def __init__(self, socket_id: str) -> None:
         self.socket_id = socket_id
-        self.after = after
-        self.last_message_at = last_message_at
-        self.ready = Signal()
         self.cut = False
         """Its connection is to be broken, instead of an answer."""
+        self.superseded = False
+        """A newer one of the socket took over."""
         self.ended: type[EmulatorError] | None = None
         """Why its socket ended while it was parked."""
 
+    def wake(self) -> None:
+        """Let whoever holds it look again."""
+        raise NotImplementedError
+
+
+class Poll(Receiver):
+    """One poll of a socket, from its arrival until it is answered or its client vanishes.
+
+    `ready` is set when a message waits, when a newer poll or stream of the socket took over, or when the socket ended.
+    `last_message_at` is when the latest message before it was sent to its client id, in seconds of the clock.
+    """
+
+    __slots__ = ("after", "last_message_at", "ready")
+
+    transport = "poll"
+
+    def __init__(self, socket_id: str, after: int, last_message_at: float | None) -> None:
+        super().__init__(socket_id)
+        self.after = after
+        self.last_message_at = last_message_at
+        self.ready = Signal()
+
+    def wake(self) -> None:
+        """See `Receiver`."""
+        self.ready.set()
+
+
+class Stream(Receiver):
+    """One stream of a socket, from its upgrade until its connection ends.
+
+    `sent` is the number of the last message that was taken for it, or that its page is known to have.
+    """
+
+    __slots__ = ("_wake", "sent")
+
+    transport = "stream"
+
+    def __init__(self, socket_id: str, sent: int, wake: Callable[[], None]) -> None:
+        super().__init__(socket_id)
+        self.sent = sent
+        self._wake = wake
+
+    def wake(self) -> None:
+        """See `Receiver`."""
+        self._wake()
+
 
 class PollAnswer(NamedTuple):
-    """What a poll brings: messages, and the number of the last one the page will then have."""
+    """What a poll or a stream brings: messages, and the number of the last one the page will then have."""
 
     messages: list[Message]
     next: int
@@ -120,7 +170,10 @@ class PollAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SocketSnapshot:
-    """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5)."""
+    """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5).
+
+    `transport` is what its messages would take at this moment; None between two polls.
+    """
 
     id: str
     state: Literal["attached", "detached"]
@@ -130,6 +183,7 @@ class SocketSnapshot:
     unread: int
     unread_bytes: int
     last_number: int
+    transport: Transport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +253,7 @@ class Control(Protocol):
         """Close a socket, as a server does that is done with it: its page gets onclose alone."""
 
     def cut(self, socket_id: str) -> bool:
-        """Break the connection of a parked poll, if there is one: the page goes on with its next poll."""
+        """Break the connection of its poll or stream, if there is one: the page goes on with its next poll."""
 
     def expire(self, socket_id: str) -> bool:
         """Let the token of a socket time out at once: every socket of that token gets the 401."""
@@ -271,7 +325,7 @@ class Broker(Protocol):
         """
 
     def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
-        """A poll of a page that has all messages up to number `after`; it takes over from an older one.
+        """A poll of a page that has all messages up to number `after`; it takes over from an older one, or a stream.
 
         Exactly one of `take` and `release` is called with it in the end; further calls do nothing. Raises
         `TokenTimedOut`, or a `SocketError` when there is no such socket any more or `after` is a number that was
@@ -285,8 +339,30 @@ class Broker(Protocol):
         says that the page has them.
         """
 
-    def release(self, poll: Poll) -> None:
-        """The client of `poll` is gone, or has been answered: the socket has no poll parked any more."""
+    def stream(self, socket_id: str, after: int, wake: Callable[[], None], browser: str | None = None) -> Stream:
+        """A stream to a page that has all messages up to number `after`; it takes over from an older one, or a poll.
+
+        `wake` must be quick, see `Receiver`; what waits already need not call it. `release` is called with the stream
+        in the end. Raises what `poll` raises.
+        """
+
+    def take_next(self, stream: Stream) -> PollAnswer:
+        """The messages behind `stream.sent` that may leave and that its page has room for; empty if there are none.
+
+        A page has room for what one answer to a poll holds, counted from the first message that it has not
+        acknowledged. The messages stay queued until it has. Raises `TokenTimedOut` or a `SocketError` when the socket
+        ended.
+        """
+
+    def acknowledge(self, stream: Stream, number: int) -> None:
+        """The page of `stream` has all messages up to `number`; a number that is known already means nothing.
+
+        Nor does any number once the stream is superseded or its socket has ended. Raises `SocketGone` for a number that
+        was never sent.
+        """
+
+    def release(self, receiver: Receiver) -> None:
+        """The client of `receiver` is gone, or has been answered: it is on the socket no longer."""
 
     def close(self, socket_id: str) -> bool:
         """The page closed its socket; whether there was one."""
@@ -295,7 +371,7 @@ class Broker(Protocol):
         """Whose socket it is, if there is one."""
 
     def when_unpolled(self, callback: Callable[[str], None]) -> None:
-        """Call `callback`, which must be quick, with the id of a socket that has a message and no poll parked."""
+        """Call `callback`, which must be quick, with the id of a socket that has a message and no poll or stream."""
 
     # What pages ask over the SDK's own wire (facts.md 4.1)
 

@@ -70,9 +70,9 @@ class EmbeddedControl:
             socket = self._sockets.get(socket_id)
             if socket is None:
                 return False
-            if socket.poll is not None:
-                socket.poll.cut = True
-                self._turn.then(socket.poll.ready.set)
+            if socket.receiver is not None:
+                socket.receiver.cut = True
+                self._turn.then(socket.receiver.wake)
                 self._turn.event(
                     "socket_cut",
                     "The connection of a socket was cut by hand.",
@@ -140,4 +140,5 @@ def _of_socket(socket: Socket) -> SocketSnapshot:
         len(socket.queue),
         socket.queued_bytes,
         socket.last_number,
+        socket.receiver.transport if socket.receiver is not None else None,
     )

@@ -54,7 +54,7 @@ class Delivery:
         self._options = options
         self._journal = journal
         self.on_unpolled: Callable[[str], None] | None = None
-        """Told, outside the turn, of each message that may leave and finds no poll of its socket: the socket's id."""
+        """Told, outside the turn, of each message that may leave and finds no poll or stream: the socket's id."""
 
     def send(self, client_id: str, text: str, hold: Hold | None = None) -> Sent:
         """Queue `text` for `client_id`; on sockets of the browser of `hold` it does not leave before that is over."""
@@ -93,8 +93,8 @@ class Delivery:
             self._wake(socket)
 
     def _wake(self, socket: Socket) -> None:
-        if socket.poll is not None:
-            self._turn.then(socket.poll.ready.set)
+        if socket.receiver is not None:
+            self._turn.then(socket.receiver.wake)
         elif self.on_unpolled is not None and not socket.sdk_wire:
             self._turn.then(functools.partial(self.on_unpolled, socket.id))
 
@@ -153,9 +153,9 @@ class Delivery:
 
 
 def _next_in_turn(channel: Channel, sockets: list[Socket]) -> Socket:
-    """Sockets that compete take turns; one with a poll parked goes before one that is only attached."""
+    """Sockets that compete take turns; one with a poll or stream goes before one that is only attached."""
     channel.rotation += 1
-    ranked = [s for s in sockets if s.poll is not None] or [s for s in sockets if s.attached] or sockets
+    ranked = [s for s in sockets if s.receiver is not None] or [s for s in sockets if s.attached] or sockets
     return ranked[channel.rotation % len(ranked)]
 
 

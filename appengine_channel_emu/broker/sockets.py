@@ -1,11 +1,11 @@
-"""The sockets: attached while they are polled, then detached, then gone (behaviour.md 3)."""
+"""The sockets: attached while a poll or a stream is there, then detached, then gone (behaviour.md 3)."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
-from appengine_channel_emu.broker.contract import BrokerOptions, Message, Poll
+from appengine_channel_emu.broker.contract import BrokerOptions, Message, Receiver
 from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TooManySockets
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
@@ -84,38 +84,48 @@ class Sockets:
         socket.token = token
         token.hold(socket)
         self.attach(socket)
-        if socket.poll is None:
+        if socket.receiver is None:
             self.rest(socket)
         self._dirty.socket(socket)
         return socket
 
-    def park(self, id: str, after: int) -> tuple[Socket, Poll]:
-        """A poll of the socket of that id, whose page has all up to number `after`; an older one is answered.
+    def arrive(self, id: str, after: int) -> Socket:
+        """The socket of that id, for a poll or stream of its page, which has all up to number `after`.
 
         Raises the error that ended the socket, or `SocketGone`.
         """
         socket = self._sockets.get(id)
         if socket is None:
             raise self._ended.get(id, SocketGone)
-        if not self._settle(socket, after) or socket.sdk_wire or after > socket.last_number:
+        if not self._settle(socket, after) or socket.sdk_wire:
             raise SocketGone
-        if after > socket.acknowledged:
-            socket.acknowledge(after)
-            self._dirty.socket(socket)
-        if socket.poll is not None:
-            self._turn.then(socket.poll.ready.set)
-        socket.poll = Poll(id, after, socket.channel.last_message_at)
-        self.attach(socket)
-        return socket, socket.poll
+        self.acknowledge(socket, after)
+        return socket
 
-    def parked(self, poll: Poll) -> Socket | None:
-        """The socket that `poll` is parked on; None if it was answered, or a newer one took over."""
-        socket = self._sockets.get(poll.socket_id)
-        return socket if socket is not None and socket.poll is poll else None
+    def acknowledge(self, socket: Socket, number: int) -> None:
+        """Its page has all up to `number`. Raises `SocketGone` for a number that was never sent."""
+        if number > socket.last_number:
+            raise SocketGone
+        if number > socket.acknowledged:
+            socket.acknowledge(number)
+            self._dirty.socket(socket)
+
+    def park(self, socket: Socket, receiver: Receiver) -> None:
+        """From here on `receiver` takes the messages; an older one is told that it does not."""
+        if socket.receiver is not None:
+            socket.receiver.superseded = True
+            self._turn.then(socket.receiver.wake)
+        socket.receiver = receiver
+        self.attach(socket)
+
+    def parked(self, receiver: Receiver) -> Socket | None:
+        """The socket that `receiver` is parked on; None if it was answered or released, or a newer one took over."""
+        socket = self._sockets.get(receiver.socket_id)
+        return socket if socket is not None and socket.receiver is receiver else None
 
     def unpark(self, socket: Socket) -> None:
-        """Its poll is answered, or the client of that is gone."""
-        socket.poll = None
+        """Its poll is answered, or the client of that or of its stream is gone."""
+        socket.receiver = None
         self.rest(socket)
 
     def touch(self, token: TokenRecord) -> Socket:
@@ -161,7 +171,7 @@ class Sockets:
             self.forget_idle(channel)
 
     def attach(self, socket: Socket) -> None:
-        """`socket` is polled, or was just opened."""
+        """`socket` has a poll or a stream, or was just opened."""
         if socket.attached:
             return
         socket.attached = True
@@ -170,7 +180,7 @@ class Sockets:
         self._dirty.socket(socket)
 
     def rest(self, socket: Socket) -> None:
-        """From this moment on `socket` has no poll parked."""
+        """From this moment on `socket` has no poll and no stream."""
         now = self._turn.uptime()
         socket.quiet_since = max(now, self._held_until)
         left = socket.quiet_since + socket.attached_seconds - now
@@ -178,7 +188,7 @@ class Sockets:
             self._watch(socket, left)
 
     def end(self, socket: Socket, error: type[EmulatorError], text: str, quietly: bool = False) -> None:
-        """Close `socket`: its poll, and later ones for a while, are answered with `error`.
+        """Close `socket`: its poll or stream, and later ones for a while, are answered with `error`.
 
         `quietly`: the app hears nothing of it.
         """
@@ -201,9 +211,9 @@ class Sockets:
             socket=socket.id,
             detail={"unread": unread} if unread else {},
         )
-        if socket.poll is not None:
-            socket.poll.ended = error
-            self._turn.then(socket.poll.ready.set)
+        if socket.receiver is not None:
+            socket.receiver.ended = error
+            self._turn.then(socket.receiver.wake)
         if quietly:
             socket.attached = False
         else:
@@ -225,7 +235,7 @@ class Sockets:
         passing = target - self._turn.now()
         self._held_until = self._turn.uptime() + passing
         for socket in self._sockets.values():
-            if socket.attached and socket.poll is None:
+            if socket.attached and socket.receiver is None:
                 # Its timer looks again when it runs.
                 socket.quiet_since += passing
 
@@ -321,9 +331,9 @@ class Sockets:
         socket.timer = self._turn.after(seconds, lambda: self._quiet(socket))
 
     def _quiet(self, socket: Socket) -> None:
-        """The timer of `socket` ran: it is polled again, to be looked at later, detached by now, or gone."""
+        """The timer of `socket` ran: its page is back, or it is to be looked at later, detached by now, or gone."""
         socket.timer = None
-        if socket.poll is not None:
+        if socket.receiver is not None:
             return
         now = self._turn.uptime()
         detach_due = socket.quiet_since + socket.attached_seconds

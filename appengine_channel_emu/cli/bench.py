@@ -16,8 +16,17 @@ from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED, Parser, Verb
 
 if TYPE_CHECKING:
     from appengine_channel_emu.bench.measure import Figures, Plan
+    from appengine_channel_emu.bench.pages import PageTransport
 
 MOST_PAGES = 15_000
+SECONDS = 10
+IDLE_SECONDS = {"poll": 10, "websocket": 25}
+"""A stream is idle for 25 s between two heartbeats, and those of pages that were opened together come together."""
+TRANSPORTS: dict[str, tuple[PageTransport, ...]] = {
+    "poll": ("poll",),
+    "websocket": ("websocket",),
+    "both": ("poll", "websocket"),
+}
 
 
 def run(argv: Sequence[str]) -> int:
@@ -28,29 +37,42 @@ def run(argv: Sequence[str]) -> int:
         parser.error(f"--url: {options.url!r} is no http:// address")
     pages = _whole(parser, "--pages", options.pages, MOST_PAGES)
     sends = _whole(parser, "--sends", options.sends, 1_000_000)
-    seconds = _whole(parser, "--seconds", options.seconds, 3600)
+    seconds = None if options.seconds is None else _whole(parser, "--seconds", options.seconds, 3600)
+    if options.transport not in TRANSPORTS:
+        parser.error(f"--transport: {options.transport!r} is not one of {', '.join(TRANSPORTS)}")
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.bench.chart import draw
-    from appengine_channel_emu.bench.measure import Lost, Plan, machine
-    from appengine_channel_emu.bench.pages import Refused
+    from appengine_channel_emu.bench.measure import Lost, Plan
+    from appengine_channel_emu.bench.page import Refused
     from appengine_channel_emu.bench.process import EmulatorDidNotStart
 
     signal.signal(signal.SIGTERM, _end)
     try:
-        figures = _measure(options.url, Plan(pages, sends, seconds))
+        measured = []
+        for transport in TRANSPORTS[options.transport]:
+            plan = Plan(pages, sends, seconds or SECONDS, seconds or IDLE_SECONDS[transport], transport)
+            measured.append(_measure(options.url, plan))
         if options.chart:
-            Path(options.chart).write_text(draw(figures), "utf-8")
+            Path(options.chart).write_text(draw(measured), "utf-8")
     except (Refused, Lost, EmulatorDidNotStart, OSError) as error:
         raise VerbFailed(str(error)) from None
     except KeyboardInterrupt:
         return INTERRUPTED
     if options.json:
-        print(json.dumps(figures.described(), indent=2))
-        return CLEAN_STOP
-    print(f"{pages:,} pages; {machine()}")
-    for what, figure in figures.rows():
-        print(f"{what:<44}{figure:>22}")
+        described = {figures.transport: figures.described() for figures in measured}
+        print(json.dumps(described if len(measured) > 1 else measured[0].described(), indent=2))
+    else:
+        _print_table(measured)
     return CLEAN_STOP
+
+
+def _print_table(measured: list[Figures]) -> None:
+    from appengine_channel_emu.bench.measure import machine
+
+    print(f"{measured[0].pages:,} pages; {machine()}")
+    rows = [[("transport", figures.transport), *figures.rows()] for figures in measured]
+    for row in zip(*rows, strict=True):
+        print(f"{row[0][0]:<44}" + "".join(f"{figure:>22}" for _, figure in row))
 
 
 def _parser() -> Parser:
@@ -62,9 +84,17 @@ def _parser() -> Parser:
         "figures say is in it.",
     )
     parser.add_argument("--url", metavar="URL", help="a running emulator; what its idle pages cost is not measured")
+    parser.add_argument(
+        "--transport",
+        metavar="NAME",
+        default="poll",
+        help="how pages wait: poll, websocket, or both, one after the other (default: poll)",
+    )
     parser.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
     parser.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
-    parser.add_argument("--seconds", metavar="N", default="10", help="of idling, and of throughput (default: 10)")
+    parser.add_argument(
+        "--seconds", metavar="N", help="of idling, and of throughput (default: 10; with websocket 25 of idling)"
+    )
     parser.add_argument("--chart", metavar="FILE.svg", help="draw a chart, too")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table, with every latency")
     return parser

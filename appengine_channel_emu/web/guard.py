@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 POLL_PATH = "/_ah/channel/poll"
+STREAM_PATH = "/_ah/channel/stream"
 RECEIVE_PATH = "/_ah/channel/receive"
 PRESENCE_PATHS = frozenset({"/_ah/channel/connected", "/_ah/channel/disconnected"})
 ADMIN_PATHS = frozenset({"/_emu", "/rpc_http", "/_ah/remote_api"})
@@ -38,9 +39,6 @@ A server may notice up to half a second late that they have passed, and a second
 REMEMBERED = 256
 """Hosts and addresses that are kept as they were read: reading one takes longer than all the other rules."""
 
-ALIASES = frozenset(f"c{number}.localhost" for number in range(32))
-"""Names of this server that polls may use, so that a browser opens more connections (design.md, "Many tabs")."""
-
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
 _RESERVED_HEADERS = ("HTTP_X_APPENGINE_", "HTTP_X_GOOGLE_")
 
@@ -50,11 +48,6 @@ def split_host(header: str) -> tuple[str, str]:
     """Name in lower case, and port as digits or "", of a Host header; two empty strings if it is none."""
     match = _HOST.match(header)
     return (match[1].lower().removesuffix("."), match[2] or "") if match else ("", "")
-
-
-def is_loopback_host(name: str) -> bool:
-    """Whether a page that asked for `name` runs on this machine, or believes so."""
-    return _is_localhost(name) or is_loopback(name.strip("[]"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +93,6 @@ class Guard:
             is_old = environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
             return None if is_old else plain_answer("400 Bad Request", "No Host header.")
         name, _ = split_host(header)
-        if name in ALIASES:
-            # As it was sent: what only looks like it once it is cleaned would be routed to the app.
-            if environ.get("PATH_INFO") == POLL_PATH:
-                return None
-            return plain_answer("404 Not Found", f"This name serves {POLL_PATH} alone; use localhost.")
         if name and (_is_literal(name) or _is_localhost(name) or name in self._options.hosts):
             return None
         return plain_answer(

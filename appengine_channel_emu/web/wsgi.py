@@ -39,6 +39,8 @@ class ServerHints:
     when_sent: Callable[[Callable[[], None]], None] | None = None
     """Calls what it is given once the whole answer has been handed to the system, or its connection is lost. Without
     it an answer counts as sent when its body is closed."""
+    upgrades: bool = False
+    """Whether it can make the connection a WebSocket, see `web.upgrade`."""
 
 
 _NO_HINTS = ServerHints()

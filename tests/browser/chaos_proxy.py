@@ -9,21 +9,39 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Sequence
 
 CHUNK = 65536
 KINDS = ("request lost", "request repeated", "answer lost", "answer cut short", "answer late", "cut in the wait")
+REFUSED = "upgrade refused"
+"""What else may happen to the request for a WebSocket."""
+TO_PAGE = ("frames lost", "frame cut short", "frames late")
+TO_SERVER = ("number lost",)
+STREAM_KINDS = (REFUSED, *TO_PAGE, *TO_SERVER)
+
+PIECES_PER_REQUEST = 10
+"""A stream, which goes on until something breaks it, meets as many faults in so many pieces as polls in one request."""
+
+# Of a proxy that knows no WebSockets, of one whose server is away, of one that has its visitors sign in first; a reset.
+REFUSALS = (
+    b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 12\r\n\r\n<h1>502</h1>",
+    b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+    b"",
+)
 
 
 class ChaosProxy:
     """Forwards to `port` of this machine. Each request meets a fault with `probability`, 0 at first.
 
-    `seed` fixes what happens to the n-th request of the n-th connection; `met` counts the faults by kind.
-    Use it as a context manager.
+    `seed` fixes what happens to the n-th request of the n-th connection; `met` counts the faults by kind, `streams` the
+    WebSockets that came through. Use it as a context manager.
     """
 
     def __init__(self, port: int, seed: int) -> None:
         self.probability = 0.0
         self.met: Counter[str] = Counter()
+        self.streams = 0
         self._target = port
         self._seed = seed
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -73,7 +91,7 @@ class ChaosProxy:
                     self._open.discard(sock)
 
     def _forward(self, client: socket.socket, server: socket.socket, chance: random.Random) -> None:
-        """Passes requests and answers on until one of them breaks the connection."""
+        """Passes requests and answers on until one of them breaks the connection, or opens a stream."""
         kind = None
         while True:
             ready, _, _ = select.select([client, server], [], [])
@@ -81,27 +99,66 @@ class ChaosProxy:
             if not data:
                 return
             if client in ready:
-                kind = self._choose(chance)
-                if kind == "request lost":
+                kind = self._choose(chance, (*KINDS, REFUSED) if _asks_for_upgrade(data) else KINDS)
+                if not self._pass_request(data, kind, client, server, chance):
                     return self._count(kind)
-                if kind == "request repeated":
-                    self._count(kind)
-                    self._repeat(data)
-                server.sendall(data)
-                if kind == "cut in the wait":
-                    select.select([client], [], [], chance.uniform(0.0, 0.01))
+            else:
+                if not self._pass_answer(data, kind, client, chance):
                     return self._count(kind)
-                continue
-            if kind == "answer lost":
-                return self._count(kind)
-            if kind == "answer cut short":
+                kind = None
+                if data.startswith(b"HTTP/1.1 101 "):
+                    return self._forward_stream(client, server, chance)
+
+    def _pass_request(
+        self, data: bytes, kind: str | None, client: socket.socket, server: socket.socket, chance: random.Random
+    ) -> bool:
+        """Whether the connection lives on."""
+        if kind == "request lost":
+            return False
+        if kind == REFUSED:
+            client.sendall(chance.choice(REFUSALS))
+            return False
+        if kind == "request repeated":
+            self._count(kind)
+            self._repeat(data)
+        server.sendall(data)
+        if kind == "cut in the wait":
+            select.select([client], [], [], chance.uniform(0.0, 0.01))
+            return False
+        return True
+
+    def _pass_answer(self, data: bytes, kind: str | None, client: socket.socket, chance: random.Random) -> bool:
+        """Whether the connection lives on."""
+        if kind == "answer lost":
+            return False
+        if kind == "answer cut short":
+            client.sendall(data[: chance.randrange(len(data))])
+            return False
+        if kind == "answer late":
+            self._count(kind)
+            select.select([client], [], [], chance.uniform(0.0, 0.1))
+        client.sendall(data)
+        return True
+
+    def _forward_stream(self, client: socket.socket, server: socket.socket, chance: random.Random) -> None:
+        """Passes frames on, until one side or a fault ends the stream."""
+        self.streams += 1
+        while True:
+            ready, _, _ = select.select([client, server], [], [])
+            to_server = client in ready
+            data = ready[0].recv(CHUNK)
+            if not data:
+                return
+            kind = self._choose(chance, TO_SERVER if to_server else TO_PAGE, PIECES_PER_REQUEST)
+            self._count(kind)
+            if kind in ("number lost", "frames lost"):
+                return
+            if kind == "frame cut short":
                 client.sendall(data[: chance.randrange(len(data))])
-                return self._count(kind)
-            if kind == "answer late":
-                self._count(kind)
+                return
+            if kind == "frames late":
                 select.select([client], [], [], chance.uniform(0.0, 0.1))
-            client.sendall(data)
-            kind = None
+            (server if to_server else client).sendall(data)
 
     def _repeat(self, request: bytes) -> None:
         """Asks once more, for nobody."""
@@ -111,13 +168,17 @@ class ChaosProxy:
             copy.shutdown(socket.SHUT_WR)
             threading.Thread(target=_drain, args=(copy,), daemon=True).start()
 
-    def _choose(self, chance: random.Random) -> str | None:
-        kind = chance.choice(KINDS)
-        return kind if chance.random() < self.probability else None
+    def _choose(self, chance: random.Random, kinds: Sequence[str], pieces: int = 1) -> str | None:
+        kind = chance.choice(kinds)
+        return kind if chance.random() < self.probability / pieces else None
 
     def _count(self, kind: str | None) -> None:
         if kind:
             self.met[kind] += 1
+
+
+def _asks_for_upgrade(request: bytes) -> bool:
+    return b"\r\nupgrade: websocket" in request.lower()
 
 
 def _drain(sock: socket.socket) -> None:

@@ -11,7 +11,6 @@ PAGE = b"""<!DOCTYPE html><meta charset="utf-8"><title>A page</title><link rel="
 POSTS = ("/_ah/channel/connected/", "/_ah/channel/disconnected/", "/_ah/channel/receive")
 WAIT_SECONDS = 15
 POLICIES = {
-    "/strict": "connect-src 'self'",  # No other name of the emulator.
     "/sandbox": "sandbox allow-scripts",  # No origin.
     "/framed": "connect-src 'none'",  # Nothing but an iframe.
 }

@@ -87,6 +87,26 @@ def test_it_is_live(console, server):
     expect(rows(console, "channel")).to_contain_text("none (1 token)")
 
 
+def test_how_messages_reach_each_socket(console, server):
+    server.client("anna").open()
+    expect(console.locator("#summary")).to_have_text("1 open socket, 1 channel")
+    urllib3.request("GET", f"{server.url}/_ah/channel/dev?command=connect&channel={server.create_channel('bert')}")
+    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('carl')}")
+    for client_id, transport in (("anna", "long poll"), ("bert", "SDK's wire"), ("carl", "short or none")):
+        row = rows(console, "channel").filter(has_text=client_id)
+        expect(row.locator("[data-name=transport]")).to_have_text(transport)
+
+
+@pytest.mark.parametrize("width", [1200, 800])
+def test_what_can_be_done_to_a_socket_is_in_sight(console, server, width):
+    console.set_viewport_size({"width": width, "height": 900})
+    server.client("bert@example.com/room-7/a-client-id-of-some-length").open()
+    server.send_message("bert@example.com/room-7/a-client-id-of-some-length", "x" * 30_000)
+    expect(rows(console, "channel")).to_contain_text("30000 B")
+    for name in ("Close", "Cut", "Expire"):
+        expect(rows(console, "channel").get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+
+
 def test_sending(console, server):
     client = server.client("<b>anna</b>").open()
     console.get_by_label("Client id", exact=True).first.fill("<b>anna</b>")
@@ -275,10 +295,10 @@ def test_left_open_for_a_day_it_does_not_grow(console, server):
     assert rows(console, "presence").count() <= 200
     assert rows(console, "channel").count() <= 100
     assert rows(console, "request").count() <= 100
-    (nodes, listeners, heap), last = sizes[1], sizes[-1]
-    assert last[0] <= nodes * 1.2, sizes
-    assert last[1] <= listeners * 1.2, sizes
-    assert last[2] <= heap * 1.2 + 500_000, sizes
+    nodes, listeners, heap = sizes[1]
+    bounds = (nodes * 1.2, listeners * 1.2, heap * 1.2 + 500_000)
+    # A table that is being drawn anew stands there twice for a moment; what has leaked stays.
+    eventually(size, lambda last: all(had <= bound for had, bound in zip(last, bounds, strict=True)))
 
 
 def test_the_keyboard_keeps_its_place_while_things_change(console, server):

@@ -47,7 +47,7 @@ def test_no_message_comes_before_its_answer(new_page, emulator):
 
 
 def test_a_handler_that_reports_its_progress_is_seen_doing_so(new_page, emulator):
-    page = PushPage(new_page(), emulator.port, "fetch")
+    page = PushPage(new_page(), emulator.port, "xhr")
     # The last comes behind the answer, if that is sooner than half a second.
     assert page.watch(4, 0.7).first >= 3
     page.page.close()

@@ -6,11 +6,10 @@ import contextlib
 import select
 import socket
 import ssl
-import subprocess
 import threading
 from pathlib import Path
 
-from tests.support import parts
+from tests.support.nginx import make_certificate
 
 CHUNK = 65536
 
@@ -24,7 +23,7 @@ class TlsProxy:
     def __init__(self, port: int, folder: Path) -> None:
         self._target = port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(*_certificate(folder))
+        self._context.load_cert_chain(*make_certificate(folder))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
 
@@ -72,11 +71,3 @@ class TlsProxy:
                 server.sendall(head + line + (b"X-Forwarded-Proto: https\r\n" if line else b"") + rest)
             else:
                 client.sendall(data)
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = [str(parts.need(parts.openssl)), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
-    command += ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return certificate, key

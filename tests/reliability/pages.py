@@ -9,7 +9,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
-from appengine_channel_emu.bench.pages import split_answer
+from appengine_channel_emu.bench.page import split_answer
 from tests.support.waiting import LONG_ENOUGH
 
 TROUBLES = ["lost answer", "cut request", "repeated request", "vanished in the wait"]

@@ -24,7 +24,7 @@ def test_cutting_breaks_the_connection_of_a_parked_poll_and_the_socket_lives_on(
     connection.sendall(
         f"GET /_ah/channel/poll?socket={opened.socket}&after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     )
-    until(lambda: service.broker._sockets.get(opened.socket).poll is not None)
+    until(lambda: service.broker._sockets.get(opened.socket).receiver is not None)
     answer = http.request("POST", f"{service.url}/_emu/sockets", json={"action": "cut", "socket": opened.socket})
     assert answer.json() == {"sockets": 1}
     assert connection.recv(1000) == b""

@@ -118,7 +118,7 @@ def test_a_poll_sent_and_ended_at_once_is_a_page_that_has_gone(service):
     socket_id = open_socket(service)
     ask(service.port, GET % (poll_path(socket_id).encode(), b""))
     until(lambda: parked(service) == 0)
-    until(lambda: service.broker._sockets.get(socket_id).poll is None)
+    until(lambda: service.broker._sockets.get(socket_id).receiver is None)
     service.broker.send_message("bob", "kept")
     assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 

@@ -255,7 +255,7 @@ def test_a_client_that_vanishes_is_noticed_at_once(service, wire, manner):
             each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         each.close()
     until(lambda: parked(service) == 0)
-    until(lambda: service.broker._sockets.get(socket_id).poll is None)
+    until(lambda: service.broker._sockets.get(socket_id).receiver is None)
     service.broker.send_message("bob", "kept")
     assert [m.text for m in service.broker.take(service.broker.poll(socket_id, 0)).messages] == ["kept"]
 
@@ -384,7 +384,7 @@ def test_random_opens_and_closes_leave_nothing_behind(service):
         each.close()
     until(lambda: parked(service) == 0)
     until(lambda: not connected(service))
-    until(lambda: not any(s.poll for s in service.broker._sockets._sockets.values()))
+    until(lambda: not any(s.receiver for s in service.broker._sockets._sockets.values()))
 
 
 def test_slow_requests_of_the_app_delay_no_poll(make_service, slow_app):
@@ -418,7 +418,7 @@ def test_it_works_on_plain_waitress_at_a_thread_a_poll(service):
         connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=LONG_ENOUGH)
         socket_id = open_socket(service)
         connection.request("GET", poll_path(socket_id))
-        until(lambda: service.broker._sockets.get(socket_id).poll is not None)
+        until(lambda: service.broker._sockets.get(socket_id).receiver is not None)
         service.broker.send_message("bob", "one")
         answer = connection.getresponse()
         assert json.loads(answer.read())["messages"] == ["one"]

@@ -160,7 +160,7 @@ def test_the_message_comes_behind_the_answer(make, connect, poll, margin):
     if poll is early_poll:
         service.broker.send_message("ann", "first")
     read = poll(page, socket_id)
-    until(lambda: service.broker._sockets.get(socket_id).poll is not None or poll is short_polls)
+    until(lambda: service.broker._sockets.get(socket_id).receiver is not None or poll is short_polls)
     before = time.monotonic()
     post.ask("/form", "POST", Sec_Fetch_Mode="navigate" if margin == NAVIGATION else "cors")
     assert read() == ["pushed"]

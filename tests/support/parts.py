@@ -230,10 +230,11 @@ def openssl() -> Path:
 
 @functools.cache
 def nginx() -> Path:
-    """The proxy that many put in front."""
-    for path in _on_path(["nginx", "/usr/sbin/nginx"]):
-        return path
-    raise PartMissing("no nginx found: on Debian, apt install nginx-light")
+    """The proxy that many put in front; Debian has it where only root looks."""
+    for path in [*_on_path(["nginx"]), Path("/usr/sbin/nginx")]:
+        if path.exists():
+            return path
+    raise PartMissing("no nginx found: on Debian, apt install nginx")
 
 
 @functools.cache

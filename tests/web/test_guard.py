@@ -70,21 +70,6 @@ class TestHost:
         assert status(visitor(app, options, HTTP_HOST="dev.example:8080"), "/") == 200
         assert status(visitor(app, options, HTTP_HOST="x.dev.example"), "/") == 421
 
-    def test_the_alias_names_serve_polls_alone(self, app):
-        client = visitor(app, HTTP_HOST="c31.localhost:8080")
-        assert status(client, "/_ah/channel/poll?socket=x&after=0") == 410
-        for path in (
-            "/",
-            "/_ah/channel/open?channel=x",
-            "/_emu/health",
-            "/_ah/channel/jsapi",
-            "/_ah/channel/poll/",
-            "/x/../_ah/channel/poll",
-            "/_ah/channel/poll;x",
-        ):
-            assert status(client, path) == 404, path
-        assert app.requests == []
-
     def test_http_1_1_needs_a_host(self, app):
         emulator = Emulator(app)
         seen = []

@@ -1,4 +1,4 @@
-"""Many tabs of one browser: the names that polls may use, and the shake."""
+"""Many tabs of one browser: the shake."""
 
 from __future__ import annotations
 
@@ -12,40 +12,6 @@ from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.channel.tabs import LAPS, PAUSES, Shaker
 from appengine_channel_emu.web.guard import WebOptions
-
-
-def alias(http, emulator, host, **environ):
-    token = emulator.create_channel("bob")
-    return http.get("/_ah/channel/open", {"channel": token}, {"Host": host}, extra_environ=environ).json.get("alias")
-
-
-class TestAlias:
-    @pytest.mark.parametrize("host", ["localhost", "app.localhost", "127.0.0.1", "[::1]", "LOCALHOST"])
-    def test_a_page_of_this_machine_gets_a_name_on_the_port_that_it_asked(self, http, emulator, host):
-        assert alias(http, emulator, f"{host}:8081") == "c0.localhost:8081"
-
-    @pytest.mark.parametrize("host", ["192.168.1.5:8080", "10.0.0.1", "[fe80::1]:8080"])
-    def test_a_page_of_another_machine_gets_none(self, http, emulator, host):
-        assert alias(http, emulator, host) is None
-
-    def test_a_page_behind_tls_gets_none(self, http, emulator):
-        assert alias(http, emulator, "localhost", **{"wsgi.url_scheme": "https"}) is None
-
-    def test_each_socket_gets_the_name_with_the_fewest(self, http, emulator):
-        names = [alias(http, emulator, "localhost") for _ in range(64)]
-        assert sorted(names) == sorted(2 * [f"c{number}.localhost" for number in range(32)])
-
-    def test_a_closed_socket_gives_its_name_back(self, http, emulator):
-        token = emulator.create_channel("bob")
-        opened = [http.get("/_ah/channel/open", {"channel": token}).json for _ in range(32)]
-        http.post(f"/_ah/channel/close?socket={opened[17]['socket']}")
-        assert alias(http, emulator, "localhost:80") == opened[17]["alias"]
-
-    def test_a_resumed_socket_keeps_its_name(self, http, emulator):
-        token = emulator.create_channel("bob")
-        first = http.get("/_ah/channel/open", {"channel": token}).json
-        again = http.get("/_ah/channel/open", {"channel": token, "socket": first["socket"], "after": 0}).json
-        assert again["alias"] == first["alias"]
 
 
 class TestAttempt:

@@ -1,8 +1,7 @@
 """Many tabs of one browser, which opens six connections to one host and port (design.md, "Many tabs").
 
-Each tab is given another name of this server for its polls. Where browsers would not find us under such a name, there
-is the shake: when a message comes for a tab whose poll waits in the browser, the browser's parked polls are answered
-empty; their tabs poll again, behind the one that waited.
+When a message comes for a tab whose poll waits in the browser, the browser's parked polls are answered empty; their
+tabs poll again, behind the one that waited.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol
 from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import Broker, Poll
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.web.guard import ALIASES, is_loopback_host, split_host
 from appengine_channel_emu.web.wsgi import browser_of
 
 if TYPE_CHECKING:
@@ -56,17 +54,15 @@ class Tabs:
 
     def __init__(self, broker: Broker, scheduler: Scheduler | None) -> None:
         self._broker = broker
-        self._aliases = Aliases()
         self._shaker = Shaker(scheduler) if scheduler is not None else None
         broker.events.listen(self._hear)
         if self._shaker is not None:
             broker.when_unpolled(self._shaker.unpolled)
 
-    def opened(self, socket_id: str, environ: WSGIEnvironment) -> str | None:
-        """A page opened a socket; the `name:port` that it may poll on, if there is one."""
+    def opened(self, socket_id: str, environ: WSGIEnvironment) -> None:
+        """A page opened a socket."""
         if self._shaker is not None:
             self._shaker.opened(socket_id, _browser(environ))
-        return self._aliases.give(socket_id, environ["wsgi.url_scheme"], environ.get("HTTP_HOST", ""))
 
     def arrived(self, poll: Poll, environ: WSGIEnvironment, held: Shakeable) -> None:
         """A poll arrived; `left` follows."""
@@ -83,46 +79,12 @@ class Tabs:
             self._shaker.left(poll.socket_id, held)
 
     def _hear(self, event: Event) -> None:
-        if event.kind == "socket_closed" and event.socket is not None:
-            self._aliases.take_back(event.socket)
-            if self._shaker is not None:
-                self._shaker.closed(event.socket)
+        if self._shaker is not None and event.kind == "socket_closed" and event.socket is not None:
+            self._shaker.closed(event.socket)
 
 
 def _browser(environ: WSGIEnvironment) -> Browser:
     return browser_of(environ), environ.get("HTTP_HOST", "")
-
-
-class Aliases:
-    """Hands out the alias with the fewest sockets. Callable from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._names = sorted(ALIASES, key=lambda name: (len(name), name))
-        self._count = dict.fromkeys(self._names, 0)
-        self._given: dict[str, str] = {}
-
-    def give(self, socket_id: str, scheme: str, host_header: str) -> str | None:
-        """`name:port` for the polls of a socket whose page asked `host_header`.
-
-        None where browsers would not find us under such a name: only pages of this very machine, over http, do.
-        """
-        host, port = split_host(host_header)
-        if scheme != "http" or not is_loopback_host(host):
-            return None
-        with self._lock:
-            name = self._given.get(socket_id)
-            if name is None:
-                name = self._given[socket_id] = min(self._names, key=self._count.__getitem__)
-                self._count[name] += 1
-        return f"{name}:{port}" if port else name
-
-    def take_back(self, socket_id: str) -> None:
-        """The socket was closed."""
-        with self._lock:
-            name = self._given.pop(socket_id, None)
-            if name is not None:
-                self._count[name] -= 1
 
 
 @dataclass(slots=True)
