@@ -10,6 +10,9 @@ Written as text, for a header, a setting or a command line: `STAGE ACTION [name=
 | drop | it is lost: nothing is done, and its connection breaks (send: it succeeds, and the message is lost) |
 | cut | it is done, and its connection breaks before the answer |
 | duplicate | it is done twice (poll: its answer arrives twice) |
+
+At the stage stream the request is the one for a WebSocket. What goes over it meets the faults of the stage poll: a
+frame with messages is late, refused, lost with its connection, cut in its middle, or sent twice.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any
 
-STAGES = ("create", "send", "open", "poll", "presence", "rpc", "app")
+STAGES = ("create", "send", "open", "poll", "stream", "presence", "rpc", "app")
 ACTIONS = ("delay", "error", "drop", "cut", "duplicate")
 
 CHANNEL_ERRORS = (
@@ -36,7 +39,7 @@ CHANNEL_ERRORS = (
 """The Channel API's own (facts.md 1.5): for create and send."""
 
 TOKEN_ERRORS = ("Token+timed+out.", "Invalid+token.")
-"""The 401s, for open and poll."""
+"""The 401s, for open, poll and stream."""
 
 STATUSES = tuple(str(status) for status in range(400, 600))
 """HTTP statuses, for all stages but create and send."""
@@ -258,7 +261,7 @@ def _errors(stage: str) -> tuple[tuple[str, ...], bool]:
     """The names of a stage's errors, the usual one first, and whether an HTTP status is one too."""
     if stage in ("create", "send"):
         return CHANNEL_ERRORS, False
-    return (TOKEN_ERRORS if stage in ("open", "poll") else ()), True
+    return (TOKEN_ERRORS if stage in ("open", "poll", "stream") else ()), True
 
 
 def _require(holds: bool, text: str) -> None:

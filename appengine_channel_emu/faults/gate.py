@@ -23,6 +23,7 @@ from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.web.guard import is_loopback
 from appengine_channel_emu.web.resources import answered
+from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import PLAIN, Answer, ConnectionCut, content_length, plain_answer
 
@@ -89,11 +90,9 @@ class FaultGate:
         # As `_quiet`, for thousands of requests in a second.
         if not self._repeated and _by_header.get() is None and not self._faults:
             return do()
+        client_ids = [self._broker.client_id_of(name) for name in names]
         if socket is not None:
-            client_id = self._broker.client_id_of_socket(socket)
-            client_ids = [] if client_id is None else [client_id]
-        else:
-            client_ids = [self._broker.client_id_of(name) for name in names]
+            client_ids += self._client_ids_of(socket)
         poller = (socket or next(iter(names), None)) if "poll" in stages else None
         repeated = self._repeated.pop(poller, None) if poller is not None else None
         if repeated is not None:
@@ -101,6 +100,12 @@ class FaultGate:
         with self._faults.asked(_if_at(stages)):
             fault = self._fault(stages, Target(client_ids))
             return do() if fault is None else self._do_badly(fault, partial(answered, do), poller)
+
+    def meet_delivery(self, socket: str) -> Fault | None:
+        """The fault that is to happen to messages on their way to the page of `socket` over a stream, if one is."""
+        if not self._faults:
+            return None
+        return self._fault(("poll",), Target(self._client_ids_of(socket)))
 
     def meet_app(
         self,
@@ -123,7 +128,7 @@ class FaultGate:
                 (self._pause or time.sleep)(fault.seconds)
                 return ask(environ)
             if fault.error is not None:
-                return _refusal(fault.error)
+                return refusal_by_fault(fault.error)
             if fault.action == "drop":
                 raise ConnectionCut
             # As when something in between sends a request again: the second answer counts.
@@ -136,6 +141,10 @@ class FaultGate:
     def _quiet(self) -> bool:
         return not self._repeated and _by_header.get() is None and not self._faults
 
+    def _client_ids_of(self, socket: str) -> list[str]:
+        client_id = self._broker.client_id_of_socket(socket)
+        return [] if client_id is None else [client_id]
+
     def _fault(self, stages: tuple[str, ...], target: Target) -> Fault | None:
         for stage in stages:
             fault = self._faults.pick(stage, target, _HERE.get(stage, ACTIONS))
@@ -147,14 +156,18 @@ class FaultGate:
         if fault.seconds is not None:
             return self._delayed(fault.seconds, do)
         if fault.error is not None:
-            return _refusal(fault.error)
+            return refusal_by_fault(fault.error)
         if fault.action == "drop":
             raise ConnectionCut
         if fault.action == "cut":
             return _changed(do(), _cut)
         if poller is not None:
             return _changed(do(), partial(self._repeat, poller))
-        _at_once(do())
+        first = do()
+        if not isinstance(first, Upgrade):
+            _at_once(first)
+        else:
+            first.close()
         return do()
 
     def _delayed(self, seconds: float, do: Callable[[], OwnAnswer]) -> OwnAnswer:
@@ -187,7 +200,8 @@ def _if_at(stages: tuple[str, ...]) -> Fault | None:
     return fault if fault is not None and fault.stage in stages else None
 
 
-def _refusal(error: str) -> Answer:
+def refusal_by_fault(error: str) -> Answer:
+    """What a request is answered that a fault refuses with `error`, see `Fault`."""
     if error in TOKEN_ERRORS:
         return Answer(f"401 {error}", PLAIN, error.encode())
     return plain_answer(f"{error} A fault on request", "A fault on request.")
@@ -198,12 +212,14 @@ def _cut(answer: Answer) -> Answer:
 
 
 def _changed(answer: OwnAnswer, change: Callable[[Answer], Answer]) -> OwnAnswer:
-    if isinstance(answer, Waiting):
-        answer.change(change)
-        return answer
-    return change(answer)
+    if isinstance(answer, Answer):
+        return change(answer)
+    answer.change(change)
+    return answer
 
 
 def _at_once(answer: OwnAnswer) -> Answer:
-    """What it would wait for is not waited for."""
+    """What it would wait for is not waited for. Raises `Upgraded` where there is nothing to wait for."""
+    if isinstance(answer, Upgrade):
+        raise Upgraded(answer)
     return answer.at_once() if isinstance(answer, Waiting) else answer

@@ -223,6 +223,12 @@ class Acceptor:
             self._starved = False
             self._note("connections_accepted", "Files can be opened again: connections are accepted.")
 
+    def say_goodbye(self) -> None:
+        """Let those hear of the end who wait on an open stream; once the loop has ended."""
+        for server in self.servers:
+            for channel in list(server.active_channels.values()):
+                channel.say_goodbye()
+
     def close(self) -> None:
         """Give back what it holds."""
         if self._reserve is not None:

@@ -122,8 +122,9 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
         """See waitress; made when it is first asked for."""
         if self.environ is None:
             environ: dict[str, Any] = super().get_environment()
-            channel = self.channel
-            environ[SERVER_HINTS] = TaskHints(channel.addr[0], self.overdue, channel.when_sent)
+            channel, request = self.channel, self.request
+            upgrades = self.version == "1.1" and request.command == "GET" and request.body_rcv is None
+            environ[SERVER_HINTS] = TaskHints(channel.addr[0], self.overdue, channel.when_sent, upgrades)
         return self.environ
 
     def send_head(self) -> None:

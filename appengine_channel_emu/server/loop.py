@@ -87,6 +87,10 @@ class Loop:
         self._each_second: Callable[[], None] = _nothing
         self._waker = Waker(self.socket_map)
         self._stopping = False
+        self._calls: deque[Any] = deque()
+        self._answers: deque[Any] = deque()
+        self._at_once = 0
+        self._asleep = False
 
     def add(self, channel: Any) -> None:
         """A connection was accepted. Raises OSError where there is no room for it."""
@@ -97,12 +101,22 @@ class Loop:
     def remove(self, channel: Any) -> None:
         """`channel` is about to be closed; called under its `loop_lock`, while its descriptor is still its own."""
 
-    def soon(self, task: Any) -> bool:
-        """Call `task.service()`, which never blocks, on the loop's own thread; False where that cannot be done.
+    def soon(self, task: Any) -> None:
+        """Call `task.service()`, which never blocks, on the loop's own thread.
 
-        `task.resumes` tells an answer that was waited for from a new request.
+        `task.resumes` tells what was waited for from a new request.
         """
-        return False
+        on_loop = threading.get_ident() == self.thread.ident
+        if on_loop and task.resumes and self._at_once:
+            # A call under way has led to it: nobody is to wait for the caller's answer to be sent.
+            self._at_once -= 1
+            left, self._at_once = self._at_once, 0
+            _serve(task)
+            self._at_once = left
+            return
+        (self._answers if task.resumes else self._calls).append(task)
+        if self._asleep and not on_loop:
+            self.wake()
 
     def pause(self, server: Any) -> None:
         """Take no connections of `server` for a moment, on the loop's own thread."""
@@ -110,6 +124,7 @@ class Loop:
 
     def wake(self) -> None:
         """End the turn under way, from any thread, also when the loop has ended."""
+        self._asleep = False
         self._waker.wake()
 
     def start(self, each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
@@ -133,8 +148,8 @@ class Loop:
         """Look at the servers that are in the map."""
         raise NotImplementedError
 
-    def _turn(self) -> None:
-        """Wait for something to do, for `TURN_SECONDS` at the most, and do it."""
+    def _serve_descriptors(self, seconds: float) -> None:
+        """Wait for `seconds` at the most until something is ready, and serve that; `_asleep` while it waits."""
         raise NotImplementedError
 
     def _look_at_all(self) -> None:
@@ -146,7 +161,10 @@ class Loop:
         next_look = 0.0
         while not self._stopping:
             try:
-                self._turn()
+                # In this order: a task that is added in between wakes a loop that is about to sleep.
+                self._asleep = True
+                self._serve_descriptors(0 if self._calls or self._answers else TURN_SECONDS)
+                self._serve_tasks()
                 self._each_turn()
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + LOOK_SECONDS
@@ -156,6 +174,16 @@ class Loop:
                 # Without this thread nobody would be served any more.
                 log.exception("The server's loop goes on after an error.")
                 time.sleep(PAUSE_SECONDS)
+
+    def _serve_tasks(self) -> None:
+        # A few at a time, so that thousands of answers do not keep a new request waiting, nor the other way round.
+        self._asleep = False
+        for _ in range(min(len(self._calls), TASKS_A_TURN)):
+            self._at_once = ANSWERS_AT_ONCE
+            _serve(self._calls.popleft())
+        self._at_once = 0
+        for _ in range(min(len(self._answers), TASKS_A_TURN)):
+            _serve(self._answers.popleft())
 
 
 class EpollLoop(Loop):
@@ -168,11 +196,6 @@ class EpollLoop(Loop):
         super().__init__(socket_map)
         self._epoll = select.epoll()
         self._servers: list[Any] = []
-        self._calls: deque[Any] = deque()
-        self._answers: deque[Any] = deque()
-        self._at_once = 0
-        self._asleep = False
-        self._ident = 0
 
     def add(self, channel: Any) -> None:
         """See `Loop`."""
@@ -196,32 +219,11 @@ class EpollLoop(Loop):
         """
         self._forget(channel.fileno_or_none)
 
-    def soon(self, task: Any) -> bool:
-        """See `Loop`."""
-        on_loop = threading.get_ident() == self._ident
-        if on_loop and task.resumes and self._at_once:
-            # A call under way has led to it: nobody is to wait for the caller's answer to be sent.
-            self._at_once -= 1
-            left, self._at_once = self._at_once, 0
-            _serve(task)
-            self._at_once = left
-            return True
-        (self._answers if task.resumes else self._calls).append(task)
-        if self._asleep and not on_loop:
-            self.wake()
-        return True
-
     def pause(self, server: Any) -> None:
         """See `Loop`; the next look at all ends it."""
         self._epoll.modify(server._fileno, 0)
 
-    def wake(self) -> None:
-        """See `Loop`."""
-        self._asleep = False
-        self._waker.wake()
-
     def _begin(self) -> None:
-        self._ident = threading.get_ident()
         for descriptor, thing in self.socket_map.items():
             self._epoll.register(descriptor, select.EPOLLIN)
             if hasattr(thing, "active_channels"):
@@ -229,14 +231,8 @@ class EpollLoop(Loop):
                 # It would wake the loop after each answer, to ask what the connections say by themselves.
                 thing.pull_trigger = _nothing
 
-    def _turn(self) -> None:
-        self._serve_descriptors()
-        self._serve_tasks()
-
-    def _serve_descriptors(self) -> None:
-        # In this order: a task that is added in between wakes a loop that is about to sleep.
-        self._asleep = True
-        ready = self._epoll.poll(0 if self._calls or self._answers else TURN_SECONDS)
+    def _serve_descriptors(self, seconds: float) -> None:
+        ready = self._epoll.poll(seconds)
         self._asleep = False
         # All are looked up before any is served: what is accepted meanwhile may get the number of one that ends
         # meanwhile, and an event of that one is not for it.
@@ -253,15 +249,6 @@ class EpollLoop(Loop):
     def _forget(self, descriptor: int | None) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._epoll.unregister(descriptor if descriptor is not None else -1)
-
-    def _serve_tasks(self) -> None:
-        # A few at a time, so that thousands of answers do not keep a new request waiting, nor the other way round.
-        for _ in range(min(len(self._calls), TASKS_A_TURN)):
-            self._at_once = ANSWERS_AT_ONCE
-            _serve(self._calls.popleft())
-        self._at_once = 0
-        for _ in range(min(len(self._answers), TASKS_A_TURN)):
-            _serve(self._answers.popleft())
 
     def _look_at_all(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
@@ -285,8 +272,8 @@ class StockLoop(Loop):
             if hasattr(thing, "active_channels"):
                 thing.pull_trigger = self.wake
 
-    def _turn(self) -> None:
-        wasyncore.poll2(TURN_SECONDS, self.socket_map)
+    def _serve_descriptors(self, seconds: float) -> None:
+        wasyncore.poll2(seconds, self.socket_map)
 
     def _look_at_all(self) -> None:
         for channel in list(self.socket_map.values()):

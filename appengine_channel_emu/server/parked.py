@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
@@ -22,11 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.utilities import Error
+from wsproto.frame_protocol import CloseReason
 
 from appengine_channel_emu.server.answers import AnswerBuffers, Parked, ParkingTask, RefusalTask, TaskHints
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.slow_clients import SlowClients
+from appengine_channel_emu.server.timeouts import Timeouts
+from appengine_channel_emu.server.websocket import MOST_UNSENT, WebSocket, close_frame
+from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import SERVER_HINTS
 
@@ -39,7 +42,7 @@ LINGER_BLOCK = 256 * 1024
 
 
 class ParkingMiddleware:
-    """The application, with `Parked` raised for an answer that is not ready."""
+    """The application, with `Parked` raised for an answer that is not ready, and `Upgraded` for a WebSocket."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
@@ -52,41 +55,9 @@ class ParkingMiddleware:
         body = self._application(environ, start_response)
         if isinstance(body, Waiting) and not body.ready:
             raise Parked(body)
+        if isinstance(body, Upgrade):
+            raise Upgraded(body)
         return body
-
-
-class ParkedPolls:
-    """The parked answers, by the quarter of a second in which their time is up."""
-
-    QUARTER = 0.25
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self._buckets: defaultdict[int, set[Waiting]] = defaultdict(set)
-
-    def add(self, waiting: Waiting) -> None:
-        """Expire `waiting` at its deadline, unless it is removed before."""
-        with self.lock:
-            self._buckets[self._bucket(waiting)].add(waiting)
-
-    def remove(self, waiting: Waiting) -> None:
-        """Its request has ended, or is about to."""
-        with self.lock:
-            bucket = self._buckets.get(self._bucket(waiting))
-            if bucket is not None:
-                bucket.discard(waiting)
-
-    def expire_due(self) -> None:
-        """Expire those whose deadline has passed; called at every turn of the loop."""
-        now = time.monotonic() / self.QUARTER
-        with self.lock:
-            numbers = [number for number in self._buckets if number <= now]
-            due = [waiting for number in numbers for waiting in self._buckets.pop(number)]
-        for waiting in due:
-            waiting.expire()
-
-    def _bucket(self, waiting: Waiting) -> int:
-        return int(waiting.deadline / self.QUARTER) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +65,8 @@ class Port:
     """What the connections of one port share. `ours_alone`: whether nothing of the app's is served there."""
 
     loop: Loop
-    parked_polls: ParkedPolls
+    parked_polls: Timeouts
+    streams: Timeouts
     slow_clients: SlowClients
     ours_alone: bool = False
 
@@ -126,6 +98,8 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
+    websocket: WebSocket | None = None
+    """What it has become; until that begins its request is at the head of `requests`, as any other."""
     _unwritten: list[Callable[[], None]] | None = None
     """Who wants to know when the answer to the present request has left."""
     _unsent: list[Callable[[], None]] | None = None
@@ -176,7 +150,11 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         """See waitress."""
         if self.lingering:
             return not self.will_close
-        return not self._half_closed and bool(super().readable())
+        if self._half_closed or (self.requests and self.requests[-1].behind):
+            return False
+        if self.websocket is not None and not self.requests:
+            return not self.will_close and self.total_outbufs_len < MOST_UNSENT
+        return bool(super().readable())
 
     def handle_read(self) -> None:
         """See waitress, for which a client that has ended its side has gone."""
@@ -193,10 +171,21 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             self.lingered += len(data)
             if self.lingered > LINGER_BYTES:
                 self.handle_close()
+        elif self.websocket is not None and not self.requests:
+            # Its last activity is when something was sent: whether it reads is what it is judged by.
+            self.websocket.received(data)
         elif not (self.requests and self.requests[-1].error):
             # What follows something that is refused is no request.
             self.last_activity = time.time()
             self.received(data)
+
+    def received(self, data: bytes) -> bool:
+        """See waitress; what follows a request for a WebSocket may be for that."""
+        with self.requests_lock:
+            if self.requests and self.requests[-1].upgrade:
+                self.requests[-1].behind += data
+                return True
+        return bool(super().received(data))
 
     def refuse(self, error: Error) -> bool:
         """Answer the request that is under way with `error`; False where another is to be answered before it."""
@@ -249,6 +238,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
                 self.close_when_flushed = True
         waiting = self._waiting
         gone = self._parked and waiting is not None and waiting.ends_with_client
+        gone |= self.websocket is not None
         if gone or not (waits or self.total_outbufs_len):
             self.handle_close()
 
@@ -273,6 +263,9 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             super().service()
         except Parked as parked:
             self._park(parked.task, parked.waiting)
+        except Upgraded as upgraded:
+            self.websocket = WebSocket(self, upgraded.upgrade, self.port.streams)
+            self.port.loop.soon(self.websocket)
         self._tell_sent()
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
@@ -318,8 +311,46 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             if self._fileno is not None:
                 self.socket.shutdown(socket.SHUT_WR)
         super().handle_close()
+        if self.websocket is not None:
+            self.websocket.left()
         self._resume()
         self._tell_sent()
+
+    def begin_stream(self) -> bytes | None:
+        """Its request has been answered by a WebSocket; what was behind it. None where the client has gone."""
+        with self.requests_lock:
+            request = self.requests.pop(0)
+            request.close()
+        self.changed()
+        return request.behind if self.connected and not self._half_closed else None
+
+    def push(self, data: bytes) -> None:
+        """Send `data`, of a stream, as far as the client takes it, and the rest when it does; never blocks."""
+        with self.outbuf_lock:
+            if not self.connected:
+                return
+            if not self.total_outbufs_len:
+                self.last_activity = time.time()
+                data = data[self.send(data, do_close=False) :]
+            if data:
+                self.outbufs[-1].append(data)
+                self.total_outbufs_len += len(data)
+        if data:
+            self.changed()
+
+    def end_stream(self) -> None:
+        """Nothing more is sent; what the client still sends is read for a while."""
+        self._refused = self.close_when_flushed = True
+        self.changed()
+
+    def say_goodbye(self) -> None:
+        """The emulator ends: a page with a stream does not wait to hear of it."""
+        if self.websocket is not None and not self.requests:
+            self.push(close_frame(CloseReason.GOING_AWAY, "The emulator ends."))
+            with contextlib.suppress(OSError):
+                # Closing over unread bytes would reset the connection, and the frame might be lost.
+                self.socket.recv(LINGER_BLOCK)
+                self.socket.shutdown(socket.SHUT_WR)
 
     def _park(self, task: ParkingTask, waiting: Waiting) -> None:
         # Everything that belongs to the task is unwound: once `when_ready` is called, another thread may run it.

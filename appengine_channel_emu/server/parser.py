@@ -53,6 +53,10 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     path = "/"
     command = ""
     """Of a request too broken to have one; waitress names it in its log."""
+    upgrade = False
+    """Whether it asks for a WebSocket (RFC 6455, section 4.1), so that what follows is no request if it gets one."""
+    behind = b""
+    """What has come behind such a request."""
 
     def received(self, data: bytes) -> int:
         """See waitress; a body that cannot be kept is refused, where waitress would drop the connection."""
@@ -69,6 +73,8 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             # Nothing more is to come: a request without a body, or one that is refused.
             self.expect_continue = False
             self._use_our_words()
+            if self.upgrade:
+                self.behind, consumed = data[consumed:], len(data)
         return consumed
 
     def end_early(self) -> None:
@@ -124,6 +130,11 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.connection_close = "close" in options or (self.version == "1.0" and "keep-alive" not in options)
         if "EXPECT" in self.headers:
             self.expect_continue = self.version == "1.1" and "100-continue" in _members(self.headers["EXPECT"])
+        if "UPGRADE" in self.headers and self.version == "1.1" and self.command == "GET" and self.body_rcv is None:
+            options = _members(self.headers.get("CONNECTION", ""))
+            self.upgrade = "upgrade" in options and "websocket" in _members(self.headers["UPGRADE"])
+            # What is behind it may be for a WebSocket: where it gets none, nothing more can be read.
+            self.connection_close |= self.upgrade
 
     def _parse_nothing(self) -> None:
         """What answers it asks for attributes that only a parsed head gives."""

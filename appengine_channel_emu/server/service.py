@@ -19,10 +19,11 @@ from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.acceptor import LOCALHOST, Acceptor, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
-from appengine_channel_emu.server.parked import ParkedPolls, Port
+from appengine_channel_emu.server.parked import Port
 from appengine_channel_emu.server.saver import Saver
 from appengine_channel_emu.server.slow_clients import ClientLimits, SlowClients
 from appengine_channel_emu.server.threads import Pools
+from appengine_channel_emu.server.timeouts import Timeouts
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin.routes import About
@@ -90,7 +91,7 @@ class Service:
         self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, about)
         self._hint_at_presence()
         self._loop = make_loop()
-        self._parked_polls = ParkedPolls()
+        self._parked_polls, self._streams = Timeouts(), Timeouts()
         self._slow_clients = SlowClients(_client_limits(settings), self.broker.note)
         self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, settings.threads)
         self._acceptor = Acceptor(settings, self._loop, self._pools, self.broker.note)
@@ -135,6 +136,7 @@ class Service:
             self._pools.end(budget.at_most(REQUEST_SECONDS))
             for sock in self._sockets + self._api_sockets:
                 _stop_listening(sock)
+            self._acceptor.say_goodbye()
             self._loop.close()
         self._acceptor.close()
         budget.call(self._timer.stop, TIMER_SECONDS, "the timers")
@@ -145,7 +147,7 @@ class Service:
 
     def _serve(self) -> None:
         """Take connections, and begin with all that runs beside them."""
-        port = Port(self._loop, self._parked_polls, self._slow_clients)
+        port = Port(self._loop, self._parked_polls, self._streams, self._slow_clients)
         self._acceptor.serve(self._sockets, self.front, port)
         if self._api_sockets:
             self._acceptor.serve(self._api_sockets, self.front.api_port(), replace(port, ours_alone=True))
@@ -157,6 +159,7 @@ class Service:
 
     def _each_turn(self) -> None:
         self._parked_polls.expire_due()
+        self._streams.expire_due()
         self._pools.refuse_overdue()
 
     def _each_second(self) -> None:

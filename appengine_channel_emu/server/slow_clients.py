@@ -63,7 +63,8 @@ class _Watched:
         # What is not read from the client is not its fault.
         if phase != self.phase or not channel.readable():
             self.phase, self.since = phase, now
-        answer = (channel.last_activity, channel.total_outbufs_len)
+        # What is added to its answer meanwhile is no step forward.
+        answer = channel.last_activity
         if answer != self.answer or not channel.total_outbufs_len:
             self.answer, self.answer_since = answer, now
 

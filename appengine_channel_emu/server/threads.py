@@ -74,7 +74,8 @@ class Pools:
         """Queue the request at the head of `channel`."""
         request = channel.requests[0] if channel.requests else None
         path = getattr(request, "path", "/")
-        if self._is_for_loop(channel, request, path) and self._loop.soon(channel):
+        if self._is_for_loop(channel, request, path):
+            self._loop.soon(channel)
             return
         refused = request is not None and request.error
         pool = self._own if channel.ours_alone or refused or self._is_ours(path) else self._app

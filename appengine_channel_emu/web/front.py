@@ -17,10 +17,12 @@ from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.routes import CONSOLE_PATH, About, Accounts, admin_resources, console_resources
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
+from appengine_channel_emu.web.channel.stream import StreamSocket
 from appengine_channel_emu.web.channel.tabs import Tabs
 from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
-from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, Guard, WebOptions
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, WebOptions
 from appengine_channel_emu.web.resources import ask, falcon_app
+from appengine_channel_emu.web.upgrade import Upgrade
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import (
     Answer,
@@ -42,7 +44,7 @@ ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
-BRIEF_PATHS = frozenset({POLL_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
+BRIEF_PATHS = frozenset({POLL_PATH, STREAM_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
 
 Given = OwnAnswer | Started | AppAnswer
 """What a request is answered."""
@@ -86,7 +88,8 @@ class Front:
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": SdkWire(broker, options, self._faults),
             "/_ah/channel/open": OpenSocket(broker, options, tabs, self._faults),
-            "/_ah/channel/poll": PollSocket(broker, options, tabs, self._faults),
+            POLL_PATH: PollSocket(broker, options, tabs, self._faults),
+            STREAM_PATH: StreamSocket(broker, self._faults, scheduler),
             "/_ah/channel/close": CloseSocket(broker),
         }
         self._resources |= admin_resources(broker, self._faults, self.accounts, self.notes, about, self.reset)
@@ -248,7 +251,7 @@ class ApiPort:
 def _give(answer: Given, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with `answer`; its body, for the server."""
     body: Iterable[bytes]
-    if isinstance(answer, Waiting):
+    if isinstance(answer, Waiting | Upgrade):
         answer.begin(start_response)
         body = answer
     elif isinstance(answer, Answer):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 POLL_PATH = "/_ah/channel/poll"
+STREAM_PATH = "/_ah/channel/stream"
 RECEIVE_PATH = "/_ah/channel/receive"
 PRESENCE_PATHS = frozenset({"/_ah/channel/connected", "/_ah/channel/disconnected"})
 ADMIN_PATHS = frozenset({"/_emu", "/rpc_http", "/_ah/remote_api"})

@@ -21,6 +21,7 @@ from appengine_channel_emu.broker.errors import (
     TooManySockets,
     TooManyTokens,
 )
+from appengine_channel_emu.web.upgrade import Upgrade
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import PLAIN, Answer, Started, json_answer
 
@@ -89,7 +90,7 @@ def falcon_app(resources: dict[str, object]) -> falcon.App[Any, Any]:
     return app
 
 
-def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waiting:
+def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waiting | Upgrade:
     """What `app` answers. Of what is not there yet the status is not known, but headers that go with it."""
     started: list[Any] = []
 
@@ -100,6 +101,8 @@ def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waitin
     status, headers = started
     if isinstance(body, Waiting):
         body.add_headers(headers)
+        return body
+    if isinstance(body, Upgrade):
         return body
     return Started(status, headers, body)
 
@@ -261,7 +264,7 @@ def _there_are(names: Collection[str]) -> str:
 
 def respond(resp: falcon.Response, answer: OwnAnswer) -> None:
     """Answer with `answer`, which may not be there yet."""
-    if isinstance(answer, Waiting):
+    if not isinstance(answer, Answer):
         resp.stream = answer
         return
     resp.status = answer.status

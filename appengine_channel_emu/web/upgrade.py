@@ -2,9 +2,10 @@
 
 The contract. The application returns an `Upgrade` without having called `start_response`, where the server has said in
 its hints that it can do this (`ServerHints.upgrades`), and nowhere else. The server's middleware raises `Upgraded` with
-it, which unwinds whatever serves requests; an `Upgrade` that had to be waited for is raised by the `Waiting` that it
-was waited for with. The server sends `101 Switching Protocols` with `headers` and gives the connection to `page`: it
-calls `opened`, then `outgoing`, and `left` in the end. `close` is for one whose client vanished before that.
+it, which unwinds whatever serves requests; one that had to be waited for is raised by the iteration of the `Waiting`
+that the application has returned instead. The server sends `101 Switching Protocols` with `headers` and gives the
+connection to `page`: it calls `opened`, then `outgoing`, and `left` in the end. `close` is for an upgrade whose client
+vanished before that.
 """
 
 from __future__ import annotations
@@ -89,6 +90,14 @@ class Upgrade:
         self.close()
         assert self._start_response is not None
         yield from send(no_upgrade("This server cannot make a connection a WebSocket."), self._start_response)
+
+    def change(self, change: Callable[[Answer], Answer]) -> None:
+        """Let its headers go through `change`, which may raise what is to happen instead."""
+        try:
+            self.headers = change(Answer("101 Switching Protocols", self.headers)).headers
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """The connection will not be one."""

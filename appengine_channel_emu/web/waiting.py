@@ -16,6 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.turn import Signal
+from appengine_channel_emu.web.upgrade import Upgrade
 from appengine_channel_emu.web.wsgi import Answer
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ class Waiting:
         self._answer, self._start_response = _ended, None
 
 
-OwnAnswer = Answer | Waiting
+OwnAnswer = Answer | Waiting | Upgrade
 """What we answer ourselves."""

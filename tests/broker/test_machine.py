@@ -47,6 +47,10 @@ class Page:
         """Whether the broker knows its browser, which it learns anew after a restart."""
         self.held: dict[int, Held] = {}
         self.poll = None
+        self.stream = None
+        self.woken = False
+        self.under_way: list[str] = []
+        """What its stream has sent, and it has not got yet."""
         self.quiet_since = now
         self.saved = 0
         self.detached_at: float | None = None
@@ -55,8 +59,21 @@ class Page:
     def end(self, at: float) -> None:
         """Its socket was closed or timed out at that moment."""
         self.ended_at = at
-        if self.poll is not None:
+        if self.served:
             self.quiet_since = at
+
+    @property
+    def served(self) -> bool:
+        """Whether a poll or a stream of it is there."""
+        return self.poll is not None or self.stream is not None
+
+    def wake(self) -> None:
+        """Its stream may have something to say."""
+        self.woken = True
+
+    def change(self, poll=None, stream=None) -> None:
+        """What served it does so no more, and says nothing."""
+        self.poll, self.stream, self.woken, self.under_way = poll, stream, stream is not None, []
 
     def due(self, now: float) -> list[str]:
         """What it must have received by now: all up to the first message that is held."""
@@ -154,7 +171,7 @@ class BrokerMachine(RuleBasedStateMachine):
         """Pages whose socket is not gone."""
         now = self.clock.uptime()
         for page in self.all_pages:
-            if page.ended_at is None and page.poll is None and now >= page.quiet_since + ATTACHED + WINDOW:
+            if page.ended_at is None and not page.served and now >= page.quiet_since + ATTACHED + WINDOW:
                 page.ended_at = page.quiet_since + ATTACHED + WINDOW
             overdue = self.clock.now() - self.expires[page.token]
             if page.ended_at is None and overdue >= 0:
@@ -164,12 +181,27 @@ class BrokerMachine(RuleBasedStateMachine):
     def exchange(self, page: Page, lose: bool = False) -> None:
         """One poll of `page`, answered at once; a lost answer teaches it nothing."""
         poll = self.broker.poll(page.socket, len(page.received), page.browser)
+        self.supersede(page)
         answer = self.broker.take(poll)
         self.broker.release(poll)
-        page.poll, page.detached_at, page.quiet_since, page.known = None, None, self.clock.uptime(), True
+        page.detached_at, page.quiet_since, page.known = None, self.clock.uptime(), True
         assert answer.next - len(answer.messages) == len(page.received)
         if not lose:
             page.received += [message.text for message in answer.messages]
+
+    def supersede(self, page: Page, poll=None, stream=None) -> None:
+        """Something newer serves `page`, and says all that is said from here on."""
+        older_poll, older_stream, woken = page.poll, page.stream, page.woken
+        page.change(poll, stream)
+        if older_poll is not None:
+            assert older_poll.superseded
+            assert older_poll.ready.is_set
+            assert self.broker.take(older_poll).messages == []
+        if older_stream is not None:
+            assert older_stream.superseded
+            assert woken
+            assert self.broker.take_next(older_stream).messages == []
+            self.broker.release(older_stream)
 
     @rule(target=tokens, client_id=st.sampled_from(CLIENT_IDS), minutes=st.integers(1, 3))
     def create(self, client_id: str, minutes: int) -> tuple[str, str]:
@@ -256,9 +288,8 @@ class BrokerMachine(RuleBasedStateMachine):
     def park(self, page: Page) -> None:
         if page not in self.living():
             return
-        older, page.poll = page.poll, self.broker.poll(page.socket, len(page.received), page.browser)
+        self.supersede(page, poll=self.broker.poll(page.socket, len(page.received), page.browser))
         page.detached_at, page.known = None, True
-        assert older is None or (older.ready.is_set and self.broker.take(older).messages == [])
         assert page.poll.ready.is_set == (page.received != page.due(self.clock.now()))
 
     @rule(page=pages)
@@ -271,10 +302,56 @@ class BrokerMachine(RuleBasedStateMachine):
         page.poll, page.quiet_since = None, self.clock.uptime()
 
     @rule(page=pages)
+    def stream(self, page: Page) -> None:
+        """A stream takes over."""
+        if page not in self.living():
+            with pytest.raises((SocketGone, TokenTimedOut)):
+                self.broker.stream(page.socket, len(page.received), page.wake)
+            return
+        stream = self.broker.stream(page.socket, len(page.received), page.wake, page.browser)
+        self.supersede(page, stream=stream)
+        page.detached_at, page.known = None, True
+        assert stream.sent == len(page.received)
+
+    @rule(page=pages, arrives=st.booleans())
+    def read_stream(self, page: Page, arrives: bool) -> None:
+        """What the stream sends reaches the page, or is under way."""
+        if page.stream is None:
+            return
+        if page not in self.living():
+            with pytest.raises((SocketGone, TokenTimedOut)):
+                self.broker.take_next(page.stream)
+            return
+        woken, page.woken = page.woken, False
+        answer = self.broker.take_next(page.stream)
+        page.under_way += [message.text for message in answer.messages]
+        assert woken or not answer.messages
+        assert answer.next == page.stream.sent == len(page.received) + len(page.under_way)
+        assert page.received + page.under_way == page.due(self.clock.now())
+        if arrives:
+            page.received += page.under_way
+            page.under_way = []
+
+    @rule(page=pages, back=st.integers(0, 3))
+    def acknowledge(self, page: Page, back: int) -> None:
+        """The page says what it has, or what it had."""
+        if page.stream is not None:
+            self.broker.acknowledge(page.stream, max(0, len(page.received) - back))
+
+    @rule(page=pages)
+    def send_and_read_stream(self, page: Page) -> None:
+        """So that streams carry much."""
+        self.send(page.client_id, False, (page.client_id, page.token))
+        self.read_stream(page, True)
+        self.acknowledge(page, 0)
+
+    @rule(page=pages)
     def vanish(self, page: Page) -> None:
-        if page.poll is not None and page in self.living():
-            self.broker.release(page.poll)
-            page.poll, page.quiet_since = None, self.clock.uptime()
+        """Its connection is lost, with what was under way."""
+        if page.served and page in self.living():
+            self.broker.release(page.poll or page.stream)
+            page.change()
+            page.quiet_since = self.clock.uptime()
 
     @rule(page=pages, token=tokens)
     def resume(self, page: Page, token: tuple[str, str]) -> None:
@@ -289,7 +366,7 @@ class BrokerMachine(RuleBasedStateMachine):
         if living:
             assert opened.next == len(page.received)
             page.token, page.detached_at, page.known = text, None, True
-            if page.poll is None:
+            if not page.served:
                 page.quiet_since = self.clock.uptime()
         else:
             self.broker.close(opened.socket)
@@ -346,7 +423,7 @@ class BrokerMachine(RuleBasedStateMachine):
         living = self.living()
         now = self.clock.uptime()
         for page in living:
-            if page.poll is None and page.detached_at is None and now >= page.detaches_at():
+            if not page.served and page.detached_at is None and now >= page.detaches_at():
                 page.detached_at = page.detaches_at()
         saved = self.save()
         self.emulator.stop()
@@ -368,7 +445,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.start()
         self.killed = self.killed or not whole
         for page in living:
-            page.poll, page.quiet_since, page.known, page.held = None, now, False, {}
+            page.change()
+            page.quiet_since, page.known, page.held = now, False, {}
             if self.failing:
                 page.end(now)
             elif not whole:
@@ -385,9 +463,7 @@ class BrokerMachine(RuleBasedStateMachine):
         now = self.clock.uptime()
         for client_id in () if self.killed else CLIENT_IDS:
             pages = [page for page in self.all_pages if page.client_id == client_id]
-            attached = any(
-                page.ended_at is None and (page.poll is not None or now < page.detaches_at()) for page in pages
-            )
+            attached = any(page.ended_at is None and (page.served or now < page.detaches_at()) for page in pages)
             told = self.told[client_id]
             gone_since = max((page.detaches_at() for page in pages), default=now)
             if attached:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import launch_puppet
+from tests.browser.engines import launch
 from tests.browser.tab import Tab
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ TEXTS = ["hello", '{"messages": ["x"]}', "</script>", "\u2028", "\0", "Grüße �
 
 @pytest.fixture(scope="module")
 def firefox():
-    with launch_puppet("firefox") as puppet:
+    with launch("firefox") as puppet:
         yield puppet
 
 

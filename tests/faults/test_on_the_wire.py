@@ -162,8 +162,8 @@ def ask_with_fault(wire, way, fault):
 
 
 def test_every_stage_is_here():
-    """Presence, which is no request to the emulator, is in test_survival.py."""
-    assert {way.stage for way in WAYS.values()} == set(STAGES) - {"presence"}
+    """Presence, which is no request to the emulator, is in test_survival.py, and stream in tests/web/test_stream.py."""
+    assert {way.stage for way in WAYS.values()} == set(STAGES) - {"presence", "stream"}
     assert set(ACTIONS) == {"delay", "error", "drop", "cut", "duplicate"}
 
 

@@ -101,7 +101,7 @@ def test_an_event_is_for_the_connection_that_it_was_of():
             return [(100, select.EPOLLIN), (101, select.EPOLLIN)]
 
     loop._epoll = Ready()
-    loop._serve_descriptors()
+    loop._serve_descriptors(0)
     assert (accepting.events, older.events, newer.events) == (1, 0, 0)
 
 

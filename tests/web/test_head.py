@@ -8,7 +8,14 @@ from webtest import TestApp
 from appengine_channel_emu.testing import Emulator
 
 CHANNEL = "/_ah/channel/"
-ONLY_GET = {f"{CHANNEL}open", f"{CHANNEL}poll", f"{CHANNEL}dev", "/_emu/events", "/_emu/messages/wait"}
+ONLY_GET = {
+    f"{CHANNEL}open",
+    f"{CHANNEL}poll",
+    f"{CHANNEL}stream",
+    f"{CHANNEL}dev",
+    "/_emu/events",
+    "/_emu/messages/wait",
+}
 RESOURCES = Emulator()._front._resources
 READ = sorted(path for path, resource in RESOURCES.items() if hasattr(resource, "on_get") and path not in ONLY_GET)
 QUERIES = {"/_emu/channel": "?client_id=x", "/_emu/near-misses": "?client_id=x"}

@@ -1,4 +1,7 @@
-"""The two wires that pages speak: our own client's, open, poll and close (behaviour.md 5), and the SDK's."""
+"""What pages ask: over our own client's wire open, poll and close (behaviour.md 5), and the SDK's wire.
+
+The stream of our own client is stream.py's.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import falcon
 
-from appengine_channel_emu.broker.contract import Broker, Opened, Poll
+from appengine_channel_emu.broker.contract import Broker, Opened, Poll, PollAnswer
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.channel.tabs import Tabs
 from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
-from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
+from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer, server_hints
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -26,6 +29,17 @@ EARLY_SECONDS = 60.0
 """For how long after a message of its client id a poll's head is sent early: thousands of idle pages need none."""
 
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def messages_json(answer: PollAnswer, more: bytes = b"") -> bytes:
+    """What brings a page its messages; `more` are further fields."""
+    texts = b",".join([message.json for message in answer.messages])
+    return b'{"messages":[%b],"next":%d%b}' % (texts, answer.next, more)
+
+
+def error_json(answer: Answer) -> bytes:
+    """What tells a page of `answer`, a refusal, where no status can."""
+    return json.dumps({"error": int(answer.status[:3]), "reason": answer.body.decode("ascii").strip()}).encode("ascii")
 
 
 class _PageResource:
@@ -58,9 +72,10 @@ class OpenSocket(_PageResource):
     ) -> Waiting:
         opened = self._broker.open(token, resume, attempt, browser_of(environ))
         self._tabs.opened(opened.socket, environ)
-        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened))
+        streams = server_hints(environ).upgrades
+        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, streams))
 
-    def _answer(self, opened: Opened) -> Answer:
+    def _answer(self, opened: Opened, streams: bool) -> Answer:
         fields: dict[str, object] = {
             "socket": opened.socket,
             "client": opened.client_id,
@@ -69,6 +84,8 @@ class OpenSocket(_PageResource):
             "expires": max(0.0, round(opened.expires - self._broker.clock.now(), 3)),
             "resume": self._broker.options.resume_window,
         }
+        if streams:
+            fields["stream"] = True
         if self._options.quiet:
             fields["quiet"] = True
         return json_answer(fields)
@@ -131,15 +148,13 @@ class _Held:
             answer = self._broker.take(self._poll)
         except EmulatorError as error:
             return self._refusal(answer_to(error))
-        texts = b",".join(message.json for message in answer.messages)
-        shaken = b',"shaken":true' if self._shaken else b""
-        return Answer("200 OK", JSON, b'{"messages":[%b],"next":%d%b}\n' % (texts, answer.next, shaken))
+        more = b',"shaken":true' if self._shaken else b""
+        return Answer("200 OK", JSON, messages_json(answer, more) + b"\n")
 
     def _refusal(self, answer: Answer) -> Answer:
         if not self.waiting.head_sent:
             return answer
-        error = {"error": int(answer.status[:3]), "reason": answer.body.decode("ascii")}
-        return Answer("200 OK", JSON, b"%b\n" % json.dumps(error).encode("ascii"))
+        return Answer("200 OK", JSON, error_json(answer) + b"\n")
 
     def _release(self) -> None:
         self._broker.release(self._poll)
