@@ -74,6 +74,10 @@
     return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
   }
 
+  function counted(number, what) {
+    return `${number} ${what}${number === 1 ? '' : 's'}`;
+  }
+
   function moment(seconds) {
     return new Date(seconds * 1000).toLocaleTimeString([], {hour12: false});
   }
@@ -97,8 +101,9 @@
   function makeSocketRow(row, {channel, socket}) {
     cell(row, 'id', channel.client_id, 'th').scope = 'row';
     row.firstChild.className = 'id';
-    for (const name of ['state', 'since', 'expires', 'unread', 'last', 'wire', 'told']) cell(row, name, '');
+    for (const name of ['state', 'since', 'expires', 'unread', 'last', 'transport', 'told']) cell(row, name, '');
     const actions = cell(row, 'actions', '');
+    actions.className = 'do';
     if (!socket) return;
     const act = (action) => attempt(by('send-result'), () => ask('sockets', 'POST', {action, socket: socket.id}));
     for (const [text, action] of [['Close', 'close'], ['Cut', 'cut'], ['Expire', 'expire']]) {
@@ -106,13 +111,19 @@
     }
   }
 
+  function transport(socket) {
+    if (socket.wire === 'dev') return 'SDK\'s wire';
+    // A page that asks at intervals is seen between two of them.
+    return {stream: 'WebSocket', poll: 'long poll'}[socket.transport] || (socket.state === 'attached' ? 'short or none' : 'none');
+  }
+
   function updateSocketRow(row, {channel, socket}) {
-    cell(row, 'state', socket ? socket.state : `none (${channel.tokens} ${channel.tokens === 1 ? 'token' : 'tokens'})`);
+    cell(row, 'state', socket ? socket.state : `none (${counted(channel.tokens, 'token')})`);
     cell(row, 'since', socket ? lasting(now() - socket.since) : '');
     cell(row, 'expires', socket ? lasting(socket.expires - now()) : '');
     cell(row, 'unread', socket ? `${socket.unread} (${socket.unread_bytes} B)` : '');
     cell(row, 'last', channel.last_message_at ? `${lasting(now() - channel.last_message_at)} ago` : '');
-    cell(row, 'wire', socket ? {socket: 'long poll', dev: 'dev wire'}[socket.wire] : '');
+    cell(row, 'transport', socket ? transport(socket) : '');
     cell(row, 'told', channel.told ? 'connected' : '');
   }
 
@@ -121,7 +132,7 @@
     if (!list) return;
     fill(by('channel-rows'), list.channels.flatMap(socketRows), (item) => item.key, makeSocketRow, updateSocketRow);
     by('no-channels').hidden = list.channels.length > 0;
-    by('summary').textContent = `${list.sockets} open sockets, ${list.total} channels`;
+    by('summary').textContent = `${counted(list.sockets, 'open socket')}, ${counted(list.total, 'channel')}`;
     const shown = list.channels.length;
     by('found').textContent = shown < list.matching ? `the first ${shown} of ${list.matching}` : `${list.matching} found`;
   }
@@ -277,7 +288,7 @@
 
   onSubmit('send-form', () => attempt(by('send-result'), async () => {
     const sent = await ask('messages', 'POST', {client_id: by('send-client').value, message: by('send-text').value});
-    return sent.reason ? `Dropped: ${sent.reason}` : `Sent to ${sent.delivered_to} ${sent.delivered_to === 1 ? 'socket' : 'sockets'}.`;
+    return sent.reason ? `Dropped: ${sent.reason}` : `Sent to ${counted(sent.delivered_to, 'socket')}.`;
   }));
   const clock = (body) => attempt(by('clock-result'), () => ask('clock', 'POST', body));
   onSubmit('clock-form', () => clock({advance: Number(by('advance').value)}));

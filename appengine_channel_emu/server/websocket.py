@@ -222,6 +222,8 @@ class WebSocket:
         if frame.opcode is Opcode.TEXT:
             self._hear(payload)
         elif frame.opcode is Opcode.PING:
+            # What was sent to the page before it asked is before the pong: a client can tell by it that it has all.
+            self._speak()
             self._channel.push(bytes((0x80 | Opcode.PONG, len(payload))) + payload)
         elif frame.opcode is Opcode.CLOSE:
             raise _echo(payload)

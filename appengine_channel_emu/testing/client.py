@@ -6,7 +6,9 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
+from typing import Literal
 
+from appengine_channel_emu.testing.stream import StreamOrPoll
 from appengine_channel_emu.testing.transports import EmulatorAway, OverHTTP, Pending, Reply, Transport
 
 RETRY_SECONDS = 0.2
@@ -30,11 +32,14 @@ class ChannelClient:
 
     `emulator` is the URL of a running emulator, or the transport that an in-process `Emulator` hands out. Between
     calls it holds a poll parked, as a page does, so moving the clock does not make it look like one that vanished.
-    An emulator that goes and comes back within the resume window is not noticed.
+    With the `transport` "stream" it waits over a WebSocket instead, where the emulator has one and it works; `streams`
+    says whether it does. An emulator that goes and comes back within the resume window is not noticed.
     """
 
-    def __init__(self, emulator: str | Transport, token: str) -> None:
+    def __init__(self, emulator: str | Transport, token: str, *, transport: Literal["poll", "stream"] = "poll") -> None:
         self._transport: Transport = OverHTTP(emulator) if isinstance(emulator, str) else emulator
+        self._wants_stream = transport == "stream"
+        self._stream: StreamOrPoll | None = None
         self.token = token
         self.client_id: str | None = None
         self._socket: str | None = None
@@ -63,6 +68,8 @@ class ChannelClient:
             opened = json.loads(reply.body)
             self._socket, self._after, self.client_id = opened["socket"], opened["next"], opened["client"]
             self._resume_window = opened["resume"]
+            if self._wants_stream and opened.get("stream") and isinstance(self._transport, OverHTTP):
+                self._stream = StreamOrPoll(self._transport)
             self._closed, self._error = False, None
             self._start_poll()
         else:
@@ -94,6 +101,12 @@ class ChannelClient:
         """All messages so far."""
         self._pump(0)
         return list(self._received)
+
+    @property
+    def streams(self) -> bool:
+        """Whether messages come over a WebSocket at this moment."""
+        self._pump(0)
+        return self._stream is not None and self._stream.streams
 
     @property
     def closed(self) -> bool:
@@ -128,7 +141,8 @@ class ChannelClient:
             self.close()
 
     def _start_poll(self) -> None:
-        self._poll = self._transport.start("/_ah/channel/poll", {"socket": self._socket, "after": self._after})
+        start = self._stream.start if self._stream is not None else self._transport.start
+        self._poll = start("/_ah/channel/poll", {"socket": self._socket, "after": self._after})
 
     def _pump(self, timeout: float, everything: bool = True) -> None:
         """Take every answer that is there, or the next alone, waiting up to `timeout` seconds for it."""

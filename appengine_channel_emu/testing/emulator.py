@@ -68,11 +68,18 @@ class EmulatorUnderTest(ABC):
         """Send a message, and learn to how many sockets it went."""
         return self.broker.send_message(client_id, message)
 
-    def client(self, client_id: str | None = None, *, token: str | None = None) -> ChannelClient:
-        """A client, not yet open, with `token` or a new token for `client_id`."""
+    def client(
+        self,
+        client_id: str | None = None,
+        *,
+        token: str | None = None,
+        transport: Literal["poll", "stream"] = "poll",
+    ) -> ChannelClient:
+        """A client, not yet open, with `token` or a new token for `client_id`; `transport` as in `ChannelClient`."""
         if (client_id is None) == (token is None):
             raise TypeError("client() takes a client id or a token")
-        self._clients.append(ChannelClient(self._address, token or self.create_channel(client_id or "")))
+        token = token or self.create_channel(client_id or "")
+        self._clients.append(ChannelClient(self._address, token, transport=transport))
         return self._clients[-1]
 
     def leading(self) -> AbstractContextManager[None]:

@@ -87,6 +87,26 @@ def test_it_is_live(console, server):
     expect(rows(console, "channel")).to_contain_text("none (1 token)")
 
 
+def test_how_messages_reach_each_socket(console, server):
+    server.client("anna").open()
+    expect(console.locator("#summary")).to_have_text("1 open socket, 1 channel")
+    urllib3.request("GET", f"{server.url}/_ah/channel/dev?command=connect&channel={server.create_channel('bert')}")
+    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('carl')}")
+    for client_id, transport in (("anna", "long poll"), ("bert", "SDK's wire"), ("carl", "short or none")):
+        row = rows(console, "channel").filter(has_text=client_id)
+        expect(row.locator("[data-name=transport]")).to_have_text(transport)
+
+
+@pytest.mark.parametrize("width", [1200, 800])
+def test_what_can_be_done_to_a_socket_is_in_sight(console, server, width):
+    console.set_viewport_size({"width": width, "height": 900})
+    server.client("bert@example.com/room-7/a-client-id-of-some-length").open()
+    server.send_message("bert@example.com/room-7/a-client-id-of-some-length", "x" * 30_000)
+    expect(rows(console, "channel")).to_contain_text("30000 B")
+    for name in ("Close", "Cut", "Expire"):
+        expect(rows(console, "channel").get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+
+
 def test_sending(console, server):
     client = server.client("<b>anna</b>").open()
     console.get_by_label("Client id", exact=True).first.fill("<b>anna</b>")

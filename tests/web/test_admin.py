@@ -50,7 +50,7 @@ def test_a_channel_tells_of_its_sockets_and_latest_events(http, emulator, bob):
     answer = http.get("/_emu/channel", {"client_id": "bob"}).json
     (socket,) = answer["sockets_shown"]
     assert socket["state"] == "attached"
-    assert socket["wire"] == "socket"
+    assert (socket["wire"], socket["transport"]) == ("socket", "poll")
     assert (socket["unread"], socket["unread_bytes"], socket["last_number"]) == (1, 100, 1)
     assert socket["expires"] == emulator.clock.now() + 7200
     assert answer["last_message_at"] == emulator.clock.now()
