@@ -22,8 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.browser.conftest import launch_puppet
-from tests.browser.puppet import Puppet
+from tests.browser.engines import ENGINES, Engine, launch
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import emulated
 from tests.support.push import APP, TRANSPORTS, WAYS, Count, PushPage
@@ -37,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--posts", type=int, default=200, help="for each line, 200 unless told otherwise")
     parser.add_argument("--busy", action="store_true")
-    parser.add_argument("--browser", choices=["chrome", "firefox"], nargs="+", default=["chrome", "firefox"])
+    parser.add_argument("--browser", choices=ENGINES, nargs="+", default=["chromium", "firefox"])
     parser.add_argument("--transport", choices=TRANSPORTS, nargs="+", default=list(TRANSPORTS))
     parser.add_argument("--way", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--kind", choices=["python3", "sdk"], default="python3", help="of app")
@@ -53,25 +52,25 @@ def main() -> int:
         stack.enter_context(emulator)
         if arguments.busy:
             stack.enter_context(every_core_busy())
-        print(f"{'browser':9}{'transport':11}{'by':7}{'posts':>6}{'first':>7}   answer to message, ms: min, p50, max")
+        print(f"{'browser':10}{'transport':11}{'by':7}{'posts':>6}{'first':>7}   answer to message, ms: min, p50, max")
         for browser in arguments.browser:
-            puppet = stack.enter_context(launch_puppet(browser))
+            engine = stack.enter_context(launch(browser))
             for transport in arguments.transport:
-                for way, count in counts(puppet, emulator, transport, arguments):
+                for way, count in counts(engine, emulator, transport, arguments):
                     missed |= count.share > at_most
-                    report(f"{browser:9}{transport:11}{way:7}", count)
-            page = PushPage(puppet.new_page(), emulator.port, arguments.transport[0])
+                    report(f"{browser:10}{transport:11}{way:7}", count)
+            page = PushPage(engine.new_page(), emulator.port, arguments.transport[0])
             before = page.watch(TICKS, 1.0).first
             missed |= before < TICKS_BEFORE
-            print(f"{browser:9}a message a second for {TICKS} seconds: {before} came before the answer", flush=True)
+            print(f"{browser:10}a message a second for {TICKS} seconds: {before} came before the answer", flush=True)
     return int(missed)
 
 
 def counts(
-    puppet: Puppet, emulator: RunningEmulator, transport: str, arguments: argparse.Namespace
+    engine: Engine, emulator: RunningEmulator, transport: str, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, Count]]:
     """What one page of a transport counts, by the way in which it posts."""
-    page = PushPage(puppet.new_page(), emulator.port, transport)
+    page = PushPage(engine.new_page(), emulator.port, transport)
     for way in arguments.way:
         yield way, page.measure(way, arguments.posts)
     page.page.close()

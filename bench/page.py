@@ -24,7 +24,7 @@ from servers import REAL, beside_the_real_one
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.browser.conftest import FLAGS
+from tests.browser.engines import FLAGS
 from tests.support import parts
 
 APP = Path(__file__).parent / "delivery_app"

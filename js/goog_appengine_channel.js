@@ -1,8 +1,9 @@
 /**
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
- * A link polls by a transport, and hands on each message once and in order. A Socket is what the page holds. See
- * docs/browser-client.md.
+ * A Socket is what the page holds: its handlers, their order, and its end. Its Link keeps the connection: it opens, polls
+ * or streams, retries, and hands on each message once and in order. Transports carry one request, and know of neither.
+ * What pages can rely on is in docs/browser-client.md.
  */
 (function () {
 'use strict';
@@ -13,20 +14,28 @@ var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 var api = root.appengine = root.appengine || {};
 var given = api.Socket || {}; // By the page.
 var OPEN = 1, CLOSED = 3; // readyState.
-var PATIENCE = 10; // Seconds to try open(), and that an answer may be late.
+var PATIENCE = 10; // Seconds to try open() or a stream, and that an answer may be late.
+var SILENCE = 40; // Seconds without a frame after which a stream is dead; the emulator sends one every 25.
 var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
+var streams = {}; // The base addresses at which a stream has worked, and not failed since.
 var encode = encodeURIComponent;
 var origin = location.protocol + '//' + location.host; // The page's.
 
 if (api.Channel && api.Channel.emulated) return; // Loaded twice.
+if (api.serveParent) return api.serveParent(direct); // This is the page of frame.js.
 
 function nothing() {}
 
 /** Milliseconds; nobody sets this clock. */
 function now() {
   return window.performance ? performance.now() : +new Date();
+}
+
+/** The JSON of an answer; {} if it is half of it, or HTML. */
+function parse(text) {
+  try { return JSON.parse(text) || {}; } catch (error) { return {}; }
 }
 
 function note(socket, topic) {
@@ -45,243 +54,424 @@ function remove(element) {
   if (element && element.parentNode) element.parentNode.removeChild(element);
 }
 
-// Transports call done(status, body, reason), status 0 for no answer, and return how to give up.
+function post(url, body, sync) {
+  var xhr = new XMLHttpRequest();
+  xhr.open('POST', url, !sync);
+  xhr.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
+  xhr.send(body);
+}
 
-/** On connections beside the app's. On another name XHR is sooner. */
+// Transports carry one request each. They call done(status, body, reason), status 0 for no answer, and return an object
+// whose stop() gives up. A stream is a request that calls hear(text) for each frame, and whose send() answers.
+
+/** On connections beside the app's: browsers keep those without credentials apart. On others XHR is sooner. */
 function byFetch(url, done) {
   var abort = window.AbortController && new AbortController();
   fetch(url, {cache: 'no-store', credentials: 'omit', signal: abort && abort.signal}).then(function (got) {
     return got.text().then(function (body) { done(got.status, body, got.statusText); });
   }).then(null, function () { done(0); });
-  return function () { if (abort) abort.abort(); };
+  return {stop: function () { if (abort) abort.abort(); }};
 }
 
-/** A POST if there is a body. */
-function byXhr(url, done, body, sync) {
-  var xhr = new XMLHttpRequest(), post = body !== undefined;
-  xhr.open(post ? 'POST' : 'GET', url, !sync);
-  if (post) xhr.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
+function byXhr(url, done) {
+  var xhr = new XMLHttpRequest();
+  xhr.open('GET', url, true);
   xhr.onreadystatechange = function () {
     // A line feed ends an answer, and comes before the browser says so.
     if (xhr.readyState > (/\n$/.test(xhr.response) ? 2 : 3)) done(xhr.status, xhr.responseText, xhr.statusText);
   };
-  xhr.send(body);
-  return function () { xhr.abort(); };
+  xhr.send();
+  return {stop: function () { xhr.abort(); }};
 }
 
-/** Through frame.js in a hidden iframe, whose name for its port is a secret. */
+function byWebSocket(url, done, hear) {
+  var address = document.createElement('a'), socket;
+  address.href = url;
+  socket = new WebSocket(address.href.replace(/^http/, 'ws'));
+  socket.onmessage = function (event) { hear(event.data); };
+  socket.onclose = function () { done(0); };
+  return {stop: function () { socket.close(); }, send: function (text) { socket.send(text); }};
+}
+
+/** The one that suits: what is quick is not to wait behind the long polls of other tabs. */
+function direct(url, done, hear) {
+  var by = /\bstream\?/.test(url) ? byWebSocket : window.fetch && /&wait=[1-9]/.test(url) ? byFetch : byXhr;
+  return by(url, done, hear);
+}
+
+/**
+ * Transport through a hidden iframe with the emulator's page, in which frame.js runs. Its port comes with a name that
+ * was made up here, and is a secret: a sandboxed page has no origin to know the frame by, and who has that page in a frame
+ * may put another page in place of ours. Each request takes a port of its own along: to it goes a text to send, or null
+ * to give up; from it comes a text of a stream, or [status, body, reason] at the end.
+ */
 function byFrame(base) {
-  var frame, name, port, current, request, count = 0;
-  function drop() {
-    remove(frame);
-    removeEventListener('message', hear, false);
-    port = current = null;
+  var frame, name, port, waiting = []; // Until the port has come, or will not.
+
+  function load() {
+    name = String(Math.random());
+    addEventListener('message', found, false);
+    frame = hidden(document.documentElement);
+    frame.onload = function () {
+      setTimeout(function () { if (!port) drop(); }, 1000); // An error page.
+    };
+    frame.src = base + 'frame#' + name;
   }
-  function hear(event) {
+
+  function found(event) {
     if (event.data !== name) return;
     port = event.ports[0];
-    port.onmessage = function (event) {
-      var answer = event.data, done = current;
-      if (!done || answer[0] !== count) return;
-      current = null;
-      done.apply(null, answer.slice(1));
-    };
-    port.postMessage(request);
+    flush();
   }
-  function ask(url, done) {
-    request = [++count, url.slice(base.length)];
-    current = done;
-    if (port) {
-      port.postMessage(request);
-    } else {
-      name = String(Math.random());
-      addEventListener('message', hear, false);
-      frame = hidden(document.documentElement);
-      frame.onload = function () {
-        setTimeout(function () { if (!port && current) current(0); }, 1000); // An error page.
-      };
-      frame.src = base + 'frame#' + name;
+
+  function flush() {
+    waiting.splice(0).forEach(function (send) { send(); });
+  }
+
+  function drop() {
+    remove(frame);
+    removeEventListener('message', found, false);
+    frame = port = null;
+    flush();
+  }
+
+  function ask(url, done, hear) {
+    var channel = new MessageChannel(), own = channel.port1;
+    function send() {
+      if (port) port.postMessage(url.slice(base.length), [channel.port2]); else done(0);
     }
-    return function () { if (current) drop(); };
+    own.onmessage = function (event) {
+      if (event.data.pop) done.apply(null, event.data); else hear(event.data);
+    };
+    if (port) send(); else waiting.push(send);
+    if (!frame) load();
+    return {
+      // A stream that is silent says nothing of the frame: beside it a poll may be held there.
+      stop: function (silent) { if (port && (hear || !silent)) own.postMessage(null); else drop(); },
+      send: function (text) { own.postMessage(text); }
+    };
   }
-  ask.drop = drop;
-  return ask;
+
+  return {ask: ask, drop: drop};
 }
 
-/** Opens a socket, and polls. */
-function connect(socket, base, token) {
-  var forced = Socket.TRANSPORT, inFrame = byFrame(base), framed, usual; // In a frame? Did that work?
-  var attempt = Math.random(); // Of this open() in retries.
-  var id, over, wait, held, began; // Seconds that a poll may be held, and that this one may; its start.
-  var after = 0; // The last message that arrived.
-  var since = now(), patience = PATIENCE; // Since when it does not work, or 0; for how long to try.
-  var fails = 0, broken; // Failures since all was well; did the last request fail?
-  var quick = 0, cuts = 0, brief; // Answers too soon, long polls that failed, in a row. Polling briefly?
-  var host = base, alias, probing, probes = 0; // Where to poll; another name, which may not work.
-  var turn = 0, timer, cancel; // Between requests there is no `cancel`.
-  var slow; // Were the handlers?
+/**
+ * Sends a request by `transport`. done() is called once: with status 0, too, if there is no answer in `seconds`, or in a
+ * stream no frame for SILENCE; after stop() nothing is called.
+ */
+function request(transport, url, seconds, done, hear) {
+  var carried, timer, over;
 
-  function transport() {
-    // While it fails, sometimes the other.
-    framed = window.MessageChannel && (forced ? forced === 'iframe' : !usual === (fails % 4 === 3));
-    return framed ? inFrame : window.fetch && held && cuts < 3 && host === base ? byFetch : byXhr;
-  }
-
-  /** Gives up the request, or the pause before it. */
-  function stop() {
-    var giveUp = cancel || nothing;
-    turn++;
-    cancel = null;
+  function stop(silent) {
+    over = true;
     clearTimeout(timer);
-    giveUp();
+    if (carried) carried.stop(silent);
   }
 
-  /** `use` gets an answer's JSON, and says whether it is of use. */
-  function ask(url, seconds, use) {
-    var mine = ++turn;
-    function done(status, body, reason) {
-      var reply = {};
-      if (mine !== turn) return; // Given up, or told.
-      if (status) cancel = null;
-      stop();
-      body = (body || '').trim();
-      if (status !== 200) return fail(status, /^[^<]{1,299}$/.test(body) ? body : reason);
-      try { reply = JSON.parse(body) || reply; } catch (error) { /* Half of it, or HTML. */ }
-      usual = framed;
-      if (!use(reply)) fail(reply.error || 0, reply.reason);
-    }
-    function silent() { done(0); }
-    began = now();
-    timer = setTimeout(silent, seconds * 1000);
-    try { cancel = transport()(url, done); } catch (error) { setTimeout(silent, 0); }
-  }
-
-  function open() {
-    ask(base + 'open?channel=' + encode(token) + '&attempt=' + attempt, PATIENCE, opened);
-  }
-
-  function opened(reply) {
-    var path = base.replace(/^(https?:)?\/\/[^\/]*/, '');
-    if (typeof reply.socket !== 'string') return false;
-    id = reply.socket;
-    if (over) return tell();
-    if (!isInPage(socket)) return true;
-    wait = reply.wait;
-    patience = reply.resume;
-    alias = path[0] === '/' && reply.alias && 'http://' + reply.alias + path;
-    probing = !framed && alias;
-    socket.client_ = reply.client;
-    socket.quiet_ = reply.quiet;
-    succeed(socket, '@' + reply.client);
-    if (socket.handled_) note(socket, 'Socket.Handler');
-    if (sockets[1]) note(socket, 'second socket in a page');
-    socket.readyState = OPEN;
-    works(true);
-    emit(socket, 'onopen');
-    return true;
-  }
-
-  function poll() {
-    // Where they fail, long polls are rare.
-    brief = forced === 'short' || !forced && cuts > 4 && ++probes % 20;
-    held = broken || probing || brief ? 0 : wait;
-    ask((probing || host) + 'poll?socket=' + id + '&after=' + after + '&wait=' + held + '&early=1',
-        probing ? 1.5 : held + PATIENCE, polled);
-  }
-
-  function polled(reply) {
-    var messages = reply.messages, start = now(), well, known; // How many of them the page has.
-    if (!isInPage(socket)) return true;
-    known = messages instanceof Array ? after - reply.next + messages.length : -1;
-    if (!(known >= 0)) return false;
-    after = Math.max(after, reply.next);
-    messages = messages.slice(known);
-    host = probing || host;
-    probing = broken && host !== alias && !framed && probes++ < 3 && alias;
-    if (held) cuts = 0;
-    well = messages[0] || reply.shaken || start - began > 1000;
-    // Handlers first: a poll takes long to send. But some show an alert.
-    if (slow) works(well);
-    emit(socket, 'onmessage', messages.map(function (text) { return {data: text}; }));
-    if (!slow) works(well);
-    slow = now() - start > 50;
-    return true;
-  }
-
-  function next() {
-    if (id) poll(); else open();
-  }
-
-  /** Goes on after an answer; `well`: it shows that all is well. */
-  function works(well) {
-    broken = false;
-    since = 0;
-    quick = well ? 0 : quick + 1;
-    if (well) fails = 0;
+  function finish(status, body, reason) {
     if (over) return;
-    // By no timer, slow in hidden pages.
-    if (!brief && quick <= 100) return poll();
-    timer = setTimeout(poll, brief ? Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500) : 100);
+    if (status) carried = null; // The browser may not have closed its books on it: no reason to abort.
+    stop();
+    done(status, body, reason);
   }
 
-  /** Tries again, ever more slowly, or gives up. */
-  function fail(status, text) {
-    // In the emulator's own words, not a proxy's.
-    var refused = (status === 401 || status === 410) && /^\w+(\+\w+)+\.$/.test(text);
-    if (over) return;
-    if (probing && !refused) {
-      probing = null;
-      return poll();
-    }
-    since = since || now();
-    if (refused || now() - since >= patience * 1000 || !id && status >= 400 && status < 500) {
-      end(socket);
-      lost[token] = lost['@' + socket.client_] =
-        {at: now(), tries: now() - socket.opened_ < 20000 ? socket.tries_ + 1 : 0};
-      if (!/^(Replaced|Closed)\+by/.test(text)) {
-        emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
-      }
-      return emit(socket, 'onclose');
-    }
-    broken = true;
-    host = base;
-    if (held) cuts++;
-    held = 0;
-    if (!fails++) return next();
-    timer = setTimeout(next, Math.min(2000, 25 << Math.min(fails, 9)) * (0.5 + Math.random() / 2));
+  function watch(seconds) {
+    clearTimeout(timer);
+    timer = setTimeout(function () {
+      stop(true);
+      done(0);
+    }, seconds * 1000);
   }
 
-  /** Tells the emulator, by a request that outlives the page. */
-  function tell(leaving) {
-    var url = base + 'close?socket=' + id;
-    try {
-      if (!navigator.sendBeacon || !navigator.sendBeacon(url)) byXhr(url, nothing, '', leaving);
-    } catch (error) { /* The emulator will notice. */ }
-    return true;
+  watch(seconds);
+  try {
+    carried = transport(url, finish, hear && function (text) {
+      if (over) return;
+      watch(SILENCE);
+      hear(text);
+    });
+  } catch (error) {
+    watch(0);
+  }
+  return {stop: stop, send: function (text) { if (!over) carried.send(text); }};
+}
+
+/**
+ * Says by send() which number the page has: at once to an empty frame, otherwise once in 200 ms, or 64 messages, or as much
+ * text as surely fits the emulator's window: else a message might wait for a timer, and those of hidden pages are slow.
+ */
+function acknowledger(link, send) {
+  var last = 0, unsaid = 0, timer;
+
+  function say() {
+    clearTimeout(timer);
+    timer = unsaid = 0;
+    last = now();
+    send('' + link.after);
   }
 
-  return {
-    open: function (delay) {
-      if (delay) timer = setTimeout(open, delay); else open();
-    },
-    pause: stop,
-    /** Tries at once; if only `late`, not in place of a request under way. */
-    wake: function (late) {
-      if (cancel && (late || !id)) return;
-      stop();
-      broken = true;
-      next();
-    },
-    /** The answer to an open() under way will name the socket to close. */
-    end: function (byPage, leaving) {
-      over = true;
-      if (id || !cancel || leaving) {
-        stop();
-        inFrame.drop();
-      }
-      if (id && byPage) tell(leaving);
-    }
+  return function (messages, characters) {
+    unsaid += messages / 64 + characters / 1e5;
+    if (!messages || unsaid >= 1 || now() - last >= 200) say(); else timer = timer || setTimeout(say, 200);
   };
+}
+
+/**
+ * The connection of a socket. Its state is
+ *
+ * - opening: open() has not been answered yet,
+ * - polling: one poll follows the other; beside them a stream may be tried,
+ * - streaming: a stream has sent a frame; there are no polls,
+ * - retrying: the last poll or stream has failed; polls that do not wait look for the emulator,
+ * - over: the socket is closed.
+ *
+ * Whatever carries messages goes on after the number `after`, so that none is lost, doubled, or out of order when that
+ * changes. What is under way: `request`, an open() or a poll; `stream`; `timer`, the pause before the next of them.
+ * @constructor
+ */
+function Link(socket, base, token) {
+  this.socket = socket;
+  this.base = base;
+  this.token = token;
+  this.forced = Socket.TRANSPORT;
+  this.frame = byFrame(base);
+  this.attempt = Math.random(); // The name of this open() in retries.
+  this.state = 'opening';
+  this.after = 0; // The number of the last message that arrived.
+  this.since = now(); // Since when it does not work, or 0.
+  this.patience = PATIENCE; // Seconds to try for.
+  this.fails = 0; // Since all was well.
+  this.quick = 0; // Answers too soon, in a row.
+  this.cuts = 0; // Long polls that failed, in a row.
+  this.polls = 0; // Short ones.
+  this.tries = 0; // Streams that failed or soon ended, in a row.
+  this.due = 0; // When the next stream may be tried.
+}
+
+/** What is to be done now. */
+function next(link) {
+  if (!link.id) return open(link);
+  if (!isStreamDue(link)) return poll(link);
+  // One that is not sure to work has polls beside it.
+  if (!link.forced && !streams[link.base]) poll(link);
+  startStream(link);
+}
+
+function isStreamDue(link) {
+  if (link.forced) return link.forced === 'websocket';
+  return link.offered && link.state === 'polling' && !link.stream && now() >= link.due;
+}
+
+/** next(), after a pause. */
+function later(link, milliseconds) {
+  link.timer = setTimeout(function () {
+    link.timer = 0;
+    next(link);
+  }, milliseconds);
+}
+
+/** `use` gets an answer's JSON, and says whether it is of use. */
+function ask(link, path, seconds, use) {
+  link.began = now();
+  link.request = request(transport(link), link.base + path, seconds, function (status, body, reason) {
+    var reply;
+    link.request = null;
+    body = (body || '').trim();
+    if (status !== 200) return fail(link, status, /^[^<]{1,299}$/.test(body) ? body : reason);
+    link.usual = link.framed;
+    reply = parse(body);
+    if (!use(link, reply)) fail(link, reply.error || 0, reply.reason);
+  });
+}
+
+/** Of an open() or a poll. While it fails, sometimes the frame takes the place of the page, or the other way round. */
+function transport(link) {
+  link.framed = !!window.MessageChannel &&
+    (link.forced ? link.forced === 'iframe' : !link.usual === (link.fails % 4 === 3));
+  return link.framed ? link.frame.ask : link.cuts < 3 ? direct : byXhr;
+}
+
+function open(link) {
+  ask(link, 'open?channel=' + encode(link.token) + '&attempt=' + link.attempt, PATIENCE, opened);
+}
+
+function opened(link, reply) {
+  var socket = link.socket;
+  if (typeof reply.socket !== 'string') return false;
+  link.id = reply.socket;
+  if (link.state === 'over') return tell(link);
+  if (!isInPage(socket)) return true;
+  link.wait = reply.wait; // Seconds that a poll may be held.
+  link.patience = reply.resume;
+  link.offered = !!(reply.stream && window.WebSocket);
+  link.state = 'polling';
+  socket.client_ = reply.client;
+  socket.quiet_ = reply.quiet;
+  succeed(socket, '@' + reply.client);
+  if (socket.handled_) note(socket, 'Socket.Handler');
+  if (sockets[1]) note(socket, 'second socket in a page');
+  socket.readyState = OPEN;
+  works(link, true);
+  next(link);
+  emit(socket, 'onopen');
+  return true;
+}
+
+function poll(link) {
+  // Where they fail, long polls are rare.
+  link.short = link.forced ? link.forced === 'short' : link.cuts > 4 && ++link.polls % 20 > 0;
+  link.held = link.state === 'retrying' || link.short ? 0 : link.wait;
+  ask(link, 'poll?socket=' + link.id + '&after=' + link.after + '&wait=' + link.held + '&early=1',
+    link.held + PATIENCE, polled);
+}
+
+function polled(link, reply) {
+  var waited = now() - link.began, held = link.held, released = reply.released || reply.shaken, messages;
+  if (!isInPage(link.socket)) return true;
+  messages = take(link, reply);
+  if (!messages) return false;
+  if (held) link.cuts = 0;
+  link.held = 0;
+  hand(link, messages, function () {
+    works(link, messages[0] || released || waited > 1000);
+    if (link.state === 'over') return;
+    link.state = 'polling';
+    // A long poll that is answered empty and too soon: the stream has taken over, and will say so.
+    if (link.stream && waited < held * 900 && !messages[0] && !released) return;
+    if (link.short) return later(link, Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500));
+    // By no timer, slow in hidden pages.
+    if (link.quick > 100) later(link, 100); else next(link);
+  });
+  return true;
+}
+
+/** Opens a stream. Until its first frame it does not serve. */
+function startStream(link) {
+  var url = link.base + 'stream?socket=' + link.id + '&after=' + link.after;
+  link.tried = now();
+  link.stream = request(link.usual ? link.frame.ask : direct, url, PATIENCE,
+    function () { cut(link, 0); }, function (text) { heard(link, text); });
+  link.acknowledge = acknowledger(link, link.stream.send);
+}
+
+function heard(link, text) {
+  var reply = parse(text), messages;
+  if (!isInPage(link.socket)) return;
+  messages = take(link, reply);
+  if (!messages) return cut(link, reply.error || 0, reply.reason);
+  if (link.state !== 'streaming') serveByStream(link);
+  hand(link, messages, function () {
+    works(link, messages[0] || now() - link.tried > 1000);
+    link.acknowledge(messages.length, text.length);
+  });
+}
+
+/** A poll that is under way would take over from the stream when it arrives. */
+function serveByStream(link) {
+  pause(link, true);
+  link.state = 'streaming';
+  link.held = link.cuts = 0;
+  streams[link.base] = true;
+}
+
+/** The stream has ended. The next is tried once polls work, after a pause unless this one has served for long. */
+function cut(link, status, text) {
+  link.stream.stop();
+  link.stream = null;
+  if (link.state !== 'streaming') streams[link.base] = false;
+  link.tries = link.state === 'streaming' && now() - link.tried > 30000 ? 0 : link.tries + 1;
+  link.due = link.tries && now() + (1000 << Math.min(link.tries, 8));
+  if (!link.request && !link.timer) fail(link, status, text); // Or polls go on beside it.
+}
+
+/** Those of an answer or a frame that are new; null if some before them are missing. */
+function take(link, reply) {
+  var messages = reply.messages, known; // How many of them the page has.
+  known = messages instanceof Array ? link.after - reply.next + messages.length : -1;
+  if (!(known >= 0)) return null;
+  link.after = Math.max(link.after, reply.next);
+  return messages.slice(known);
+}
+
+/** Calls the handlers, and goes on. Handlers first: a poll takes long to send. But some show an alert. */
+function hand(link, messages, goOn) {
+  var start = now(), slow = link.slow;
+  if (slow) goOn();
+  emit(link.socket, 'onmessage', messages.map(function (text) { return {data: text}; }));
+  if (!slow) goOn();
+  link.slow = now() - start > 50;
+}
+
+/** An answer or a frame has come; `well`: it shows that all is well. */
+function works(link, well) {
+  link.since = 0;
+  link.quick = well ? 0 : link.quick + 1;
+  if (well) link.fails = 0;
+}
+
+/** Tries again, ever more slowly, or gives up. */
+function fail(link, status, text) {
+  // In the emulator's own words, not a proxy's.
+  var refused = (status === 401 || status === 410) && /^\w+(\+\w+)+\.$/.test(text);
+  if (link.state === 'over') return link.frame.drop();
+  link.since = link.since || now();
+  if (refused || now() - link.since >= link.patience * 1000 || !link.id && status >= 400 && status < 500) {
+    return lose(link, status, text);
+  }
+  if (link.id) link.state = 'retrying';
+  if (link.held) link.cuts++;
+  link.held = 0;
+  if (!link.fails++) return next(link);
+  later(link, Math.min(2000, 25 << Math.min(link.fails, 9)) * (0.5 + Math.random() / 2));
+}
+
+/** The socket has ended by itself: the page is told, and may open another. */
+function lose(link, status, text) {
+  var socket = link.socket;
+  end(socket);
+  lost[link.token] = lost['@' + socket.client_] =
+    {at: now(), tries: now() - socket.opened_ < 20000 ? socket.tries_ + 1 : 0};
+  if (!/^(Replaced|Closed)\+by/.test(text)) {
+    emit(socket, 'onerror', [{code: status, description: text || 'Connection+lost.'}]);
+  }
+  emit(socket, 'onclose');
+}
+
+/** Tells the emulator, by a request that outlives the page. */
+function tell(link, leaving) {
+  var url = link.base + 'close?socket=' + link.id;
+  link.frame.drop();
+  try {
+    if (!navigator.sendBeacon || !navigator.sendBeacon(url)) post(url, '', leaving);
+  } catch (error) { /* The emulator will notice. */ }
+  return true;
+}
+
+/** Gives up what is under way, but for the stream if that is to stay. */
+function pause(link, keepStream) {
+  clearTimeout(link.timer);
+  if (link.request) link.request.stop();
+  link.timer = link.request = null;
+  if (keepStream) return;
+  if (link.stream) link.stream.stop();
+  link.stream = null;
+  link.frame.drop();
+}
+
+/** Tries at once; if only `late`, not in place of a request under way. */
+function wake(link, late) {
+  if ((link.request || link.stream) && (late || !link.id)) return;
+  pause(link);
+  if (link.id) link.state = 'retrying';
+  next(link);
+}
+
+function leave(link, byPage, leaving) {
+  var opening = !link.id && link.request && !leaving;
+  link.state = 'over';
+  if (opening) return; // The answer will name the socket to close.
+  pause(link);
+  if (link.id && byPage) tell(link, leaving);
 }
 
 /**
@@ -301,14 +491,13 @@ function Socket(token, handler) {
   this.handled_ = handler instanceof Socket.Handler;
   this.tries_ = 0; // How many before it ended soon.
   this.client_ = '';
-  this.base_ = baseUrl();
-  this.link_ = connect(this, this.base_, token);
+  this.link_ = new Link(this, baseUrl(), token);
   addFrame(this);
   sockets.push(this);
   this.opened_ = now();
   newest = this;
   succeed(this, token);
-  this.link_.open(this.tries_ > 2 && 25 << Math.min(this.tries_, 9));
+  if (this.tries_ > 2) later(this.link_, 25 << Math.min(this.tries_, 9)); else open(this.link_);
 }
 
 /** Closes the socket at once; onclose follows. */
@@ -324,7 +513,7 @@ Socket.prototype.close = function () {
 Socket.prototype.send = function (data) {
   if (this.readyState !== OPEN) return false;
   note(this, 'send()');
-  byXhr(this.base_ + 'receive', nothing, 'key=' + encode(this.client_) + '&msg=' + encode(data));
+  post(this.link_.base + 'receive', 'key=' + encode(this.client_) + '&msg=' + encode(data));
   return true;
 };
 
@@ -355,7 +544,7 @@ function end(socket, byPage, leaving) {
   socket.readyState = CLOSED;
   if (byPage) socket.events_.length = 0;
   sockets.splice(sockets.indexOf(socket), 1);
-  socket.link_.end(byPage, leaving);
+  leave(socket.link_, byPage, leaving);
   if (socket.observer_) socket.observer_.disconnect();
   remove(socket.frame_);
   return true;
@@ -409,11 +598,12 @@ function on(target, type, listener) {
 }
 
 on(window, 'onpagehide' in window ? 'pagehide' : 'unload', function (link, kept, socket) {
-  if (kept) link.pause(); else end(socket, true, true); // A page with a request under way is not kept.
+  // A page with a request or a WebSocket is not kept.
+  if (kept) pause(link); else end(socket, true, true);
 });
-on(window, 'pageshow', function (link, kept) { if (kept) link.wake(); });
-on(window, 'online', function (link) { link.wake(); });
-on(document, 'visibilitychange', function (link) { if (!document.hidden) link.wake(true); });
+on(window, 'pageshow', function (link, kept) { if (kept) wake(link); });
+on(window, 'online', function (link) { wake(link); });
+on(document, 'visibilitychange', function (link) { if (!document.hidden) wake(link, true); });
 
 /**
  * @constructor

@@ -18,6 +18,8 @@ FILES = {
     '/static/game.js': ('game.js', 'text/javascript; charset=utf-8'),
     '/static/strategies.css': ('strategies.css', 'text/css; charset=utf-8'),
     '/static/strategies.js': ('strategies.js', 'text/javascript; charset=utf-8'),
+    '/static/strategies-chart.js': ('strategies-chart.js', 'text/javascript; charset=utf-8'),
+    '/static/strategies-meter.js': ('strategies-meter.js', 'text/javascript; charset=utf-8'),
 }
 
 all_games = games.Games()

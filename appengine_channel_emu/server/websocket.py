@@ -194,7 +194,7 @@ class WebSocket:
         self._unfinished = b""
         decoder = FrameDecoder(client=False)
         decoder.receive_bytes(data)
-        while (frame := _whole_frame(decoder)) is not None:
+        while data and (frame := _whole_frame(decoder)) is not None:
             data = data[MASKED_HEAD + len(frame.payload) :]
             self._heard_at = time.monotonic()
             self._obey(frame)

@@ -1,263 +1,288 @@
-// Waits for the same news in three ways, and draws what each costs. Plain ES5.
+// Waits for the same news in every way there is, and shows what each costs. Plain ES5.
 (function () {
   'use strict';
 
-  var SVG = 'http://www.w3.org/2000/svg';
-  var SPAN = 120000; // milliseconds that the chart shows
-  var POLL_PAUSE = 1000;
-  var PAUSES = [3000, 5000, 2000, 4000, 6000, 3000, 2000, 40000]; // between two pieces of news
-  var LEFT = 104;
-  var RIGHT = 890;
-  var PLOT = {top: 20, bottom: 240, decades: 5};
-  var LANES = {top: 285, height: 40};
+  var POLL_PAUSE = 1000; // milliseconds
+  var TICK = 500;
+  var PATIENCE = 5000; // for sockets that do not open, before news begins
+  var REOPEN_PAUSE = 5000;
 
   var feed;
-  var number = 0;
-  var sent = []; // when each piece of news was posted
-  var strategies = [
-    make('poll', 'short polling'),
-    make('hold', 'a long poll'),
-    make('channel', 'a channel')
+  var begun = Date.now();
+  var started = false;
+  var watching = false; // has the app been told?
+  var clock = {offset: 0, doubt: Infinity}; // milliseconds that the app's is ahead
+  var due = 0; // when the next news comes, by the app's clock
+  var lanes = [
+    make('poll', 'Short polling', 'asks every second', ['/strategies/poll']),
+    make('hold', 'Long poll', 'each request is held', ['/strategies/hold'])
   ];
 
-  function make(name, title) {
-    return {name: name, title: title, number: 0, latencies: [], news: [], requests: [], count: 0, held: 0, cut: 0};
+  function make(name, title, hint, keys) {
+    return {
+      name: name, title: title, fullTitle: title, hint: hint, note: '', state: 'connecting',
+      account: Meter.account(keys), after: 0, news: [], count: 0, latest: null, median: null, worst: null, all: []
+    };
   }
 
   function element(id) {
     return document.getElementById(id);
   }
 
-  // Requests. `done(status, value)` has status 0 when there was no answer.
+  function appNow() {
+    return Date.now() + clock.offset;
+  }
 
+  function isConnecting(lane) {
+    return lane.state === 'connecting';
+  }
+
+  // `done(status, value)` has status 0 when there was no answer.
   function request(method, path, fields, done) {
     var xhr = new XMLHttpRequest();
-    var parts = [];
-    for (var name in fields) {
-      parts.push(name + '=' + encodeURIComponent(fields[name]));
-    }
-    var body = parts.join('&');
+    var body = Object.keys(fields).map(function (name) {
+      return name + '=' + encodeURIComponent(fields[name]);
+    }).join('&');
     xhr.open(method, method === 'GET' ? path + '?' + body : path);
     if (method === 'POST') {
       xhr.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
     }
     xhr.onload = function () {
-      var value = null;
-      if (xhr.status === 200 && xhr.responseText) {
-        value = JSON.parse(xhr.responseText);
-      }
-      done(xhr.status, value);
+      done(xhr.status, xhr.status === 200 ? JSON.parse(xhr.responseText) : null);
     };
-    xhr.onerror = function () {
-      done(0, null);
-    };
+    xhr.onerror = function () { done(0, null); };
     xhr.send(method === 'GET' ? null : body);
-  }
-
-  // A request whose cost counts against `strategy`.
-  function ask(strategy, method, path, fields, done) {
-    var one = {from: Date.now(), to: null, cut: false};
-    strategy.count += 1;
-    strategy.requests.push(one);
-    request(method, path, fields, function (status, value) {
-      one.to = Date.now();
-      strategy.held += one.to - one.from;
-      if (status >= 500) {
-        one.cut = true;
-        strategy.cut += 1;
-      }
-      done(status, value);
-    });
   }
 
   // What arrives.
 
-  function arrived(strategy, latest) {
+  function arrived(lane, news, sent) {
     var now = Date.now();
-    while (strategy.number < latest) {
-      strategy.number += 1;
-      if (sent[strategy.number] !== undefined) {
-        strategy.latencies.push(now - sent[strategy.number]);
-        strategy.news.push({at: now, latency: now - sent[strategy.number]});
-      }
+    if (!watching || news <= lane.after) {
+      return;
+    }
+    lane.after = news;
+    lane.latest = Math.max(0, Math.round(now + clock.offset - sent));
+    lane.news = lane.news.filter(function (one) { return now - one.at < Chart.SPAN; });
+    lane.news.push({at: now, latency: lane.latest});
+    lane.all.push(lane.latest);
+    lane.all.sort(function (a, b) { return a - b; });
+    lane.count += 1;
+    lane.median = lane.all[Math.floor((lane.count - 1) / 2)];
+    lane.worst = lane.all[lane.count - 1];
+  }
+
+  function allArrived(lane, answer) {
+    answer.news.forEach(function (news) { arrived(lane, news, news); });
+    due = answer.due;
+  }
+
+  // As NTP does it: the quicker an answer, the surer the time that it tells. Doubt grows, so that clocks may be set.
+  function hearClock(now, asked) {
+    var doubt = (Date.now() - asked) / 2;
+    var ahead = now - (asked + doubt);
+    if (doubt <= clock.doubt) {
+      clock = {offset: Math.abs(ahead) <= doubt + 1 ? 0 : ahead, doubt: doubt};
+      say('clocks', clock.offset === 0 ?
+        'The app\u2019s clock and this page\u2019s agree (to ' + Math.ceil(doubt + 1) + ' ms).' :
+        'The app\u2019s clock is ' + Math.abs(Math.round(ahead)) + ' ms ' + (ahead > 0 ? 'ahead of' : 'behind') +
+        ' this page\u2019s; latencies are corrected for that, to within ' + Math.ceil(doubt + 1) + ' ms.');
+    } else {
+      clock.doubt += 0.02;
     }
   }
 
-  function shortPoll(strategy) {
-    ask(strategy, 'GET', '/strategies/poll', {feed: feed}, function (status, value) {
-      if (value) {
-        arrived(strategy, value.number);
+  // The ways. Pages that nobody sees do not ask: browsers have six connections to a host for all of their tabs.
+
+  function whenShown(lane, next) {
+    function shown() {
+      if (!document.hidden) {
+        document.removeEventListener('visibilitychange', shown);
+        lane.after = appNow();
+        next(lane);
       }
-      setTimeout(function () { shortPoll(strategy); }, POLL_PAUSE);
+    }
+    if (document.hidden) {
+      document.addEventListener('visibilitychange', shown);
+    } else {
+      next(lane);
+    }
+  }
+
+  function again(lane, next, pause) {
+    setTimeout(function () { whenShown(lane, next); }, pause);
+  }
+
+  function shortPoll(lane) {
+    var asked = Date.now();
+    request('GET', '/strategies/poll', {feed: feed, after: Math.floor(lane.after)}, function (status, answer) {
+      if (answer) {
+        hearClock(answer.now, asked);
+        allArrived(lane, answer);
+        connection('open', 'connected');
+      } else if (status === 410) {
+        watch(); // The app was restarted.
+      } else {
+        connection('waiting', 'the app does not answer; trying again');
+      }
+      again(lane, shortPoll, POLL_PAUSE);
     });
   }
 
-  function longPoll(strategy) {
-    ask(strategy, 'GET', '/strategies/hold', {feed: feed, after: strategy.number}, function (status, value) {
-      if (value) {
-        arrived(strategy, value.number);
+  function longPoll(lane) {
+    var asked = Date.now();
+    request('GET', '/strategies/hold', {feed: feed, after: Math.floor(lane.after)}, function (status, answer) {
+      if (answer) {
+        allArrived(lane, answer);
       }
-      // A cut is asked for again at once, as real pages did; a server that is away is not.
-      setTimeout(function () { longPoll(strategy); }, status ? 0 : POLL_PAUSE);
+      // One that was cut is asked for again at once, as real pages did.
+      again(lane, longPoll, answer || Date.now() - asked > POLL_PAUSE ? 0 : POLL_PAUSE);
     });
   }
 
-  function openChannel(strategy, token) {
-    var socket = new goog.appengine.Channel(token).open();
-    socket.onopen = function () { connection('open', 'connected'); };
-    socket.onmessage = function (message) { arrived(strategy, JSON.parse(message.data).number); };
-    socket.onerror = function () { connection('waiting', 'the channel has an error'); };
-    socket.onclose = function () { connection('waiting', 'the channel is closed; reload the page'); };
+  function channelLanes() {
+    var Socket = window.goog && goog.appengine && goog.appengine.Socket;
+    if (!Socket) {
+      return [];
+    }
+    // The SDK's own script has one transport.
+    return !('TRANSPORT' in Socket) ? [channelLane('channel', 'Channel', 'as the SDK\u2019s script asks')] : [
+      channelLane('short', 'Short polls', 'asks twice a second'),
+      channelLane('xhr', 'Long polls', 'each request is held'),
+      channelLane('iframe', 'Hidden iframe', 'a page in the page asks'),
+      channelLane('websocket', 'WebSocket', 'one connection, both ways')
+    ];
+  }
+
+  function channelLane(way, title, hint) {
+    var lane = make(way, title, hint, ['/strategies/token?way=' + way]);
+    if (way !== 'channel') {
+      lane.fullTitle = 'Channel: ' + title;
+    }
+    if (way === 'iframe') {
+      lane.account.keys.push('/channel/frame');
+      lane.account.inFrame = true;
+    }
+    return lane;
+  }
+
+  function openChannel(lane) {
+    request('POST', '/strategies/token?way=' + lane.name, {feed: feed}, function (status, answer) {
+      if (!answer) {
+        return setTimeout(function () { openChannel(lane); }, REOPEN_PAUSE);
+      }
+      lane.account.keys.push(encodeURIComponent(answer.token));
+      if (lane.name !== 'channel') {
+        goog.appengine.Socket.TRANSPORT = lane.name; // Read by open().
+      }
+      lane.socket = new goog.appengine.Channel(answer.token).open({
+        onopen: function () { lane.state = 'open'; lane.opened = Date.now(); },
+        onmessage: function (message) {
+          var news = JSON.parse(message.data);
+          arrived(lane, news.news, news.sent);
+        },
+        onerror: function () {},
+        onclose: function () {
+          if (lane.state !== 'missing') {
+            lane.state = 'closed';
+            setTimeout(function () { openChannel(lane); }, REOPEN_PAUSE);
+          }
+        }
+      });
+    });
+  }
+
+  function judge(lane) {
+    var account = lane.account;
+    var lacks = !window.WebSocket ? 'this browser has no WebSockets' :
+      account.stream === false ? 'this server has no WebSockets' : '';
+    if (lane.name === 'websocket' && lane.state === 'open') {
+      if (lacks) {
+        lane.state = 'missing';
+        lane.socket.close();
+      }
+      var refused = !account.sockets && Date.now() - lane.opened > PATIENCE;
+      lane.note = lacks || (refused ? 'no WebSocket comes about' : '');
+    } else if (lane.state !== 'missing') {
+      lane.note = lane.state === 'closed' ? 'closed; opens again soon' : '';
+    }
+  }
+
+  // The page.
+
+  function say(id, text) {
+    if (element(id).textContent !== text) {
+      element(id).textContent = text;
+    }
   }
 
   function connection(kind, text) {
     element('connection').className = kind;
-    element('connection').textContent = text;
+    say('connection', text);
   }
 
-  function news() {
-    number += 1;
-    sent[number] = Date.now();
-    request('POST', '/strategies/news', {feed: feed, number: number}, function () {});
-    // By chance, since news that came in step with the short polls would flatter them.
-    var pause = PAUSES[(number - 1) % PAUSES.length] + Math.random() * POLL_PAUSE;
-    element('news').textContent =
-      'news ' + number + ' has been posted; the next in ' + (pause / 1000).toFixed(1) + ' seconds';
-    setTimeout(news, pause);
-  }
-
-  // Drawing.
-
-  function shape(kind, attributes, text) {
-    var made = document.createElementNS(SVG, kind);
-    for (var name in attributes) {
-      made.setAttribute(name, attributes[name]);
-    }
-    if (text !== undefined) {
-      made.textContent = text;
-    }
-    return made;
-  }
-
-  function xOf(time, now) {
-    return RIGHT - (now - time) / SPAN * (RIGHT - LEFT);
-  }
-
-  function yOf(latency) {
-    var decade = Math.log(Math.max(1, latency)) / Math.LN10;
-    return PLOT.bottom - Math.min(decade, PLOT.decades) / PLOT.decades * (PLOT.bottom - PLOT.top);
-  }
-
-  function drawScale(chart) {
-    var labels = ['1 ms', '10 ms', '100 ms', '1 s', '10 s', '100 s'];
-    for (var i = 0; i < labels.length; i++) {
-      var y = yOf(Math.pow(10, i));
-      chart.appendChild(shape('line', {'class': 'line', x1: LEFT, x2: RIGHT, y1: y, y2: y}));
-      chart.appendChild(shape('text', {x: LEFT - 8, y: y + 4, 'text-anchor': 'end'}, labels[i]));
-    }
-    for (var ago = 0; ago <= SPAN / 1000; ago += 30) {
-      var x = xOf(-ago * 1000, 0);
-      var words = ago ? ago + ' s ago' : 'now';
-      chart.appendChild(shape('text', {x: x, y: 260, 'text-anchor': ago ? 'middle' : 'end'}, words));
-    }
-  }
-
-  function drawNews(chart, strategy, now) {
-    strategy.news = strategy.news.filter(function (one) { return now - one.at < SPAN; });
-    strategy.news.forEach(function (one) {
-      chart.appendChild(shape('circle', {
-        'class': strategy.name, cx: xOf(one.at, now), cy: yOf(one.latency), r: 4.5
-      }));
+  function watch(done) {
+    var ways = lanes.filter(function (lane) { return lane.socket && lane.state !== 'missing'; });
+    var names = ways.map(function (lane) { return lane.name; }).join(' ');
+    request('POST', '/strategies/watch', {feed: feed, ways: names}, function (status, answer) {
+      if (answer && done) {
+        done(answer.now);
+      } else if (done) {
+        setTimeout(function () { watch(done); }, REOPEN_PAUSE);
+      }
     });
   }
 
-  function drawRequests(chart, strategy, lane, now) {
-    var top = LANES.top + lane * (LANES.height + 8);
-    chart.appendChild(shape('line', {
-      'class': 'line', x1: LEFT, x2: RIGHT, y1: top + LANES.height, y2: top + LANES.height
-    }));
-    chart.appendChild(shape('text', {
-      'class': strategy.name, x: LEFT - 8, y: top + LANES.height / 2 + 4, 'text-anchor': 'end'
-    }, strategy.title));
-    strategy.requests = strategy.requests.filter(function (one) { return !one.to || now - one.to < SPAN; });
-    strategy.requests.forEach(function (one) {
-      var from = Math.max(LEFT, xOf(one.from, now));
-      var to = xOf(one.to || now, now);
-      chart.appendChild(shape('rect', {
-        'class': strategy.name, x: from, y: top + 4, width: Math.max(1.5, to - from), height: LANES.height - 8, rx: 1.5
-      }));
-    });
-    // Last, so that the next request does not cover half of it.
-    strategy.requests.filter(function (one) { return one.cut; }).forEach(function (one) {
-      var start = (xOf(one.to, now) - 8) + ' ' + (top + LANES.height / 2 - 8);
-      chart.appendChild(shape('path', {'class': 'cut', d: 'M' + start + 'l16 16m0 -16l-16 16'}));
+  function start() {
+    watch(function (now) {
+      watching = true;
+      lanes.forEach(function (lane) { lane.after = now; });
+      shortPoll(lanes[0]);
+      longPoll(lanes[1]);
     });
   }
 
-  function median(values) {
-    var sorted = values.slice().sort(function (a, b) { return a - b; });
-    return sorted[Math.floor((sorted.length - 1) / 2)];
+  function sayNext() {
+    var seconds = Math.max(0, Math.ceil((due - appNow()) / 1000));
+    say('next', !due ? 'The first news is about to come.' : 'Next news in ' + seconds + ' s.' +
+      (seconds > 7 ? ' This silence is longer than App Engine lets a request be held.' : ''));
   }
 
-  function cells(strategy, now) {
-    var running = strategy.requests.reduce(function (sum, one) { return sum + (one.to ? 0 : now - one.from); }, 0);
-    var some = strategy.latencies.length > 0;
-    return [
-      strategy.latencies.length,
-      some ? strategy.latencies[strategy.latencies.length - 1] : '\u2013',
-      some ? median(strategy.latencies) : '\u2013',
-      some ? Math.max.apply(null, strategy.latencies) : '\u2013',
-      strategy.count,
-      ((strategy.held + running) / 1000).toFixed(1),
-      strategy.cut
-    ];
-  }
-
-  function row(strategy, now) {
-    var made = document.createElement('tr');
-    made.className = strategy.name;
-    var head = document.createElement('th');
-    head.scope = 'row';
-    head.textContent = strategy.title;
-    made.appendChild(head);
-    cells(strategy, now).forEach(function (value) {
-      var cell = document.createElement('td');
-      cell.textContent = value;
-      made.appendChild(cell);
-    });
-    return made;
-  }
-
-  function empty(node) {
-    while (node.firstChild) {
-      node.removeChild(node.firstChild);
+  function tick() {
+    Meter.collect();
+    lanes.forEach(judge);
+    if (!started && (Date.now() - begun > PATIENCE || !lanes.slice(2).some(isConnecting))) {
+      started = true;
+      start();
     }
-    return node;
+    sayNext();
+    if (element('pause').getAttribute('aria-pressed') === 'false') {
+      Chart.draw(lanes, Meter.knowsBytes);
+    }
   }
 
-  function draw() {
-    var now = Date.now();
-    var chart = empty(element('chart'));
-    var rows = empty(element('rows'));
-    drawScale(chart);
-    strategies.forEach(function (strategy, lane) {
-      drawNews(chart, strategy, now);
-      drawRequests(chart, strategy, lane, now);
-      rows.appendChild(row(strategy, now));
+  function join() {
+    request('POST', '/strategies/join', {}, function (status, answer) {
+      if (!answer) {
+        connection('waiting', 'the app does not answer; trying again');
+        return setTimeout(join, REOPEN_PAUSE);
+      }
+      feed = answer.feed;
+      Meter.setHead(answer.head);
+      lanes = lanes.concat(channelLanes());
+      if (lanes.length === 2) {
+        say('chart-note', 'The channel\u2019s script could not be loaded: this server is no channel emulator.');
+      }
+      Chart.make(lanes);
+      lanes.slice(2).forEach(openChannel);
+      setInterval(tick, TICK);
+      tick();
     });
   }
 
-  ask(strategies[2], 'POST', '/strategies/join', {}, function (status, joined) {
-    if (!joined) {
-      connection('waiting', 'the app does not answer; reload the page');
-      return;
-    }
-    feed = joined.feed;
-    shortPoll(strategies[0]);
-    longPoll(strategies[1]);
-    openChannel(strategies[2], joined.token);
-    setTimeout(news, POLL_PAUSE);
-    setInterval(draw, 500);
-    draw();
-  });
+  element('pause').onclick = function () {
+    var paused = this.getAttribute('aria-pressed') === 'true';
+    this.setAttribute('aria-pressed', String(!paused));
+  };
+  join();
 }());

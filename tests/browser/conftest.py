@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,26 +10,12 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, expect, syn
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.testing import ChannelServer
+from tests.browser.engines import FLAGS, launch
 from tests.browser.page_app import app
 from tests.browser.page_emulator import PageEmulator
-from tests.browser.puppet import Puppet
 from tests.browser.tab import WAIT, Tab
 from tests.support import parts
 from tests.support.service import running_service
-
-EVIL = "evil.example"
-"""A name that leads to this machine in the browsers of the tests."""
-
-FLAGS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    f"--host-resolver-rules=MAP {EVIL} 127.0.0.1",
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),
-]
 
 Serve = Callable[..., PageEmulator]
 
@@ -51,11 +36,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
-def launch_puppet(name: str) -> Puppet:
-    """`chrome` or `firefox`, whose hidden tabs are hidden."""
-    if name == "firefox":
-        return Puppet(name, parts.need(parts.firefox), [])
-    return Puppet(name, parts.need(parts.chromium), FLAGS)
+launch_puppet = launch
 
 
 @pytest.fixture

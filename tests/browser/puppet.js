@@ -33,17 +33,8 @@ const commands = {
   },
   async goto({ page, url }) { await pages.get(page).goto(url); },
   async reload({ page }) { await pages.get(page).reload(); },
-  async script({ page, url }) { await pages.get(page).addScriptTag({ url }); },
-  async front({ page }) { await pages.get(page).bringToFront(); },
   async close({ page }) { await pages.get(page).close({ runBeforeUnload: false }); },
   async evaluate({ page, source, argument }) { return evaluate(pages.get(page), source, argument); },
-  async wait({ page, source, argument }) {
-    const giveUp = Date.now() + WAIT;
-    while (!await evaluate(pages.get(page), source, argument)) {
-      if (Date.now() > giveUp) throw new Error(`waited in vain for ${source}`);
-      await new Promise((resolve) => setTimeout(resolve, 20)); // Not in the page, whose timers may sleep.
-    }
-  },
   async quit() { await browser.close(); },
 };
 

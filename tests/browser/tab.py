@@ -1,4 +1,4 @@
-"""A page in Chromium that notes what its channel's handlers are called with."""
+"""A page that notes what its channel's handlers are called with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
+from tests.browser.engines import EnginePage
 from tests.support.waiting import LONG_ENOUGH
 
 WAIT = 1000 * LONG_ENOUGH
@@ -22,12 +23,13 @@ OPEN = """([token, name]) => {
 
 
 class Tab:
-    """One tab; its sockets have names, so that a test can hold several."""
+    """One tab; its sockets have names, so that a test can hold several. `errors` are kept in Playwright's Chromium."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page | EnginePage) -> None:
         self.page = page
         self.errors: list[str] = []
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        if isinstance(page, Page):
+            page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def visit(self, url: str, script: str | None = "/_ah/channel/jsapi") -> None:
         """Go to a page and load the browser client into it."""

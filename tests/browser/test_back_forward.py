@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import FLAGS
+from tests.browser.engines import FLAGS
 from tests.support import parts
 
 NOTE_RETURN = "addEventListener('pageshow', (event) => { window.restored = event.persisted; })"

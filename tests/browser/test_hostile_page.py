@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from appengine_channel_emu.web.guard import leads_to
-from tests.browser.conftest import EVIL
+from tests.browser.engines import EVIL
 from tests.browser.page_emulator import PageEmulator
 from tests.support.emulator import RunningEmulator
 from tests.support.targets import disguised
@@ -45,11 +45,12 @@ ATTACKS = """async (target) => {
     await attempt('receive', () => fetch(target + '/_ah/channel/receive', {
         method: 'POST', mode: 'no-cors', body: new URLSearchParams({key: 'victim', msg: 'forged'}),
     }).then((answer) => answer.type));
-    await attempt('websocket', () => new Promise((resolve, reject) => {
-        const socket = new WebSocket(target.replace('http', 'ws') + '/_emu/events');
-        socket.onopen = () => resolve('open');
-        socket.onerror = reject;
-    }));
+    for (const path of ['/_emu/events', '/_ah/channel/stream', '/_ah/channel/stream?socket=victim&after=0', '/chat'])
+        await attempt('websocket ' + path, () => new Promise((resolve, reject) => {
+            const socket = new WebSocket(target.replace('http', 'ws') + path);
+            socket.onopen = () => resolve('open');
+            socket.onerror = reject;
+        }));
     await attempt('script', () => new Promise((resolve, reject) => {
         const script = document.createElement('script');
         script.src = target + '/_emu/events';
@@ -137,6 +138,24 @@ def test_a_page_with_a_token_may_use_its_channel_and_nothing_else(
             "(url) => fetch(url, {credentials: 'include'}).then((answer) => answer.status)",
             f"http://localhost:{emulator.port}/_ah/channel/open?channel={token}",
         )
+
+
+FIRST_FRAME = """(url) => new Promise((resolve) => {
+    const socket = new WebSocket(url);
+    socket.onmessage = (event) => { resolve(event.data); };
+    socket.onclose = () => { resolve('refused'); };
+})"""
+
+
+def test_a_websocket_takes_a_sockets_id_and_a_name_of_this_machine(
+    emulator: PageEmulator, page: Page, other_port: int
+) -> None:
+    opened = emulator.get_json(f"/_ah/channel/open?channel={emulator.create_channel('guest')}")
+    stream = f":{emulator.port}/_ah/channel/stream?after=0&socket="
+    page.goto(f"http://{EVIL}:{other_port}/")
+    assert page.evaluate(FIRST_FRAME, f"ws://{EVIL}{stream}{opened['socket']}") == "refused"
+    assert page.evaluate(FIRST_FRAME, f"ws://localhost{stream}guess") == "refused"
+    assert page.evaluate(FIRST_FRAME, f"ws://localhost{stream}{opened['socket']}") == '{"messages":[],"next":0}'
 
 
 POST_ALL = """async (targets) => {

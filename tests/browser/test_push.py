@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import launch_puppet
+from tests.browser.engines import launch
 from tests.support.emulator import RunningEmulator
 from tests.support.push import APP, TRANSPORTS, Count, PushPage
 
@@ -24,7 +24,7 @@ def emulator(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def firefox():
-    with launch_puppet("firefox") as puppet:
+    with launch("firefox") as puppet:
         yield puppet
 
 

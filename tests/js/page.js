@@ -145,6 +145,33 @@ function fakeXhr(page) {
   };
 }
 
+/** A WebSocket is a request, too: the test lets it hear what the emulator says, reads what the page has said, and ends it. */
+function fakeWebSocket(page) {
+  return class WebSocket {
+    constructor(url) {
+      if (page.webSocketThrows) throw new Error('SecurityError');
+      const request = this.request = page.ask('websocket', 'GET', url.replace(/^ws/, 'http'));
+      Object.assign(request, {
+        said: [],
+        hear: async (frame) => {
+          if (request.state !== 'waiting') return;
+          this.onmessage({ data: typeof frame === 'string' ? frame : JSON.stringify(frame) });
+          await settle();
+        },
+        deliver: () => setImmediate(() => { if (this.onclose) this.onclose({}); }),
+      });
+    }
+
+    send(text) {
+      if (this.request.state === 'waiting') this.request.said.push(text);
+    }
+
+    close() {
+      this.request.finish('closed', null);
+    }
+  };
+}
+
 class FakeAbortController {
   constructor() {
     this.signal = { listeners: [] };
@@ -155,7 +182,7 @@ class FakeAbortController {
   }
 }
 
-/** Two ports; what is posted to one arrives at the other. */
+/** Two ports; what is posted to one arrives at the other, which may be in another window by then. */
 class FakeMessageChannel {
   constructor() {
     this.port1 = this.port('port2');
@@ -164,9 +191,9 @@ class FakeMessageChannel {
 
   port(other) {
     return {
-      postMessage: (data) => {
+      postMessage: (data, ports = []) => {
         const copy = JSON.parse(JSON.stringify(data));
-        setImmediate(() => { if (this[other].onmessage) this[other].onmessage({ data: copy }); });
+        setImmediate(() => { if (this[other].onmessage) this[other].onmessage({ data: copy, ports }); });
       },
     };
   }
@@ -176,6 +203,15 @@ class FakeMessageChannel {
 class Node {
   constructor(document, name) {
     Object.assign(this, { document, tagName: name.toUpperCase(), id: '', style: {}, parentNode: null, children: [], src: '' });
+  }
+
+  /** A link's address in full. */
+  set href(url) {
+    this.full = url;
+  }
+
+  get href() {
+    return this.full;
   }
 
   appendChild(child) {
@@ -293,6 +329,7 @@ class Page {
       fetch: fakeFetch(this),
       XMLHttpRequest: fakeXhr(this),
       AbortController: FakeAbortController,
+      WebSocket: fakeWebSocket(this),
       MutationObserver: fakeMutationObserver(this.document),
       ...options.globals,
     };
@@ -323,9 +360,12 @@ class Page {
     });
     const posted = [];
     const parent = { postMessage: (data, origin, ports) => posted.push({ data, ports }) };
-    const window = { parent, location: { hash: '#' + name }, fetch: fakeFetch(inside), XMLHttpRequest: fakeXhr(inside), MessageChannel: FakeMessageChannel };
+    const window = {
+      parent, location: { hash: '#' + name }, document: { createElement: (tag) => new Node(this.document, tag) }, MessageChannel: FakeMessageChannel,
+      fetch: fakeFetch(inside), XMLHttpRequest: fakeXhr(inside), WebSocket: fakeWebSocket(inside), AbortController: FakeAbortController,
+    };
     window.window = window;
-    if (works) vm.runInContext(FRAME_SOURCE, vm.createContext(window));
+    if (works) vm.runInContext(FRAME_SOURCE + SOURCE, vm.createContext(window));
     frame.loaded = true;
     frame.onload();
     for (const message of posted) await this.fire('window', 'message', message);

@@ -4,6 +4,7 @@ from __future__ import unicode_literals
 
 import io
 import json
+import logging
 import os
 import sys
 import types
@@ -39,7 +40,7 @@ def import_sample_app(channel):
         'google': google, 'google.appengine': appengine, 'google.appengine.api': api,
         'google.appengine.api.channel': channel,
     }
-    names = list(stand_ins) + ['main', 'games', 'miniweb']
+    names = list(stand_ins) + ['main', 'games', 'miniweb', 'strategies']
     before = dict((name, sys.modules.pop(name)) for name in names if name in sys.modules)
     sys.modules.update(stand_ins)
     sys.path.insert(0, SAMPLE_APP)
@@ -59,7 +60,8 @@ class Case(unittest.TestCase):
         self.channel = FakeChannel()
         self.main, self.games = import_sample_app(self.channel)
         self.now = 1000000.0
-        self.main.all_games.now = lambda: self.now
+        self.main.all_games.now = self.main.strategies.source.now = lambda: self.now
+        self.main.strategies.start_thread = lambda target: None
 
     def request(self, method, path, query='', body=b'', length=None):
         answer = {}
@@ -304,6 +306,97 @@ class WebTest(Case):
         self.assertEqual(self.request('POST', '/join', length='99999999')['status'], 413)
         self.assertEqual(self.post('/join', game='no key')['status'], 410)
         self.assertEqual(self.request('POST', '/join', body=b'game=\xff%ff')['status'], 410)
+
+
+class StrategiesTest(Case):
+    def setUp(self):
+        Case.setUp(self)
+        self.source = self.main.strategies.source
+
+    def watch(self, ways='xhr short'):
+        """A page that waits in these ways; its feed."""
+        feed = json.loads(self.post('/strategies/join')['body'])['feed']
+        self.assertEqual(self.post('/strategies/watch', feed=feed, ways=ways)['status'], 200)
+        return feed
+
+    def ask(self, feed, after='0', path='poll'):
+        answer = self.request('GET', '/strategies/' + path, urlencode([('feed', feed), ('after', after)]))
+        return answer['status'] if answer['status'] != 200 else json.loads(answer['body'])['news']
+
+    def test_news_comes_in_every_way(self):
+        feed = self.watch()
+        self.source.publish()
+        moment = int(self.now * 1000)
+        self.assertEqual(self.ask(feed), [moment])
+        self.assertEqual(self.ask(feed, path='hold'), [moment])
+        self.assertEqual(
+            sorted(client_id for client_id, _ in self.channel.sent),
+            ['news.%s.%s' % (feed, way) for way in ('short', 'xhr')],
+        )
+        self.assertEqual([message for _, message in self.channel.sent], [{'news': moment, 'sent': moment}] * 2)
+
+    def test_no_two_pieces_of_news_are_one(self):
+        feed = self.watch()
+        self.source.publish()
+        self.source.publish()
+        first, second = self.ask(feed)
+        self.assertEqual(second, first + 1)
+        self.assertEqual(self.ask(feed, str(first)), [second])
+
+    def test_each_way_is_sent_to_first_in_its_turn(self):
+        self.watch()
+        self.source.publish()
+        self.source.publish()
+        self.assertEqual(
+            [client_id.split('.')[-1] for client_id, _ in self.channel.sent], ['short', 'xhr', 'xhr', 'short']
+        )
+
+    def test_a_channel_that_fails_does_not_end_the_news(self):
+        feed = self.watch()
+        self.channel.send_message = None
+        logging.disable(logging.CRITICAL)
+        self.source.publish()
+        logging.disable(logging.NOTSET)
+        self.assertEqual(len(self.ask(feed)), 1)
+
+    def test_a_page_comes_and_the_series_begins_anew(self):
+        self.watch()
+        for _ in range(8):
+            self.source.publish()
+        self.assertGreaterEqual(self.source.due, self.now + 40)
+        self.watch()
+        self.assertEqual(self.source.due, self.now + 1)
+
+    def test_a_page_that_no_longer_asks_is_forgotten(self):
+        stays, leaves = self.watch(), self.watch()
+        self.now += 10
+        self.ask(stays)
+        self.now += 10
+        self.watch()
+        self.source.publish()
+        self.assertEqual((self.ask(leaves), len(self.ask(stays))), (410, 1))
+        self.assertFalse([client_id for client_id, _ in self.channel.sent if leaves in client_id])
+
+    def test_pages_and_news_are_bounded(self):
+        for _ in range(99):
+            self.watch()
+        last = self.watch()
+        self.assertEqual(self.post('/strategies/watch', feed='f' * 32, ways='xhr')['status'], 503)
+        self.assertEqual(self.post('/strategies/watch', feed=last, ways='xhr xhr xhr')['status'], 200)
+        for _ in range(60):
+            self.source.publish()
+        self.assertEqual(len(self.ask(last)), 50)
+        self.assertEqual(len([client_id for client_id, _ in self.channel.sent if last in client_id]), 60)
+
+    def test_what_is_no_feed_no_way_and_no_moment_is_refused(self):
+        feed = self.watch()
+        self.assertEqual([self.ask('f' * 32), self.ask('x')], [410, 400])
+        self.assertEqual([self.ask(feed, after) for after in ('', '-1', 'x', '9' * 16)], [400] * 4)
+        for ways in ('pigeon', 'xhr pigeon', '../../x'):
+            self.assertEqual(self.post('/strategies/watch', feed=feed, ways=ways)['status'], 400)
+            self.assertEqual(self.post('/strategies/token', feed=feed, way=ways)['status'], 400)
+        token = json.loads(self.post('/strategies/token', feed=feed, way='iframe')['body'])['token']
+        self.assertEqual(token, 'token-of-news.%s.iframe' % feed)
 
 
 if __name__ == '__main__':

@@ -66,3 +66,18 @@ def test_a_token_that_timed_out_is_replaced_by_joining_again(emulator):
     visitor.post("/opened", {"game": key, "visitor": joined["visitor"]})
     visitor.post("/say", {"game": key, "visitor": joined["visitor"], "text": "here again"})
     assert json.loads(page.messages[-1])["line"]["text"] == "here again"
+
+
+def test_news_reaches_a_page_on_every_channel_that_it_has(emulator, monkeypatch):
+    import strategies
+
+    monkeypatch.setattr(strategies, "start_thread", lambda target: None)
+    visitor = TestApp(emulator)
+    feed = visitor.post("/strategies/join").json["feed"]
+    ways = strategies.WAYS
+    tokens = [visitor.post(f"/strategies/token?way={way}", {"feed": feed}).json["token"] for way in ways]
+    pages = [emulator.client(token=token).open() for token in tokens]
+    visitor.post("/strategies/watch", {"feed": feed, "ways": " ".join(ways)})
+    strategies.source.publish()
+    (moment,) = visitor.get("/strategies/poll", {"feed": feed, "after": "0"}).json["news"]
+    assert [json.loads(page.receive())["news"] for page in pages] == [moment] * len(ways)

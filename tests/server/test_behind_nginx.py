@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.support.backend import PlayedBackend, ok
 from tests.support.nginx import Nginx, trusting
@@ -50,6 +52,51 @@ def ask(nginx, path, method="GET", source=None, **headers):
     finally:
         made.close()
     return answer.status, json.loads(body) if body[:1] in (b"{", b"[") else None
+
+
+def open_socket(service, nginx):
+    status, opened = ask(
+        nginx, "/_ah/channel/open?" + urlencode({"channel": service.broker.create_channel("ann").token})
+    )
+    assert status == 200
+    return opened
+
+
+def stream(nginx, socket_id):
+    url = f"wss://{nginx.host}/_ah/channel/stream?socket={socket_id}&after=0"
+    return connect(url, ssl=trusting(), compression=None, open_timeout=LONG_ENOUGH)
+
+
+def test_a_stream_comes_through(behind):
+    service, nginx = behind(trusted_proxy="127.0.0.1")
+    opened = open_socket(service, nginx)
+    assert opened["stream"] is True
+    with stream(nginx, opened["socket"]) as page:
+        assert json.loads(page.recv(LONG_ENOUGH)) == {"messages": [], "next": 0}
+        for number in range(1, 4):
+            service.broker.send_message("ann", f"message {number}")
+            assert json.loads(page.recv(LONG_ENOUGH)) == {"messages": [f"message {number}"], "next": number}
+            page.send(str(number))
+
+
+def test_without_its_two_lines_the_upgrade_is_refused_and_polls_come_through(behind):
+    service, nginx = behind(trusted_proxy="127.0.0.1", upgrades=False)
+    socket_id = open_socket(service, nginx)["socket"]
+    with pytest.raises(InvalidStatus) as refused, stream(nginx, socket_id):
+        pass
+    assert refused.value.response.status_code == 426
+    service.broker.send_message("ann", "hello")
+    poll = f"/_ah/channel/poll?socket={socket_id}&after=0"
+    assert ask(nginx, poll) == (200, {"messages": ["hello"], "next": 1})
+
+
+@pytest.mark.parametrize(("upgrades", "status"), [(True, 410), (False, 426)])
+def test_whether_upgrades_come_through_can_be_asked_with_any_client(behind, upgrades, status):
+    """As the document does it with curl."""
+    _, nginx = behind(trusted_proxy="127.0.0.1", upgrades=upgrades)
+    wanted = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    wanted |= {"Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    assert ask(nginx, "/_ah/channel/stream?socket=none&after=0", **wanted)[0] == status
 
 
 def test_a_trusted_one_says_who_the_visitor_is(behind):

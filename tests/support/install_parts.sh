@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, Node.js, PHP, nginx and Go (with its App Engine library) when they are missing and
-# we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so. Whoever is not
-# root and sits at a terminal is asked before the system gets anything.
+# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx and Go (with its App Engine library) when they are
+# missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
+# Whoever is not root and sits at a terminal is asked before the system gets anything.
 set -u
 
 wanted=
@@ -11,6 +11,8 @@ command -v chromium-headless-shell >/dev/null 2>&1 || [ -n "${CHROMIUM:-}" ] || 
   wanted="$wanted chromium-headless-shell"
 command -v firefox-esr >/dev/null 2>&1 || command -v firefox >/dev/null 2>&1 || wanted="$wanted firefox-esr"
 command -v node >/dev/null 2>&1 || wanted="$wanted nodejs npm"
+command -v WebKitWebDriver >/dev/null 2>&1 || wanted="$wanted webkit2gtk-driver"
+command -v Xvfb >/dev/null 2>&1 || wanted="$wanted xvfb"
 command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx"
 command -v curl >/dev/null 2>&1 || wanted="$wanted curl"

@@ -113,6 +113,16 @@ def firefox() -> Path:
 
 
 @functools.cache
+def webkit() -> tuple[Path, Path, Path]:
+    """WebKitGTK's WebDriver and small browser, and a display for them that needs no screen."""
+    for driver in _on_path(["WebKitWebDriver"]):
+        for browser in sorted(Path("/usr").glob("lib*/**/webkit2gtk-4*/MiniBrowser")):
+            for display in _on_path(["Xvfb"]):
+                return driver, browser, display
+    raise PartMissing("no WebKitGTK with Xvfb found: on Debian, apt install webkit2gtk-driver xvfb")
+
+
+@functools.cache
 def node_packages() -> Path:
     """The folder of what tests/js/package.json names, as `make parts` installs it."""
     folder = cache() / "node" / "node_modules"

@@ -42,7 +42,7 @@ class Count:
 
 
 class PushPage:
-    """`page` (of Playwright or of a `Puppet`) at the app behind the emulator at `port`, on one transport."""
+    """`page` (of Playwright or of an engine) at the app behind the emulator at `port`, on one transport."""
 
     def __init__(self, page: Any, port: int, transport: str) -> None:
         self.page = page

@@ -10,18 +10,21 @@ from importlib import resources
 import falcon
 
 
+def _source(name: str) -> str:
+    return (resources.files("appengine_channel_emu") / "js" / name).read_text("utf-8")
+
+
 class BrowserClient:
     """Serves the script whole or gzipped, with an ETag, to pages of any origin."""
 
     def __init__(self) -> None:
-        source = resources.files("appengine_channel_emu") / "js" / "goog_appengine_channel.js"
-        self._script = source.read_bytes()
+        self._script = _source("goog_appengine_channel.js").encode("utf-8")
         self._gzipped = gzip.compress(self._script, 9, mtime=0)
         self._etag = hashlib.sha256(self._script).hexdigest()[:32]
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200 or 304. Checked at each load, so that a newer emulator's script is used at once."""
-        zipped = "gzip" in (req.get_header("Accept-Encoding") or "")
+        zipped = _takes_gzip(req)
         etag = f"{self._etag}{'-gzip' if zipped else ''}"
         resp.set_header("ETag", f'"{etag}"')
         resp.set_header("Vary", "Accept-Encoding")
@@ -37,11 +40,15 @@ class BrowserClient:
 
 
 class FramePage:
-    """`/_ah/channel/frame`: asks for the page around it, which may be of any origin (docs/browser-client.md)."""
+    """`/_ah/channel/frame`: asks for the page around it, which may be of any origin (docs/browser-client.md).
+
+    Its script has two parts: what it is for, and the browser client, whose transports it uses.
+    """
 
     def __init__(self) -> None:
-        script = (resources.files("appengine_channel_emu") / "js" / "frame.js").read_text("utf-8")
-        self._page = f'<!DOCTYPE html><meta charset="utf-8"><title></title><script>{script}</script>'
+        script = _source("frame.js") + _source("goog_appengine_channel.js")
+        self._page = f'<!DOCTYPE html><meta charset="utf-8"><title></title><script>{script}</script>'.encode()
+        self._gzipped = gzip.compress(self._page, 9, mtime=0)
         digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
         self._policy = f"default-src 'none'; script-src 'sha256-{digest}'; connect-src 'self'"
 
@@ -49,7 +56,15 @@ class FramePage:
         """The page. Its script can run nothing, and ask nobody but us."""
         resp.content_type = "text/html; charset=utf-8"
         resp.set_header("Content-Security-Policy", self._policy)
-        resp.text = self._page
+        resp.set_header("Vary", "Accept-Encoding")
+        zipped = _takes_gzip(req)
+        if zipped:
+            resp.set_header("Content-Encoding", "gzip")
+        resp.data = self._gzipped if zipped else self._page
+
+
+def _takes_gzip(req: falcon.Request) -> bool:
+    return "gzip" in (req.get_header("Accept-Encoding") or "")
 
 
 class BlankPage:
