@@ -1,4 +1,4 @@
-"""Our script goes from poll to stream and back at every number: each message comes once and in order (behaviour.md 7)."""
+"""Our script goes from poll to stream and back, at every number: each message comes once and in order."""
 
 from __future__ import annotations
 
