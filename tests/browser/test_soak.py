@@ -50,7 +50,7 @@ def send(emulator, page, first, end):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("transport", ["xhr", "iframe", "short"])
+@pytest.mark.parametrize("transport", ["xhr", "iframe", "short", "websocket"])
 def test_every_message_once_and_in_order(tab, emulator, transport):
     page = tab.page
     with ChaosProxy(emulator.port, seed=7) as proxy:
