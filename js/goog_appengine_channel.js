@@ -374,13 +374,16 @@ function serveByStream(link) {
   streams[link.base] = true;
 }
 
-/** The stream has ended. The next is tried once polls work, after a pause unless this one has served for long. */
+/**
+ * The stream has ended. The next is tried once polls work, but after a pause if several have not served for long: one may
+ * only have been overtaken by a poll that was sent before it and arrived after it.
+ */
 function cut(link, status, text) {
   link.stream.stop();
   link.stream = null;
   if (link.state !== 'streaming') streams[link.base] = false;
   link.tries = link.state === 'streaming' && now() - link.tried > 30000 ? 0 : link.tries + 1;
-  link.due = link.tries && now() + (1000 << Math.min(link.tries, 8));
+  link.due = link.tries > 1 && now() + (500 << Math.min(link.tries, 9));
   if (!link.request && !link.timer) fail(link, status, text); // Or polls go on beside it.
 }
 

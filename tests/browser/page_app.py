@@ -20,7 +20,7 @@ changed = threading.Condition()
 
 
 def app(environ, start_response):
-    """`/told?at_least=N` waits for N posts and lists them, `POST /forget` forgets them; else the page, with `?head=`."""
+    """`/told?at_least=N` waits for N posts and lists them, `POST /forget` forgets them; else the page, with `?head`."""
     path = environ["PATH_INFO"]
     if environ["REQUEST_METHOD"] == "POST":
         body, kind = _hear(environ, path), "text/plain"

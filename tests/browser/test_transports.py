@@ -169,7 +169,8 @@ class TestByItself:
             server.send_message("anna", str(number))
         tab.wait(11)
         assert tab.texts() == [str(number) for number in range(10)]
-        assert (len(wire.streams), tab.ready_state()) == (1, 1)
+        assert tab.ready_state() == 1
+        assert 1 <= len(wire.streams) < 8, wire
 
     def test_a_stream_that_is_cut_goes_on_by_polls_and_comes_back(self, tab, emulator, wire):
         tab.visit(emulator.url)
