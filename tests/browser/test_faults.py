@@ -67,6 +67,7 @@ def test_the_page_does_not_notice(server, page, fault):
 @pytest.mark.parametrize("text", ["Token+timed+out.", "Invalid+token."])
 @pytest.mark.parametrize("stage", ["open", "poll"])
 def test_a_refusal_reaches_the_page_to_the_letter_and_it_can_open_again(server, page, stage, text):
+    page.page.evaluate("goog.appengine.Socket.TRANSPORT = 'xhr'")  # Or a stream takes over from the poll that it meets.
     server.faults.add(f"{stage} error error={text} count=1")
     token = server.create_channel("anna")
     page.open(token, "first")
