@@ -326,17 +326,22 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
 
     def push(self, data: bytes) -> None:
         """Send `data`, of a stream, as far as the client takes it, and the rest when it does; never blocks."""
-        with self.outbuf_lock:
-            if not self.connected:
+        # Of a stream nobody else writes: no lock is taken, which costs as much as half a system call.
+        if not self.connected:
+            return
+        if not self.total_outbufs_len:
+            self.last_activity = time.time()
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                # It takes nothing now, or has gone, which the loop will hear of.
+                sent = 0
+            if sent == len(data):
                 return
-            if not self.total_outbufs_len:
-                self.last_activity = time.time()
-                data = data[self.send(data, do_close=False) :]
-            if data:
-                self.outbufs[-1].append(data)
-                self.total_outbufs_len += len(data)
-        if data:
-            self.changed()
+            data = data[sent:]
+        self.outbufs[-1].append(data)
+        self.total_outbufs_len += len(data)
+        self.changed()
 
     def end_stream(self) -> None:
         """Nothing more is sent; what the client still sends is read for a while."""

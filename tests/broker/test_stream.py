@@ -185,7 +185,7 @@ class TestDelivery:
 
     def test_nobody_hears_that_a_message_finds_no_poll(self, broker, page):
         unpolled = []
-        broker.when_unpolled(unpolled.append)
+        broker.when_unpolled(lambda socket, browser: unpolled.append(socket))
         page.start()
         send(broker, "one")
         assert unpolled == []

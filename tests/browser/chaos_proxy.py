@@ -17,10 +17,11 @@ REFUSED = "upgrade refused"
 """What else may happen to the request for a WebSocket."""
 TO_PAGE = ("frames lost", "frame cut short", "frames late")
 TO_SERVER = ("number lost",)
+UPGRADE_KINDS = (*KINDS, *[REFUSED] * len(KINDS))
 STREAM_KINDS = (REFUSED, *TO_PAGE, *TO_SERVER)
 
-PIECES_PER_REQUEST = 10
-"""A stream, which goes on until something breaks it, meets as many faults in so many pieces as polls in one request."""
+FRAMES_PER_REQUEST = 4
+"""What a stream brings meets as many faults in so many pieces as polls in one request, or few streams would be long."""
 
 # Of a proxy that knows no WebSockets, of one whose server is away, of one that has its visitors sign in first; a reset.
 REFUSALS = (
@@ -99,7 +100,7 @@ class ChaosProxy:
             if not data:
                 return
             if client in ready:
-                kind = self._choose(chance, (*KINDS, REFUSED) if _asks_for_upgrade(data) else KINDS)
+                kind = self._choose(chance, UPGRADE_KINDS if _asks_for_upgrade(data) else KINDS)
                 if not self._pass_request(data, kind, client, server, chance):
                     return self._count(kind)
             else:
@@ -149,7 +150,7 @@ class ChaosProxy:
             data = ready[0].recv(CHUNK)
             if not data:
                 return
-            kind = self._choose(chance, TO_SERVER if to_server else TO_PAGE, PIECES_PER_REQUEST)
+            kind = self._choose(chance, TO_SERVER) if to_server else self._choose(chance, TO_PAGE, FRAMES_PER_REQUEST)
             self._count(kind)
             if kind in ("number lost", "frames lost"):
                 return
@@ -168,9 +169,9 @@ class ChaosProxy:
             copy.shutdown(socket.SHUT_WR)
             threading.Thread(target=_drain, args=(copy,), daemon=True).start()
 
-    def _choose(self, chance: random.Random, kinds: Sequence[str], pieces: int = 1) -> str | None:
+    def _choose(self, chance: random.Random, kinds: Sequence[str], share: int = 1) -> str | None:
         kind = chance.choice(kinds)
-        return kind if chance.random() < self.probability / pieces else None
+        return kind if chance.random() < self.probability / share else None
 
     def _count(self, kind: str | None) -> None:
         if kind:

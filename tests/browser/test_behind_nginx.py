@@ -1,0 +1,46 @@
+"""Pages behind a real nginx, over TLS, set up as docs/behind-a-proxy.md says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser.tab import WAIT, Tab
+from tests.support.nginx import Nginx
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def tab(browser):
+    """One that takes nginx's certificate."""
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT)
+    yield Tab(context.new_page())
+    context.close()
+
+
+@pytest.mark.parametrize("upgrades", [True, False])
+def test_a_page_streams_or_polls_as_it_is_let(tab, serve, tmp_path, upgrades):
+    emulator = serve("--trusted-proxy", "127.0.0.1")
+    frames, refused, polls = [], [], []
+
+    def note(socket):
+        assert socket.url.startswith("wss://")
+        socket.on("framereceived", lambda text: frames.append(text))
+        socket.on("socketerror", lambda text: refused.append(text))
+
+    tab.page.on("websocket", note)
+    tab.page.on("request", lambda request: "/poll?" in request.url and polls.append(request.url))
+    with Nginx(emulator.port, tmp_path, upgrades) as nginx:
+        tab.visit(nginx.url)
+        tab.open(emulator.create_channel("anna"))
+        # The browser's events come while it is asked for something.
+        eventually(lambda: tab.page.evaluate("0") or (frames if upgrades else refused), bool)
+        polls.clear()
+        for number in range(5):
+            assert emulator.send("anna", str(number)) == 1
+            tab.wait(2 + number)
+        assert tab.texts() == [str(number) for number in range(5)]
+        assert (len(frames), len(polls) > 0) == ((6, False) if upgrades else (0, True))
+        assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
+        assert emulator.told(2)[1]["msg"] == "hello"
+        assert not tab.errors
