@@ -60,6 +60,7 @@ def test_the_figures_as_json_and_as_a_chart(tmp_path):
     assert f"{figures['throughput_per_second']:,.0f}/s" in texts
 
 
+@pytest.mark.slow
 def test_both_transports_beside_each_other(tmp_path):
     chart = tmp_path / "chart.svg"
     code, out, err = run(*SHORT, "--transport", "both", "--json", "--chart", str(chart), cwd=tmp_path)
