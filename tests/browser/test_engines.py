@@ -7,12 +7,16 @@ import urllib3
 
 from tests.browser.engines import ENGINES, launch
 from tests.browser.tab import Tab
+from tests.support.waiting import eventually
 
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
 TEXTS = ["hello", '{"messages": ["x"]}', "</script>", "\u2028", "\0", "Grüße 😀 שלום", "x" * 32767]
-TRANSPORTS = ["xhr", "iframe", "short"]
+TRANSPORTS = ["xhr", "iframe", "short", "websocket"]
+STREAM, POLL = "stream", "poll"
+"""What a socket waits by, as the admin API names it."""
 
+CUT = {"action": "cut", "client_id": "anna"}
 NOTE_RETURN = "addEventListener('pageshow', (event) => { window.restored = event.persisted; })"
 
 IN_FRAME = """([script, token, attributes]) => {
@@ -30,7 +34,7 @@ IN_FRAME = """([script, token, attributes]) => {
 """A frame without an origin of its own; what its socket's handlers are called with comes to `heard`."""
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.slow) for name in ENGINES])
 def engine(request):
     with launch(request.param) as engine:
         yield engine
@@ -57,6 +61,15 @@ def gets_every_message(tab, emulator):
     assert tab.texts() == TEXTS
 
 
+def wait_by(emulator, transport):
+    """Returns once anna's socket waits by it."""
+
+    def ask():
+        return [socket["transport"] for socket in emulator.get_json("/_emu/channel?client_id=anna")["sockets_shown"]]
+
+    eventually(ask, lambda transports: transports == [transport])
+
+
 def is_kept(tab, engine, emulator, transport):
     """Goes to another page; whether the browser keeps this one for its user's return, as one that is only hidden."""
     tab.page.evaluate(NOTE_RETURN)
@@ -71,7 +84,6 @@ def the_page_has_said_so(emulator):
     assert {event["text"] for event in emulator.events("socket_closed")} == {"The page closed its socket."}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 class TestOnEveryTransport:
     @pytest.mark.parametrize("path", ["/", "/sandbox"])
@@ -120,8 +132,7 @@ class TestOnEveryTransport:
     def test_a_cut_connection_goes_unnoticed(self, tab, emulator, transport):
         open_tab(tab, emulator, transport=transport)
         for number in range(3):
-            body = {"action": "cut", "client_id": "anna"}
-            assert urllib3.request("POST", f"{emulator.url}/_emu/sockets", json=body).status == 200
+            assert urllib3.request("POST", f"{emulator.url}/_emu/sockets", json=CUT).status == 200
             assert emulator.send("anna", str(number)) == 1
             tab.wait(2 + number)
         assert tab.texts() == ["0", "1", "2"]
@@ -144,7 +155,58 @@ class TestOnEveryTransport:
         assert tab.texts() == ["while away", "back again"]
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["webkit"], indirect=True)
+def test_the_basics(tab, emulator):
+    """Quick enough for every run, in the engine that no other test has."""
+    open_tab(tab, emulator)
+    for number in range(3):
+        emulator.send("anna", str(number))
+        tab.wait(2 + number)
+    wait_by(emulator, STREAM)
+    emulator.send("anna", "over the stream")
+    tab.wait(5)
+    assert tab.texts() == ["0", "1", "2", "over the stream"]
+    tab.close()
+    assert tab.wait_for(6)[-1] == CLOSED
+    the_page_has_said_so(emulator)
+
+
+class TestByItself:
+    """A page that has asked for no transport."""
+
+    @pytest.mark.parametrize("path", ["/", "/sandbox"])
+    def test_a_stream_once_one_has_worked(self, tab, emulator, path):
+        open_tab(tab, emulator, path)
+        wait_by(emulator, STREAM)
+        gets_every_message(tab, emulator)
+
+    def test_polls_where_streams_are_refused(self, tab, emulator):
+        emulator.fault(stage="stream", action="error", error="503")
+        open_tab(tab, emulator)
+        gets_every_message(tab, emulator)
+        wait_by(emulator, POLL)
+
+    def test_polls_when_the_stream_has_ended_and_no_other_works(self, tab, emulator):
+        open_tab(tab, emulator)
+        wait_by(emulator, STREAM)
+        emulator.fault(stage="stream", action="drop")
+        assert urllib3.request("POST", f"{emulator.url}/_emu/sockets", json=CUT).status == 200
+        gets_every_message(tab, emulator)
+        wait_by(emulator, POLL)
+
+    def test_a_stream_again_when_the_emulator_is_back(self, tab, serve, tmp_path):
+        emulator = serve(state_dir=tmp_path / "state")
+        open_tab(tab, emulator)
+        wait_by(emulator, STREAM)
+        emulator.send("anna", "before")
+        emulator.stop()
+        emulator.start()
+        emulator.send("anna", "after")
+        tab.wait(3)
+        assert tab.texts() == ["before", "after"]
+        wait_by(emulator, STREAM)
+
+
 def test_an_iframe_where_the_page_may_not_ask(tab, emulator):
     open_tab(tab, emulator, "/framed")
     emulator.send("anna", "hello")
@@ -152,7 +214,6 @@ def test_an_iframe_where_the_page_may_not_ask(tab, emulator):
     assert tab.texts() == ["hello"]
 
 
-@pytest.mark.slow
 def test_removing_the_hidden_element_closes_the_socket(tab, emulator):
     open_tab(tab, emulator)
     tab.page.evaluate("document.getElementById('wcs-iframe').remove()")
@@ -160,7 +221,6 @@ def test_removing_the_hidden_element_closes_the_socket(tab, emulator):
     assert emulator.send("anna", "too late") == 0
 
 
-@pytest.mark.slow
 def test_a_tab_that_is_closed_is_reported(engine, emulator):
     tab = Tab(engine.new_page())
     open_tab(tab, emulator)
@@ -168,7 +228,6 @@ def test_a_tab_that_is_closed_is_reported(engine, emulator):
     assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
 
-@pytest.mark.slow
 def test_a_page_that_is_restored_too_late_knows_that_it_is_closed(engine, tab, emulator):
     open_tab(tab, emulator, transport="short")
     assert is_kept(tab, engine, emulator, "short")
