@@ -1,8 +1,8 @@
 /**
- * The page in the hidden iframe of goog_appengine_channel.js, which runs behind this and gives its transport. Apache-2.0.
+ * The page in the hidden iframe of goog_appengine_channel.js, which runs here, too, for its transports. Apache-2.0.
  *
- * It opens, polls and streams for the page around it, which may be of any origin, and which needs the token or the socket
- * id for that as it would without us. byFrame() in that script says what goes over the ports.
+ * It opens, polls and streams for the page around it, which may be of any origin, and which needs the token or the
+ * socket id for that as it would without us. byFrame() in that script says what goes over the ports.
  */
 var goog = {appengine: {serveParent: function (transport) {
   'use strict';
@@ -17,9 +17,12 @@ var goog = {appengine: {serveParent: function (transport) {
     if (!allowed.test(path)) return;
     carried = transport(path, function (status, body, reason) {
       own.postMessage([status, body, reason]);
+      own.close();
     }, function (text) { own.postMessage(text); });
     own.onmessage = function (event) {
-      if (event.data === null) carried.stop(); else carried.send(event.data);
+      if (event.data !== null) return carried.send(event.data);
+      carried.stop();
+      own.close();
     };
   };
   // The page knows by the name, which it made up, that the port comes from here: frames of a sandboxed page have no

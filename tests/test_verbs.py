@@ -169,7 +169,7 @@ class TestSendAndTail:
         assert process.returncode == 1
         assert "410 Socket+gone." in err
 
-    @pytest.mark.parametrize("transport", ["stream", "poll"])
+    @pytest.mark.parametrize("transport", ["stream", pytest.param("poll", marks=pytest.mark.slow)])
     def test_tail_survives_a_restart_of_the_emulator(self, tmp_path, transport):
         """On the same socket, with nothing lost and nothing twice."""
         # Where the upgrade is refused, as by a proxy that knows none, it polls.

@@ -23,7 +23,7 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.utilities import Error
 from wsproto.frame_protocol import CloseReason
 
-from appengine_channel_emu.server.answers import AnswerBuffers, Parked, ParkingTask, RefusalTask, TaskHints
+from appengine_channel_emu.server.answers import AnswerBuffers, BuffersLock, Parked, ParkingTask, RefusalTask, TaskHints
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.slow_clients import SlowClients
@@ -109,6 +109,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self.port = port
         super().__init__(server, sock, address, server.adj, map=port.loop.socket_map)
         self.outbufs = AnswerBuffers(server.adj.outbuf_overflow)
+        self.outbuf_lock = BuffersLock()
 
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
         """See waitress; the loop hears of it, first: it may have no room for it, and raise OSError."""

@@ -334,8 +334,8 @@ class _ReadStream:
                 if frame is None:
                     self._pongs += 1
                 elif "error" in frame:
-                    return Reply(frame["error"], frame["reason"], b"")
-                elif frame["messages"]:
+                    return Reply(int(frame["error"]), str(frame.get("reason")), b"")
+                elif frame.get("messages"):
                     self._outcomes.append(Reply(200, "OK", json.dumps(frame).encode()))
                 self.streams = True
                 self._changed.notify_all()

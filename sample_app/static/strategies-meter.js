@@ -51,7 +51,6 @@ var Meter = (function () {
   function end(charged, one, to, status) {
     if (one.to === null) {
       one.to = to;
-      charged.held += one.app ? one.to - one.from : 0;
     }
     if (status >= 500 && !one.cut) {
       one.cut = true;
@@ -169,6 +168,10 @@ var Meter = (function () {
   function note(charged, one, entry, startOfClock) {
     end(charged, one, startOfClock + entry.responseEnd);
     charged.received += entry.transferSize || 0;
+    if (one.app) {
+      // Not while it waited for one of the browser's connections.
+      charged.held += entry.responseEnd - (entry.requestStart || entry.startTime);
+    }
   }
 
   // Of the page's own requests all have begun before, but for the iframe itself.

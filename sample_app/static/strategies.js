@@ -4,7 +4,7 @@
 
   var POLL_PAUSE = 1000; // milliseconds
   var TICK = 500;
-  var PATIENCE = 5000; // for sockets that do not open, before news begins
+  var PATIENCE = 10000; // for sockets that do not open, before news begins
   var REOPEN_PAUSE = 5000;
 
   var feed;

@@ -60,6 +60,7 @@ def test_the_figures_as_json_and_as_a_chart(tmp_path):
     assert f"{figures['throughput_per_second']:,.0f}/s" in texts
 
 
+@pytest.mark.slow
 def test_both_transports_beside_each_other(tmp_path):
     chart = tmp_path / "chart.svg"
     code, out, err = run(*SHORT, "--transport", "both", "--json", "--chart", str(chart), cwd=tmp_path)
@@ -78,8 +79,7 @@ def test_both_transports_beside_each_other(tmp_path):
 
 
 @pytest.mark.parametrize("transport", ["poll", "websocket"])
-def test_pages_of_either_kind_acknowledge_and_answer_heartbeats(transport, monkeypatch):
-    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.1)
+def test_pages_of_either_kind_say_what_they_have(transport):
     with ChannelServer() as server:
         pages = Pages(server.url, transport=transport)
         pages.open(2)
@@ -90,6 +90,17 @@ def test_pages_of_either_kind_acknowledge_and_answer_heartbeats(transport, monke
         eventually(lambda: [pages.turn(0.1), shown(server, pages)], lambda seen: seen[1] == [(0, held)] * 2)
         pages.leave()
         assert server.broker.control.channels().sockets == 0
+
+
+def test_pages_that_stream_answer_heartbeats(monkeypatch):
+    heard = []
+    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(stream.PageStream, "received", lambda page, text: heard.append(text))
+    with ChannelServer() as server:
+        pages = Pages(server.url, transport="websocket")
+        pages.open(1)
+        eventually(lambda: [pages.turn(0.1), heard], lambda seen: seen[1][:3] == ["0"] * 3)
+        pages.leave()
 
 
 def shown(server, pages):

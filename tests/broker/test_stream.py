@@ -158,6 +158,18 @@ class TestDelivery:
             page.acknowledge(number)
         assert (page.snapshot().last_number, page.snapshot().unread) == (2, 0)
 
+    def test_what_is_acknowledged_is_saved(self, clock):
+        broker = EmbeddedBroker(clock, keep_changes=True)
+        page = Page(broker)
+        send(broker, "one", "two")
+        page.start()
+        page.read(acknowledge=False)
+        (saved,) = broker.take_changes().sockets
+        assert (saved.acknowledged, saved.messages) == (0, ["one", "two"])
+        page.acknowledge(1)
+        (saved,) = broker.take_changes().sockets
+        assert saved.acknowledged == 1
+
     def test_a_number_that_was_never_sent(self, broker, page):
         send(broker, "one")
         page.start()

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 
 from websockets.client import ClientProtocol
+from websockets.frames import Frame
 from websockets.uri import parse_uri
 
 from appengine_channel_emu.web.upgrade import Closing, Upgrade
@@ -149,10 +150,10 @@ class Client:
         """The next `count` texts."""
         found = []
         while len(found) < count:
-            frame = self.next()
-            assert frame is not None, (found, self.protocol.close_rcvd)
-            if frame.opcode == TEXT:
-                found.append(bytes(frame.data))
+            event = self.next()
+            assert event is not None, (found, self.protocol.close_rcvd)
+            if isinstance(event, Frame) and event.opcode == TEXT:
+                found.append(bytes(event.data))
         return found
 
     def rest(self):

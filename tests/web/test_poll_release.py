@@ -184,18 +184,21 @@ class TestBrowser:
     def test_a_tab_that_asks_for_nothing_is_given_up_in_the_end(self, emulator, favourites):
         browser = Browser(emulator, 24, favourites)
         browser.stopped = browser.tabs[17]
-        for _ in range(2):
-            browser.stopped.send()
-            emulator.clock.advance(30)
-            polls = browser.polls
-            emulator.clock.advance(30)
-            assert browser.polls == polls
-        # And meanwhile the others have theirs as ever.
         browser.stopped.send()
-        emulator.clock.advance(5)
-        browser.tabs[23].send()
-        emulator.clock.advance(0.05)
-        assert browser.tabs[23].messages == ["hello"]
+        emulator.clock.advance(40)
+        polls = browser.polls
+        emulator.clock.advance(10)
+        assert browser.polls == polls
+
+    def test_it_keeps_no_other_tab_waiting(self, emulator, favourites):
+        browser = Browser(emulator, 24, favourites)
+        browser.stopped = browser.tabs[17]
+        browser.stopped.send()
+        for seconds in (0.2, 5, 30):
+            emulator.clock.advance(seconds)
+            browser.tabs[23].send()
+            emulator.clock.advance(0.05)
+            assert browser.tabs[23].messages.pop() == "hello"
 
 
 class TestWhoIsAnswered:

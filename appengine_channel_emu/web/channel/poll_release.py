@@ -16,12 +16,10 @@ from typing import Protocol
 
 from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.web.guard import LONGEST_POLL
 
 FIRST_PAUSE = 0.004
 """Seconds that a tab between two polls is given; each further pause is twice as long as the last."""
-
-LAST_PAUSE = 10.0
-"""After this the tab is left alone: by then all polls that were parked when it began to wait have been answered."""
 
 LONGEST_TRY = 0.4
 """Seconds after an early answer in which polls of other tabs are answered as they arrive."""
@@ -97,18 +95,19 @@ class PollRelease:
     def _try(self, browser: str) -> None:
         now = self._scheduler.now()
         with self._lock:
-            tabs = self._tabs_of(browser)
-            if tabs.due is None or now < tabs.due:
+            tabs = self._browsers.get(browser)
+            if tabs is None or tabs.due is None or now < tabs.due:
                 return
             tabs.due = None
             tabs.awaited = {socket_id for socket_id in tabs.awaited if self._broker.is_unpolled(socket_id)}
-            if not tabs.awaited or tabs.pause > LAST_PAUSE:
+            # After so long every poll that was parked in the beginning has been answered: the tab does not ask.
+            if not tabs.awaited or tabs.pause > LONGEST_POLL:
                 tabs.awaited.clear()
                 tabs.try_ends = 0.0
                 self._forget_if_idle(browser, tabs)
                 return
             parked: list[ParkedPoll] = []
-            # In the middle of a try fewer are parked.
+            # While a try goes on fewer are parked.
             if (0 if tabs.try_ends else FEWEST_PARKED) <= len(tabs.parked) <= MOST_PARKED:
                 parked = list(tabs.parked)
                 tabs.try_ends = now + LONGEST_TRY
