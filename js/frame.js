@@ -17,9 +17,12 @@ var goog = {appengine: {serveParent: function (transport) {
     if (!allowed.test(path)) return;
     carried = transport(path, function (status, body, reason) {
       own.postMessage([status, body, reason]);
+      own.close();
     }, function (text) { own.postMessage(text); });
     own.onmessage = function (event) {
-      if (event.data === null) carried.stop(); else carried.send(event.data);
+      if (event.data !== null) return carried.send(event.data);
+      carried.stop();
+      own.close();
     };
   };
   // The page knows by the name, which it made up, that the port comes from here: frames of a sandboxed page have no

@@ -141,7 +141,9 @@ function byFrame(base) {
       if (port) port.postMessage(url.slice(base.length), [channel.port2]); else done(0);
     }
     own.onmessage = function (event) {
-      if (event.data.pop) done.apply(null, event.data); else hear(event.data);
+      if (!event.data.pop) return hear(event.data);
+      own.close(); // Browsers keep what is open.
+      done.apply(null, event.data);
     };
     if (port) send(); else waiting.push(send);
     if (!frame) load();
