@@ -1,8 +1,8 @@
 /**
- * The page in the hidden iframe of goog_appengine_channel.js, which runs behind this and gives its transport. Apache-2.0.
+ * The page in the hidden iframe of goog_appengine_channel.js, which runs here, too, for its transports. Apache-2.0.
  *
- * It opens, polls and streams for the page around it, which may be of any origin, and which needs the token or the socket
- * id for that as it would without us. byFrame() in that script says what goes over the ports.
+ * It opens, polls and streams for the page around it, which may be of any origin, and which needs the token or the
+ * socket id for that as it would without us. byFrame() in that script says what goes over the ports.
  */
 var goog = {appengine: {serveParent: function (transport) {
   'use strict';

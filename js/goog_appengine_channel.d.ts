@@ -33,6 +33,6 @@ declare namespace goog.appengine {
     /** Milliseconds between short polls. */
     static POLLING_TIMEOUT_MS: number;
     /** The best that works if there is none. */
-    static TRANSPORT: 'xhr' | 'iframe' | 'short' | undefined;
+    static TRANSPORT: 'websocket' | 'xhr' | 'iframe' | 'short' | undefined;
   }
 }

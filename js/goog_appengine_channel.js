@@ -1,9 +1,9 @@
 /**
  * goog.appengine.Channel, for pages served by the Channel API emulator. Apache-2.0.
  *
- * A Socket is what the page holds: its handlers, their order, and its end. Its Link keeps the connection: it opens, polls
- * or streams, retries, and hands on each message once and in order. Transports carry one request, and know of neither.
- * What pages can rely on is in docs/browser-client.md.
+ * A Socket is what the page holds: its handlers, their order, and its end. Its Link keeps the connection: it opens,
+ * polls or streams, retries, and hands on each message once and in order. Transports carry one request, and know of
+ * neither. What pages can rely on is in docs/browser-client.md.
  */
 (function () {
 'use strict';
@@ -101,9 +101,9 @@ function direct(url, done, hear) {
 
 /**
  * Transport through a hidden iframe with the emulator's page, in which frame.js runs. Its port comes with a name that
- * was made up here, and is a secret: a sandboxed page has no origin to know the frame by, and who has that page in a frame
- * may put another page in place of ours. Each request takes a port of its own along: to it goes a text to send, or null
- * to give up; from it comes a text of a stream, or [status, body, reason] at the end.
+ * was made up here, and is a secret: a sandboxed page has no origin to know the frame by, and who has that page in a
+ * frame may put another page in place of ours. Each request takes a port of its own along: to it goes a text to send,
+ * or null to give up; from it comes a text of a stream, or [status, body, reason] at the end.
  */
 function byFrame(base) {
   var frame, name, port, waiting = []; // Until the port has come, or will not.
@@ -142,14 +142,18 @@ function byFrame(base) {
     }
     own.onmessage = function (event) {
       if (!event.data.pop) return hear(event.data);
-      own.close(); // Browsers keep what is open.
+      own.close(); // Or it is never collected.
       done.apply(null, event.data);
     };
     if (port) send(); else waiting.push(send);
     if (!frame) load();
     return {
-      // A stream that is silent says nothing of the frame: beside it a poll may be held there.
-      stop: function (silent) { if (port && (hear || !silent)) own.postMessage(null); else drop(); },
+      stop: function (silent) {
+        own.postMessage(null);
+        own.close();
+        // A frame that does not answer is of no use. A silent stream says nothing of it: a poll may be held there.
+        if (!hear && (silent || !port)) drop();
+      },
       send: function (text) { own.postMessage(text); }
     };
   }
@@ -158,8 +162,8 @@ function byFrame(base) {
 }
 
 /**
- * Sends a request by `transport`. done() is called once: with status 0, too, if there is no answer in `seconds`, or in a
- * stream no frame for SILENCE; after stop() nothing is called.
+ * Sends a request by `transport`. done() is called once: with status 0, too, if there is no answer in `seconds`, or in
+ * a stream no frame for SILENCE; after stop() nothing is called.
  */
 function request(transport, url, seconds, done, hear) {
   var carried, timer, over;
@@ -199,8 +203,9 @@ function request(transport, url, seconds, done, hear) {
 }
 
 /**
- * Says by send() which number the page has: at once to an empty frame, otherwise once in 200 ms, or 64 messages, or as much
- * text as surely fits the emulator's window: else a message might wait for a timer, and those of hidden pages are slow.
+ * Says by send() which number the page has: at once to an empty frame, otherwise once in 200 ms, or 64 messages, or as
+ * much text as surely fits the emulator's window: or a message might wait for a timer, and those of hidden pages are
+ * slow.
  */
 function acknowledger(link, send) {
   var last = 0, unsaid = 0, timer;
@@ -328,7 +333,7 @@ function poll(link) {
 }
 
 function polled(link, reply) {
-  var waited = now() - link.began, held = link.held, released = reply.released || reply.shaken, messages;
+  var waited = now() - link.began, held = link.held, released = reply.released, messages;
   if (!isInPage(link.socket)) return true;
   messages = take(link, reply);
   if (!messages) return false;
@@ -376,13 +381,16 @@ function serveByStream(link) {
   streams[link.base] = true;
 }
 
-/** The stream has ended. The next is tried once polls work, after a pause unless this one has served for long. */
+/**
+ * The stream has ended. The next is tried once polls work, but after a pause if several have not served for long: one
+ * may only have been overtaken by a poll that was sent before it and arrived after it.
+ */
 function cut(link, status, text) {
   link.stream.stop();
   link.stream = null;
   if (link.state !== 'streaming') streams[link.base] = false;
   link.tries = link.state === 'streaming' && now() - link.tried > 30000 ? 0 : link.tries + 1;
-  link.due = link.tries && now() + (1000 << Math.min(link.tries, 8));
+  link.due = link.tries > 1 && now() + (500 << Math.min(link.tries, 9));
   if (!link.request && !link.timer) fail(link, status, text); // Or polls go on beside it.
 }
 
@@ -648,7 +656,7 @@ function baseUrl() {
 
 var folder = scriptBase();
 Socket.BASE_URL = given.BASE_URL || folder;
-Socket.TRANSPORT = given.TRANSPORT || Socket.TRANSPORT; // 'xhr', 'iframe', 'short', or none: what works.
+Socket.TRANSPORT = given.TRANSPORT || Socket.TRANSPORT; // 'websocket', 'xhr', 'iframe', 'short', or none: what works.
 Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500; // Of short polls.
 api.Socket = Socket;
 api.Channel = Channel;

@@ -62,7 +62,11 @@ class Source(object):
             self.due = self.now() + FIRST_NEWS_SECONDS
             starts, self._runs = not self._runs, True
         if starts:
-            start_thread(self._run)
+            try:
+                start_thread(self._run)
+            except Exception:
+                self._runs = False
+                raise
 
     def after(self, name, moment, asks):
         """What the page has not heard yet. `asks`: it does so now; a request that is held may outlive its page."""
@@ -116,15 +120,12 @@ class Source(object):
 
 def start_thread(target):
     """Run something beside the requests."""
-    try:
+    if str is bytes:
         # Python 2.7's runtime holds a request's answer back until the threads that the request has started end.
         from google.appengine.api.background_thread import start_new_background_thread
-    except ImportError:
-        thread = threading.Thread(target=target)
-        thread.daemon = True
-        thread.start()
-    else:
         start_new_background_thread(target, ())
+    else:
+        threading.Thread(target=target, daemon=True).start()
 
 
 source = Source()

@@ -257,9 +257,15 @@ class EmbeddedBroker:
         """Call `callback`, which must be quick, when there is something that should be saved at once."""
         self._dirty.on_urgent = callback
 
-    def when_unpolled(self, callback: Callable[[str], None]) -> None:
+    def when_unpolled(self, callback: Callable[[str, str], None]) -> None:
         """See `Broker`."""
         self._delivery.on_unpolled = callback
+
+    def is_unpolled(self, socket_id: str) -> bool:
+        """See `Broker`."""
+        with self._turn:
+            socket = self._sockets.get(socket_id)
+            return socket is not None and socket.receiver is None and socket.deliverable > 0
 
     def take_changes(self) -> Changes:
         """What a store has not been given yet, in a batch of bounded size; empty when there is nothing.

@@ -370,8 +370,14 @@ class Broker(Protocol):
     def client_id_of_socket(self, socket_id: str) -> str | None:
         """Whose socket it is, if there is one."""
 
-    def when_unpolled(self, callback: Callable[[str], None]) -> None:
-        """Call `callback`, which must be quick, with the id of a socket that has a message and no poll or stream."""
+    def when_unpolled(self, callback: Callable[[str, str], None]) -> None:
+        """Call `callback`, which must be quick, when a message comes for a socket that has no poll and no stream.
+
+        It is given the socket's id and the browser that last polled it; nothing is said where that is not known.
+        """
+
+    def is_unpolled(self, socket_id: str) -> bool:
+        """Whether the socket has a message that may leave, and neither a poll nor a stream."""
 
     # What pages ask over the SDK's own wire (facts.md 4.1)
 

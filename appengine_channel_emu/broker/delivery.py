@@ -53,8 +53,8 @@ class Delivery:
         self._dirty = dirty
         self._options = options
         self._journal = journal
-        self.on_unpolled: Callable[[str], None] | None = None
-        """Told, outside the turn, of each message that may leave and finds no poll or stream: the socket's id."""
+        self.on_unpolled: Callable[[str, str], None] | None = None
+        """Told, outside the turn, of each message that may leave and finds no poll or stream: socket and browser."""
 
     def send(self, client_id: str, text: str, hold: Hold | None = None) -> Sent:
         """Queue `text` for `client_id`; on sockets of the browser of `hold` it does not leave before that is over."""
@@ -95,8 +95,8 @@ class Delivery:
     def _wake(self, socket: Socket) -> None:
         if socket.receiver is not None:
             self._turn.then(socket.receiver.wake)
-        elif self.on_unpolled is not None and not socket.sdk_wire:
-            self._turn.then(functools.partial(self.on_unpolled, socket.id))
+        elif self.on_unpolled is not None and socket.browser is not None and not socket.sdk_wire:
+            self._turn.then(functools.partial(self.on_unpolled, socket.id, socket.browser))
 
     def _queue(self, socket: Socket, message: QueuedMessage, hold: Hold | None) -> bool:
         if (

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from appengine_channel_emu.cli.main import CLEAN_STOP, FAILED, Parser, VerbFailed
 
 if TYPE_CHECKING:
-    from appengine_channel_emu.conformance.checks import Result
+    from appengine_channel_emu.conformance.results import Result
 
 PROBE_APP = Path(__file__).parents[1] / "conformance" / "probe_app"
 
@@ -36,7 +36,7 @@ def run(argv: Sequence[str]) -> int:
         if url is not None and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
             parser.error(f"{name}: {url!r} is no http:// address")
     # Imported here so that --help and mistakes in the command answer at once.
-    from appengine_channel_emu.conformance import checks
+    from appengine_channel_emu.conformance import run as conformance
     from appengine_channel_emu.conformance.server import CheckedServer, NotServed
 
     server = CheckedServer(options.url, options.api)
@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
         server.token("check-first")
     except NotServed as error:
         raise VerbFailed(str(error)) from None
-    results = checks.run(server, (lambda title, result: None) if options.json else _tell)
+    results = conformance.run(server, (lambda title, result: None) if options.json else _tell)
     counts = Counter(result.state for _, result in results)
     if options.json:
         described = [{"title": title, "state": each.state, "seen": each.seen} for title, each in results]

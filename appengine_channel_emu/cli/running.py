@@ -139,8 +139,8 @@ def tail(argv: Sequence[str]) -> int:
     """Print messages until the socket is closed (1, with the reason on standard error) or Ctrl-C (130)."""
     parser = Parser(
         prog="channel-emu tail",
-        description="Print the messages of a channel as they come. It goes on when the emulator is restarted, and "
-        "ends with the reason on standard error when the socket is closed.",
+        description="Print the messages of a channel as they come, over a WebSocket or by long polls. It goes on when "
+        "the emulator is restarted, and ends with the reason on standard error when the socket is closed.",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("token", metavar="TOKEN", nargs="?", help="a token that the app gave out")
@@ -172,7 +172,7 @@ def _tail(address: str, token: str, as_json: bool, count: int | None) -> int:
     from appengine_channel_emu.testing import ChannelClient, NoMessage
 
     seen = 0
-    with ChannelClient(f"http://{address}", token) as client:
+    with ChannelClient(f"http://{address}", token, transport="stream") as client:
         if not client.closed:
             print("channel-emu tail: open", file=sys.stderr, flush=True)
         while count is None or seen < count:

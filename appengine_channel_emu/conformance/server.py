@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
+from wsproto.extensions import Extension
 
+from appengine_channel_emu.testing.stream import ClientStream
 from appengine_channel_emu.web.api import messages
 
 ANSWER_SECONDS = 10.0
@@ -69,6 +72,10 @@ class CheckedServer:
     def dev(self, command: str, token: str) -> urllib3.BaseHTTPResponse:
         """A request of the dev server's wire."""
         return self.get("/_ah/channel/dev", command=command, channel=token)
+
+    def stream(self, socket: str, after: int = 0, offers: Sequence[Extension] = ()) -> ClientStream:
+        """A stream of a socket. Raises `StreamRefused` and `EmulatorAway`."""
+        return ClientStream(self.url, socket, after, offers)
 
     def json(self, path: str, **query: object) -> Any:
         """The JSON at `path`, or None when there is none."""

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
+from threading import Condition, RLock
 from typing import IO, Any, ClassVar
 
 from waitress.buffers import OverflowableBuffer
@@ -239,6 +240,44 @@ class AnswerBuffers(list[Any]):
     def append(self, buffer: Any) -> None:
         """See list; in the place of an empty one of waitress's kind comes one of ours."""
         super().append(AnswerBuffer(self._overflow) if isinstance(buffer, OverflowableBuffer) else buffer)
+
+
+class BuffersLock:
+    """What waitress does with a threading.Condition, of which each connection has one: it takes more than 1 KiB.
+
+    Here there is one once somebody waits, for a client that does not take what has been written for it.
+    """
+
+    __slots__ = ("_condition", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._condition: Condition | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lock.release()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        """See threading.RLock."""
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        """See threading.RLock."""
+        self._lock.release()
+
+    def wait(self) -> None:
+        """See threading.Condition; this and `notify` are called by who holds it."""
+        if self._condition is None:
+            self._condition = Condition(self._lock)
+        self._condition.wait()
+
+    def notify(self) -> None:
+        """See threading.Condition."""
+        if self._condition is not None:
+            self._condition.notify()
 
 
 @functools.lru_cache(1024)

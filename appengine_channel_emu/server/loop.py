@@ -22,6 +22,9 @@ from waitress import wasyncore
 TURN_SECONDS = 0.25
 """The longest turn: the precision of the polls' deadlines."""
 
+PASSING_SECONDS = 0.02
+"""Between two looks at what is due, at the least: a busy loop has thousands of turns in a second."""
+
 LOOK_SECONDS = 1.0
 """Between two looks at all that is open, at the least."""
 
@@ -83,7 +86,7 @@ class Loop:
     def __init__(self, socket_map: dict[int, Any] | None = None) -> None:
         self.socket_map: dict[int, Any] = {} if socket_map is None else socket_map
         self.thread = threading.Thread(target=self._run, name="loop", daemon=True)
-        self._each_turn: Callable[[], None] = _nothing
+        self._often: Callable[[], None] = _nothing
         self._each_second: Callable[[], None] = _nothing
         self._waker = Waker(self.socket_map)
         self._stopping = False
@@ -127,12 +130,12 @@ class Loop:
         self._asleep = False
         self._waker.wake()
 
-    def start(self, each_turn: Callable[[], None], each_second: Callable[[], None]) -> None:
+    def start(self, often: Callable[[], None], each_second: Callable[[], None]) -> None:
         """Serve, from now on, the servers that are in the map.
 
-        `each_turn` is called on the loop's thread several times a second, `each_second` about once.
+        `often` is called on the loop's thread several times a second, `each_second` about once.
         """
-        self._each_turn, self._each_second = each_turn, each_second
+        self._often, self._each_second = often, each_second
         self.thread.start()
 
     def stop(self) -> None:
@@ -158,16 +161,21 @@ class Loop:
 
     def _run(self) -> None:
         self._begin()
-        next_look = 0.0
+        next_time = next_look = 0.0
         while not self._stopping:
             try:
                 # In this order: a task that is added in between wakes a loop that is about to sleep.
                 self._asleep = True
                 self._serve_descriptors(0 if self._calls or self._answers else TURN_SECONDS)
-                self._serve_tasks()
-                self._each_turn()
-                if time.monotonic() >= next_look:
-                    next_look = time.monotonic() + LOOK_SECONDS
+                self._asleep = False
+                if self._calls or self._answers:
+                    self._serve_tasks()
+                now = time.monotonic()
+                if now >= next_time:
+                    next_time = now + PASSING_SECONDS
+                    self._often()
+                if now >= next_look:
+                    next_look = now + LOOK_SECONDS
                     self._look_at_all()
                     self._each_second()
             except Exception:
@@ -177,7 +185,6 @@ class Loop:
 
     def _serve_tasks(self) -> None:
         # A few at a time, so that thousands of answers do not keep a new request waiting, nor the other way round.
-        self._asleep = False
         for _ in range(min(len(self._calls), TASKS_A_TURN)):
             self._at_once = ANSWERS_AT_ONCE
             _serve(self._calls.popleft())

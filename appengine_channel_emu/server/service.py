@@ -152,12 +152,12 @@ class Service:
         if self._api_sockets:
             self._acceptor.serve(self._api_sockets, self.front.api_port(), replace(port, ours_alone=True))
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
-        self._loop.start(self._each_turn, self._each_second)
+        self._loop.start(self._often, self._each_second)
         self._served = True
         if self._saver:
             self._saver.start()
 
-    def _each_turn(self) -> None:
+    def _often(self) -> None:
         self._parked_polls.expire_due()
         self._streams.expire_due()
         self._pools.refuse_overdue()

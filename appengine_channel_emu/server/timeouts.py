@@ -27,6 +27,8 @@ class Timeouts:
     def __init__(self) -> None:
         self.lock = Lock()
         self._buckets: defaultdict[int, set[Expiring]] = defaultdict(set)
+        self._seen = 0
+        """The quarter that has been looked at."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -46,7 +48,10 @@ class Timeouts:
 
     def expire_due(self) -> None:
         """Expire those whose deadline has passed; called at every turn of the loop."""
-        now = time.monotonic() / self.QUARTER
+        now = int(time.monotonic() / self.QUARTER)
+        if now == self._seen:
+            return
+        self._seen = now
         with self.lock:
             numbers = [number for number in self._buckets if number <= now]
             due = [thing for number in numbers for thing in self._buckets.pop(number)]

@@ -39,8 +39,11 @@ SILENCE_SECONDS = 40.0
 LARGEST_FRAME = 125
 """Bytes that a page may send in a frame; it sends numbers."""
 
+WHOLE_TEXT = 0x80 | Opcode.TEXT.value
+"""The first byte of a text in one frame (RFC 6455, 5.2)."""
+
 MASKED_HEAD = 6
-"""Bytes before the content of such a frame (RFC 6455, 5.2)."""
+"""Bytes before the content of a page's frame."""
 
 LONGEST_REASON = 123
 """Bytes of a close frame's reason (RFC 6455, 5.5)."""
@@ -190,11 +193,15 @@ class WebSocket:
             self._timeouts.add(self)
 
     def _read(self, data: bytes) -> None:
+        if not self._unfinished and (text := _only_text(data)) is not None:
+            self._heard_at = time.monotonic()
+            self._hear(text)
+            return
         data = self._unfinished + data
         self._unfinished = b""
         decoder = FrameDecoder(client=False)
         decoder.receive_bytes(data)
-        while (frame := _whole_frame(decoder)) is not None:
+        while data and (frame := _whole_frame(decoder)) is not None:
             data = data[MASKED_HEAD + len(frame.payload) :]
             self._heard_at = time.monotonic()
             self._obey(frame)
@@ -202,16 +209,18 @@ class WebSocket:
                 return
         self._unfinished = data
 
+    def _hear(self, text: bytes) -> None:
+        assert self._page is not None
+        try:
+            self._page.received(text.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise Closing(CloseReason.INVALID_FRAME_PAYLOAD_DATA, "Text is UTF-8.") from None
+
     def _obey(self, frame: Frame) -> None:
         payload = frame.payload
-        assert self._page is not None
         assert isinstance(payload, bytes)
         if frame.opcode is Opcode.TEXT:
-            try:
-                text = payload.decode("utf-8")
-            except UnicodeDecodeError:
-                raise Closing(CloseReason.INVALID_FRAME_PAYLOAD_DATA, "Text is UTF-8.") from None
-            self._page.received(text)
+            self._hear(payload)
         elif frame.opcode is Opcode.PING:
             # What was sent to the page before it asked is before the pong: a client can tell by it that it has all.
             self._speak()
@@ -226,10 +235,10 @@ def text_frame(text: bytes) -> bytes:
     """`text`, which is UTF-8, as a frame of a server (RFC 6455, section 5.2)."""
     size = len(text)
     if size < 126:
-        return bytes((0x81, size)) + text
+        return bytes((WHOLE_TEXT, size)) + text
     if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + text
-    return b"\x81\x7f" + size.to_bytes(8, "big") + text
+        return bytes((WHOLE_TEXT, 126)) + size.to_bytes(2, "big") + text
+    return bytes((WHOLE_TEXT, 127)) + size.to_bytes(8, "big") + text
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
@@ -244,6 +253,19 @@ def close_frame(code: int, reason: str = "") -> bytes:
 def _switching(headers: list[tuple[str, str]]) -> bytes:
     lines = [f"{name}: {value}" for name, value in headers]
     return "\r\n".join(["HTTP/1.1 101 Switching Protocols", *lines, "", ""]).encode("latin-1")
+
+
+def _only_text(data: bytes) -> bytes | None:
+    """The text, where `data` is nothing but one that a page may send: masked, whole, in one frame.
+
+    So is nearly all that pages send, and wsproto takes six times as long for it.
+    """
+    size = len(data) - MASKED_HEAD
+    if not 0 < size <= LARGEST_FRAME or data[0] != WHOLE_TEXT or data[1] != 0x80 | size:
+        return None
+    mask = data[2:MASKED_HEAD] * (size // 4 + 1)
+    hidden = int.from_bytes(data[MASKED_HEAD:], "big") ^ int.from_bytes(mask[:size], "big")
+    return hidden.to_bytes(size, "big")
 
 
 def _whole_frame(decoder: FrameDecoder) -> Frame | None:

@@ -68,6 +68,7 @@ class ChannelClient:
             opened = json.loads(reply.body)
             self._socket, self._after, self.client_id = opened["socket"], opened["next"], opened["client"]
             self._resume_window = opened["resume"]
+            self._stream = None
             if self._wants_stream and opened.get("stream") and isinstance(self._transport, OverHTTP):
                 self._stream = StreamOrPoll(self._transport)
             self._closed, self._error = False, None

@@ -204,8 +204,8 @@ class ClientStream:
 class StreamOrPoll:
     """How a client waits at a server that streams: over a stream, and by polls where that does not work.
 
-    A stream that is refused, or that breaks before anything came over it, is not tried again. One that breaks later is
-    opened again with the next `start`, which may be of a server that was restarted.
+    A stream that breaks is opened again with the next `start`: the server may have been restarted. One that is refused,
+    or two in a row that break before anything has come over them, are followed by polls.
     """
 
     def __init__(self, http: OverHTTP) -> None:
@@ -215,14 +215,15 @@ class StreamOrPoll:
     @property
     def streams(self) -> bool:
         """Whether messages come over a stream at this moment, as far as is known."""
-        return self._stream is not None and self._stream.begun
+        return self._stream is not None and self._stream.streams
 
     def start(self, path: str, query: dict[str, Any]) -> Pending:
         """See `Transport`; `query` is a poll's. Where a stream is open, this acknowledges what came over it."""
         if self._stream is not None and self._stream.poll is not None:
             return self._http.start(path, query)
         if self._stream is None or self._stream.over:
-            self._stream = _ReadStream(self._http, path, query)
+            failed = self._stream is not None and not self._stream.worked
+            self._stream = _ReadStream(self._http, path, query, last_try=failed)
         else:
             self._stream.acknowledge(query["after"])
         return self._stream
@@ -231,17 +232,20 @@ class StreamOrPoll:
 class _ReadStream:
     """A stream that is read all the time, so that its page counts as there between the calls of a test."""
 
-    def __init__(self, http: OverHTTP, path: str, query: dict[str, Any]) -> None:
+    def __init__(self, http: OverHTTP, path: str, query: dict[str, Any], last_try: bool) -> None:
         self._http = http
         self._path = path
         self._query = query
+        self._last_try = last_try
         self._changed = threading.Condition()
         self._stream: ClientStream | None = None
         self._outcomes: deque[Reply | EmulatorAway] = deque()
         self._pings = self._pongs = 0
         self._abandoned = False
-        self.begun = False
-        """Whether a frame has come, and the stream has not ended since."""
+        self.worked = False
+        """Whether a frame has come."""
+        self.streams = False
+        """Whether one has come, and the stream has not ended since."""
         self.over = False
         """Whether its end has been taken: another one must be opened."""
         self.poll: Pending | None = None
@@ -277,7 +281,7 @@ class _ReadStream:
 
     def _catch_up(self) -> None:
         """Wait until what the server had to say at this moment is here."""
-        self._changed.wait_for(lambda: self.begun or self._is_answered(), 2 * ANSWER_SECONDS)
+        self._changed.wait_for(lambda: self.streams or self._is_answered(), 2 * ANSWER_SECONDS)
         if self._stream is None or self._is_answered():
             return
         self._pings += 1
@@ -304,9 +308,10 @@ class _ReadStream:
             final = refused.status in (401, 410) or refused.status >= 500
             last = Reply(refused.status, refused.text.strip(), b"") if final else None
         except EmulatorAway as error:
-            last = error if self.begun or self._stream is None else None
+            broke_early = self._stream is not None and not self.worked
+            last = None if broke_early and self._last_try else error
         with self._changed:
-            self.begun = False
+            self.streams = False
             if self._stream is not None:
                 self._stream.close()
             if last is not None:
@@ -319,8 +324,9 @@ class _ReadStream:
         """Take frames until one says why the socket ended."""
         self._stream = stream = ClientStream(self._http.url, self._query["socket"], self._query["after"])
         while True:
-            frame = stream.receive(SILENCE_SECONDS if self.begun else ANSWER_SECONDS)
+            frame = stream.receive(SILENCE_SECONDS if self.worked else ANSWER_SECONDS)
             with self._changed:
+                self.worked = self.worked or frame is not None
                 if self._abandoned:
                     raise EmulatorAway(self._http.url, ConnectionError("the page has gone"))
                 if frame is None and self._pongs == self._pings:
@@ -328,8 +334,8 @@ class _ReadStream:
                 if frame is None:
                     self._pongs += 1
                 elif "error" in frame:
-                    return Reply(frame["error"], frame["reason"], b"")
-                elif frame["messages"]:
+                    return Reply(int(frame["error"]), str(frame.get("reason")), b"")
+                elif frame.get("messages"):
                     self._outcomes.append(Reply(200, "OK", json.dumps(frame).encode()))
-                self.begun = True
+                self.streams = True
                 self._changed.notify_all()

@@ -17,8 +17,8 @@ from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.routes import CONSOLE_PATH, About, Accounts, admin_resources, console_resources
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
+from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.channel.stream import StreamSocket
-from appengine_channel_emu.web.channel.tabs import Tabs
 from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, WebOptions
 from appengine_channel_emu.web.resources import ask, falcon_app
@@ -81,14 +81,14 @@ class Front:
         self._remote_api = RemoteApi(api)
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
-        tabs = Tabs(broker, scheduler)
+        polls = PollRelease(broker, scheduler) if scheduler is not None else None
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": SdkWire(broker, options, self._faults),
-            "/_ah/channel/open": OpenSocket(broker, options, tabs, self._faults),
-            POLL_PATH: PollSocket(broker, options, tabs, self._faults),
+            "/_ah/channel/open": OpenSocket(broker, options, self._faults),
+            POLL_PATH: PollSocket(broker, options, polls, self._faults),
             STREAM_PATH: StreamSocket(broker, self._faults, scheduler),
             "/_ah/channel/close": CloseSocket(broker),
         }

@@ -47,8 +47,8 @@ class WebSocketPage(Protocol):
     def opened(self, wake: Callable[[], None]) -> None:
         """The 101 is out, and `outgoing` is to be called at once.
 
-        `wake()`, called from any thread, asks for `outgoing` soon; calls coalesce. It must be quick, and must not call
-        anything of this page's itself.
+        `wake()`, called from any thread, asks for `outgoing` soon; calls coalesce. On the thread that serves the
+        connection it may call that before it returns, and `left`; it is never called while `outgoing` is iterated.
         """
 
     def outgoing(self) -> Iterable[bytes]:

@@ -15,7 +15,7 @@ var Chart = (function () {
   var LINES = [[10, '10 ms'], [100, ''], [1000, '1 s']];
   var COLUMNS = [
     ['news', 'News'], ['latest', 'Latest, ms'], ['median', 'Median, ms'], ['worst', 'Worst, ms'],
-    ['app', 'To the app'], ['platform', 'To the platform'], ['bytes', 'KB'], ['held', 'App held, s'], ['cut', 'Cut']
+    ['app', 'App asked'], ['platform', 'Platform asked'], ['bytes', 'KB'], ['held', 'App held, s'], ['cut', 'Cut']
   ];
 
   function shape(kind, attributes, text) {

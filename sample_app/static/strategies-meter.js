@@ -51,7 +51,6 @@ var Meter = (function () {
   function end(charged, one, to, status) {
     if (one.to === null) {
       one.to = to;
-      charged.held += one.app ? one.to - one.from : 0;
     }
     if (status >= 500 && !one.cut) {
       one.cut = true;
@@ -59,29 +58,40 @@ var Meter = (function () {
     }
   }
 
+  function opens(url) {
+    return /\/open\?/.test(url);
+  }
+
   // The answer to open() names the socket, which later addresses have.
-  function learn(charged, url, text) {
+  function learn(charged, text) {
     var answer;
-    if (/\/open\?/.test(url)) {
-      try { answer = JSON.parse(text); } catch (error) { return; }
-      charged.keys.push('socket=' + answer.socket);
-      charged.stream = !!answer.stream;
-    }
+    try { answer = JSON.parse(text); } catch (error) { return; } // Half of it.
+    charged.keys.push('socket=' + answer.socket);
+    charged.stream = !!answer.stream;
   }
 
   function watchXhr() {
     var open = XMLHttpRequest.prototype.open;
     var send = XMLHttpRequest.prototype.send;
     XMLHttpRequest.prototype.open = function (method, url) {
-      this.meterUrl = url;
-      return open.apply(this, arguments);
+      var xhr = this;
+      var charged = find(url);
+      xhr.meterUrl = url;
+      if (charged && opens(url)) {
+        // Before the script's own listener, which polls at once.
+        xhr.addEventListener('readystatechange', function () {
+          if (xhr.readyState > 2) {
+            learn(charged, xhr.responseText);
+          }
+        });
+      }
+      return open.apply(xhr, arguments);
     };
     XMLHttpRequest.prototype.send = function (body) {
       var xhr = this;
       var charged = find(this.meterUrl);
       if (charged) {
         var one = begin(charged, this.meterUrl, body ? body.length : 0);
-        this.addEventListener('load', function () { learn(charged, xhr.meterUrl, xhr.responseText); });
         this.addEventListener('loadend', function () { end(charged, one, Date.now(), xhr.status); });
       }
       return send.apply(this, arguments);
@@ -99,8 +109,8 @@ var Meter = (function () {
           if (got.status >= 500) {
             end(charged, one, Date.now(), got.status);
           }
-          if (/\/open\?/.test(url)) {
-            got.clone().text().then(function (text) { learn(charged, url, text); });
+          if (opens(url)) {
+            got.clone().text().then(function (text) { learn(charged, text); });
           }
         }, function () { end(charged, one, Date.now()); });
       }
@@ -158,6 +168,10 @@ var Meter = (function () {
   function note(charged, one, entry, startOfClock) {
     end(charged, one, startOfClock + entry.responseEnd);
     charged.received += entry.transferSize || 0;
+    if (one.app) {
+      // Not while it waited for one of the browser's connections.
+      charged.held += entry.responseEnd - (entry.requestStart || entry.startTime);
+    }
   }
 
   // Of the page's own requests all have begun before, but for the iframe itself.

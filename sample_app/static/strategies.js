@@ -4,7 +4,7 @@
 
   var POLL_PAUSE = 1000; // milliseconds
   var TICK = 500;
-  var PATIENCE = 5000; // for sockets that do not open, before news begins
+  var PATIENCE = 10000; // for sockets that do not open, before news begins
   var REOPEN_PAUSE = 5000;
 
   var feed;
@@ -192,7 +192,6 @@
     });
   }
 
-  // A WebSocket that cannot be had shows up in what the lane asks for.
   function judge(lane) {
     var account = lane.account;
     var lacks = !window.WebSocket ? 'this browser has no WebSockets' :
@@ -202,8 +201,8 @@
         lane.state = 'missing';
         lane.socket.close();
       }
-      var polls = !account.sockets && Date.now() - lane.opened > PATIENCE;
-      lane.note = lacks || (polls ? 'no WebSocket came about; polls' : '');
+      var refused = !account.sockets && Date.now() - lane.opened > PATIENCE;
+      lane.note = lacks || (refused ? 'no WebSocket comes about' : '');
     } else if (lane.state !== 'missing') {
       lane.note = lane.state === 'closed' ? 'closed; opens again soon' : '';
     }

@@ -17,7 +17,10 @@ import pytest
 from appengine_channel_emu.bench import measure
 from appengine_channel_emu.bench.measure import Progress
 from appengine_channel_emu.bench.pages import Pages
+from appengine_channel_emu.server import websocket
 from appengine_channel_emu.testing import ChannelServer
+from appengine_channel_emu.web.channel import stream
+from appengine_channel_emu.web.wsgi import ServerHints
 from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
@@ -57,6 +60,63 @@ def test_the_figures_as_json_and_as_a_chart(tmp_path):
     assert f"{figures['throughput_per_second']:,.0f}/s" in texts
 
 
+@pytest.mark.slow
+def test_both_transports_beside_each_other(tmp_path):
+    chart = tmp_path / "chart.svg"
+    code, out, err = run(*SHORT, "--transport", "both", "--json", "--chart", str(chart), cwd=tmp_path)
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    assert list(figures) == ["poll", "websocket"]
+    for transport, measured in figures.items():
+        assert measured["transport"] == transport
+        assert measured["delivery"]["p50_ms"] > 0
+        for name in ("fan_out_per_second", "fan_out_cpu", "throughput_per_second", "page_kib"):
+            assert measured[name] > 0
+    drawn = ElementTree.parse(chart).getroot()
+    assert len(drawn.findall(f"{SVG}polyline")) == 2
+    texts = [element.text for element in drawn.iter(f"{SVG}text")]
+    assert {"poll", "websocket"} <= set(texts)
+
+
+@pytest.mark.parametrize("transport", ["poll", "websocket"])
+def test_pages_of_either_kind_say_what_they_have(transport):
+    with ChannelServer() as server:
+        pages = Pages(server.url, transport=transport)
+        pages.open(2)
+        for _ in range(2):
+            assert measure.fan_out(pages) > 0
+        assert len(measure.deliver(pages, 150)) == 150
+        held = {"poll": "poll", "websocket": "stream"}[transport]
+        eventually(lambda: [pages.turn(0.1), shown(server, pages)], lambda seen: seen[1] == [(0, held)] * 2)
+        pages.leave()
+        assert server.broker.control.channels().sockets == 0
+
+
+def test_pages_that_stream_answer_heartbeats(monkeypatch):
+    heard = []
+    monkeypatch.setattr(websocket, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(stream.PageStream, "received", lambda page, text: heard.append(text))
+    with ChannelServer() as server:
+        pages = Pages(server.url, transport="websocket")
+        pages.open(1)
+        eventually(lambda: [pages.turn(0.1), heard], lambda seen: seen[1][:3] == ["0"] * 3)
+        pages.leave()
+
+
+def shown(server, pages):
+    sockets = [server.broker.control.channel(name).sockets_shown[0] for name in pages.by_client]
+    return [(each.unread, each.transport) for each in sockets]
+
+
+def test_a_server_without_streams_is_told_so(monkeypatch):
+    monkeypatch.setattr(stream, "server_hints", lambda environ: ServerHints())
+    with ChannelServer() as server:
+        code, out, err = run(*SHORT, "--transport", "websocket", "--url", server.url)
+    assert (code, out) == (1, "")
+    assert "426 Upgrade Required" in err
+    assert "--transport poll" in err
+
+
 def test_a_running_emulator_is_measured_and_left_as_it_was(tmp_path):
     with ChannelServer() as server:
         kept = server.client("mine").open()
@@ -85,6 +145,7 @@ def test_the_users_project_and_variables_do_not_configure_it(tmp_path):
     [
         (["--pages", "0"], "--pages: '0' is not a whole number from 1 to"),
         (["--sends", "many"], "--sends: 'many'"),
+        (["--transport", "iframe"], "--transport: 'iframe' is not one of poll, websocket, both"),
         (["--url", "localhost"], "--url: 'localhost' is no http:// address"),
     ],
 )

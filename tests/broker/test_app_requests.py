@@ -248,13 +248,13 @@ def test_the_sdk_wire_of_another_browser_does_not(broker):
 
 def test_a_tab_without_a_poll_is_not_asked_for_before_its_message_may_leave(broker, clock):
     unpolled = []
-    broker.when_unpolled(unpolled.append)
+    broker.when_unpolled(lambda socket, browser: unpolled.append((socket, browser)))
     page, request = Page(broker), begin(broker)
     send(broker, "one", request)
     assert unpolled == []
     broker.app_requests.end(request)
     clock.advance(MARGIN)
-    assert unpolled == [page.socket]
+    assert unpolled == [(page.socket, MINE)]
 
 
 def test_split_tabs_hold_for_the_one_that_gets_it(make, clock):

@@ -398,6 +398,15 @@ class BrokerMachine(RuleBasedStateMachine):
         self.clock.advance(seconds)
         self.save()
 
+    @rule(page=pages, streams=st.booleans(), seconds=st.sampled_from([ATTACHED + GRACE, WINDOW + ATTACHED + 1]))
+    def stay(self, page: Page, streams: bool, seconds: int) -> None:
+        """A page waits for longer than it could be away."""
+        if streams:
+            self.stream(page)
+        else:
+            self.park(page)
+        self.advance(seconds)
+
     @rule(seconds=st.sampled_from([1, 3, 30, 200]))
     def stand_still(self, seconds: int) -> None:
         """The emulator is stopped, and goes on: no page could have reached it."""

@@ -158,6 +158,18 @@ class TestDelivery:
             page.acknowledge(number)
         assert (page.snapshot().last_number, page.snapshot().unread) == (2, 0)
 
+    def test_what_is_acknowledged_is_saved(self, clock):
+        broker = EmbeddedBroker(clock, keep_changes=True)
+        page = Page(broker)
+        send(broker, "one", "two")
+        page.start()
+        page.read(acknowledge=False)
+        (saved,) = broker.take_changes().sockets
+        assert (saved.acknowledged, saved.messages) == (0, ["one", "two"])
+        page.acknowledge(1)
+        (saved,) = broker.take_changes().sockets
+        assert saved.acknowledged == 1
+
     def test_a_number_that_was_never_sent(self, broker, page):
         send(broker, "one")
         page.start()
@@ -185,7 +197,7 @@ class TestDelivery:
 
     def test_nobody_hears_that_a_message_finds_no_poll(self, broker, page):
         unpolled = []
-        broker.when_unpolled(unpolled.append)
+        broker.when_unpolled(lambda socket, browser: unpolled.append(socket))
         page.start()
         send(broker, "one")
         assert unpolled == []

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, expect, syn
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.testing import ChannelServer
-from tests.browser.engines import FLAGS, launch
+from tests.browser.engines import FLAGS
 from tests.browser.page_app import app
 from tests.browser.page_emulator import PageEmulator
 from tests.browser.tab import WAIT, Tab
@@ -34,9 +34,6 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(executable_path=parts.need(parts.headless_shell), args=FLAGS)
     yield browser
     browser.close()
-
-
-launch_puppet = launch
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import os
 import subprocess
 import tempfile
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,7 +219,8 @@ class WebKit(Engine):
             environ = os.environ | _webkit_environ(home) | {"DISPLAY": exits.enter_context(_running_display(display))}
             # A service that knows its driver's path keeps selenium from asking the network for one.
             service = webdriver.WebKitGTKService(str(driver), log_output=subprocess.DEVNULL, env=environ)
-            self.driver = webdriver.WebKitGTK(options, service)
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # Of selenium, about itself.
+                self.driver = webdriver.WebKitGTK(options, service)
             exits.callback(self.driver.quit)
             self.driver.set_script_timeout(LONG_ENOUGH)
             self.driver.set_page_load_timeout(LONG_ENOUGH)

@@ -20,19 +20,23 @@ changed = threading.Condition()
 
 
 def app(environ, start_response):
-    """`/told?at_least=N` waits for N posts and lists them, `POST /forget` forgets them; any other GET is the page."""
+    """`/told?at_least=N` waits for N posts and lists them, `POST /forget` forgets them; else the page, with `?head`."""
     path = environ["PATH_INFO"]
     if environ["REQUEST_METHOD"] == "POST":
         body, kind = _hear(environ, path), "text/plain"
     elif path == "/told":
         body, kind = _tell(int(parse_qs(environ["QUERY_STRING"])["at_least"][0])), "application/json"
     else:
-        body, kind = PAGE, "text/html"
+        body, kind = PAGE.replace(b"<title>", _head(environ).encode() + b"<title>"), "text/html"
     headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
     if path in POLICIES:
         headers.append(("Content-Security-Policy", POLICIES[path]))
     start_response("200 OK", headers)
     return [body]
+
+
+def _head(environ):
+    return parse_qs(environ["QUERY_STRING"]).get("head", [""])[0]
 
 
 def _hear(environ, path):

@@ -27,6 +27,15 @@ class PageEmulator(RunningEmulator):
         """The same, each as (`connected` or `disconnected`, client id)."""
         return [(post["path"], post.get("from")) for post in self.told(at_least)]
 
+    def wait_for_transport(self, name: str, client_id: str = "anna") -> None:
+        """Return once the messages of the client's one socket take that way: `poll` or `stream`."""
+        path = f"/_emu/channel?client_id={client_id}"
+        eventually(lambda: self.get_json(path)["sockets_shown"][0]["transport"], lambda transport: transport == name)
+
+    def cut(self, client_id: str = "anna") -> None:
+        """Break the connection of the client's poll or stream."""
+        self._post("/_emu/sockets", {"action": "cut", "client_id": client_id})
+
     def forget(self) -> None:
         """Forget everything that tests before have left, here and in the app, and what is still on its way to it."""
         # A channel goes with its last token, socket and presence post.

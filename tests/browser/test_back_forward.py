@@ -20,11 +20,12 @@ def browser(playwright):
     with_cache.close()
 
 
-def leave(tab, emulator):
+def leave(tab, emulator, transport):
     """The page opens a socket, and its user goes to another page of the app."""
-    tab.visit(emulator.url)
+    tab.visit(emulator.url, "/_ah/channel/jsapi" + ("?transport=xhr" if transport == "poll" else ""))
     tab.open(emulator.create_channel("anna"))
     tab.wait(1)
+    emulator.wait_for_transport(transport)
     tab.page.evaluate(NOTE_RETURN)
     tab.page.goto(f"{emulator.url}/elsewhere")
 
@@ -34,11 +35,13 @@ def come_back(tab):
     tab.page.wait_for_function("window.restored")  # The very page that was left.
 
 
-def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator):
-    leave(tab, emulator)
+@pytest.mark.parametrize("transport", ["poll", "stream"])
+def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator, transport):
+    leave(tab, emulator, transport)
     assert emulator.send("anna", "while away") == 1
     come_back(tab)
     tab.wait(2)
+    emulator.wait_for_transport(transport)
     emulator.send("anna", "back again")
     assert [name for name, _ in tab.wait_for(3)] == ["onopen", "onmessage", "onmessage"]
     assert tab.texts() == ["while away", "back again"]
@@ -46,7 +49,7 @@ def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator
 
 
 def test_a_page_restored_after_the_resume_window_knows_that_it_is_closed(tab, emulator):
-    leave(tab, emulator)
+    leave(tab, emulator, "stream")
     assert emulator.presence(2)[1] == ("disconnected", "anna")
     emulator.advance(120)
     assert emulator.send("anna", "to nobody") == 0

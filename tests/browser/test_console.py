@@ -87,12 +87,16 @@ def test_it_is_live(console, server):
     expect(rows(console, "channel")).to_contain_text("none (1 token)")
 
 
+TRANSPORTS = {"anna": "WebSocket", "bert": "SDK's wire", "carl": "short or none", "dora": "long poll"}
+
+
 def test_how_messages_reach_each_socket(console, server):
-    server.client("anna").open()
+    server.client("anna", transport="stream").open()
     expect(console.locator("#summary")).to_have_text("1 open socket, 1 channel")
+    server.client("dora").open()
     urllib3.request("GET", f"{server.url}/_ah/channel/dev?command=connect&channel={server.create_channel('bert')}")
     urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('carl')}")
-    for client_id, transport in (("anna", "long poll"), ("bert", "SDK's wire"), ("carl", "short or none")):
+    for client_id, transport in TRANSPORTS.items():
         row = rows(console, "channel").filter(has_text=client_id)
         expect(row.locator("[data-name=transport]")).to_have_text(transport)
 
@@ -343,9 +347,8 @@ def test_it_goes_on_when_the_emulator_comes_back(context, serve):
 
 def busy(server, page):
     """A console with something in every part of it."""
-    for client_id in ("anna", "bert"):
-        server.client(client_id).open()
-    server.client("anna").open()
+    for client_id, transport in (("anna", "stream"), ("bert", "poll"), ("anna", "stream")):
+        server.client(client_id, transport=transport).open()
     server.send_message("anna", "It is your turn.")
     server.send_message("Anna", "x")
     for path, times in (("/updates", 9), ("/", 3)):

@@ -46,6 +46,10 @@ def receives_everything(server, page):
         "poll drop probability=0.5 seed=2",
         "poll cut probability=0.5 seed=3",
         "poll duplicate",
+        "stream delay seconds=0.5",
+        "stream error error=500",
+        "stream drop",
+        "stream cut",
         "presence delay seconds=4 count=1",
         "presence error count=1",
         "presence drop count=1",
@@ -63,6 +67,7 @@ def test_the_page_does_not_notice(server, page, fault):
 @pytest.mark.parametrize("text", ["Token+timed+out.", "Invalid+token."])
 @pytest.mark.parametrize("stage", ["open", "poll"])
 def test_a_refusal_reaches_the_page_to_the_letter_and_it_can_open_again(server, page, stage, text):
+    page.page.evaluate("goog.appengine.Socket.TRANSPORT = 'xhr'")  # Or a stream takes over from the poll that it meets.
     server.faults.add(f"{stage} error error={text} count=1")
     token = server.create_channel("anna")
     page.open(token, "first")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.browser.page_emulator import PageEmulator
 from tests.browser.tab import WAIT, Tab
 from tests.browser.tls_proxy import TlsProxy
 
-TRANSPORTS = ["xhr", "iframe", "short"]
+TRANSPORTS = ["xhr", "iframe", "short", "websocket"]
 
 
 @pytest.fixture
@@ -45,13 +47,14 @@ def proxy(running):
 def receive(tab, emulator):
     asked = []
     tab.page.on("request", lambda request: asked.append(request.url))
+    tab.page.on("websocket", lambda stream: asked.append(stream.url.replace("ws", "http", 1)))
     tab.open(emulator.create_channel("anna"))
     for number in range(3):
         tab.wait(1 + number)
         assert emulator.send("anna", str(number)) == 1
     tab.wait(4)
     assert tab.texts() == ["0", "1", "2"]
-    return [url for url in asked if "/_ah/channel/poll?" in url]
+    return [url for url in asked if re.search(r"/_ah/channel/(poll|stream)\?", url)]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -36,7 +36,7 @@ def new_page(request):
 def test_no_message_comes_before_its_answer(new_page, emulator):
     counts = Count()
     for _ in range(ROUNDS):
-        for transport in TRANSPORTS:
+        for transport in (*TRANSPORTS, ""):
             page = PushPage(new_page(), emulator.port, transport)
             for way, posts in POSTS.items():
                 counts.add(page.measure(way, posts))

@@ -9,7 +9,7 @@ from tests.support.emulator import RunningEmulator
 from tests.support.legacy import PlainSdk
 from tests.support.parts import ROOT
 
-POLLED = ("short", "xhr", "iframe")
+WAYS = ("short", "xhr", "iframe", "websocket")
 HOUR = 3_600_000
 
 OUTSIDE = """() => Array.from(document.querySelectorAll('main *, header *, footer *')).filter((one) => {
@@ -43,10 +43,15 @@ def page(context, emulator):
     return page
 
 
+def wait_for(page, lane, figure, least):
+    """Returns when that figure of the lane is large enough."""
+    script = "([cell, least]) => parseFloat((document.querySelector(cell) || {}).textContent) >= least"
+    page.wait_for_function(script, arg=[f"#rows .{lane} .{figure}", least])
+
+
 def wait_for_news(page, lane, count):
     """Returns when that many pieces of news have come in the lane."""
-    script = "([lane, count]) => document.querySelector(`#rows .${lane} .news`).textContent >= count"
-    page.wait_for_function(script, arg=[lane, count])
+    wait_for(page, lane, "news", count)
 
 
 def figures(page, lane):
@@ -65,33 +70,42 @@ def drawn(page, lane, kind):
 
 def test_each_way_to_wait_gets_all_news_and_shows_its_price(page, emulator):
     # The third piece of news comes more than a deadline after the second.
-    for lane in ("poll", "hold", *POLLED):
+    for lane in ("poll", "hold", *WAYS):
         wait_for_news(page, lane, 3)
-    rows = {lane: figures(page, lane) for lane in ("poll", "hold", *POLLED)}
-    assert rows["poll"]["app"] >= 8, "short polling asks every second"
-    assert rows["hold"]["held"] > 5, "a long poll holds the app all along"
-    assert rows["hold"]["cut"] >= 1, "and is cut at the deadline"
+    # Short polling asks every second. A long poll holds the app all along, and is cut at the deadline.
+    wait_for(page, "poll", "app", 8)
+    wait_for(page, "hold", "held", 5)
+    wait_for(page, "hold", "cut", 1)
+    rows = {lane: figures(page, lane) for lane in ("poll", "hold", *WAYS)}
     assert drawn(page, "hold", "cut") >= 1
-    for lane in POLLED:
+    for lane in WAYS:
         assert rows[lane]["app"] == 1, "a channel is one request of the app's"
-        assert rows[lane]["platform"] >= 4, "open, and a poll for each message"
+        least = 2 if lane == "websocket" else 4
+        assert rows[lane]["platform"] >= least, "open, and the stream or a poll for each message"
         assert rows[lane]["cut"] == 0
     for lane, row in rows.items():
         assert row["latest"] <= row["worst"], lane
         assert row["bytes"] >= 0.3 * (row["app"] + row["platform"] - 1), "each answer has a head"
         assert drawn(page, lane, "news") == row["news"], lane
+    assert rows["websocket"]["platform"] == 2
+    assert all(rows["websocket"]["bytes"] < rows[lane]["bytes"] for lane in ("short", "xhr", "iframe"))
     # The channels' time is that of the push alone: nothing waited for the answer to a request of the page's.
     assert not any("held" in event["detail"] for event in emulator.events("message_sent"))
 
 
-def test_a_websocket_is_shown_or_its_absence(page):
-    page.wait_for_function(
-        "() => /no WebSocket/.test(document.querySelector('.lane.websocket').textContent)"
-        " || document.querySelector('#rows .websocket .news').textContent >= 2"
-    )
-    row = figures(page, "websocket")
-    if row["news"] >= 2:
-        assert row["platform"] < 8, "one connection, whatever comes over it"
+def test_a_server_without_websockets(context, emulator):
+    """One behind a WSGI server that is not ours."""
+
+    def without_stream(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "stream": False})
+
+    page = context.new_page()
+    page.route("**/_ah/channel/open?*", without_stream)
+    page.goto(emulator.url + "/strategies")
+    expect(page.locator(".lane.websocket")).to_contain_text("this server has no WebSockets")
+    wait_for_news(page, "xhr", 1)
+    expect(page.locator("#rows .websocket .news")).to_have_text("\u2013")
 
 
 def test_nothing_is_clipped_and_all_can_be_read(page):
@@ -128,7 +142,7 @@ def test_clocks_that_differ_are_told_apart_from_latency(context, emulator):
 
 
 def test_a_restart_of_the_app_is_survived(page, emulator):
-    lanes = ("poll", "hold", *POLLED)
+    lanes = ("poll", "hold", *WAYS)
     wait_for_news(page, "poll", 1)
     emulator.stop()
     emulator.start()

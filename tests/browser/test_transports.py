@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-TRANSPORTS = ["xhr", "iframe", "short"]
+TRANSPORTS = ["xhr", "iframe", "short", "websocket"]
 TRY = """async ([url, options]) => {
     try { const answer = await fetch(url, options); return `${answer.type} ${answer.status} ${await answer.text()}`; }
     catch (error) { return 'refused'; }
 }"""
 
 
-@pytest.fixture
-def polls(tab):
-    """The polls so far: (host, wait, in a frame of its own?)."""
-    seen = []
+class Wire:
+    """What `page` asks for: its polls, as (seconds to wait, in the emulator's frame?), and its streams' addresses."""
 
-    def note(request):
+    def __init__(self, page):
+        self.polls = []
+        self.streams = []
+        page.on("request", self._note)
+        page.on("websocket", lambda stream: self.streams.append(stream.url))
+
+    def _note(self, request):
         url = urlsplit(request.url)
         if url.path == "/_ah/channel/poll":
-            wait = float(parse_qs(url.query)["wait"][0])
-            seen.append((url.hostname, wait, "/_ah/channel/frame#" in request.frame.url))
+            self.polls.append((float(parse_qs(url.query)["wait"][0]), "/_ah/channel/frame#" in request.frame.url))
 
-    tab.page.on("request", note)
-    return seen
+    def is_used(self, transport):
+        """Whether it is the only one."""
+        framed = {framed for _, framed in self.polls}
+        long = any(wait > 0 for wait, _ in self.polls)
+        return {
+            "xhr": framed == {False} and long and not self.streams,
+            "iframe": framed == {True} and not self.streams,
+            "short": framed == {False} and not long and not self.streams,
+            "websocket": not framed and self.streams,
+        }[transport]
+
+    def __repr__(self):
+        return f"polls {self.polls}, streams {self.streams}"
+
+
+@pytest.fixture
+def wire(tab):
+    return Wire(tab.page)
 
 
 def receive(tab, emulator, count=3):
@@ -38,37 +57,28 @@ def receive(tab, emulator, count=3):
     assert tab.texts() == [f"{number} <ü> 😀" for number in range(count)]
 
 
-def is_used(transport, polls):
-    framed = {framed for _, _, framed in polls}
-    return {
-        "xhr": framed == {False} and any(wait > 0 for _, wait, _ in polls),
-        "iframe": framed == {True},
-        "short": framed == {False} and not any(wait > 0 for _, wait, _ in polls),
-    }[transport]
-
-
 @pytest.mark.parametrize("transport", TRANSPORTS)
 class TestAsked:
-    def test_by_the_address_of_the_script(self, tab, emulator, polls, transport):
+    def test_by_the_address_of_the_script(self, tab, emulator, wire, transport):
         tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)
-        assert is_used(transport, polls), polls
+        assert wire.is_used(transport), wire
 
-    def test_by_the_page(self, tab, emulator, polls, transport):
+    def test_by_the_page(self, tab, emulator, wire, transport):
         tab.visit(emulator.url)
         tab.page.evaluate("name => { goog.appengine.Socket.TRANSPORT = name; }", transport)
         receive(tab, emulator)
-        assert is_used(transport, polls), polls
+        assert wire.is_used(transport), wire
 
-    def test_from_another_origin(self, tab, emulator, other_origin, polls, transport):
+    def test_from_another_origin(self, tab, emulator, other_origin, wire, transport):
         tab.visit(other_origin, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)
-        assert is_used(transport, polls), polls
+        assert wire.is_used(transport), wire
 
     @pytest.mark.parametrize(
         "attributes", ['src="data:text/html,<body></body>"', 'sandbox="allow-scripts" srcdoc="<p>"']
     )
-    def test_from_a_page_without_an_origin(self, tab, emulator, polls, transport, attributes):
+    def test_from_a_page_without_an_origin(self, tab, emulator, wire, transport, attributes):
         # As in a web view that was given its page as a text.
         tab.visit(emulator.url, script=None)
         tab.page.set_content(f"<iframe {attributes}></iframe>")
@@ -76,28 +86,26 @@ class TestAsked:
         tab.page.add_script_tag(url=f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         assert tab.page.evaluate("self.origin") == "null"
         receive(tab, emulator)
-        assert is_used(transport, polls), polls
+        assert wire.is_used(transport), wire
 
     @pytest.mark.parametrize("script_first", [True, False])
-    def test_with_a_base_of_another_origin(self, tab, emulator, polls, transport, script_first):
+    def test_with_a_base_of_another_origin(self, tab, emulator, wire, transport, script_first):
         base = '<base href="http://other.example/x/">'
         # A script that waits for nothing runs when the base is there already, and its `src` is another one then.
         script = f'<script async src="{{}}/_ah/channel/jsapi?transport={transport}"></script>'
         head = script.format("") + base if script_first else base + script.format(emulator.url)
-        page = f"<!DOCTYPE html><head>{head}</head><body>"
-        tab.page.route("**/based", lambda route: route.fulfill(body=page, content_type="text/html"))
-        tab.visit(f"{emulator.url}/based", script=None)
+        tab.visit(f"{emulator.url}/?{urlencode({'head': head})}", script=None)
         tab.page.wait_for_function("() => window.goog")
         assert tab.page.evaluate("new URL('/x', document.baseURI).host") == "other.example"
         receive(tab, emulator)
-        assert is_used(transport, polls), polls
+        assert wire.is_used(transport), wire
         tab.close()
         assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
 
-    def test_from_a_sandboxed_page(self, tab, emulator, polls, transport):
+    def test_from_a_sandboxed_page(self, tab, emulator, wire, transport):
         tab.visit(f"{emulator.url}/sandbox", f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
         receive(tab, emulator)
-        assert is_used(transport, polls), polls
+        assert wire.is_used(transport), wire
 
     def test_the_emulator_restarts(self, tab, serve, tmp_path, transport):
         emulator = serve(state_dir=tmp_path / "state")
@@ -126,12 +134,76 @@ class TestAsked:
 
 
 class TestByItself:
-    def test_an_iframe_where_the_page_may_not_ask(self, tab, emulator, polls):
+    def test_polls_first_and_then_a_stream(self, tab, emulator, wire):
+        tab.visit(emulator.url)
+        receive(tab, emulator)
+        emulator.wait_for_transport("stream")
+        assert wire.polls[0] == (25, False)
+        polls = len(wire.polls)
+        for number in range(3, 20):
+            emulator.send("anna", str(number))
+        tab.wait(21)
+        assert tab.texts()[3:] == [str(number) for number in range(3, 20)]
+        assert len(wire.polls) == polls
+
+    def test_a_second_socket_begins_with_the_stream(self, tab, emulator, wire):
+        tab.visit(emulator.url)
+        tab.open(emulator.create_channel("anna"))
+        emulator.wait_for_transport("stream")
+        emulator.send("anna", "hello")
+        tab.wait(2)  # It has arrived by the stream.
+        polls = len(wire.polls)
+        tab.open(emulator.create_channel("bert"), "second")
+        tab.wait(1, "second")
+        emulator.send("bert", "hello")
+        assert tab.wait_for(2, "second")[1] == ["onmessage", {"data": "hello"}]
+        assert (len(wire.polls), len(wire.streams)) == (polls, 2), wire
+
+    @pytest.mark.parametrize("fault", ["error error=426", "drop", "cut"])
+    def test_polls_where_the_upgrade_is_refused(self, tab, server, wire, fault):
+        server.faults.add(f"stream {fault}")
+        tab.visit(server.url)
+        tab.open(server.create_channel("anna"))
+        for number in range(10):
+            tab.wait(1 + number)
+            server.send_message("anna", str(number))
+        tab.wait(11)
+        assert tab.texts() == [str(number) for number in range(10)]
+        assert tab.ready_state() == 1
+        assert 1 <= len(wire.streams) < 8, wire
+
+    def test_a_stream_that_is_cut_goes_on_by_polls_and_comes_back(self, tab, emulator, wire):
+        tab.visit(emulator.url)
+        tab.open(emulator.create_channel("anna"))
+        sent = 0
+        for _ in range(2):
+            emulator.wait_for_transport("stream")
+            for turn in range(6):
+                emulator.send("anna", str(sent))
+                sent += 1
+                if turn == 2:
+                    emulator.cut()  # The message may be on its way.
+            tab.wait(1 + sent)
+            while len(wire.streams) < 2:
+                emulator.send("anna", str(sent))
+                sent += 1
+                tab.page.wait_for_timeout(20)  # It is tried again after a while.
+        tab.wait(1 + sent)
+        assert [name for name, _ in tab.calls()] == ["onopen"] + ["onmessage"] * sent
+        assert tab.texts() == [str(number) for number in range(sent)]
+
+    def test_an_iframe_where_the_page_may_not_ask(self, tab, emulator, wire):
         tab.visit(f"{emulator.url}/framed")
         receive(tab, emulator)
-        assert is_used("iframe", polls), polls
+        assert {framed for _, framed in wire.polls} == {True}
+        emulator.wait_for_transport("stream")  # In the frame.
+        emulator.send("anna", "hello")
+        tab.wait(5)
+        assert tab.texts()[-1] == "hello"
+        tab.close()
+        assert emulator.presence(2)[-1] == ("disconnected", "anna")
 
-    def test_short_polls_where_long_ones_are_cut(self, tab, emulator):
+    def test_short_polls_where_long_ones_are_cut(self, tab, server):
         short = []
 
         def cut_long_ones(route):
@@ -141,13 +213,14 @@ class TestByItself:
             else:
                 route.abort()
 
+        server.faults.add("stream error error=503")
         tab.page.route("**/_ah/channel/poll?*", cut_long_ones)
-        tab.visit(emulator.url)
+        tab.visit(server.url)
         tab.page.evaluate("goog.appengine.Socket.POLLING_TIMEOUT_MS = 50")
-        tab.open(emulator.create_channel("anna"))
+        tab.open(server.create_channel("anna"))
         tab.wait(1)
         for number in range(50):
-            emulator.send("anna", str(number))
+            server.send_message("anna", str(number))
             tab.wait(2 + number)
         assert tab.texts() == [str(number) for number in range(50)]
         assert short[-20:].count(False) <= 2  # Tried now and then.

@@ -191,6 +191,7 @@ class FakeMessageChannel {
 
   port(other) {
     return {
+      close: () => {},
       postMessage: (data, ports = []) => {
         const copy = JSON.parse(JSON.stringify(data));
         setImmediate(() => { if (this[other].onmessage) this[other].onmessage({ data: copy, ports }); });

@@ -109,6 +109,42 @@ test('it is cut: a poll at once, by the same socket and number, and a stream aga
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b', 'onmessage c', 'onmessage d']);
 });
 
+test('a stream that a poll has overtaken is tried again at once', async () => {
+  const page = new Page();
+  await page.connected(STREAMS); // The poll left first, and arrives last.
+  await streamOf(page).hear(EMPTY(0));
+  await streamOf(page).cut();
+  await settle();
+  await page.request.answer(200, EMPTY(0));
+  assert.deepEqual([page.request.path, streamsOf(page).length], ['stream', 2]);
+});
+
+test('the stream takes over at every message of a run, and is cut at every later one: each message once and in order', async () => {
+  const count = 8;
+  const texts = [...new Array(count).keys()].map((number) => `m${number + 1}`);
+  const since = (request, sent) => ({ messages: texts.slice(+request.query.after, sent), next: sent });
+  for (let begin = 0; begin <= count; begin++) {
+    for (let end = begin; end <= count; end++) {
+      for (const lost of [0, 1]) { // Does the last frame arrive?
+        const page = new Page();
+        const socket = await page.connected(STREAMS);
+        for (let sent = 1; sent <= begin; sent++) await pollOf(page).answer(200, since(pollOf(page), sent));
+        const stream = streamOf(page);
+        await stream.hear(since(stream, begin));
+        for (let sent = begin + 1; sent <= end - lost; sent++) await stream.hear({ messages: [texts[sent - 1]], next: sent });
+        await stream.cut();
+        await settle();
+        for (let sent = end; sent <= count; sent++) {
+          const poll = pollOf(page);
+          if (poll) await poll.answer(200, since(poll, sent));
+          else await streamOf(page).hear({ ...since(streamOf(page), sent) });
+        }
+        assert.deepEqual(calls(socket), ['onopen', ...texts.map((text) => `onmessage ${text}`)], `${begin} to ${end}`);
+      }
+    }
+  }
+});
+
 test('a network that cuts every stream soon is not stormed', async () => {
   const page = new Page();
   const socket = await page.connected(STREAMS);

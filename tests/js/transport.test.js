@@ -166,10 +166,10 @@ test('by itself: short polls where long ones are cut, and long ones again where 
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
 });
 
-test('a shaken poll is followed by the next at once, however often', async () => {
+test('a poll that was released is followed by the next at once, however often', async () => {
   const page = new Page();
   await page.connected();
-  for (let turn = 0; turn < 300; turn++) await page.request.answer(200, { messages: [], next: 0, shaken: true });
+  for (let turn = 0; turn < 300; turn++) await page.request.answer(200, { messages: [], next: 0, released: true });
   assert.equal(page.clock.now, 1000);
 });
 

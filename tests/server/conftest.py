@@ -11,6 +11,7 @@ import pytest
 from appengine_channel_emu.server.loop import EpollLoop, StockLoop
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from tests.server.played_page import Streams
 from tests.support import parts
 from tests.support.backend import PlayedBackend, ok
 from tests.support.emulator import EMU
@@ -59,6 +60,23 @@ def make_service():
 @pytest.fixture
 def service(make_service):
     return make_service()
+
+
+@pytest.fixture
+def make_streams():
+    """As `make_service`, of one whose path /stream becomes a WebSocket to a page that the test plays."""
+    services = []
+
+    def make(**settings):
+        service = Service(Settings(port=0, state_dir="none", **settings), lambda address: None)
+        services.append(service)
+        service.front = Streams(service.front)
+        service.start()
+        return service
+
+    yield make
+    for service in services:
+        service.stop()
 
 
 @pytest.fixture

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
+import struct
 import threading
 from collections import deque
 
 from websockets.client import ClientProtocol
+from websockets.frames import Frame
 from websockets.uri import parse_uri
 
 from appengine_channel_emu.web.upgrade import Closing, Upgrade
 from appengine_channel_emu.web.wsgi import plain_answer, send, server_hints
+from tests.server.test_parking import connected
 from tests.support import wire
+from tests.support.waiting import LONG_ENOUGH
 
 EMPTY = b'{"messages":[],"next":0}'
 
@@ -146,10 +150,10 @@ class Client:
         """The next `count` texts."""
         found = []
         while len(found) < count:
-            frame = self.next()
-            assert frame is not None, (found, self.protocol.close_rcvd)
-            if frame.opcode == TEXT:
-                found.append(bytes(frame.data))
+            event = self.next()
+            assert event is not None, (found, self.protocol.close_rcvd)
+            if isinstance(event, Frame) and event.opcode == TEXT:
+                found.append(bytes(event.data))
         return found
 
     def rest(self):
@@ -165,3 +169,41 @@ class Client:
     def close(self):
         """Go, without a word."""
         self.sock.close()
+
+
+def gone(service):
+    """Whether there is no connection any more, and nothing that waits for one."""
+    return not connected(service) and not len(service._streams)
+
+
+def page_of(service):
+    return service.front.pages.get(timeout=LONG_ENOUGH)
+
+
+BAD_FRAMES = [
+    ("unmasked", frame(TEXT, b"1", mask=None), 1002),
+    ("a text in two frames", frame(TEXT, b"1", fin=False), 1002),
+    ("a continuation of nothing", frame(0, b"1"), 1002),
+    ("126 bytes", frame(TEXT, b"1" * 126, form=3), 1002),
+    ("the head alone of 65,535 bytes", frame(TEXT, b"1" * 65_535, form=3)[:8], 1002),
+    ("the head alone of 2^63 - 1 bytes", b"\x81\xff\x7f" + b"\xff" * 7 + b"mask", 1002),
+    ("a length of 2^63", b"\x81\xff\x80" + b"\0" * 7 + b"mask", 1002),
+    ("a short text with its length in two bytes", frame(TEXT, b"1", form=3), 1002),
+    ("a short text with its length in eight bytes", frame(TEXT, b"1", form=9), 1002),
+    ("a long ping", frame(PING, b"1" * 126, form=3), 1002),
+    ("a ping in two frames", frame(PING, b"1", fin=False), 1002),
+    ("binary", frame(BINARY, b"1"), 1003),
+    ("not UTF-8", frame(TEXT, b"\xff"), 1007),
+    ("half a character", frame(TEXT, "\N{SNOWMAN}".encode()[:2]), 1007),
+    ("no number", frame(TEXT, b"hello"), 1008),
+    ("an empty close", frame(CLOSE), 1005),
+    ("a close with half a code", frame(CLOSE, b"\x03"), 1002),
+    ("a close for what is never sent", frame(CLOSE, struct.pack("!H", 1005)), 1002),
+    ("a close with an unknown code", frame(CLOSE, struct.pack("!H", 2999)), 1002),
+    ("a close with a code of nobody", frame(CLOSE, struct.pack("!H", 999)), 1002),
+    ("a close whose reason is no text", frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+    ("a close of an app", frame(CLOSE, struct.pack("!H", 4321) + b"bye"), 4321),
+    *[(f"the reserved bit {rsv:03b}", frame(TEXT, b"1", rsv=rsv), 1002) for rsv in (1, 2, 4)],
+    *[(f"the unknown opcode {opcode}", frame(opcode, b"1"), 1002) for opcode in (3, 7, 11, 15)],
+]
+"""What, as which bytes, ends a stream with which code."""

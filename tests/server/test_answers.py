@@ -9,9 +9,11 @@ import socket
 
 import pytest
 
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.server.answers import AnswerBuffer
+from tests.support import wire
 from tests.support.backend import PlayedBackend
-from tests.support.waiting import LONG_ENOUGH
+from tests.support.waiting import LONG_ENOUGH, until
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
@@ -73,3 +75,24 @@ def test_a_large_answer_comes_whole_where_there_is_no_room(make_service, monkeyp
         head, _, body = file.read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert body == b"x" * 8_000_000
+
+
+class LongApp(PlayedBackend):
+    """Its answer is written in many blocks."""
+
+    def serve(self, environ, request_id):
+        return AppAnswer("200 OK", [("Content-Length", "8000000")], [b"x" * 50_000] * 160)
+
+
+def test_a_thread_that_writes_for_a_slow_client_waits_for_it(make_service, monkeypatch):
+    monkeypatch.setattr("appengine_channel_emu.server.acceptor.UNSENT_BYTES", 100_000)
+    service = make_service(LongApp())
+    sock = wire.connect(service.port, receive_buffer=4096)
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    until(lambda: service._slow_clients._watched)
+    (channel,) = service._slow_clients._watched
+    until(lambda: channel.total_outbufs_len > 100_000)
+    assert channel.total_outbufs_len <= 150_000 + 1_000
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_000_000)
+    assert len(wire.rest(sock).partition(b"\r\n\r\n")[2]) == 8_000_000
+    sock.close()

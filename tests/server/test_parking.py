@@ -451,6 +451,27 @@ def test_oversized_headers_and_broken_requests_are_refused_and_the_server_goes_o
     assert each.answer()[0] == "HTTP/1.1 200 OK"
 
 
+def test_a_connection_that_becomes_a_stream_has_no_request_left(service, wire):
+    """Waitress reads nothing more while there is one, and closes no connection that has one, however idle it is."""
+    each, socket_id = wire(), open_socket(service)
+    each.send(
+        f"/_ah/channel/stream?socket={socket_id}&after=0",
+        headers="Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    )
+    status, headers = each.head()
+    assert (status, headers["Sec-WebSocket-Accept"]) == (
+        "HTTP/1.1 101 Switching Protocols",
+        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    )
+    (channel,) = (channel for server in service._acceptor.servers for channel in server.active_channels.values())
+    assert (channel.requests, channel.request, channel.readable()) == ([], None, True)
+    each.sock.sendall(b"\x89\x80mask")  # A ping, and the pong to it behind the first frame.
+    assert each.file.read(28) == b'\x81\x18{"messages":[],"next":0}\x8a\x00'
+    each.close()
+    until(lambda: not connected(service))
+
+
 @pytest.mark.parametrize("connections", ["kept", "early", "answered and closed", "closed in the wait"])
 def test_a_poll_leaves_nothing_to_the_garbage_collector(service, connections):
     """The collector is slowed down while thousands of polls are parked: cycles would pile up."""

@@ -15,30 +15,12 @@ from websockets.sync.client import connect
 
 from appengine_channel_emu.server import websocket
 from appengine_channel_emu.server.acceptor import _end_idle
-from appengine_channel_emu.server.service import Service
-from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.upgrade import Closing, FrameCut
 from appengine_channel_emu.web.wsgi import ConnectionCut
-from tests.server.played_page import BINARY, CLOSE, EMPTY, PING, PONG, TEXT, Client, Streams, frame
-from tests.server.test_parking import connected, open_socket, poll_path
+from tests.server.played_page import BAD_FRAMES, BINARY, CLOSE, EMPTY, PING, PONG, TEXT, Client, frame, gone, page_of
+from tests.server.test_parking import open_socket, poll_path
 from tests.support import wire
 from tests.support.waiting import LONG_ENOUGH, until
-
-
-@pytest.fixture
-def make_streams():
-    services = []
-
-    def make(**settings):
-        service = Service(Settings(port=0, state_dir="none", **settings), lambda address: None)
-        services.append(service)
-        service.front = Streams(service.front)
-        service.start()
-        return service
-
-    yield make
-    for service in services:
-        service.stop()
 
 
 @pytest.fixture
@@ -59,17 +41,8 @@ def client(service):
         each.close()
 
 
-def page_of(service):
-    return service.front.pages.get(timeout=LONG_ENOUGH)
-
-
 def channels(service):
     return [channel for server in service._acceptor.servers for channel in list(server.active_channels.values())]
-
-
-def gone(service):
-    """Whether there is no connection any more, and nothing that waits for one."""
-    return not connected(service) and not len(service._streams)
 
 
 @pytest.mark.usefixtures("any_loop")
@@ -207,34 +180,6 @@ def handshake(headers=b"", version=b"1.1"):
         b"GET /stream HTTP/%b\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n%b"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" % (version, headers)
     )
-
-
-BAD_FRAMES = [
-    ("unmasked", frame(TEXT, b"1", mask=None), 1002),
-    ("a text in two frames", frame(TEXT, b"1", fin=False), 1002),
-    ("a continuation of nothing", frame(0, b"1"), 1002),
-    ("126 bytes", frame(TEXT, b"1" * 126, form=3), 1002),
-    ("the head alone of 65,535 bytes", frame(TEXT, b"1" * 65_535, form=3)[:8], 1002),
-    ("the head alone of 2^63 - 1 bytes", b"\x81\xff\x7f" + b"\xff" * 7 + b"mask", 1002),
-    ("a length of 2^63", b"\x81\xff\x80" + b"\0" * 7 + b"mask", 1002),
-    ("a short text with its length in two bytes", frame(TEXT, b"1", form=3), 1002),
-    ("a short text with its length in eight bytes", frame(TEXT, b"1", form=9), 1002),
-    ("a long ping", frame(PING, b"1" * 126, form=3), 1002),
-    ("a ping in two frames", frame(PING, b"1", fin=False), 1002),
-    ("binary", frame(BINARY, b"1"), 1003),
-    ("not UTF-8", frame(TEXT, b"\xff"), 1007),
-    ("half a character", frame(TEXT, "\N{SNOWMAN}".encode()[:2]), 1007),
-    ("no number", frame(TEXT, b"hello"), 1008),
-    ("an empty close", frame(CLOSE), 1005),
-    ("a close with half a code", frame(CLOSE, b"\x03"), 1002),
-    ("a close for what is never sent", frame(CLOSE, struct.pack("!H", 1005)), 1002),
-    ("a close with an unknown code", frame(CLOSE, struct.pack("!H", 2999)), 1002),
-    ("a close with a code of nobody", frame(CLOSE, struct.pack("!H", 999)), 1002),
-    ("a close whose reason is no text", frame(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
-    ("a close of an app", frame(CLOSE, struct.pack("!H", 4321) + b"bye"), 4321),
-    *[(f"the reserved bit {rsv:03b}", frame(TEXT, b"1", rsv=rsv), 1002) for rsv in (1, 2, 4)],
-    *[(f"the unknown opcode {opcode}", frame(opcode, b"1"), 1002) for opcode in (3, 7, 11, 15)],
-]
 
 
 class TestFrames:
@@ -422,13 +367,13 @@ def vanish(service, count, at_once):
 def test_upgrades_and_vanishings_leave_nothing_behind(service):
     vanish(service, 20, 5)
     until(lambda: gone(service))
-    descriptors = len(os.listdir("/proc/self/fd"))
     gc.collect()
+    descriptors = len(os.listdir("/proc/self/fd"))
     gc.disable()
     try:
         vanish(service, 200, 20)
         until(lambda: gone(service))
-        assert len(os.listdir("/proc/self/fd")) == descriptors
+        assert len(os.listdir("/proc/self/fd")) <= descriptors
         until(lambda: not service._slow_clients._watched)
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
@@ -449,7 +394,7 @@ def test_ten_thousand_upgrades_and_vanishings(service):
     descriptors, service.front.pages.queue = len(os.listdir("/proc/self/fd")), type(service.front.pages.queue)()
     vanish(service, 10_000, 50)
     until(lambda: gone(service))
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
     assert {page.times_left for page in service.front.pages.queue} == {1}
 
 

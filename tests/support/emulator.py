@@ -108,6 +108,10 @@ class RunningEmulator:
         """Move the broker's clock."""
         self._post("/_emu/clock", {"advance": seconds})
 
+    def fault(self, **fields: Any) -> None:
+        """Ask for a fault; `fields` as in `POST /_emu/faults`."""
+        self._post("/_emu/faults", fields)
+
     def events(self, kind: str) -> list[Any]:
         """The kept events of one kind."""
         return [event for event in self.get_json("/_emu/events")["events"] if event["kind"] == kind]

@@ -15,7 +15,7 @@ WAYS = ("fetch", "xhr", "form")
 PAUSES = (0, 5, 50)
 """Milliseconds between the send and the answer."""
 
-TRANSPORTS = ("xhr", "iframe", "short")
+TRANSPORTS = ("xhr", "iframe", "short", "websocket")
 """Of `?transport=`."""
 
 SECONDS_A_POST = 10

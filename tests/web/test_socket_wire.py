@@ -6,6 +6,10 @@ import json
 import re
 
 import pytest
+from webtest import TestApp
+
+from appengine_channel_emu.testing import Emulator
+from appengine_channel_emu.web.guard import WebOptions
 
 
 def open_socket(http, token, **params):
@@ -90,6 +94,52 @@ class TestOpen:
         answer = http.get("/_ah/channel/open", expect_errors=True)
         assert answer.status_int == 400
         assert "'channel' is missing" in answer.text
+
+
+class TestAttempt:
+    """A page whose open() was answered into the void asks again under the same name."""
+
+    def open(self, http, token, **params):
+        return http.get("/_ah/channel/open", {"channel": token, **params}).json["socket"]
+
+    def test_the_same_attempt_is_the_same_socket(self, http, emulator):
+        token = emulator.create_channel("bob")
+        assert self.open(http, token, attempt="0.5-x") == self.open(http, token, attempt="0.5-x")
+        assert self.open(http, token, attempt="0.5-y") != self.open(http, token, attempt="0.5-x")
+
+    def test_so_tabs_that_split_lose_nothing(self):
+        emulator = Emulator(tabs="split")
+        http = TestApp(emulator)
+        token = emulator.create_channel("bob")
+        self.open(http, token, attempt="a")
+        socket = self.open(http, token, attempt="a")
+        for number in range(3):
+            emulator.send_message("bob", str(number))
+        poll = http.get("/_ah/channel/poll", {"socket": socket, "after": 0, "wait": 0}).json
+        assert poll["messages"] == ["0", "1", "2"]
+
+    def test_the_name_is_worth_nothing_with_another_token(self, http, emulator):
+        bobs = self.open(http, emulator.create_channel("bob"), attempt="a")
+        assert self.open(http, emulator.create_channel("bob"), attempt="a") != bobs
+
+    def test_a_closed_socket_is_not_opened_again(self, http, emulator):
+        token = emulator.create_channel("bob")
+        socket = self.open(http, token, attempt="a")
+        http.post(f"/_ah/channel/close?socket={socket}")
+        assert self.open(http, token, attempt="a") != socket
+
+    @pytest.mark.parametrize("attempt", ["", "x" * 65, "a b", "ü", "a\n"])
+    def test_other_names_are_refused(self, http, emulator, attempt):
+        params = {"channel": emulator.create_channel("bob"), "attempt": attempt}
+        answer = http.get("/_ah/channel/open", params, expect_errors=True)
+        assert answer.status_int == 400
+        assert "'attempt'" in answer.text
+
+
+def test_a_quiet_emulator_has_the_script_say_nothing():
+    emulator = Emulator(options=WebOptions(quiet=True))
+    answer = TestApp(emulator).get("/_ah/channel/open", {"channel": emulator.create_channel("bob")})
+    assert answer.json["quiet"] is True
 
 
 class TestPoll:
@@ -196,8 +246,6 @@ class TestTabs:
         assert first.messages == second.messages == ["one"]
 
     def test_split_gives_each_message_to_one(self):
-        from appengine_channel_emu.testing import Emulator
-
         emulator = Emulator(tabs="split")
         first, second = self.two(emulator)
         for number in range(6):
@@ -207,8 +255,6 @@ class TestTabs:
         assert second.messages
 
     def test_single_closes_the_older_socket(self):
-        from appengine_channel_emu.testing import Emulator
-
         emulator = Emulator(tabs="single")
         first, second = self.two(emulator)
         assert first.error.description == "Replaced+by+a+newer+socket."

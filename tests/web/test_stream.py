@@ -264,6 +264,18 @@ class TestMessages:
         assert stream.new() == [{"error": 410, "reason": "Socket+gone."}]
         assert stream.end.code == 1000
 
+    def test_a_server_may_send_at_once_when_it_is_woken(self, world):
+        """As ours does on its loop's thread."""
+        stream = world.stream()
+        stream.page.opened(stream.send)
+        world.send("one", "two")
+        stream.page.received("1")
+        assert [frame["messages"] for frame in stream.frames] == [[], ["one"], ["two"]]
+        stream.page.received("3")
+        assert stream.frames[-1] == {"error": 410, "reason": "Socket+gone."}
+        assert stream.end.code == 1000
+        assert world.transport() is None
+
     @pytest.mark.parametrize("text", ["", "x", "-1", "1.0", " 1", "1\n", "٣", "1" * 17])
     def test_what_is_no_number(self, world, text):
         with pytest.raises(Closing) as closing:

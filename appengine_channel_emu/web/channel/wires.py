@@ -16,7 +16,7 @@ import falcon
 from appengine_channel_emu.broker.contract import Broker, Opened, Poll, PollAnswer
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.faults.gate import FaultGate
-from appengine_channel_emu.web.channel.tabs import Tabs
+from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
@@ -47,10 +47,9 @@ class _PageResource:
 
     only_get = True
 
-    def __init__(self, broker: Broker, options: WebOptions, tabs: Tabs, faults: FaultGate) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, faults: FaultGate) -> None:
         self._broker = broker
         self._options = options
-        self._tabs = tabs
         self._faults = faults
 
 
@@ -71,7 +70,6 @@ class OpenSocket(_PageResource):
         self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
     ) -> Waiting:
         opened = self._broker.open(token, resume, attempt, browser_of(environ))
-        self._tabs.opened(opened.socket, environ)
         streams = server_hints(environ).upgrades
         return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, streams))
 
@@ -98,7 +96,13 @@ class PollSocket(_PageResource):
     most of its work when a message comes. Then what ends the socket comes with status 200, too, as
     `{"error": STATUS, "reason": TEXT}`, and a line feed, which is nowhere else in it, ends the body. It is one packet
     more for each poll, so the head comes early where messages do, see `EARLY_SECONDS`.
+
+    Without `polls`, as in a test in process, no poll is answered early.
     """
+
+    def __init__(self, broker: Broker, options: WebOptions, polls: PollRelease | None, faults: FaultGate) -> None:
+        super().__init__(broker, options, faults)
+        self._polls = polls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
@@ -110,9 +114,13 @@ class PollSocket(_PageResource):
         respond(resp, self._faults.meet(("poll",), do, socket=socket_id))
 
     def _poll(self, socket_id: str, after: int, seconds: float, early: bool, environ: WSGIEnvironment) -> Waiting:
-        poll = self._broker.poll(socket_id, after, browser_of(environ))
-        held = _Held(self._broker, poll, seconds, self._tabs, early and self._expects_messages(poll))
-        self._tabs.arrived(poll, environ, held)
+        browser, polls = browser_of(environ), self._polls
+        poll = self._broker.poll(socket_id, after, browser)
+        early = early and self._expects_messages(poll)
+        if polls is None or browser is None:
+            return _Held(self._broker, poll, seconds, early).waiting
+        held = _Held(self._broker, poll, seconds, early, functools.partial(polls.left, browser))
+        polls.arrived(socket_id, browser, held)
         return held.waiting
 
     def _expects_messages(self, poll: Poll) -> bool:
@@ -127,18 +135,25 @@ class _PageWaiting(Waiting):
 
 
 class _Held:
-    """A poll with its answer to come."""
+    """A poll with its answer to come; a `ParkedPoll`."""
 
-    def __init__(self, broker: Broker, poll: Poll, seconds: float, tabs: Tabs, early: bool) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        poll: Poll,
+        seconds: float,
+        early: bool,
+        left: Callable[[_Held], None] | None = None,
+    ) -> None:
         self._broker = broker
         self._poll = poll
-        self._tabs = tabs
-        self._shaken = False
+        self._left = left
+        self._released = False
         self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, JSON if early else None)
 
-    def shake(self) -> None:
-        """See `Shakeable`."""
-        self._shaken = True
+    def answer_early(self) -> None:
+        """See `ParkedPoll`."""
+        self._released = True
         self.waiting.expire()
 
     def _answer(self) -> Answer:
@@ -148,7 +163,7 @@ class _Held:
             answer = self._broker.take(self._poll)
         except EmulatorError as error:
             return self._refusal(answer_to(error))
-        more = b',"shaken":true' if self._shaken else b""
+        more = b',"released":true' if self._released else b""
         return Answer("200 OK", JSON, messages_json(answer, more) + b"\n")
 
     def _refusal(self, answer: Answer) -> Answer:
@@ -158,7 +173,8 @@ class _Held:
 
     def _release(self) -> None:
         self._broker.release(self._poll)
-        self._tabs.left(self._poll, self)
+        if self._left is not None:
+            self._left(self)
 
 
 class CloseSocket:

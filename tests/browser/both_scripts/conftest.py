@@ -32,14 +32,19 @@ def googles():
         return wheel.read(GOOGLES).decode("utf-8")
 
 
-@pytest.fixture(params=["google", "ours"])
+STREAM = "window.goog = {appengine: {Socket: {TRANSPORT: 'websocket'}}};"
+
+
+@pytest.fixture(params=["google", "ours", pytest.param("ours, by the stream alone", marks=pytest.mark.slow)])
 def script(request, tab):
     """Which script `/_ah/channel/jsapi` is."""
     if request.param == "google":
         text = request.getfixturevalue("googles")
         tab.page.route("**/_ah/channel/jsapi*", lambda route: route.fulfill(body=text, content_type="text/javascript"))
     tab.page.add_init_script(HELPERS)
-    return request.param
+    if "stream" in request.param:
+        tab.page.add_init_script(STREAM)
+    return request.param.split(",")[0]
 
 
 @pytest.fixture

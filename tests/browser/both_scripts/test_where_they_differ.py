@@ -75,6 +75,7 @@ def test_messages_after_a_handler_that_throws(page, emulator, script):
 
 
 def test_an_error_of_the_server_in_mid_connection(page, emulator, script):
+    page.evaluate("goog.appengine.Socket.TRANSPORT = 'xhr'")
     opened(page, emulator)
     failures = []
 

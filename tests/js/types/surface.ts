@@ -22,10 +22,11 @@ const isOpen: boolean = socket.readyState === goog.appengine.Socket.ReadyState.O
 goog.appengine.Socket.BASE_URL = 'http://localhost:8080' + goog.appengine.Socket.BASE_URL;
 goog.appengine.Socket.POLLING_TIMEOUT_MS = 100;
 goog.appengine.Socket.TRANSPORT = 'short';
+goog.appengine.Socket.TRANSPORT = 'websocket';
 
 // @ts-expect-error A token is a string.
 new goog.appengine.Channel(5);
 // @ts-expect-error No such transport.
-goog.appengine.Socket.TRANSPORT = 'websocket';
+goog.appengine.Socket.TRANSPORT = 'flash';
 // @ts-expect-error Only open() makes a socket.
 new goog.appengine.Socket('token');

@@ -1,0 +1,120 @@
+"""What streams cost beside polls, and beside the least that could serve polls. Each figure beside its bar.
+
+    python bench/streams.py [--quick]
+
+CPU is that of the server's process, which other work on the machine does not count into; the raw server of
+`raw_server.py`, polls and streams are measured in turns, several times, and the median counts. Each page says which
+messages it has, as a browser's does: by its next poll, or 0.2 s after a message came over a stream.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from pathlib import Path
+
+from report import Report
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from appengine_channel_emu.bench.measure import deliver, fan_out, percentile
+from appengine_channel_emu.bench.pages import Pages, PageTransport
+from appengine_channel_emu.bench.process import ServerProcess, allow_connections, emulator
+
+QUICK = "--quick" in sys.argv
+ROUNDS = 1 if QUICK else 3
+PAGES = 1_000
+FAN_OUTS = 5 if QUICK else 10
+SETTLE_SECONDS = 1.0
+"""For the acknowledgements, or polls, that follow a message."""
+SENDS = 300 if QUICK else 1_000
+FIRST = 100
+"""Pages that are open before memory is looked at: what all of them share is there by then."""
+MOST_OF_POLLS = 10.0
+"""Times the raw server's CPU: polls pass all layers, each with the head that Chrome sends."""
+IDLE_PAGES = 2_000 if QUICK else 10_000
+IDLE_SECONDS = 50.0
+"""Two heartbeats of each stream."""
+RAW = [sys.executable, str(Path(__file__).with_name("raw_server.py"))]
+
+
+class Costs:
+    """Of one kind of server and page: microseconds of CPU a message of a fan-out, KiB a page, ms of a delivery."""
+
+    def __init__(self) -> None:
+        self.message: list[float] = []
+        self.page: list[float] = []
+        self.p50: list[float] = []
+
+    def measure(self, server: ServerProcess, transport: PageTransport) -> None:
+        """One round, on a fresh server."""
+        with server:
+            pages = Pages(server.url, transport=transport)
+            pages.open(FIRST)
+            pages.rest(SETTLE_SECONDS)
+            memory = server.memory()
+            pages.open(PAGES - FIRST)
+            pages.rest(SETTLE_SECONDS)
+            self.page.append((server.memory() - memory) / (PAGES - FIRST))
+            fan_out(pages)
+            pages.rest(SETTLE_SECONDS)
+            used = server.cpu()
+            for _ in range(FAN_OUTS):
+                fan_out(pages)
+                pages.rest(SETTLE_SECONDS)
+            self.message.append((server.cpu() - used) / FAN_OUTS / PAGES * 1e6)
+            self.p50.append(percentile(deliver(pages, SENDS), 0.5))
+            pages.vanish(len(pages))
+
+
+def compare(report: Report) -> None:
+    """Streams, polls, and the polls of the raw server."""
+    raw, polls, streams = Costs(), Costs(), Costs()
+    for _ in range(ROUNDS):
+        raw.measure(ServerProcess(RAW), "poll")
+        polls.measure(emulator("--quiet"), "poll")
+        streams.measure(emulator("--quiet"), "websocket")
+    least = statistics.median(raw.message)
+    print(f"{least:.0f} us of CPU a message of a fan-out, polls on the raw server")
+    for name, costs, most, room in (("polls", polls, MOST_OF_POLLS, 12), ("streams", streams, 1.3, 8)):
+        message = statistics.median(costs.message)
+        report.row(f"CPU a message of a fan-out, {name}", message, "us", most * least)
+        report.row("  times that of polls on the raw server", message / least, "", most)
+        report.row(f"memory a page, {name}", statistics.median(costs.page), "KiB", room)
+    report.row("delivery p50, streams / polls", statistics.median(streams.p50) / statistics.median(polls.p50), "", 1)
+
+
+def idle(report: Report) -> None:
+    """Heartbeats of thousands of streams and their answers, beside polls that end in vain."""
+    with emulator("--quiet") as server:
+        streams = idle_cpu(server, "websocket")
+    with ServerProcess(RAW) as server:
+        least = idle_cpu(server, "poll")
+    report.row(f"CPU of {IDLE_PAGES:,} idle streams, as of 10,000", streams * 10_000 / IDLE_PAGES, "%", 2)
+    report.row("  times that of polls on the raw server", streams / least, "", 0.5)
+
+
+def idle_cpu(server: ServerProcess, transport: PageTransport) -> float:
+    """Percent of a core that idle pages take."""
+    pages = Pages(server.url, transport=transport)
+    pages.open(IDLE_PAGES)
+    pages.rest(SETTLE_SECONDS)
+    used = server.cpu()
+    pages.rest(IDLE_SECONDS)
+    share = (server.cpu() - used) / IDLE_SECONDS * 100
+    pages.vanish(len(pages))
+    return share
+
+
+def main() -> int:
+    """Print the table; 1 when a bar is missed."""
+    if not allow_connections(IDLE_PAGES + 500):
+        sys.exit(f"too few open files are allowed: ulimit -n {IDLE_PAGES + 500}")
+    report = Report()
+    compare(report)
+    idle(report)
+    return int(report.missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
