@@ -153,8 +153,9 @@ class _Held:
 
     def answer_early(self) -> None:
         """See `ParkedPoll`."""
-        self._released = True
-        self.waiting.expire()
+        if not self.waiting.ready:
+            self._released = True
+            self.waiting.expire()
 
     def _answer(self) -> Answer:
         if self._poll.cut:
