@@ -638,14 +638,16 @@ Channel.prototype.open = function (handler) {
 
 /** The folder of this script, less the page's own origin. */
 function scriptBase() {
-  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i;
+  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, named;
   // A <base> that came after the script has changed its `src`, but not where it runs.
   var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+:\d+/.exec(new Error().stack);
-  for (i = scripts.length; i-- && !found;) {
-    found = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
+  for (i = scripts.length; i-- && !named;) {
+    named = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
   }
+  found = found || named;
   if (!found) return '/_ah/channel/';
-  Socket.TRANSPORT = (/[?&]transport=(\w+)/.exec(found[3]) || [])[1];
+  // WebKit leaves the query out where the script runs.
+  Socket.TRANSPORT = (/[?&]transport=(\w+)/.exec(found[3] || named && named[3]) || [])[1];
   return (found[1] === origin ? '' : found[1]) + found[2];
 }
 

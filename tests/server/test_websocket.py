@@ -18,7 +18,7 @@ from appengine_channel_emu.server.acceptor import _end_idle
 from appengine_channel_emu.web.upgrade import Closing, FrameCut
 from appengine_channel_emu.web.wsgi import ConnectionCut
 from tests.server.played_page import BAD_FRAMES, BINARY, CLOSE, EMPTY, PING, PONG, TEXT, Client, frame, gone, page_of
-from tests.server.test_parking import open_socket, poll_path
+from tests.server.test_parking import Wire, open_socket, parked, poll_path
 from tests.support import wire
 from tests.support.waiting import LONG_ENOUGH, until
 
@@ -401,11 +401,11 @@ def test_ten_thousand_upgrades_and_vanishings(service):
 def test_it_is_beside_polls_and_requests(service, client):
     each = client()
     each.switched()
-    token = open_socket(service)
-    with wire.connect(service.port) as sock:
-        sock.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % poll_path(token).encode())
-        until(lambda: len(service._parked_polls) == 1)
-        page_of(service).say(b"stream")
-        assert each.texts(1) == [b"stream"]
-        service.broker.send_message("bob", "poll")
-        assert b'"poll"' in sock.recv(65536) + sock.recv(65536)
+    page = Wire(service)
+    page.send(poll_path(open_socket(service)))
+    until(lambda: parked(service) == 1)
+    page_of(service).say(b"stream")
+    assert each.texts(1) == [b"stream"]
+    service.broker.send_message("bob", "poll")
+    assert page.poll() == ["poll"]
+    page.close()

@@ -53,6 +53,7 @@ def install(tmp_path):
 def test_root_is_told(install):
     said, asked = install(0)
     assert "Installing with apt-get: firefox-esr nodejs npm" in said
+    assert {"webkit2gtk-driver", "xvfb"} <= set(said.split())
     assert "install -y -qq --no-install-recommends firefox-esr" in asked
 
 
