@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import falcon
 
 from appengine_channel_emu.broker.clock import Scheduler
-from appengine_channel_emu.broker.contract import Broker, PollAnswer, Stream
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.receiver import PollAnswer, Stream
 from appengine_channel_emu.faults.gate import FaultGate, refusal_by_fault
 from appengine_channel_emu.web.channel.wires import error_json, messages_json
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
