@@ -96,17 +96,17 @@ test('iframe without MessageChannel: XMLHttpRequest serves', async () => {
   assert.equal(page.request.kind, 'xhr');
 });
 
-test('the frame asks for nothing but open and poll', async () => {
+test('the frame asks for nothing but open, poll and stream', async () => {
   const page = pageWith('iframe');
   page.open();
   const { ports: [port] } = await page.loadFrame();
-  for (const path of ['/_emu/events', '../../_emu/events', 'close?socket=S1', 'open', 'poll?socket=S1#x', 'open?x=/../..', 'http://c1.localhost/poll?',
-    'poll?socket=S1\n', '//evil/poll?socket=S1', 'receive?key=x']) {
-    port.postMessage([9, path]);
+  for (const path of ['/_emu/events', '../../_emu/events', 'close?socket=S1', 'open', 'poll?socket=S1#x', 'open?x=/../..', 'http://localhost/poll?x=1',
+    'poll?socket=S1\n', '//evil/poll?socket=S1', 'receive?key=x', 'poll?socket=S1', 'stream?socket=S1']) {
+    port.postMessage(path, [new FakeMessageChannel().port2]);
     await settle();
     await settle();
   }
-  assert.deepEqual(page.waiting.map((request) => request.path), ['open']);
+  assert.deepEqual(page.waiting.map((request) => request.path), ['open', 'poll', 'stream']);
 });
 
 test('by itself: an iframe where the page may not ask, and it stays', async () => {
