@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import urllib3
 
 from tests.browser.engines import ENGINES, launch
 from tests.browser.tab import Tab
-from tests.support.waiting import eventually
 
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
@@ -16,7 +14,6 @@ TRANSPORTS = ["xhr", "iframe", "short", "websocket"]
 STREAM, POLL = "stream", "poll"
 """What a socket waits by, as the admin API names it."""
 
-CUT = {"action": "cut", "client_id": "anna"}
 NOTE_RETURN = "addEventListener('pageshow', (event) => { window.restored = event.persisted; })"
 
 IN_FRAME = """([script, token, attributes]) => {
@@ -60,15 +57,6 @@ def gets_every_message(tab, emulator):
         assert emulator.send("anna", text) == 1
     assert [name for name, _ in tab.wait_for(1 + len(TEXTS))] == ["onopen"] + ["onmessage"] * len(TEXTS)
     assert tab.texts() == TEXTS
-
-
-def wait_by(emulator, transport):
-    """Returns once anna's socket waits by it."""
-
-    def ask():
-        return [socket["transport"] for socket in emulator.get_json("/_emu/channel?client_id=anna")["sockets_shown"]]
-
-    eventually(ask, lambda transports: transports == [transport])
 
 
 def is_kept(tab, engine, emulator, transport):
@@ -123,7 +111,7 @@ class TestOnEveryTransport:
     def test_a_cut_connection_goes_unnoticed(self, tab, emulator, transport):
         open_tab(tab, emulator, transport=transport)
         for number in range(3):
-            assert urllib3.request("POST", f"{emulator.url}/_emu/sockets", json=CUT).status == 200
+            emulator.cut()
             assert emulator.send("anna", str(number)) == 1
             tab.wait(2 + number)
         assert tab.texts() == ["0", "1", "2"]
@@ -153,7 +141,7 @@ def test_the_basics(tab, emulator):
     for number in range(3):
         emulator.send("anna", str(number))
         tab.wait(2 + number)
-    wait_by(emulator, STREAM)
+    emulator.wait_for_transport(STREAM)
     emulator.send("anna", "over the stream")
     tab.wait(5)
     assert tab.texts() == ["0", "1", "2", "over the stream"]
@@ -168,36 +156,36 @@ class TestByItself:
     @pytest.mark.parametrize("path", ["/", "/sandbox"])
     def test_a_stream_once_one_has_worked(self, tab, emulator, path):
         open_tab(tab, emulator, path)
-        wait_by(emulator, STREAM)
+        emulator.wait_for_transport(STREAM)
         gets_every_message(tab, emulator)
 
     def test_polls_where_streams_are_refused(self, tab, emulator):
         emulator.fault(stage="stream", action="error", error="503")
         open_tab(tab, emulator)
         gets_every_message(tab, emulator)
-        wait_by(emulator, POLL)
+        emulator.wait_for_transport(POLL)
 
     def test_polls_when_the_stream_has_ended_and_no_other_works(self, tab, emulator):
         open_tab(tab, emulator)
-        wait_by(emulator, STREAM)
+        emulator.wait_for_transport(STREAM)
         emulator.fault(stage="stream", action="drop")
-        assert urllib3.request("POST", f"{emulator.url}/_emu/sockets", json=CUT).status == 200
+        emulator.cut()
         gets_every_message(tab, emulator)
-        wait_by(emulator, POLL)
+        emulator.wait_for_transport(POLL)
 
 
 @pytest.mark.parametrize("transport", ["xhr", ""])
 def test_a_restart_goes_unnoticed(tab, serve, tmp_path, transport):
     emulator = serve(state_dir=tmp_path / "state")
     open_tab(tab, emulator, transport=transport)
-    wait_by(emulator, POLL if transport else STREAM)
+    emulator.wait_for_transport(POLL if transport else STREAM)
     emulator.send("anna", "before")
     emulator.stop()
     emulator.start()
     emulator.send("anna", "after")
     tab.wait(3)
     assert tab.texts() == ["before", "after"]
-    wait_by(emulator, POLL if transport else STREAM)
+    emulator.wait_for_transport(POLL if transport else STREAM)
 
 
 def test_an_iframe_where_the_page_may_not_ask(tab, emulator):

@@ -39,7 +39,7 @@ OPEN = """token => {
 }"""
 
 
-@pytest.mark.parametrize("spared", [0, 1])
+@pytest.mark.parametrize("spared", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_at_every_number(tab, emulator, spared):
     """Every other message comes by a stream; with the first one spared, those which come by a poll without."""
     page = tab.page
