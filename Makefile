@@ -58,6 +58,8 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/page.py
 	$(BIN)/python bench/deadline.py
 	$(BIN)/python bench/plugin.py
+	$(BIN)/python bench/streams.py
+	$(BIN)/python bench/tabs.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/dev_server.py
 

@@ -63,7 +63,7 @@ function post(url, body, sync) {
 // Transports carry one request each. They call done(status, body, reason), status 0 for no answer, and return an object
 // whose stop() gives up. A stream is a request that calls hear(text) for each frame, and whose send() answers.
 
-/** On connections beside the app's: browsers keep those without credentials apart. On others XHR is sooner. */
+/** On connections beside the app's: browsers keep those without credentials apart. */
 function byFetch(url, done) {
   var abort = window.AbortController && new AbortController();
   fetch(url, {cache: 'no-store', credentials: 'omit', signal: abort && abort.signal}).then(function (got) {
@@ -83,16 +83,17 @@ function byXhr(url, done) {
   return {stop: function () { xhr.abort(); }};
 }
 
+/** Beside the six connections to a host: browsers allow some 200 of these. */
 function byWebSocket(url, done, hear) {
   var address = document.createElement('a'), socket;
-  address.href = url;
+  address.href = url; // In full, as a WebSocket wants it.
   socket = new WebSocket(address.href.replace(/^http/, 'ws'));
   socket.onmessage = function (event) { hear(event.data); };
   socket.onclose = function () { done(0); };
   return {stop: function () { socket.close(); }, send: function (text) { socket.send(text); }};
 }
 
-/** The one that suits: what is quick is not to wait behind the long polls of other tabs. */
+/** The one that suits. XHR is sooner than fetch; what is quick need not wait behind the long polls of other tabs. */
 function direct(url, done, hear) {
   var by = /\bstream\?/.test(url) ? byWebSocket : window.fetch && /&wait=[1-9]/.test(url) ? byFetch : byXhr;
   return by(url, done, hear);
@@ -647,14 +648,16 @@ Channel.prototype.open = function (handler) {
 
 /** The folder of this script, less the page's own origin. */
 function scriptBase() {
-  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i;
+  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, named;
   // A <base> that came after the script has changed its `src`, but not where it runs.
   var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+:\d+/.exec(new Error().stack);
-  for (i = scripts.length; i-- && !found;) {
-    found = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
+  for (i = scripts.length; i-- && !named;) {
+    named = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
   }
+  found = found || named;
   if (!found) return '/_ah/channel/';
-  Socket.TRANSPORT = (/[?&]transport=(\w+)/.exec(found[3]) || [])[1];
+  // WebKit leaves the query out where the script runs.
+  Socket.TRANSPORT = (/[?&]transport=(\w+)/.exec(found[3] || named && named[3]) || [])[1];
   return (found[1] === origin ? '' : found[1]) + found[2];
 }
 

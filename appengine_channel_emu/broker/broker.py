@@ -10,16 +10,11 @@ from appengine_channel_emu.broker.contract import (
     AppRequests,
     BrokerOptions,
     Control,
-    Message,
     NewToken,
     Opened,
-    Poll,
-    PollAnswer,
     PresencePost,
-    Receiver,
     Resume,
     Sent,
-    Stream,
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
 from appengine_channel_emu.broker.delivery import Delivery, EmbeddedAppRequests
@@ -32,6 +27,7 @@ from appengine_channel_emu.broker.errors import (
 )
 from appengine_channel_emu.broker.events import EventLog, Journal
 from appengine_channel_emu.broker.presence import Presence
+from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream
 from appengine_channel_emu.broker.saving import Changes, DirtySet, State
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens, new_key

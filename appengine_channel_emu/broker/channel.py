@@ -7,8 +7,8 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 
-from appengine_channel_emu.broker.contract import Message, Receiver
 from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.turn import Signal, Turn
 from appengine_channel_emu.timer import Timer
 

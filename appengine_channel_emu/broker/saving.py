@@ -12,7 +12,7 @@ from itertools import islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
 from appengine_channel_emu.broker.channel import Channel, Socket, TokenRecord
-from appengine_channel_emu.broker.contract import Message
+from appengine_channel_emu.broker.receiver import Message
 from appengine_channel_emu.broker.turn import Turn
 
 Record = TypeVar("Record")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
-from appengine_channel_emu.broker.contract import BrokerOptions, Message, Receiver
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TooManySockets
 from appengine_channel_emu.broker.presence import Presence
+from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
 

@@ -237,11 +237,15 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
             waits = bool(self.requests)
             if not waits:
                 self.close_when_flushed = True
-        waiting = self._waiting
-        gone = self._parked and waiting is not None and waiting.ends_with_client
-        gone |= self.websocket is not None
+        gone = self.websocket is not None or (self._parked and self._waits_as_page())
         if gone or not (waits or self.total_outbufs_len):
             self.handle_close()
+
+    def _waits_as_page(self) -> bool:
+        """Whether it waits for a poll or a WebSocket. Browsers never end one side alone: a page that has, has gone."""
+        waiting = self._waiting
+        # Another thread may be taking the request away.
+        return waiting is not None and (waiting.ends_with_client or any(each.upgrade for each in self.requests[:1]))
 
     def _flush_outbufs_below_high_watermark(self) -> None:
         if self.total_outbufs_len > self.adj.outbuf_high_watermark:
@@ -367,7 +371,7 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         self.port.parked_polls.add(waiting)
         if not self.connected:
             self._resume()
-        if self._half_closed and waiting.ends_with_client:
+        if self._half_closed and self._waits_as_page():
             waiting.expire()
         waiting.when_ready(self._resume)
 

@@ -29,8 +29,12 @@ class PageEmulator(RunningEmulator):
 
     def wait_for_transport(self, name: str, client_id: str = "anna") -> None:
         """Return once the messages of the client's one socket take that way: `poll` or `stream`."""
-        path = f"/_emu/channel?client_id={client_id}"
-        eventually(lambda: self.get_json(path)["sockets_shown"][0]["transport"], lambda transport: transport == name)
+
+        def ask() -> list[Any]:
+            sockets = self.get_json(f"/_emu/channel?client_id={client_id}")["sockets_shown"]
+            return [socket["transport"] for socket in sockets]
+
+        eventually(ask, lambda transports: transports == [name])
 
     def cut(self, client_id: str = "anna") -> None:
         """Break the connection of the client's poll or stream."""

@@ -49,6 +49,7 @@ def tab(engine):
 
 def open_tab(tab, emulator, path="/", transport=""):
     tab.visit(emulator.url + path, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+    assert (tab.page.evaluate("goog.appengine.Socket.TRANSPORT") or "") == transport
     tab.open(emulator.create_channel("anna"))
     tab.wait(1)
 
@@ -119,16 +120,6 @@ class TestOnEveryTransport:
         tab.open("no-such-token")
         assert tab.wait_for(2) == [["onerror", {"code": 401, "description": "Invalid+token."}], CLOSED]
 
-    def test_a_restart_goes_unnoticed(self, tab, serve, tmp_path, transport):
-        emulator = serve(state_dir=tmp_path / "state")
-        open_tab(tab, emulator, transport=transport)
-        emulator.send("anna", "before")
-        emulator.stop()
-        emulator.start()
-        emulator.send("anna", "after")
-        tab.wait(3)
-        assert tab.texts() == ["before", "after"]
-
     def test_a_cut_connection_goes_unnoticed(self, tab, emulator, transport):
         open_tab(tab, emulator, transport=transport)
         for number in range(3):
@@ -194,17 +185,19 @@ class TestByItself:
         gets_every_message(tab, emulator)
         wait_by(emulator, POLL)
 
-    def test_a_stream_again_when_the_emulator_is_back(self, tab, serve, tmp_path):
-        emulator = serve(state_dir=tmp_path / "state")
-        open_tab(tab, emulator)
-        wait_by(emulator, STREAM)
-        emulator.send("anna", "before")
-        emulator.stop()
-        emulator.start()
-        emulator.send("anna", "after")
-        tab.wait(3)
-        assert tab.texts() == ["before", "after"]
-        wait_by(emulator, STREAM)
+
+@pytest.mark.parametrize("transport", ["xhr", ""])
+def test_a_restart_goes_unnoticed(tab, serve, tmp_path, transport):
+    emulator = serve(state_dir=tmp_path / "state")
+    open_tab(tab, emulator, transport=transport)
+    wait_by(emulator, POLL if transport else STREAM)
+    emulator.send("anna", "before")
+    emulator.stop()
+    emulator.start()
+    emulator.send("anna", "after")
+    tab.wait(3)
+    assert tab.texts() == ["before", "after"]
+    wait_by(emulator, POLL if transport else STREAM)
 
 
 def test_an_iframe_where_the_page_may_not_ask(tab, emulator):

@@ -54,6 +54,12 @@ test('a <base> that came after the script has changed its src, but not where it 
   }
 });
 
+test('the transport is in the src where a browser leaves it out of where the script runs', () => {
+  const page = new Page({ load: false });
+  page.load(`${ORIGIN}/_ah/channel/jsapi?transport=short`, `${ORIGIN}/_ah/channel/jsapi`);
+  assert.equal(page.appengine.Socket.TRANSPORT, 'short');
+});
+
 test('what has no origin of its own is asked of the page\'s, which a <base> may have changed for others', async () => {
   const page = new Page();
   const socket = page.open();

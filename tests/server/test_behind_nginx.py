@@ -32,8 +32,8 @@ def behind(make_service, tmp_path):
     """Makes an emulator and an nginx in front of it."""
     with contextlib.ExitStack() as running:
 
-        def make(trusted_proxy=None, upgrades=True):
-            service = make_service(Mirror(), trusted_proxy=trusted_proxy)
+        def make(trusted_proxy=None, upgrades=True, **settings):
+            service = make_service(Mirror(), trusted_proxy=trusted_proxy, **settings)
             return service, running.enter_context(Nginx(urlsplit(service.url).port, tmp_path, upgrades))
 
         yield make
@@ -102,6 +102,12 @@ def test_whether_upgrades_come_through_can_be_asked_with_any_client(behind, upgr
 def test_a_trusted_one_says_who_the_visitor_is(behind):
     _, nginx = behind(trusted_proxy="127.0.0.1")
     assert ask(nginx, "/", source=VISITOR) == (200, [VISITOR, "https", nginx.host])
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(["dev.example.org"], 200), ([], 421)])
+def test_its_name_must_be_allowed(behind, allowed, status):
+    _, nginx = behind(trusted_proxy="127.0.0.1", allow_host=allowed)
+    assert ask(nginx, "/", Host="dev.example.org")[0] == status
 
 
 def test_what_the_visitor_says_of_itself_is_overwritten(behind):

@@ -14,9 +14,9 @@ THEIRS = "Origin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n"
 KEY = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
 
-@pytest.fixture
-def emulator(tmp_path):
-    with RunningEmulator(log=tmp_path / "log") as running:
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory):
+    with RunningEmulator(log=tmp_path_factory.mktemp("emulator") / "log") as running:
         yield running
 
 

@@ -198,6 +198,44 @@ class TestEnds:
             service.stop()
 
 
+class TestFaults:
+    """On the way that each takes through a server of ours; what they are is tests/web/test_stream.py."""
+
+    def fault(self, service, text):
+        service.broker.faults.add(f"{text} count=1")
+
+    def test_an_upgrade_that_is_delayed_has_its_bytes_behind_it(self, service, stream):
+        socket_id = open_socket(service)
+        self.fault(service, "stream delay seconds=0.3")
+        each = stream(socket_id, behind=frame(TEXT, b"0"))
+        until(lambda: parked(service) == 1)
+        service.broker.send_message("bob", "meanwhile")
+        assert messages_of(each, 1) == ["meanwhile"]
+
+    def test_a_client_that_vanishes_meanwhile_leaves_nothing(self, service, stream):
+        self.fault(service, "stream delay seconds=20")
+        each = stream(open_socket(service))
+        until(lambda: parked(service) == 1)
+        each.close()
+        until(lambda: gone(service))
+        until(lambda: parked(service) == 0)
+
+    def test_one_that_fails_ends_its_connection(self, service):
+        self.fault(service, "stream error error=503")
+        answer = wire.ask(service.port, handshake(path_of(open_socket(service))))
+        assert answer.startswith(b"HTTP/1.1 503 ")
+
+    @pytest.mark.parametrize(("action", "comes"), [("drop", b""), ("cut", b'\x81\x1d{"messages":[')])
+    def test_a_delivery_breaks_off(self, service, stream, action, comes):
+        socket_id = open_socket(service)
+        each = stream(socket_id)
+        each.switched()
+        self.fault(service, f"poll {action}")
+        service.broker.send_message("bob", "ann")
+        assert wire.rest(each.sock) == comes
+        assert messages_of(stream(socket_id), 1) == ["ann"]
+
+
 class TestMany:
     def test_a_page_that_reads_nothing_is_not_sent_more_than_its_window(self, make_service):
         service = make_service(backlog=5_000, answer_timeout=60)

@@ -84,8 +84,8 @@ def test_every_stream_of_frames_has_its_answer(service, part):
 
 
 @pytest.mark.slow
-def test_ten_thousand_of_them(service):
-    for seed in range(1_000, 11_000):
+def test_thousands_of_them(service):
+    for seed in range(1_000, 3_000):
         play(service, seed)
     until(lambda: gone(service))
 

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 import falcon.testing
+import pytest
 
 SCRIPT = Path(__file__).parents[2] / "js" / "goog_appengine_channel.js"
 PATH = "/_ah/channel/jsapi"
@@ -44,4 +45,11 @@ def test_the_frame_may_be_framed_but_do_nothing_but_ask_us(http):
     assert answer.content_type == "text/html"
     assert "X-Frame-Options" not in answer.headers
     digest = base64.b64encode(hashlib.sha256(answer.html.script.string.encode()).digest()).decode()
-    assert policy == f"default-src 'none'; script-src 'sha256-{digest}'; connect-src 'self'"
+    us = "'self' http://localhost https://localhost ws://localhost wss://localhost"
+    assert policy.replace(":80", "") == f"default-src 'none'; script-src 'sha256-{digest}'; connect-src {us}"
+
+
+@pytest.mark.parametrize("host", ["[::1]:8080", "127.0.0.1;sandbox", "a b"])
+def test_a_host_that_a_policy_cannot_name_is_not_in_it(http, host):
+    answer = http.get("/_ah/channel/frame", headers={"Host": host}, status="*")
+    assert answer.headers.get("Content-Security-Policy", "connect-src 'self'").endswith("connect-src 'self'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import re
 from importlib import resources
 
 import falcon
@@ -55,12 +56,21 @@ class FramePage:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The page. Its script can run nothing, and ask nobody but us."""
         resp.content_type = "text/html; charset=utf-8"
-        resp.set_header("Content-Security-Policy", self._policy)
+        resp.set_header("Content-Security-Policy", self._policy + _own_sources(req))
         resp.set_header("Vary", "Accept-Encoding")
         zipped = _takes_gzip(req)
         if zipped:
             resp.set_header("Content-Encoding", "gzip")
         resp.data = self._gzipped if zipped else self._page
+
+
+def _own_sources(req: falcon.Request) -> str:
+    """Ours, named: to WebKit 'self' is nobody in the frame of a sandboxed page, which has no origin."""
+    host = req.netloc
+    # Other hosts cannot be written there: addresses in brackets.
+    if not re.fullmatch(r"[\w.-]+(:\d+)?", host, re.ASCII):
+        return ""
+    return "".join(f" {scheme}://{host}" for scheme in ("http", "https", "ws", "wss"))
 
 
 def _takes_gzip(req: falcon.Request) -> bool:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import falcon
 
 from appengine_channel_emu.broker.clock import Scheduler
-from appengine_channel_emu.broker.contract import Broker, PollAnswer, Stream
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.receiver import PollAnswer, Stream
 from appengine_channel_emu.faults.gate import FaultGate, refusal_by_fault
 from appengine_channel_emu.web.channel.wires import error_json, messages_json
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
@@ -101,7 +102,18 @@ class PageStream:
     alone, each written in one step.
     """
 
-    __slots__ = ("_begun", "_broker", "_faults", "_late", "_refusal", "_scheduler", "_silent", "_stream", "_wake")
+    __slots__ = (
+        "_begun",
+        "_broker",
+        "_faults",
+        "_heard",
+        "_late",
+        "_refusal",
+        "_scheduler",
+        "_silent",
+        "_stream",
+        "_wake",
+    )
 
     def __init__(
         self,
@@ -117,6 +129,8 @@ class PageStream:
         self._scheduler = scheduler
         self._wake: Callable[[], None] | None = None
         self._begun = False
+        self._heard: str | None = None
+        """What the page said last. It answers each heartbeat with it: of thousands of idle pages nothing else comes."""
         self._silent = False
         """Whether a delay on request is in force."""
         self._late: bytes | None = None
@@ -158,11 +172,14 @@ class PageStream:
 
     def received(self, text: str) -> None:
         """See `WebSocketPage`: the number of the last message that the page has."""
+        if text == self._heard:
+            return
         if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
             raise Closing(NO_NUMBER, "Send the number of the last message that you have, in decimal digits.")
         if self._stream is not None:
             try:
                 self._broker.acknowledge(self._stream, int(text))
+                self._heard = text
             except EmulatorError as error:
                 self._refusal = error
                 self._look()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import falcon
 
-from appengine_channel_emu.broker.contract import Broker, Opened, Poll, PollAnswer
+from appengine_channel_emu.broker.contract import Broker, Opened
 from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.receiver import Poll, PollAnswer
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.guard import WebOptions
