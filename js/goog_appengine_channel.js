@@ -110,7 +110,7 @@ function byFrame(base) {
 
   function load() {
     name = String(Math.random());
-    addEventListener('message', found, false);
+    addEventListener('message', found);
     frame = hidden(document.documentElement);
     frame.onload = function () {
       setTimeout(function () { if (!port) drop(); }, 1000); // An error page.
@@ -130,7 +130,7 @@ function byFrame(base) {
 
   function drop() {
     remove(frame);
-    removeEventListener('message', found, false);
+    removeEventListener('message', found);
     frame = port = null;
     flush();
   }
@@ -304,7 +304,7 @@ function open(link) {
 
 function opened(link, reply) {
   var socket = link.socket;
-  if (typeof reply.socket !== 'string') return false;
+  if (!reply.socket) return false;
   link.id = reply.socket;
   if (link.state === 'over') return tell(link);
   if (!isInPage(socket)) return true;
@@ -615,7 +615,7 @@ function isInPage(socket) {
 function on(target, type, listener) {
   target.addEventListener(type, function (event) {
     sockets.slice().forEach(function (socket) { listener(socket.link_, event); });
-  }, false);
+  });
 }
 
 on(window, 'onpagehide' in window ? 'pagehide' : 'unload', function (link, event) {
@@ -650,9 +650,9 @@ Channel.prototype.open = function (handler) {
 function scriptBase() {
   var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, named;
   // A <base> that came after the script has changed its `src`, but not where it runs.
-  var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+:\d+/.exec(new Error().stack);
+  var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+/.exec(new Error().stack);
   for (i = scripts.length; i-- && !named;) {
-    named = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
+    named = /^(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?$/.exec(scripts[i].src);
   }
   found = found || named;
   if (!found) return '/_ah/channel/';
