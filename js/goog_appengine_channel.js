@@ -19,7 +19,7 @@ var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
 var streams = {}; // The base addresses at which a stream has worked, and not failed since.
-var calls; // Among the pages of a browser: a BroadcastChannel, once it is needed.
+var calls = {}; // BroadcastChannels, by name: when a message comes on one, this page is to poll.
 var origin = location.protocol + '//' + location.host; // The page's.
 
 if (api.Channel && api.Channel.emulated) return; // Loaded twice.
@@ -339,8 +339,7 @@ function polled(link, reply) {
   if (!messages) return false;
   if (held) link.cuts = 0;
   link.held = 0;
-  link.name = reply.pause;
-  if (reply.pause || reply.call) call(reply.call);
+  if (window.BroadcastChannel) call(reply);
   hand(link, messages, function () {
     works(link, messages[0] || released || waited > 1000);
     if (link.state === 'over') return;
@@ -354,14 +353,16 @@ function polled(link, reply) {
   return true;
 }
 
-/** Calls the pages of `names` to poll before their pauses end, and listens for such calls. */
-function call(names) {
-  if (!calls && window.BroadcastChannel) {
-    on(calls = new BroadcastChannel('goog.appengine'), 'message', function (link, event) {
-      if (event.data.indexOf(link.name) >= 0) wake(link);
-    });
-  }
-  if (calls && names) calls.postMessage(names);
+/** Calls pages that pause, or has this one called. Each has a BroadcastChannel of its own: no other need wake. */
+function call(reply) {
+  var name = reply.pause;
+  (reply.call || []).forEach(function (name) {
+    var channel = new BroadcastChannel(name);
+    channel.postMessage(0);
+    channel.close();
+  });
+  if (!name || calls[name]) return;
+  on(calls[name] = new BroadcastChannel(name), 'message', function (link) { wake(link); });
 }
 
 /** Opens a stream. Until its first frame it does not serve. */

@@ -200,15 +200,19 @@ class FakeMessageChannel {
   }
 }
 
-/** A BroadcastChannel class for the pages of one browser: what one posts arrives at all others. `all`: those there are. */
+/** A BroadcastChannel class for the pages of one browser: what one posts arrives at all others. `all`: those open. */
 function fakeBroadcastChannel() {
   const all = [];
   return class BroadcastChannel {
     static all = all;
 
-    constructor() {
-      this.listeners = [];
+    constructor(name) {
+      Object.assign(this, { name, listeners: [] });
       all.push(this);
+    }
+
+    close() {
+      all.splice(all.indexOf(this), 1);
     }
 
     addEventListener(type, listener) {
@@ -216,7 +220,7 @@ function fakeBroadcastChannel() {
     }
 
     postMessage(data) {
-      const heard = all.filter((other) => other !== this);
+      const heard = all.filter((other) => other !== this && other.name === this.name);
       heard.forEach((other) => other.listeners.forEach((listener) => setImmediate(listener, { data })));
     }
   };

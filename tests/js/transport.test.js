@@ -204,7 +204,8 @@ test('or at once, when another page of the browser calls it', async () => {
   assert.deepEqual(askedBy([called]), ['1 25']); // The pause is over.
   await calling.request.answer(200, { messages: [], next: 0, released: true, call: ['me'] });
   await settle();
-  assert.equal(called.requests.length, 4); // Nor does an old name wake it.
+  assert.equal(called.requests.length, 4); // A call that comes late is none.
+  assert.deepEqual(BroadcastChannel.all.map((each) => each.name), ['me', 'another']);
 });
 
 test('no BroadcastChannel is there before one is needed', async () => {

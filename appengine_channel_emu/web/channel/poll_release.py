@@ -164,5 +164,5 @@ def _take_oldest(polls: dict[ParkedPoll, str]) -> tuple[ParkedPoll, str]:
 
 
 def _name(socket_id: str) -> str:
-    """By which a page is called. Every page of its origin hears it; the id is a secret."""
-    return hashlib.sha256(socket_id.encode("utf-8")).hexdigest()[:16]
+    """Of the BroadcastChannel at which a page is called. Other pages know it; the id is a secret."""
+    return f"goog.appengine.{hashlib.sha256(socket_id.encode('utf-8')).hexdigest()[:16]}"
