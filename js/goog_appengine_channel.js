@@ -339,7 +339,7 @@ function polled(link, reply) {
   if (!messages) return false;
   if (held) link.cuts = 0;
   link.held = 0;
-  if (window.BroadcastChannel) call(reply);
+  try { call(reply); } catch (error) { /* No BroadcastChannel, or not for this page: its pause ends by itself. */ }
   hand(link, messages, function () {
     works(link, messages[0] || released || waited > 1000);
     if (link.state === 'over') return;

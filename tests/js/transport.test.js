@@ -222,6 +222,16 @@ test('no BroadcastChannel is there before one is needed', async () => {
   assert.equal(BroadcastChannel.all.length, 1);
 });
 
+test('a BroadcastChannel that the page may not have costs no message', async () => {
+  const page = new Page({ globals: { BroadcastChannel: class { constructor() { throw new Error('SecurityError'); } } } });
+  const socket = await page.connected();
+  await page.request.answer(200, { messages: ['a'], next: 1, released: true, call: ['another'] });
+  await page.request.answer(200, { messages: ['b'], next: 2, released: true, pause: 'me' });
+  await page.advance(500);
+  await page.request.answer(200, { messages: ['c'], next: 3 });
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b', 'onmessage c']);
+});
+
 test('a page that pauses can be closed, and can become visible', async () => {
   const page = new Page();
   const socket = await page.connected();
