@@ -355,14 +355,14 @@ function polled(link, reply) {
 
 /** Calls pages that pause, or has this one called. Each has a BroadcastChannel of its own: no other need wake. */
 function call(reply) {
-  var name = reply.pause;
+  var own = reply.pause;
   (reply.call || []).forEach(function (name) {
     var channel = new BroadcastChannel(name);
     channel.postMessage(0);
     channel.close();
   });
-  if (!name || calls[name]) return;
-  on(calls[name] = new BroadcastChannel(name), 'message', function (link) { wake(link); });
+  if (!own || calls[own]) return;
+  on(calls[own] = new BroadcastChannel(own), 'message', function (link) { wake(link); });
 }
 
 /** Opens a stream. Until its first frame it does not serve. */
