@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import create_server
 
+from appengine_channel_emu.server.connection import Port
 from appengine_channel_emu.server.loop import Loop
-from appengine_channel_emu.server.parked import ParkingChannel, ParkingMiddleware, Port
+from appengine_channel_emu.server.parked import ParkingChannel, ParkingMiddleware
 from appengine_channel_emu.server.slow_clients import Note, NotTaken
 from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings
