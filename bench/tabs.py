@@ -46,8 +46,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for browser in arguments.browser:
             for transport in arguments.transport:
-                if (browser, transport) == ("webkit", "poll"):
-                    continue  # It keeps no connections of their own for polls: pages that load wait for them.
                 log = Path(folder) / f"{browser}-{transport}.log"
                 with (
                     RunningEmulator(*OPTIONS[transport], *APP, log=log) as emulator,

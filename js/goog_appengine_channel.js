@@ -13,14 +13,13 @@ var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 /** @type {any} */
 var api = root.appengine = root.appengine || {};
 var given = api.Socket || {}; // By the page.
-var OPEN = 1, CLOSED = 3; // readyState.
 var PATIENCE = 10; // Seconds to try open() or a stream, and that an answer may be late.
 var SILENCE = 40; // Seconds without a frame after which a stream is dead; the emulator sends one every 25.
 var sockets = []; // Not closed.
 var newest; // The socket opened last.
 var lost = {}; // What ended lately, by token, and by '@' and client id.
 var streams = {}; // The base addresses at which a stream has worked, and not failed since.
-var encode = encodeURIComponent;
+var calls = {}; // BroadcastChannels, by name: when a message comes on one, this page is to poll.
 var origin = location.protocol + '//' + location.host; // The page's.
 
 if (api.Channel && api.Channel.emulated) return; // Loaded twice.
@@ -111,7 +110,7 @@ function byFrame(base) {
 
   function load() {
     name = String(Math.random());
-    addEventListener('message', found, false);
+    addEventListener('message', found);
     frame = hidden(document.documentElement);
     frame.onload = function () {
       setTimeout(function () { if (!port) drop(); }, 1000); // An error page.
@@ -131,7 +130,7 @@ function byFrame(base) {
 
   function drop() {
     remove(frame);
-    removeEventListener('message', found, false);
+    removeEventListener('message', found);
     frame = port = null;
     flush();
   }
@@ -294,31 +293,31 @@ function ask(link, path, seconds, use) {
 
 /** Of an open() or a poll. While it fails, sometimes the frame takes the place of the page, or the other way round. */
 function transport(link) {
-  link.framed = !!window.MessageChannel &&
+  link.framed = window.MessageChannel &&
     (link.forced ? link.forced === 'iframe' : !link.usual === (link.fails % 4 === 3));
   return link.framed ? link.frame.ask : link.cuts < 3 ? direct : byXhr;
 }
 
 function open(link) {
-  ask(link, 'open?channel=' + encode(link.token) + '&attempt=' + link.attempt, PATIENCE, opened);
+  ask(link, 'open?channel=' + encodeURIComponent(link.token) + '&attempt=' + link.attempt, PATIENCE, opened);
 }
 
 function opened(link, reply) {
   var socket = link.socket;
-  if (typeof reply.socket !== 'string') return false;
+  if (!reply.socket) return false;
   link.id = reply.socket;
   if (link.state === 'over') return tell(link);
   if (!isInPage(socket)) return true;
   link.wait = reply.wait; // Seconds that a poll may be held.
   link.patience = reply.resume;
-  link.offered = !!(reply.stream && window.WebSocket);
+  link.offered = reply.stream && window.WebSocket;
   link.state = 'polling';
   socket.client_ = reply.client;
   socket.quiet_ = reply.quiet;
   succeed(socket, '@' + reply.client);
   if (socket.handled_) note(socket, 'Socket.Handler');
   if (sockets[1]) note(socket, 'second socket in a page');
-  socket.readyState = OPEN;
+  socket.readyState = 1; // OPEN.
   works(link, true);
   next(link);
   emit(socket, 'onopen');
@@ -329,7 +328,7 @@ function poll(link) {
   // Where they fail, long polls are rare.
   link.short = link.forced ? link.forced === 'short' : link.cuts > 4 && ++link.polls % 20 > 0;
   link.held = link.state === 'retrying' || link.short ? 0 : link.wait;
-  ask(link, 'poll?socket=' + link.id + '&after=' + link.after + '&wait=' + link.held + '&early=1',
+  ask(link, 'poll?socket=' + link.id + '&after=' + link.after + '&wait=' + link.held + '&early=1&pauses=1',
     link.held + PATIENCE, polled);
 }
 
@@ -340,6 +339,7 @@ function polled(link, reply) {
   if (!messages) return false;
   if (held) link.cuts = 0;
   link.held = 0;
+  if (window.BroadcastChannel) call(reply);
   hand(link, messages, function () {
     works(link, messages[0] || released || waited > 1000);
     if (link.state === 'over') return;
@@ -348,9 +348,21 @@ function polled(link, reply) {
     if (link.stream && waited < held * 900 && !messages[0] && !released) return;
     if (link.short) return later(link, Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500));
     // By no timer, slow in hidden pages.
-    if (link.quick > 100) later(link, 100); else next(link);
+    if (reply.pause || link.quick > 100) later(link, 500); else next(link);
   });
   return true;
+}
+
+/** Calls pages that pause, or has this one called. Each has a BroadcastChannel of its own: no other need wake. */
+function call(reply) {
+  var name = reply.pause;
+  (reply.call || []).forEach(function (name) {
+    var channel = new BroadcastChannel(name);
+    channel.postMessage(0);
+    channel.close();
+  });
+  if (!name || calls[name]) return;
+  on(calls[name] = new BroadcastChannel(name), 'message', function (link) { wake(link); });
 }
 
 /** Opens a stream. Until its first frame it does not serve. */
@@ -469,18 +481,17 @@ function pause(link, keepStream) {
   link.frame.drop();
 }
 
-/** Tries at once; if only `late`, not in place of a request under way. */
-function wake(link, late) {
-  if ((link.request || link.stream) && (late || !link.id)) return;
+/** Tries at once; in place of a request under way only if that may be `dead`. */
+function wake(link, dead) {
+  if ((link.request || link.stream) && !(dead && link.id)) return;
   pause(link);
   if (link.id) link.state = 'retrying';
   next(link);
 }
 
 function leave(link, byPage, leaving) {
-  var opening = !link.id && link.request && !leaving;
   link.state = 'over';
-  if (opening) return; // The answer will name the socket to close.
+  if (!link.id && link.request && !leaving) return; // The answer will name the socket to close.
   pause(link);
   if (link.id && byPage) tell(link, leaving);
 }
@@ -522,16 +533,16 @@ Socket.prototype.close = function () {
  * @return {boolean} whether the socket is open
  */
 Socket.prototype.send = function (data) {
-  if (this.readyState !== OPEN) return false;
+  if (this.readyState !== 1) return false; // OPEN.
   note(this, 'send()');
-  post(this.link_.base + 'receive', 'key=' + encode(this.client_) + '&msg=' + encode(data));
+  post(this.link_.base + 'receive', 'key=' + encodeURIComponent(this.client_) + '&msg=' + encodeURIComponent(data));
   return true;
 };
 
 /** @constructor */
 Socket.Handler = function () {};
 Socket.Handler.prototype = {onopen: nothing, onmessage: nothing, onerror: nothing, onclose: nothing};
-Socket.ReadyState = {CONNECTING: 0, OPEN: OPEN, CLOSING: 2, CLOSED: CLOSED};
+Socket.ReadyState = {CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3};
 
 /** Calls a handler with each of `args`, one call at a time. */
 function emit(socket, name, args) {
@@ -551,8 +562,8 @@ function emit(socket, name, args) {
 
 /** @return {boolean} was it not closed before? */
 function end(socket, byPage, leaving) {
-  if (socket.readyState === CLOSED) return false;
-  socket.readyState = CLOSED;
+  if (socket.readyState === 3) return false; // CLOSED.
+  socket.readyState = 3;
   if (byPage) socket.events_.length = 0;
   sockets.splice(sockets.indexOf(socket), 1);
   leave(socket.link_, byPage, leaving);
@@ -588,7 +599,7 @@ function watch(socket, frame) {
 /** If not, closes the socket. */
 function isInPage(socket) {
   var copies = document.querySelectorAll('#wcs-iframe'), removed = now(), i;
-  if (socket.readyState === CLOSED) return false;
+  if (socket.readyState === 3) return false; // CLOSED.
   if (document.documentElement.contains(socket.frame_)) return watch(socket, socket.frame_);
   for (i = 0; i < copies.length; i++) {
     // `body.innerHTML += ...` leaves a copy.
@@ -604,17 +615,17 @@ function isInPage(socket) {
 
 function on(target, type, listener) {
   target.addEventListener(type, function (event) {
-    sockets.slice().forEach(function (socket) { listener(socket.link_, event.persisted, socket); });
-  }, false);
+    sockets.slice().forEach(function (socket) { listener(socket.link_, event); });
+  });
 }
 
-on(window, 'onpagehide' in window ? 'pagehide' : 'unload', function (link, kept, socket) {
+on(window, 'onpagehide' in window ? 'pagehide' : 'unload', function (link, event) {
   // A page with a request or a WebSocket is not kept.
-  if (kept) pause(link); else end(socket, true, true);
+  if (event.persisted) pause(link); else end(link.socket, true, true);
 });
-on(window, 'pageshow', function (link, kept) { if (kept) wake(link); });
-on(window, 'online', function (link) { wake(link); });
-on(document, 'visibilitychange', function (link) { if (!document.hidden) wake(link, true); });
+on(window, 'pageshow', function (link, event) { if (event.persisted) wake(link); });
+on(window, 'online', wake);
+on(document, 'visibilitychange', function (link) { if (!document.hidden) wake(link); });
 
 /**
  * @constructor
@@ -640,9 +651,9 @@ Channel.prototype.open = function (handler) {
 function scriptBase() {
   var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, named;
   // A <base> that came after the script has changed its `src`, but not where it runs.
-  var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+:\d+/.exec(new Error().stack);
+  var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+/.exec(new Error().stack);
   for (i = scripts.length; i-- && !named;) {
-    named = /^(https?:\/\/[^\/?#]+)([^?#]*\/channel\/)jsapi([?#].*)?$/.exec(scripts[i].src);
+    named = /^(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?$/.exec(scripts[i].src);
   }
   found = found || named;
   if (!found) return '/_ah/channel/';

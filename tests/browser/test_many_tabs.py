@@ -21,9 +21,6 @@ FRESH_PAGE_SECONDS = 10.0
 WAYS = {"stream": [], "poll": ["--fault", "stream error"]}
 """By transport, what the emulator is told: where it refuses to upgrade a connection, pages must poll."""
 
-IN_ENGINES = [(engine, way) for engine in ENGINES for way in WAYS if (engine, way) != ("webkit", "poll")]
-"""WebKit keeps no connections of their own for polls: a page that loads waits for one of six to end."""
-
 OPEN = """token => {
     window.delays = [];
     window.opened = false;
@@ -44,7 +41,7 @@ def emulator(serve, way):
     return serve(*WAYS[way])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request):
     with launch(request.param) as engine:
         yield engine
@@ -108,7 +105,6 @@ def test_more_tabs_than_connections(context, emulator, way):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "way"), IN_ENGINES, indirect=True)
 def test_many_tabs_of_which_all_but_one_are_hidden(engine, emulator, way):
     pages = engine.new_tabs(CROWD)
     assert sum(page.evaluate("document.hidden") for page in pages) == CROWD - 1

@@ -19,7 +19,7 @@ PATHS = [
 ]
 PARAMETERS = [
     *("channel", "socket", "after", "wait", "early", "attempt", "command", "client", "client_id", "kind", "count"),
-    *("number", "rtok", "continue", "action", "transport", "email", "admin", "key", "msg", "from"),
+    *("number", "rtok", "continue", "action", "transport", "email", "admin", "key", "msg", "from", "pauses"),
 ]
 FIELDS = [
     *("client_id", "client_ids", "token", "message", "message_base64", "duration_minutes", "advance", "frozen"),

@@ -29,9 +29,9 @@ test('a message travels from the emulator to onmessage', async () => {
   assert.match(page.request.url, /^\/_ah\/channel\/open\?channel=to%2Bken%2F%3D&attempt=[\w.-]{1,64}$/);
   await page.request.answer(200, OPENED);
   assert.equal(socket.readyState, 1);
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25', early: '1' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25', early: '1', pauses: '1' });
   await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '2', wait: '25', early: '1' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '2', wait: '25', early: '1', pauses: '1' });
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
   assert.deepEqual(socket.log.map(([, argument]) => Object.keys(argument)), [[], ['data'], ['data']]);
 });

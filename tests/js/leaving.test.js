@@ -45,7 +45,7 @@ test('a page in the back-forward cache is quiet, and polls when it is back', asy
   await page.fire('window', 'pagehide', { persisted: true });
   assert.deepEqual([page.waiting, page.beacons], [[], []]);
   await page.fire('window', 'pageshow', { persisted: true });
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1', pauses: '1' });
   await page.request.answer(200, { messages: ['a'], next: 1 });
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
 });

@@ -34,7 +34,7 @@ for (const [browser, options] of Object.entries(BROWSERS)) {
       await page.request.answer(200, { messages: ['a'], next: 1 });
       await lose(page.request);
       // At once, and without a wait, so that the page knows soon whether the emulator is there.
-      assert.deepEqual(page.request.query, { socket: 'S1', after: '1', wait: '0', early: '1' });
+      assert.deepEqual(page.request.query, { socket: 'S1', after: '1', wait: '0', early: '1', pauses: '1' });
       assert.equal(page.request.at, page.clock.now);
       await page.request.answer(200, { messages: ['b'], next: 2 });
       assert.equal(page.request.query.wait, '25');
@@ -94,7 +94,7 @@ test('a gap is a broken connection: nothing is delivered, and the missing messag
   const page = new Page();
   const socket = await page.connected();
   await page.request.answer(200, { messages: ['b'], next: 2 });
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1', pauses: '1' });
   await page.request.answer(200, { messages: [], next: 2 });
   assert.deepEqual(calls(socket), ['onopen']);
   await page.advance(100);
@@ -107,7 +107,7 @@ test('an empty answer is followed by a poll at once', async () => {
   await page.connected();
   for (let turn = 0; turn < 10; turn++) {
     await page.request.answer(200, { messages: [], next: 0 });
-    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25', early: '1' });
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '25', early: '1', pauses: '1' });
   }
   assert.equal(page.clock.now, 1000);
 });
@@ -333,7 +333,7 @@ test('a poll that is silent 10 s longer than it should be is given up', async ()
     await page.advance(200);
     if (!options.without) assert.equal(silent.state, 'aborted');
     const retry = page.waiting.find((request) => request !== silent);
-    assert.deepEqual(retry.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
+    assert.deepEqual(retry.query, { socket: 'S1', after: '0', wait: '0', early: '1', pauses: '1' });
     await retry.answer(200, { messages: ['a'], next: 1 });
     await silent.answer(200, { messages: ['a'], next: 1 }); // Far too late; ignored.
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
@@ -362,7 +362,7 @@ test('online: a pause between attempts ends at once, and a poll is tried afresh'
   const dead = page.request;
   await page.fire('window', 'online'); // Another network: the poll's connection may be gone.
   assert.equal(dead.state, 'aborted');
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1', pauses: '1' });
   await page.request.cut();
   await page.request.cut();
   assert.deepEqual(page.waiting, []);

@@ -200,6 +200,32 @@ class FakeMessageChannel {
   }
 }
 
+/** A BroadcastChannel class for the pages of one browser: what one posts arrives at all others. `all`: those open. */
+function fakeBroadcastChannel() {
+  const all = [];
+  return class BroadcastChannel {
+    static all = all;
+
+    constructor(name) {
+      Object.assign(this, { name, listeners: [] });
+      all.push(this);
+    }
+
+    close() {
+      all.splice(all.indexOf(this), 1);
+    }
+
+    addEventListener(type, listener) {
+      this.listeners.push(listener);
+    }
+
+    postMessage(data) {
+      const heard = all.filter((other) => other !== this && other.name === this.name);
+      heard.forEach((other) => other.listeners.forEach((listener) => setImmediate(listener, { data })));
+    }
+  };
+}
+
 /** As much of the document as a socket's hidden element needs. */
 class Node {
   constructor(document, name) {
@@ -448,4 +474,4 @@ function calls(socket) {
   });
 }
 
-module.exports = { Page, Clock, FakeMessageChannel, calls, settle, SCRIPT, SOURCE, OPENED };
+module.exports = { Page, Clock, FakeMessageChannel, fakeBroadcastChannel, calls, settle, SCRIPT, SOURCE, OPENED };

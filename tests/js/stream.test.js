@@ -102,7 +102,7 @@ test('it is cut: a poll at once, by the same socket and number, and a stream aga
   await streamOf(page).hear({ messages: ['b'], next: 2 });
   await streamOf(page).cut();
   await settle();
-  assert.deepEqual(page.request.query, { socket: 'S1', after: '2', wait: '0', early: '1' });
+  assert.deepEqual(page.request.query, { socket: 'S1', after: '2', wait: '0', early: '1', pauses: '1' });
   await page.request.answer(200, { messages: ['c'], next: 3 });
   assert.deepEqual([page.request.path, page.request.query.after], ['stream', '3']); // It is known to work: no poll beside it.
   await page.request.hear({ messages: ['d'], next: 4 });
@@ -200,7 +200,7 @@ test('frames that are of no use are a broken connection', async () => {
     const socket = await streaming(page);
     await streamOf(page).hear(frame);
     assert.equal(streamOf(page).state, 'closed');
-    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1', pauses: '1' });
     await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
   }
@@ -293,7 +293,7 @@ test('a page that is left closes it before its listeners have ended, and goes on
     assert.deepEqual([page.waiting, page.beacons.length], [[], persisted ? 0 : 1]);
     if (!persisted) continue;
     await page.fire('window', 'pageshow', { persisted });
-    assert.deepEqual(page.request.query, { socket: 'S1', after: '1', wait: '0', early: '1' });
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '1', wait: '0', early: '1', pauses: '1' });
     await page.request.answer(200, { messages: ['b'], next: 2 });
     await page.request.hear({ messages: ['c'], next: 3 });
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b', 'onmessage c']);

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { Page, FakeMessageChannel, calls, settle, OPENED } = require('./page.js');
+const { Page, FakeMessageChannel, fakeBroadcastChannel, calls, settle, OPENED } = require('./page.js');
 
 const ORIGIN = 'http://localhost:8080';
 const JSAPI = `${ORIGIN}/_ah/channel/jsapi`;
@@ -32,7 +32,7 @@ test('iframe: opens, polls and hands on messages, and leaves nothing behind', as
   await page.loadFrame();
   assert.deepEqual([page.request.kind, page.request.path], ['frame xhr', 'open']);
   await answer(page, 200, OPENED);
-  assert.deepEqual([page.request.kind, page.request.query], ['frame fetch', { socket: 'S1', after: '0', wait: '25', early: '1' }]);
+  assert.deepEqual([page.request.kind, page.request.query], ['frame fetch', { socket: 'S1', after: '0', wait: '25', early: '1', pauses: '1' }]);
   await answer(page, 200, { messages: ['a', 'b'], next: 2 });
   await answer(page, 200, { messages: ['c'], next: 3 });
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b', 'onmessage c']);
@@ -84,7 +84,7 @@ test('iframe: an answer lost, a frame that does not load, and one that falls sil
   await page.advance(35001); // Silent for longer than the wait and 10 s.
   await page.loadFrame();
   const retry = page.waiting[page.waiting.length - 1];
-  assert.deepEqual(retry.query, { socket: 'S1', after: '1', wait: '0', early: '1' });
+  assert.deepEqual(retry.query, { socket: 'S1', after: '1', wait: '0', early: '1', pauses: '1' });
   await retry.answer(200, { messages: ['b'], next: 2 });
   for (let turn = 0; turn < 4; turn++) await settle();
   assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
@@ -138,7 +138,7 @@ test('short: polls that do not wait, every POLLING_TIMEOUT_MS', async () => {
     await page.advance(pause - 1);
     assert.deepEqual(page.waiting, []);
     await page.advance(1);
-    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1' });
+    assert.deepEqual(page.request.query, { socket: 'S1', after: '0', wait: '0', early: '1', pauses: '1' });
     await page.request.answer(200, { messages: ['a', 'b'], next: 2 });
     assert.deepEqual(calls(socket), ['onopen', 'onmessage a', 'onmessage b']);
   }
@@ -171,6 +171,68 @@ test('a poll that was released is followed by the next at once, however often', 
   await page.connected();
   for (let turn = 0; turn < 300; turn++) await page.request.answer(200, { messages: [], next: 0, released: true });
   assert.equal(page.clock.now, 1000);
+});
+
+/** The only request of each. */
+function askedBy(pages) {
+  return pages.map((page) => page.waiting.map((request) => `${request.query.after} ${request.query.wait}`).join());
+}
+
+test('told to pause, a page polls half a second later', async () => {
+  const page = new Page();
+  const socket = await page.connected();
+  await page.request.answer(200, { messages: ['a'], next: 1, released: true, pause: 'me' });
+  await page.advance(499);
+  assert.deepEqual(page.waiting, []);
+  await page.advance(1);
+  assert.deepEqual(askedBy([page]), ['1 25']);
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
+});
+
+test('or at once, when another page of the browser calls it', async () => {
+  const BroadcastChannel = fakeBroadcastChannel();
+  const pages = [1, 2, 3].map(() => new Page({ globals: { BroadcastChannel } }));
+  const [called, other, calling] = pages;
+  for (const page of pages) await page.connected();
+  await called.request.answer(200, { messages: [], next: 0, released: true, pause: 'me' });
+  await other.request.answer(200, { messages: [], next: 0, released: true, pause: 'another' });
+  await calling.request.answer(200, { messages: [], next: 0, released: true, call: ['me', 'nobody'] });
+  await settle();
+  assert.deepEqual(askedBy(pages), ['0 0', '', '0 25']);
+  await called.request.answer(200, { messages: ['a'], next: 1 });
+  await called.advance(600);
+  assert.deepEqual(askedBy([called]), ['1 25']); // The pause is over.
+  await calling.request.answer(200, { messages: [], next: 0, released: true, call: ['me'] });
+  await settle();
+  assert.equal(called.requests.length, 4); // A call that comes late is none.
+  assert.deepEqual(BroadcastChannel.all.map((each) => each.name), ['me', 'another']);
+});
+
+test('no BroadcastChannel is there before one is needed', async () => {
+  const BroadcastChannel = fakeBroadcastChannel();
+  const page = new Page({ globals: { BroadcastChannel } });
+  await page.connected();
+  await page.request.answer(200, { messages: ['a'], next: 1 });
+  await page.request.answer(200, { messages: [], next: 1, released: true });
+  assert.equal(BroadcastChannel.all.length, 0);
+  for (let turn = 0; turn < 3; turn++) {
+    await page.request.answer(200, { messages: [], next: 1, released: true, pause: 'me' });
+    await page.advance(500);
+  }
+  assert.equal(BroadcastChannel.all.length, 1);
+});
+
+test('a page that pauses can be closed, and can become visible', async () => {
+  const page = new Page();
+  const socket = await page.connected();
+  await page.request.answer(200, { messages: [], next: 0, released: true, pause: 'me' });
+  await page.fire('document', 'visibilitychange');
+  assert.deepEqual(askedBy([page]), ['0 0']);
+  await page.request.answer(200, { messages: [], next: 0 });
+  await page.request.answer(200, { messages: [], next: 0, released: true, pause: 'me' });
+  socket.close();
+  await page.advance(60000);
+  assert.deepEqual(page.waiting, []);
 });
 
 test('open() is tried again under the same name, and each open() has its own', async () => {

@@ -11,7 +11,7 @@ import pytest
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.timer import Timers
-from appengine_channel_emu.web.channel.poll_release import FIRST_PAUSE, MOST_PARKED, PollRelease
+from appengine_channel_emu.web.channel.poll_release import FIRST_PAUSE, MOST_PARKED, MOST_PAUSABLE, PollRelease
 from tests.support.service import running_service
 from tests.support.waiting import until
 from tests.support.wire import connect, rest
@@ -19,6 +19,8 @@ from tests.support.wire import connect, rest
 CONNECTIONS = 6
 """Of a browser to one host."""
 BROWSER, OTHER = "127.0.0.1 Firefox", "127.0.0.1 Chromium"
+WEBKIT = "127.0.0.1 Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15"
+CHROME = "127.0.0.1 Mozilla/5.0 (Macintosh) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 
 
 class Machine:
@@ -51,22 +53,26 @@ class Emulator:
 
 
 class ParkedPoll:
-    def __init__(self, poll):
+    def __init__(self, poll, pauses):
         self.poll = poll
+        self.pauses = pauses and not poll.ready.is_set
         self.early = 0
+        self.fields = {}
 
-    def answer_early(self):
+    def answer_early(self, **fields):
         self.early += 1
+        self.fields = fields
         self.poll.ready.set()
 
 
 class Tab:
     """A page with a socket; it polls when it is told to."""
 
-    def __init__(self, emulator, name, browser=BROWSER):
+    def __init__(self, emulator, name, browser=BROWSER, pauses=False):
         self.emulator = emulator
         self.name = name
         self.browser = browser
+        self.pauses = pauses
         self.socket = emulator.broker.open(emulator.broker.create_channel(name).token, browser=browser).socket
         self.after = 0
         self.messages = []
@@ -75,7 +81,7 @@ class Tab:
     def poll(self, answered=None):
         """`answered` is called as soon as there is an answer."""
         poll = self.emulator.broker.poll(self.socket, self.after, self.browser)
-        self.parked = ParkedPoll(poll)
+        self.parked = ParkedPoll(poll, self.pauses)
         self.emulator.polls.arrived(self.socket, self.browser, self.parked)
         poll.ready.when_set(functools.partial(self._take, answered or (lambda: None)))
 
@@ -139,8 +145,8 @@ def emulator():
 def make(emulator):
     """Tabs of which the first `parked` have a poll here."""
 
-    def tabs(count, parked=CONNECTIONS, browser=BROWSER):
-        made = [Tab(emulator, f"{browser}{number}", browser) for number in range(count)]
+    def tabs(count, parked=CONNECTIONS, browser=BROWSER, pauses=False):
+        made = [Tab(emulator, f"{browser[-9:]}{number}", browser, pauses) for number in range(count)]
         for tab in made[:parked]:
             tab.poll()
         return made
@@ -255,6 +261,80 @@ class TestWhoIsAnswered:
         emulator.broker.stream(tabs[6].socket, 0, lambda: None, BROWSER)
         emulator.clock.advance(4)
         assert early(tabs) == [0] * 8
+
+
+class TestWebKit:
+    """It has no connections beside the app's; its pages pause."""
+
+    @pytest.fixture
+    def tabs(self, make):
+        return make(MOST_PAUSABLE + 2, MOST_PAUSABLE, WEBKIT, pauses=True)
+
+    def test_a_poll_too_many_has_the_oldest_pause(self, tabs):
+        tabs[4].poll()
+        tabs[5].poll()
+        assert early(tabs) == [1, 1, 0, 0, 0, 0]
+        assert tabs[0].parked.fields.keys() == tabs[1].parked.fields.keys() == {"pause"}
+        tabs[0].poll()
+        assert early(tabs) == [0, 1, 1, 0, 0, 0]
+
+    def test_a_page_that_pauses_is_called_by_one_other(self, emulator, tabs):
+        tabs[4].poll()
+        name = tabs[0].parked.fields["pause"]
+        assert name not in tabs[0].socket
+        assert tabs[0].socket not in name
+        tabs[0].send()
+        assert early(tabs) == [1, 0, 0, 0, 0, 0]
+        emulator.clock.advance(FIRST_PAUSE)
+        assert early(tabs) == [1, 1, 0, 0, 0, 0]
+        assert tabs[1].parked.fields == {"call": [name]}
+        tabs[1].poll()  # Its page has called: it waits.
+        tabs[0].poll()
+        assert tabs[0].messages == ["hello"]
+        assert early(tabs) == [0] * 6  # One that finds its message need not wait: nobody pauses for it.
+        emulator.clock.advance(60)
+        assert early(tabs) == [0] * 6
+
+    def test_then_by_the_next_for_as_long_as_it_does_not_hear(self, emulator, tabs):
+        tabs[4].poll()
+        tabs[0].send()
+        for called in range(2, MOST_PAUSABLE + 1):
+            emulator.clock.advance(FIRST_PAUSE * 2 ** (called - 2))
+            assert early(tabs) == [1] * called + [0] * (6 - called)
+
+    def test_one_call_is_for_all(self, emulator, tabs):
+        tabs[4].poll()
+        tabs[5].poll()
+        tabs[0].send()
+        tabs[1].send()
+        emulator.clock.advance(FIRST_PAUSE)
+        assert early(tabs) == [1, 1, 1, 0, 0, 0]
+        assert set(tabs[2].parked.fields["call"]) == {tab.parked.fields["pause"] for tab in tabs[:2]}
+
+    def test_who_has_gone_is_not_counted(self, emulator, tabs):
+        emulator.polls.left(WEBKIT, tabs[0].parked)
+        tabs[4].poll()
+        assert early(tabs[1:]) == [0] * 5
+
+    @pytest.mark.parametrize(("browser", "pauses"), [(WEBKIT, False), (CHROME, True), (BROWSER, True)])
+    def test_no_other_client_is_told_to_pause(self, make, browser, pauses):
+        tabs = make(12, 12, browser, pauses)
+        assert early(tabs) == [0] * 12
+
+    def test_nor_one_beside_it(self, emulator, tabs, make):
+        others = make(6, browser=WEBKIT.replace("127.0.0.1", "10.0.0.7"), pauses=False)
+        tabs[4].poll()
+        tabs[0].send()
+        emulator.clock.advance(1)
+        assert early(others) == [0] * 6
+
+    def test_nothing_is_kept_of_it(self, emulator, tabs):
+        tabs[4].poll()
+        tabs[0].send()
+        for tab in tabs[:5]:
+            emulator.polls.left(WEBKIT, tab.parked)
+        emulator.clock.advance(60)
+        assert emulator.is_idle
 
 
 def test_nothing_is_kept_of_a_browser_that_has_gone(emulator, make):

@@ -5,11 +5,18 @@ message for them is here. Then the browser's parked polls are answered empty: th
 stayed, and their tabs poll again behind them. Chromium sends requests in the order in which they were made. Firefox
 prefers some tabs for as long as they ask (netwerk/protocol/http/PendingTransactionQueue.cpp): the last one gets through
 while all others are busy with their answers, so polls that arrive meanwhile are answered at once, too.
+
+Chromium and Firefox have six connections for polls, and six for the app's own requests. WebKit has six in all: many
+parked polls would leave none for the app, nor for a fresh page. So few of its polls are parked, and the other pages
+pause between two. When a message comes for one of these, the oldest parked poll is answered early, and its page calls
+that one, over a BroadcastChannel.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
@@ -27,12 +34,21 @@ LONGEST_TRY = 0.4
 FEWEST_PARKED, MOST_PARKED = 5, 32
 """A browser that holds polls back has this many parked; with more it is no single browser, but a load test."""
 
+MOST_PAUSABLE = 4
+"""Parked polls that can pause: two connections stay free, for the app and for pages that are called."""
+
+_WEBKIT = re.compile(r"AppleWebKit/(?!.*Chrom)")
+"""In the User-Agent; pages cannot find out how many connections there are. All browsers of iOS are WebKit."""
+
 
 class ParkedPoll(Protocol):
     """A poll that waits here for a message."""
 
-    def answer_early(self) -> None:
-        """Let it be answered, empty, at once."""
+    pauses: bool
+    """Whether its page can be told to pause (`pauses=1`)."""
+
+    def answer_early(self, **fields: object) -> None:
+        """Let it be answered at once: empty, but for `released` and `fields`."""
 
 
 @dataclass(slots=True)
@@ -40,6 +56,8 @@ class _Tabs:
     """The tabs of one browser."""
 
     parked: set[ParkedPoll] = field(default_factory=set)
+    pausable: dict[ParkedPoll, str] = field(default_factory=dict)
+    """Those of them, with their sockets, of pages in WebKit that can pause; the oldest first, none answered early."""
     awaited: set[str] = field(default_factory=set)
     """Sockets that have a message and no poll."""
     pause: float = FIRST_PAUSE
@@ -61,21 +79,29 @@ class PollRelease:
 
     def arrived(self, socket_id: str, browser: str, poll: ParkedPoll) -> None:
         """A poll of the socket arrived from `browser` (`wsgi.browser_of`); `left` follows."""
+        fields = {}
         with self._lock:
             tabs = self._tabs_of(browser)
             tabs.parked.add(poll)
             tabs.awaited.discard(socket_id)
             if not tabs.awaited:
                 tabs.try_ends = 0.0
-            if self._scheduler.now() >= tabs.try_ends:
+            if poll.pauses and _WEBKIT.search(browser):
+                tabs.pausable[poll] = socket_id
+                if len(tabs.pausable) <= MOST_PAUSABLE:
+                    return
+                poll, socket_id = _take_oldest(tabs.pausable)
+                fields = {"pause": _name(socket_id)}
+            elif self._scheduler.now() >= tabs.try_ends:
                 return
-        poll.answer_early()
+        poll.answer_early(**fields)
 
     def left(self, browser: str, poll: ParkedPoll) -> None:
         """The poll was answered, or its client has gone."""
         with self._lock:
             tabs = self._tabs_of(browser)
             tabs.parked.discard(poll)
+            tabs.pausable.pop(poll, None)
             self._forget_if_idle(browser, tabs)
 
     def _await(self, socket_id: str, browser: str) -> None:
@@ -107,14 +133,18 @@ class PollRelease:
                 self._forget_if_idle(browser, tabs)
                 return
             parked: list[ParkedPoll] = []
+            fields = {}
+            if tabs.pausable:
+                parked = [_take_oldest(tabs.pausable)[0]]
+                fields = {"call": [_name(socket_id) for socket_id in tabs.awaited]}
             # While a try goes on fewer are parked.
-            if (0 if tabs.try_ends else FEWEST_PARKED) <= len(tabs.parked) <= MOST_PARKED:
+            elif (0 if tabs.try_ends else FEWEST_PARKED) <= len(tabs.parked) <= MOST_PARKED:
                 parked = list(tabs.parked)
                 tabs.try_ends = now + LONGEST_TRY
             tabs.due = due = now + tabs.pause
             tabs.pause *= 2
         for poll in parked:
-            poll.answer_early()
+            poll.answer_early(**fields)
         self._scheduler.at(due, functools.partial(self._try, browser))
 
     def _tabs_of(self, browser: str) -> _Tabs:
@@ -126,3 +156,13 @@ class PollRelease:
     def _forget_if_idle(self, browser: str, tabs: _Tabs) -> None:
         if not tabs.parked and not tabs.awaited and tabs.due is None:
             self._browsers.pop(browser, None)
+
+
+def _take_oldest(polls: dict[ParkedPoll, str]) -> tuple[ParkedPoll, str]:
+    poll = next(iter(polls))
+    return poll, polls.pop(poll)
+
+
+def _name(socket_id: str) -> str:
+    """Of the BroadcastChannel at which a page is called. Other pages know it; the id is a secret."""
+    return f"goog.appengine.{hashlib.sha256(socket_id.encode('utf-8')).hexdigest()[:16]}"

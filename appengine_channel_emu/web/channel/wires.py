@@ -91,14 +91,15 @@ class OpenSocket(_PageResource):
 
 
 class PollSocket(_PageResource):
-    """`GET poll?socket=ID&after=N[&wait=SECONDS][&early=1]`: the long poll.
+    """`GET poll?socket=ID&after=N[&wait=SECONDS][&early=1][&pauses=1]`: the long poll.
 
     `early=1`: the head of the answer may come at once, before it is known what the answer is, which saves a browser
     most of its work when a message comes. Then what ends the socket comes with status 200, too, as
     `{"error": STATUS, "reason": TEXT}`, and a line feed, which is nowhere else in it, ends the body. It is one packet
     more for each poll, so the head comes early where messages do, see `EARLY_SECONDS`.
 
-    Without `polls`, as in a test in process, no poll is answered early.
+    `pauses=1`: the page can be told to pause, see poll_release.py. Without `polls`, as in a test in process, no poll is
+    answered early.
     """
 
     def __init__(self, broker: Broker, options: WebOptions, polls: PollRelease | None, faults: FaultGate) -> None:
@@ -110,17 +111,20 @@ class PollSocket(_PageResource):
         query = Query(req, strict=False)
         socket_id, after = query.required("socket"), query.number("after")
         seconds = query.seconds("wait", self._options.longest_poll, self._options.longest_poll)
-        early = query.text("early") == "1"
-        do = functools.partial(self._poll, socket_id, after, seconds, early, req.env)
+        early, pauses = query.text("early") == "1", query.text("pauses") == "1"
+        do = functools.partial(self._poll, socket_id, after, seconds, early, pauses, req.env)
         respond(resp, self._faults.meet(("poll",), do, socket=socket_id))
 
-    def _poll(self, socket_id: str, after: int, seconds: float, early: bool, environ: WSGIEnvironment) -> Waiting:
+    def _poll(
+        self, socket_id: str, after: int, seconds: float, early: bool, pauses: bool, environ: WSGIEnvironment
+    ) -> Waiting:
         browser, polls = browser_of(environ), self._polls
         poll = self._broker.poll(socket_id, after, browser)
         early = early and self._expects_messages(poll)
         if polls is None or browser is None:
             return _Held(self._broker, poll, seconds, early).waiting
-        held = _Held(self._broker, poll, seconds, early, functools.partial(polls.left, browser))
+        pauses = pauses and seconds > 0 and not poll.ready.is_set
+        held = _Held(self._broker, poll, seconds, early, functools.partial(polls.left, browser), pauses)
         polls.arrived(socket_id, browser, held)
         return held.waiting
 
@@ -145,17 +149,19 @@ class _Held:
         seconds: float,
         early: bool,
         left: Callable[[_Held], None] | None = None,
+        pauses: bool = False,
     ) -> None:
         self._broker = broker
         self._poll = poll
         self._left = left
-        self._released = False
+        self.pauses = pauses
+        self._early: dict[str, object] = {}
         self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, JSON if early else None)
 
-    def answer_early(self) -> None:
+    def answer_early(self, **fields: object) -> None:
         """See `ParkedPoll`."""
         if not self.waiting.ready:
-            self._released = True
+            self._early = {"released": True, **fields}
             self.waiting.expire()
 
     def _answer(self) -> Answer:
@@ -165,7 +171,7 @@ class _Held:
             answer = self._broker.take(self._poll)
         except EmulatorError as error:
             return self._refusal(answer_to(error))
-        more = b',"released":true' if self._released else b""
+        more = b"," + json.dumps(self._early)[1:-1].encode("ascii") if self._early else b""
         return Answer("200 OK", JSON, messages_json(answer, more) + b"\n")
 
     def _refusal(self, answer: Answer) -> Answer:
