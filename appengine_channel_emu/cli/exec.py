@@ -60,7 +60,7 @@ def _needs_an_app(flag: str) -> bool:
 
 
 def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
-    from appengine_channel_emu.server.acceptor import CannotListen
+    from appengine_channel_emu.server.listening import CannotListen
     from appengine_channel_emu.server.run import Signals, see_the_end
     from appengine_channel_emu.server.service import Service
 

@@ -202,6 +202,9 @@ class AnswerBuffer:
         """Forget `count` bytes of its beginning, at most as many as `get` returned."""
         if self._read < self._written:
             self._read += count
+            if self._read == self._written:
+                # A stream has one buffer for life: what comes next is written over what has been sent.
+                self._read = self._written = 0
         else:
             del self._memory[:count]
 

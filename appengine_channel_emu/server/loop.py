@@ -22,7 +22,7 @@ from waitress import wasyncore
 TURN_SECONDS = 0.25
 """The longest turn: the precision of the polls' deadlines."""
 
-PASSING_SECONDS = 0.02
+OFTEN_SECONDS = 0.02
 """Between two looks at what is due, at the least: a busy loop has thousands of turns in a second."""
 
 LOOK_SECONDS = 1.0
@@ -161,7 +161,7 @@ class Loop:
 
     def _run(self) -> None:
         self._begin()
-        next_time = next_look = 0.0
+        next_often = next_look = 0.0
         while not self._stopping:
             try:
                 # In this order: a task that is added in between wakes a loop that is about to sleep.
@@ -171,8 +171,8 @@ class Loop:
                 if self._calls or self._answers:
                     self._serve_tasks()
                 now = time.monotonic()
-                if now >= next_time:
-                    next_time = now + PASSING_SECONDS
+                if now >= next_often:
+                    next_often = now + OFTEN_SECONDS
                     self._often()
                 if now >= next_look:
                     next_look = now + LOOK_SECONDS

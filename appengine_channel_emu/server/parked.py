@@ -14,20 +14,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from threading import Lock
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
-from waitress.utilities import Error
 from wsproto.frame_protocol import CloseReason
 
-from appengine_channel_emu.server.answers import AnswerBuffers, BuffersLock, Parked, ParkingTask, RefusalTask, TaskHints
-from appengine_channel_emu.server.loop import Loop
-from appengine_channel_emu.server.parser import RequestParser
-from appengine_channel_emu.server.slow_clients import SlowClients
-from appengine_channel_emu.server.timeouts import Timeouts
+from appengine_channel_emu.server.answers import Parked, ParkingTask, TaskHints
+from appengine_channel_emu.server.connection import LINGER_BLOCK, Connection
 from appengine_channel_emu.server.websocket import MOST_UNSENT, WebSocket, close_frame
 from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import Waiting
@@ -35,10 +29,6 @@ from appengine_channel_emu.web.wsgi import SERVER_HINTS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-LINGER_BYTES = 64 * 1024 * 1024
-LINGER_BLOCK = 256 * 1024
-"""What a client may still send once it has been refused, and what is read of it at a time."""
 
 
 class ParkingMiddleware:
@@ -60,125 +50,37 @@ class ParkingMiddleware:
         return body
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
-    """What the connections of one port share. `ours_alone`: whether nothing of the app's is served there."""
+class ParkingChannel(Connection):
+    """A connection whose running task may be parked, and which may become a WebSocket.
 
-    loop: Loop
-    parked_polls: Timeouts
-    streams: Timeouts
-    slow_clients: SlowClients
-    ours_alone: bool = False
-
-
-class ParkingChannel(HTTPChannel):  # type: ignore[misc]
-    """A connection whose running task may be parked. It is closed by the loop's thread alone, or when that has ended.
-
-    A client that has ended its sending side may still wait for its answers, and gets them; only one that waits for a
-    poll is a page that has gone.
+    Browsers never end one side alone: a page that does, while it waits, has gone.
     """
 
-    parser_class = RequestParser
-    error_task_class = RefusalTask
-    spare = False
-    """Whether it is one too many, see `server.acceptor`."""
     overdue = False
     """Whether its next request has waited for too long."""
-    lingering = False
-    """Whether all has been said, and what its client still sends is read and dropped."""
-    lingered = 0
-    """Bytes that were dropped."""
-    request: Any
-    requests: list[Any]
-    events = 0
-    _half_closed = False
-    """Whether its client has ended its sending side."""
-    _refused = False
-    """Whether its last answer refuses something of which more may come."""
+    websocket: WebSocket | None = None
+    """What it has become; until that begins its request is at the head of `requests`, as any other."""
     _kept: ParkingTask | None = None
     _waiting: Waiting | None = None
     _parked = False
-    websocket: WebSocket | None = None
-    """What it has become; until that begins its request is at the head of `requests`, as any other."""
-    _unwritten: list[Callable[[], None]] | None = None
-    """Who wants to know when the answer to the present request has left."""
-    _unsent: list[Callable[[], None]] | None = None
-    """The same of answers that are written, but not all sent."""
-
-    def __init__(self, server: Any, sock: socket.socket, address: Any, port: Port) -> None:
-        self.port = port
-        super().__init__(server, sock, address, server.adj, map=port.loop.socket_map)
-        self.outbufs = AnswerBuffers(server.adj.outbuf_overflow)
-        self.outbuf_lock = BuffersLock()
-
-    def add_channel(self, map: dict[int, Any] | None = None) -> None:
-        """See waitress; the loop hears of it, first: it may have no room for it, and raise OSError."""
-        self.loop_lock = Lock()
-        self.port.loop.add(self)
-        super().add_channel(map)
-
-    def del_channel(self, map: dict[int, Any] | None = None) -> None:
-        """See waitress; from here on nobody may name its descriptor, which may soon be another's."""
-        with self.loop_lock:
-            if self._fileno is not None:
-                self.port.loop.remove(self)
-            super().del_channel(map)
-
-    @property
-    def ours_alone(self) -> bool:
-        """Whether it is served nothing of the app's."""
-        return self.spare or self.port.ours_alone
 
     @property
     def resumes(self) -> bool:
         """Whether its next task is one that was parked."""
         return self._kept is not None
 
-    @property
-    def fileno_or_none(self) -> int | None:
-        """Its descriptor, while it is open."""
-        return self._fileno  # type: ignore[no-any-return]
-
-    def changed(self) -> None:
-        """Let the loop know what it waits for from here on."""
-        with self.loop_lock:
-            if self._fileno is not None:
-                self.port.loop.update(self)
-        if self.request is not None or self.total_outbufs_len:
-            self.port.slow_clients.watch(self)
-
     def readable(self) -> bool:
-        """See waitress."""
-        if self.lingering:
-            return not self.will_close
-        if self._half_closed or (self.requests and self.requests[-1].behind):
-            return False
+        """See `Connection`; once something is behind a request for a WebSocket, no more is read until that begins."""
         if self.websocket is not None and not self.requests:
             return not self.will_close and self.total_outbufs_len < MOST_UNSENT
-        return bool(super().readable())
+        return not any(request.behind for request in self.requests[-1:]) and super().readable()
 
-    def handle_read(self) -> None:
-        """See waitress, for which a client that has ended its side has gone."""
-        try:
-            data = self.socket.recv(LINGER_BLOCK if self.lingering else self.adj.recv_bytes)
-        except BlockingIOError:
-            return
-        except OSError:
-            self.handle_close()
-            return
-        if not data:
-            self._end_of_requests()
-        elif self.lingering:
-            self.lingered += len(data)
-            if self.lingered > LINGER_BYTES:
-                self.handle_close()
-        elif self.websocket is not None and not self.requests:
+    def _take(self, data: bytes) -> None:
+        if self.websocket is not None and not self.requests:
             # Its last activity is when something was sent: whether it reads is what it is judged by.
             self.websocket.received(data)
-        elif not (self.requests and self.requests[-1].error):
-            # What follows something that is refused is no request.
-            self.last_activity = time.time()
-            self.received(data)
+        else:
+            super()._take(data)
 
     def received(self, data: bytes) -> bool:
         """See waitress; what follows a request for a WebSocket may be for that."""
@@ -188,71 +90,6 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
                 return True
         return bool(super().received(data))
 
-    def refuse(self, error: Error) -> bool:
-        """Answer the request that is under way with `error`; False where another is to be answered before it."""
-        with self.requests_lock:
-            request, self.request = self.request, None
-            if request is None:
-                return True
-            if self.requests:
-                return False
-            request.refuse(error)
-            self.requests.append(request)
-        self.server.add_task(self)
-        return True
-
-    def handle_write(self) -> None:
-        """See waitress; an answer that refuses something is not broken off while its client still sends."""
-        if self.close_when_flushed and self._refused and not self._half_closed and not self.spare:
-            self.flush()
-            if self.will_close:
-                self.handle_close()
-            elif not self.total_outbufs_len:
-                self._linger()
-        else:
-            super().handle_write()
-        self._tell_sent()
-
-    def _linger(self) -> None:
-        """Say that nothing more comes, and go on reading for a while (RFC 9112, section 9.6).
-
-        Closing over unread bytes resets the connection, and the client may lose the answer by it.
-        """
-        self.close_when_flushed = False
-        self.lingering = True
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-        self.port.slow_clients.watch(self)
-
-    def _end_of_requests(self) -> None:
-        """The client has ended its sending side: it has gone, or waits for the answers to what it has sent."""
-        with self.requests_lock:
-            self._half_closed = True
-            request, self.request = self.request, None
-            if request is not None and request.begun and not self.lingering:
-                request.end_early()
-                self.requests.append(request)
-                if len(self.requests) == 1:
-                    self.server.add_task(self)
-            waits = bool(self.requests)
-            if not waits:
-                self.close_when_flushed = True
-        gone = self.websocket is not None or (self._parked and self._waits_as_page())
-        if gone or not (waits or self.total_outbufs_len):
-            self.handle_close()
-
-    def _waits_as_page(self) -> bool:
-        """Whether it waits for a poll or a WebSocket. Browsers never end one side alone: a page that has, has gone."""
-        waiting = self._waiting
-        # Another thread may be taking the request away.
-        return waiting is not None and (waiting.ends_with_client or any(each.upgrade for each in self.requests[:1]))
-
-    def _flush_outbufs_below_high_watermark(self) -> None:
-        if self.total_outbufs_len > self.adj.outbuf_high_watermark:
-            # It may block until the loop has sent something.
-            self.changed()
-        super()._flush_outbufs_below_high_watermark()
-
     def task_class(self, channel: HTTPChannel, request: Any) -> ParkingTask:
         """The task that was parked, or a new one."""
         kept, self._kept = self._kept, None
@@ -260,66 +97,34 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         task.overdue, self.overdue = self.overdue, False
         return task
 
-    def service(self) -> None:
+    def _serve(self) -> None:
         """Run the task at the head, or go on with it; returns early when it is parked."""
         waiting, self._waiting = self._waiting, None
-        self._refused = bool(self.requests and self.requests[0].error)
         try:
-            super().service()
+            super()._serve()
         except Parked as parked:
             self._park(parked.task, parked.waiting)
         except Upgraded as upgraded:
             self.websocket = WebSocket(self, upgraded.upgrade, self.port.streams)
             self.port.loop.soon(self.websocket)
-        self._tell_sent()
         if waiting is not None:
             # Waitress has closed it, unless it never came to iterate because the client had gone.
             waiting.close()
-        if self._half_closed:
-            with self.requests_lock:
-                self.close_when_flushed |= not self.requests
-        self.changed()
-
-    def _flush_some(self, do_close: bool = True) -> bool:
-        # The loop closes it: here any thread may be, and the loop's may be using the socket.
-        return bool(self.connected and super()._flush_some(do_close=False))
-
-    def flush(self) -> None:
-        """Send as much as the client takes."""
-        with self.outbuf_lock:
-            self._flush_exception(self._flush_some, do_close=False)
-
-    def when_sent(self, callback: Callable[[], None]) -> None:
-        """See `web.wsgi.ServerHints`."""
-        if self._unwritten is None or self._unsent is None:
-            self._unwritten, self._unsent = [], []
-        self._unwritten.append(callback)
-
-    def has_written(self) -> None:
-        """The task at the head writes nothing more."""
-        if self._unwritten and self._unsent is not None:
-            with contextlib.suppress(IndexError):
-                while True:
-                    self._unsent.append(self._unwritten.pop())
-
-    def _tell_sent(self) -> None:
-        """Call whoever wants to know of an answer that the system has whole, or that nobody is there for."""
-        if self._unsent and not (self.connected and self.total_outbufs_len):
-            _call_all(self._unsent)
-        if self._unwritten and not self.connected:
-            _call_all(self._unwritten)
 
     def handle_close(self) -> None:
-        """The client has gone, or is to go: what it waited for is given up."""
-        with self.loop_lock, contextlib.suppress(OSError):
-            # At once, even where a process that is being started holds a copy of the descriptor.
-            if self._fileno is not None:
-                self.socket.shutdown(socket.SHUT_WR)
+        """See `Connection`; what its client waited for is given up."""
         super().handle_close()
         if self.websocket is not None:
             self.websocket.left()
         self._resume()
-        self._tell_sent()
+
+    def _waits_as_page(self) -> bool:
+        """Whether it is a WebSocket, or waits for one, or for a poll."""
+        if self.websocket is not None:
+            return True
+        waiting = self._waiting if self._parked else None
+        # Another thread may be taking the request away.
+        return waiting is not None and (waiting.ends_with_client or any(each.upgrade for each in self.requests[:1]))
 
     def begin_stream(self) -> bytes | None:
         """Its request has been answered by a WebSocket; what was behind it. None where the client has gone."""
@@ -386,10 +191,3 @@ class ParkingChannel(HTTPChannel):  # type: ignore[misc]
         if parked and self._waiting is not None:
             polls.remove(self._waiting)
             self.server.add_task(self)
-
-
-def _call_all(callbacks: list[Callable[[], None]]) -> None:
-    """Each once, whatever other thread does the same."""
-    with contextlib.suppress(IndexError):
-        while callbacks:
-            callbacks.pop()()

@@ -11,6 +11,7 @@ from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNot
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 
 from appengine_channel_emu.hints import no_room, reason
+from appengine_channel_emu.web.wsgi import members
 
 MOST_HEADERS = 200
 """Lines of a request's head; browsers send about twenty."""
@@ -126,13 +127,13 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     def _read_lists(self) -> None:
         """Headers that may name several things, of which waitress knows one alone (RFC 9112, 9.3; RFC 9110, 10.1.1)."""
         if "CONNECTION" in self.headers:
-            options = _members(self.headers["CONNECTION"])
+            options = members(self.headers["CONNECTION"])
             self.connection_close = "close" in options or (self.version == "1.0" and "keep-alive" not in options)
         if "EXPECT" in self.headers:
-            self.expect_continue = self.version == "1.1" and "100-continue" in _members(self.headers["EXPECT"])
+            self.expect_continue = self.version == "1.1" and "100-continue" in members(self.headers["EXPECT"])
         if "UPGRADE" in self.headers and self.version == "1.1" and self.command == "GET" and self.body_rcv is None:
-            options = _members(self.headers.get("CONNECTION", ""))
-            self.upgrade = "upgrade" in options and "websocket" in _members(self.headers["UPGRADE"])
+            options = members(self.headers.get("CONNECTION", ""))
+            self.upgrade = "upgrade" in options and "websocket" in members(self.headers["UPGRADE"])
             # What is behind it may be for a WebSocket: where it gets none, nothing more can be read.
             self.connection_close |= self.upgrade
 
@@ -177,10 +178,6 @@ def _check_framing(head: bytes) -> None:
     if codings <= {b"chunked", b""}:
         raise ParsingError("Transfer-Encoding names chunked, once.")
     raise TransferEncodingNotImplemented("The only Transfer-Encoding that is understood is chunked.")
-
-
-def _members(value: str) -> set[str]:
-    return {member.strip(" \t").lower() for member in value.split(",")}
 
 
 def _with_one_cookie(head: bytes, lower: bytes) -> bytes:

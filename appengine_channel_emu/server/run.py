@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.notes import Note
-from appengine_channel_emu.server.acceptor import LOCALHOST, CannotListen
+from appengine_channel_emu.server.listening import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.streams import drain_log, say

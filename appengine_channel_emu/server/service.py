@@ -17,9 +17,10 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.saving import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.server.acceptor import LOCALHOST, Acceptor, CannotListen, listen
+from appengine_channel_emu.server.acceptor import Acceptor
+from appengine_channel_emu.server.connection import Port
+from appengine_channel_emu.server.listening import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
-from appengine_channel_emu.server.parked import Port
 from appengine_channel_emu.server.saver import Saver
 from appengine_channel_emu.server.slow_clients import ClientLimits, SlowClients
 from appengine_channel_emu.server.threads import Pools

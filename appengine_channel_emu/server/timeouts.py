@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from threading import Lock
 from typing import Protocol
+
+log = logging.getLogger("channel_emu")
 
 
 class Expiring(Protocol):
@@ -56,7 +59,11 @@ class Timeouts:
             numbers = [number for number in self._buckets if number <= now]
             due = [thing for number in numbers for thing in self._buckets.pop(number)]
         for thing in due:
-            thing.expire()
+            try:
+                thing.expire()
+            except Exception:
+                # The others are in no bucket any more.
+                log.exception("A timeout failed.")
 
     def _bucket(self, thing: Expiring) -> int:
         return int(thing.deadline / self.QUARTER) + 1

@@ -50,7 +50,7 @@ LONGEST_REASON = 123
 
 MOST_UNSENT = 1024 * 1024
 """With more than this to be sent nothing is read from a page: it might ask for pongs for ever, and read none. The
-messages under way to it are less (`Broker.take_next`)."""
+messages under way to it are less (`Broker.take_next`), unless JSON has to escape nearly all of them."""
 
 log = logging.getLogger("channel_emu")
 

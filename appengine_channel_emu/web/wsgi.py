@@ -89,6 +89,11 @@ def content_length(environ: WSGIEnvironment) -> int:
     return int(environ.get("CONTENT_LENGTH") or 0)
 
 
+def members(value: str) -> set[str]:
+    """Those of a header that is a list, in lower case (RFC 9110, section 5.6.1)."""
+    return {member.strip(" \t").lower() for member in value.split(",")}
+
+
 class Answer(NamedTuple):
     """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
 

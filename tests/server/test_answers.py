@@ -60,6 +60,21 @@ def test_everything_comes_out_as_it_went_in(monkeypatch, room):
     assert len(buffer) == 0
 
 
+def test_the_file_is_no_larger_than_what_has_waited_in_it():
+    """A stream's client that falls behind again and again would fill the disk in the end."""
+    buffer, data = AnswerBuffer(2000), bytes(range(250)) * 10
+    for _ in range(20):
+        buffer.append(data)
+        assert os.fstat(buffer._file.fileno()).st_size == len(data)
+        taken = b""
+        while len(buffer):
+            part = buffer.get(700)
+            taken += part
+            buffer.skip(len(part))
+        assert taken == data
+    buffer.close()
+
+
 class LargeApp(PlayedBackend):
     text = b"x" * 8_000_000
 

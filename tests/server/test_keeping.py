@@ -226,7 +226,7 @@ class TestRefusals:
             assert b"smuggled" not in answers
 
     def test_one_that_never_stops_sending_is_let_go(self, make_service, monkeypatch):
-        monkeypatch.setattr("appengine_channel_emu.server.parked.LINGER_BYTES", 1_000_000)
+        monkeypatch.setattr("appengine_channel_emu.server.connection.LINGER_BYTES", 1_000_000)
         service = make_service(App(), max_request_size=1000)
         with contextlib.closing(Wire(service)) as each:
             each.sock.sendall(b"POST /200 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")

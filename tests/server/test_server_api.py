@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from appengine_channel_emu.server.acceptor import CannotListen
+from appengine_channel_emu.server.listening import CannotListen
 from appengine_channel_emu.web.api.messages import CreateChannelRequest, Request, Response
 from tests.support.waiting import LONG_ENOUGH
 

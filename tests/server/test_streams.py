@@ -35,7 +35,7 @@ def handshake(path, *removed, version="1.1", method="GET", body="", **headers):
     }
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
     kept = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if name not in removed)
-    return f"{method} {path} HTTP/{version}\r\n{kept}\r\n{body}".encode()
+    return f"{method} {path} HTTP/{version}\r\n{kept}\r\n{body}".encode("latin-1")
 
 
 def messages_of(client, count):
@@ -68,6 +68,8 @@ class TestTheHandshake:
             ({"Sec_WebSocket_Key": "c2hvcnQ="}, b"400"),
             ({"Sec_WebSocket_Key": "none"}, b"400"),
             ({"Upgrade": "h2c"}, b"426"),
+            # A space to Python, and to nobody else.
+            ({"Upgrade": "websocket\xa0"}, b"426"),
             ({"Connection": "keep-alive"}, b"426"),
             ({"version": "1.0"}, b"426"),
             ({"method": "HEAD"}, b"405"),

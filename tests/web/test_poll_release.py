@@ -370,19 +370,42 @@ class TestBroker:
         assert told == []
 
 
+@contextlib.contextmanager
+def parked_polls(service, count, agent, more=""):
+    """Connections of pages in the browser `agent`, tab0 and so on, whose polls are parked."""
+    with contextlib.ExitStack() as connections:
+        polls = []
+        for number in range(count):
+            connection = connections.enter_context(connect(service.port))
+            socket = open_tab(service, number, agent)
+            head = f"GET /_ah/channel/poll?socket={socket}&after=0&wait=25{more} HTTP/1.1\r\nHost: localhost\r\n"
+            connection.sendall(f"{head}User-Agent: {agent}\r\nConnection: close\r\n\r\n".encode())
+            polls.append(connection)
+            until(lambda name=f"tab{number}": service.broker.control.channel(name).sockets_shown[0].transport)
+        yield polls
+
+
+def open_tab(service, number, agent):
+    token = service.broker.create_channel(f"tab{number}").token
+    return service.broker.open(token, browser=f"loopback {agent}").socket
+
+
+def json_of(connection):
+    return json.loads(rest(connection).partition(b"\r\n\r\n")[2])
+
+
 def test_a_page_is_told_that_its_poll_was_answered_early():
-    with running_service() as service, contextlib.ExitStack() as connections:
-        answers = []
-        for number in range(CONNECTIONS + 1):
-            token = service.broker.create_channel(f"tab{number}").token
-            socket = service.broker.open(token, browser="loopback Firefox").socket
-            if number < CONNECTIONS:
-                connection = connections.enter_context(connect(service.port))
-                head = f"GET /_ah/channel/poll?socket={socket}&after=0&wait=25 HTTP/1.1\r\nHost: localhost\r\n"
-                connection.sendall(f"{head}User-Agent: Firefox\r\nConnection: close\r\n\r\n".encode())
-                answers.append(connection)
-                until(lambda name=f"tab{number}": service.broker.control.channel(name).sockets_shown[0].transport)
+    with running_service() as service, parked_polls(service, CONNECTIONS, "Firefox") as polls:
+        open_tab(service, CONNECTIONS, "Firefox")
         service.broker.send_message(f"tab{CONNECTIONS}", "hello")
-        for connection in answers:
-            body = rest(connection).partition(b"\r\n\r\n")[2]
-            assert json.loads(body) == {"messages": [], "next": 0, "released": True}
+        for connection in polls:
+            assert json_of(connection) == {"messages": [], "next": 0, "released": True}
+
+
+def test_a_page_in_webkit_is_told_to_pause_and_another_to_call_it():
+    agent = "AppleWebKit/605.1.15 Safari/605.1.15"
+    with running_service() as service, parked_polls(service, MOST_PAUSABLE + 1, agent, "&pauses=1") as polls:
+        paused = json_of(polls[0])
+        assert paused == {"messages": [], "next": 0, "released": True, "pause": paused["pause"]}
+        service.broker.send_message("tab0", "hello")
+        assert json_of(polls[1]) == {"messages": [], "next": 0, "released": True, "call": [paused["pause"]]}

@@ -21,7 +21,7 @@ from appengine_channel_emu.faults.gate import FaultGate, refusal_by_fault
 from appengine_channel_emu.web.channel.wires import error_json, messages_json
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.upgrade import VERSION, Closing, FrameCut, Upgrade, no_upgrade
-from appengine_channel_emu.web.wsgi import ConnectionCut, browser_of, server_hints
+from appengine_channel_emu.web.wsgi import ConnectionCut, browser_of, members, server_hints
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -75,14 +75,10 @@ def _problem_of(environ: WSGIEnvironment) -> str | None:
     """Why this is no request for a WebSocket that can be met, if it is not (RFC 6455, section 4.2.1)."""
     if not server_hints(environ).upgrades:
         return _NOT_HERE
-    asked = _names(environ, "HTTP_UPGRADE"), _names(environ, "HTTP_CONNECTION")
-    if environ["SERVER_PROTOCOL"] != "HTTP/1.1" or "websocket" not in asked[0] or "upgrade" not in asked[1]:
+    asked = "upgrade" in members(environ.get("HTTP_CONNECTION", "")) and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    if not asked or "websocket" not in members(environ.get("HTTP_UPGRADE", "")):
         return _NOT_ASKED
     return None if environ.get("HTTP_SEC_WEBSOCKET_VERSION") == VERSION else _OTHER_VERSION
-
-
-def _names(environ: WSGIEnvironment, header: str) -> list[str]:
-    return [name.strip().lower() for name in environ.get(header, "").split(",")]
 
 
 def _key_of(environ: WSGIEnvironment) -> str:
