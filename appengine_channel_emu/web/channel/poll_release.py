@@ -1,22 +1,21 @@
 """Polls that are answered early, so that another tab of their browser can poll (design.md, "Many tabs").
 
-A browser opens six connections to one host. With more tabs than that some polls stay in the browser, even when a
-message for them is here. Then the browser's parked polls are answered empty: their connections take the polls that
-stayed, and their tabs poll again behind them. Chromium sends requests in the order in which they were made. Firefox
-prefers some tabs for as long as they ask (netwerk/protocol/http/PendingTransactionQueue.cpp): the last one gets through
-while all others are busy with their answers, so polls that arrive meanwhile are answered at once, too.
+A browser opens six connections to one host: WebKit six in all, Chromium and Firefox six for polls and six for the app's
+own requests. Many parked polls would leave none, not for a fresh page either. So few polls of one browser are parked,
+and the other pages pause between two. When a message comes for one of these, the oldest parked poll is answered early,
+and its page calls that one, over a BroadcastChannel.
 
-Chromium and Firefox have six connections for polls, and six for the app's own requests. WebKit has six in all: many
-parked polls would leave none for the app, nor for a fresh page. So few of its polls are parked, and the other pages
-pause between two. When a message comes for one of these, the oldest parked poll is answered early, and its page calls
-that one, over a BroadcastChannel.
+Pages of Firefox, and those that cannot, do not pause: with many tabs some of their polls stay in the browser, even when
+a message for them is here. Then the browser's parked polls are answered empty: their connections take the polls that
+stayed, and their tabs poll again behind them. Firefox prefers some tabs for as long as they ask
+(netwerk/protocol/http/PendingTransactionQueue.cpp): the last one gets through while all others are busy with their
+answers, so polls that arrive meanwhile are answered at once, too.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
@@ -28,7 +27,7 @@ from appengine_channel_emu.web.guard import LONGEST_POLL
 FIRST_PAUSE = 0.004
 """Seconds that a tab between two polls is given; each further pause is twice as long as the last."""
 
-LONGEST_TRY = 0.4
+LONGEST_TRY = 1.0
 """Seconds after an early answer in which polls of other tabs are answered as they arrive."""
 
 FEWEST_PARKED, MOST_PARKED = 5, 32
@@ -37,8 +36,9 @@ FEWEST_PARKED, MOST_PARKED = 5, 32
 MOST_PAUSABLE = 4
 """Parked polls that can pause: two connections stay free, for the app and for pages that are called."""
 
-_WEBKIT = re.compile(r"AppleWebKit/(?!.*Chrom)")
-"""In the User-Agent; pages cannot find out how many connections there are. All browsers of iOS are WebKit."""
+CALLED = "AppleWebKit/"
+"""In the User-Agent of WebKit, which all browsers of iOS are, and of Chromium. In Firefox a call may take a second to
+get to a hidden page."""
 
 
 class ParkedPoll(Protocol):
@@ -57,7 +57,7 @@ class _Tabs:
 
     parked: set[ParkedPoll] = field(default_factory=set)
     pausable: dict[ParkedPoll, str] = field(default_factory=dict)
-    """Those of them, with their sockets, of pages in WebKit that can pause; the oldest first, none answered early."""
+    """Those of them whose pages can pause, with their sockets; the oldest first, none answered early."""
     awaited: set[str] = field(default_factory=set)
     """Sockets that have a message and no poll."""
     pause: float = FIRST_PAUSE
@@ -86,7 +86,7 @@ class PollRelease:
             tabs.awaited.discard(socket_id)
             if not tabs.awaited:
                 tabs.try_ends = 0.0
-            if poll.pauses and _WEBKIT.search(browser):
+            if poll.pauses and CALLED in browser:
                 tabs.pausable[poll] = socket_id
                 if len(tabs.pausable) <= MOST_PAUSABLE:
                     return
