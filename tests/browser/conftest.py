@@ -52,6 +52,15 @@ def tab(context: BrowserContext) -> Tab:
 
 
 @pytest.fixture
+def tls_tab(browser: Browser) -> Iterator[Tab]:
+    """An empty tab that takes any certificate, such as that of a proxy of a test."""
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(WAIT)
+    yield Tab(context.new_page())
+    context.close()
+
+
+@pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts an emulator for this test alone, with arguments or a state folder of its own: one that it may restart."""
     running: list[PageEmulator] = []

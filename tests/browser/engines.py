@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 
 from tests.support import parts
-from tests.support.waiting import LONG_ENOUGH, until
+from tests.support.waiting import LONG_ENOUGH, eventually, until
 
 ENGINES = ("chromium", "firefox", "webkit")
 
@@ -101,10 +100,7 @@ class EnginePage(ABC):
     def wait_for_function(self, source: str, arg: Any = None, timeout: float = 1000 * LONG_ENOUGH) -> None:
         """Return once the expression, or the function's result, is true. `timeout` in milliseconds."""
         # Asked from here: in a hidden page timers may sleep.
-        give_up = time.monotonic() + timeout / 1000
-        while not self.evaluate(source, arg):
-            assert time.monotonic() < give_up, f"waited in vain for {source}"
-            time.sleep(0.02)
+        eventually(lambda: self.evaluate(source, arg), bool, timeout / 1000)
 
 
 class Engine(ABC):

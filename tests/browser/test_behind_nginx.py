@@ -6,22 +6,12 @@ import json
 
 import pytest
 
-from tests.browser.tab import WAIT, Tab
 from tests.support.nginx import Nginx
 from tests.support.waiting import eventually
 
 
-@pytest.fixture
-def tab(browser):
-    """One that takes nginx's certificate."""
-    context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(WAIT)
-    yield Tab(context.new_page())
-    context.close()
-
-
 @pytest.mark.parametrize("upgrades", [True, False])
-def test_a_page_streams_or_polls_as_it_is_let(tab, serve, tmp_path, upgrades):
+def test_a_page_streams_or_polls_as_it_is_let(tls_tab, serve, tmp_path, upgrades):
     emulator = serve("--trusted-proxy", "127.0.0.1")
     frames, refused, polls = [], [], []
 
@@ -30,25 +20,25 @@ def test_a_page_streams_or_polls_as_it_is_let(tab, serve, tmp_path, upgrades):
         socket.on("framereceived", lambda text: frames.append(text))
         socket.on("socketerror", lambda text: refused.append(text))
 
-    tab.page.on("websocket", note)
-    tab.page.on("request", lambda request: "/poll?" in request.url and polls.append(request.url))
+    tls_tab.page.on("websocket", note)
+    tls_tab.page.on("request", lambda request: "/poll?" in request.url and polls.append(request.url))
     with Nginx(emulator.port, tmp_path, upgrades) as nginx:
-        tab.visit(nginx.url)
-        tab.open(emulator.create_channel("anna"))
+        tls_tab.visit(nginx.url)
+        tls_tab.open(emulator.create_channel("anna"))
         # The browser's events come while it is asked for something.
-        eventually(lambda: tab.page.evaluate("0") or (frames if upgrades else refused), bool)
+        eventually(lambda: tls_tab.page.evaluate("0") or (frames if upgrades else refused), bool)
         assert emulator.send("anna", "first") == 1
-        tab.wait(2)
+        tls_tab.wait(2)
         # A poll that was sent before the stream may have arrived after it: then the stream comes again.
         emulator.wait_for_transport("stream" if upgrades else "poll")
         frames.clear()
         polls.clear()
         for number in range(5):
             assert emulator.send("anna", str(number)) == 1
-            tab.wait(3 + number)
-        assert tab.texts()[1:] == [str(number) for number in range(5)]
+            tls_tab.wait(3 + number)
+        assert tls_tab.texts()[1:] == [str(number) for number in range(5)]
         texts = [text for frame in frames for text in json.loads(frame)["messages"]]
-        assert (texts, len(polls) > 0) == ((tab.texts()[1:], False) if upgrades else ([], True))
-        assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
+        assert (texts, len(polls) > 0) == ((tls_tab.texts()[1:], False) if upgrades else ([], True))
+        assert tls_tab.page.evaluate("sockets.socket.socket.send('hello')") is True
         assert emulator.told(2)[1]["msg"] == "hello"
-        assert not tab.errors
+        assert not tls_tab.errors

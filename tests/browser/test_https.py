@@ -7,19 +7,9 @@ import re
 import pytest
 
 from tests.browser.page_emulator import PageEmulator
-from tests.browser.tab import WAIT, Tab
 from tests.browser.tls_proxy import TlsProxy
 
 TRANSPORTS = ["xhr", "iframe", "short", "websocket"]
-
-
-@pytest.fixture
-def tab(browser):
-    """One that takes the proxy's certificate."""
-    context = browser.new_context(ignore_https_errors=True)
-    context.set_default_timeout(WAIT)
-    yield Tab(context.new_page())
-    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -44,34 +34,34 @@ def proxy(running):
     return running[1]
 
 
-def receive(tab, emulator):
+def receive(tls_tab, emulator):
     asked = []
-    tab.page.on("request", lambda request: asked.append(request.url))
-    tab.page.on("websocket", lambda stream: asked.append(stream.url.replace("ws", "http", 1)))
-    tab.open(emulator.create_channel("anna"))
+    tls_tab.page.on("request", lambda request: asked.append(request.url))
+    tls_tab.page.on("websocket", lambda stream: asked.append(stream.url.replace("ws", "http", 1)))
+    tls_tab.open(emulator.create_channel("anna"))
     for number in range(3):
-        tab.wait(1 + number)
+        tls_tab.wait(1 + number)
         assert emulator.send("anna", str(number)) == 1
-    tab.wait(4)
-    assert tab.texts() == ["0", "1", "2"]
+    tls_tab.wait(4)
+    assert tls_tab.texts() == ["0", "1", "2"]
     return [url for url in asked if re.search(r"/_ah/channel/(poll|stream)\?", url)]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_behind_a_tls_proxy_all_stays_on_the_pages_origin(tab, emulator, proxy, transport):
-    tab.visit(proxy.url, f"/_ah/channel/jsapi?transport={transport}")
-    polls = receive(tab, emulator)
+def test_behind_a_tls_proxy_all_stays_on_the_pages_origin(tls_tab, emulator, proxy, transport):
+    tls_tab.visit(proxy.url, f"/_ah/channel/jsapi?transport={transport}")
+    polls = receive(tls_tab, emulator)
     assert polls
     assert all(url.startswith(proxy.url) for url in polls), polls
-    assert tab.page.evaluate("sockets.socket.socket.send('hello')") is True
+    assert tls_tab.page.evaluate("sockets.socket.socket.send('hello')") is True
     assert emulator.told(2)[1]["msg"] == "hello"
-    tab.close()
+    tls_tab.close()
     assert emulator.told(3)[2]["path"] == "disconnected"
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_from_a_page_on_https_the_emulator_of_this_machine_may_be_asked_over_http(tab, emulator, proxy, transport):
-    tab.visit(proxy.url, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
-    polls = receive(tab, emulator)
+def test_from_a_page_on_https_the_emulator_of_this_machine_may_be_asked_over_http(tls_tab, emulator, proxy, transport):
+    tls_tab.visit(proxy.url, f"{emulator.url}/_ah/channel/jsapi?transport={transport}")
+    polls = receive(tls_tab, emulator)
     assert polls
     assert all(url.startswith("http://") for url in polls), polls

@@ -58,6 +58,7 @@ def test_the_app_hears_that_pages_have_gone_and_they_go_on_or_end(context, serve
         heard = time.monotonic() - began
         for emulator, _, transport, _ in pages:
             emulator.send(transport, "while it sleeps")
+        # What is tested is how long it stands still: a minute of the real time.
         time.sleep(max(0.0, ASLEEP - (time.monotonic() - began)))
     print(f"\nThe apps heard of it after {heard:.1f} s")
     assert heard < ASLEEP
