@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import http.client
 import json
 import random
@@ -18,6 +17,7 @@ from waitress.task import ErrorTask
 
 from appengine_channel_emu.server.parked import ParkingChannel
 from tests.support.backend import PlayedBackend, ok
+from tests.support.garbage import no_garbage_of
 from tests.support.waiting import LONG_ENOUGH, until
 
 
@@ -497,18 +497,9 @@ def test_a_poll_leaves_nothing_to_the_garbage_collector(service, connections):
             until(lambda: connected(service) == 1)
 
     exchange(1)
-    gc.collect()
-    gc.disable()
     try:
-        for number in range(2, 102):
-            exchange(number)
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        # By name: what other tests left behind in this process is not looked at.
-        left = {type(thing).__name__ for thing in gc.garbage}
-        assert not left & {"ParkingChannel", "ParkingTask", "RequestParser", "Waiting", "Poll", "Parked"}
+        with no_garbage_of("ParkingChannel", "ParkingTask", "RequestParser", "Waiting", "Poll", "Parked"):
+            for number in range(2, 102):
+                exchange(number)
     finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
         page.close()

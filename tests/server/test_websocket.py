@@ -20,6 +20,7 @@ from appengine_channel_emu.web.wsgi import ConnectionCut
 from tests.server.played_page import BAD_FRAMES, BINARY, CLOSE, EMPTY, PING, PONG, TEXT, Client, frame, gone, page_of
 from tests.server.test_parking import Wire, open_socket, parked, poll_path
 from tests.support import wire
+from tests.support.garbage import no_garbage_of
 from tests.support.waiting import LONG_ENOUGH, until
 
 
@@ -368,20 +369,11 @@ def test_upgrades_and_vanishings_leave_nothing_behind(service):
     until(lambda: gone(service))
     gc.collect()
     descriptors = len(os.listdir("/proc/self/fd"))
-    gc.disable()
-    try:
+    with no_garbage_of("ParkingChannel", "ParkingTask", "RequestParser", "WebSocket", "Upgrade", "FrameDecoder"):
         vanish(service, 200, 20)
         until(lambda: gone(service))
         assert len(os.listdir("/proc/self/fd")) <= descriptors
         until(lambda: not service._slow_clients._watched)
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        left = {type(thing).__name__ for thing in gc.garbage}
-        assert not left & {"ParkingChannel", "ParkingTask", "RequestParser", "WebSocket", "Upgrade", "FrameDecoder"}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
     pages = [service.front.pages.get() for _ in range(service.front.pages.qsize())]
     assert {page.times_left for page in pages} == {1}
 
