@@ -23,8 +23,16 @@ class PageEmulator(RunningEmulator):
         """The presence posts and pages' messages that the app got, as soon as there are so many."""
         return eventually(lambda: self.get_json(f"/told?at_least={at_least}"), lambda told: len(told) >= at_least)
 
+    def received(self, at_least: int = 1) -> list[dict[str, str]]:
+        """Pages' messages alone: where Chromium is slow, Google's script lets its client id be disconnected meanwhile."""
+
+        def ask() -> list[dict[str, str]]:
+            return [post for post in self.told(0) if post["path"] == "receive"]
+
+        return eventually(ask, lambda received: len(received) >= at_least)
+
     def presence(self, at_least: int) -> list[tuple[str, str | None]]:
-        """The same, each as (`connected` or `disconnected`, client id)."""
+        """What `told` says, each as (`connected` or `disconnected`, client id)."""
         return [(post["path"], post.get("from")) for post in self.told(at_least)]
 
     def wait_for_transport(self, name: str, client_id: str = "anna") -> None:

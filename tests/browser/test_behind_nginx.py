@@ -40,5 +40,5 @@ def test_a_page_streams_or_polls_as_it_is_let(tls_tab, serve, tmp_path, upgrades
         texts = [text for frame in frames for text in json.loads(frame)["messages"]]
         assert (texts, len(polls) > 0) == ((tls_tab.texts()[1:], False) if upgrades else ([], True))
         assert tls_tab.page.evaluate("sockets.socket.socket.send('hello')") is True
-        assert emulator.told(2)[1]["msg"] == "hello"
+        assert emulator.received()[0]["msg"] == "hello"
         assert not tls_tab.errors

@@ -174,7 +174,7 @@ def test_a_handler_that_throws_reaches_window_onerror_and_stops_nothing(tab, emu
 def test_send_posts_to_the_app(tab, emulator):
     open_tab(tab, emulator, "a&b")
     assert tab.page.evaluate("sockets.socket.socket.send('x=1&ü')") is True
-    assert emulator.told(2)[1] == {"path": "receive", "key": "a&b", "msg": "x=1&ü"}
+    assert emulator.received()[0] == {"path": "receive", "key": "a&b", "msg": "x=1&ü"}
 
 
 def test_a_page_that_is_offline_for_a_while_misses_nothing(tab, emulator, context):

@@ -54,7 +54,7 @@ def test_behind_a_tls_proxy_all_stays_on_the_pages_origin(tls_tab, emulator, pro
     assert polls
     assert all(url.startswith(proxy.url) for url in polls), polls
     assert tls_tab.page.evaluate("sockets.socket.socket.send('hello')") is True
-    assert emulator.told(2)[1]["msg"] == "hello"
+    assert emulator.received()[0]["msg"] == "hello"
     tls_tab.close()
     assert emulator.told(3)[2]["path"] == "disconnected"
 

@@ -297,7 +297,7 @@ def test_send_posts_to_the_app_if_the_socket_is_open(page, emulator):
     assert sent is False
     wait_for(page, "socket onopen 1")
     assert page.evaluate("socket.send('x=1&ü')") is True
-    post = emulator.told(2)[1]
+    post = emulator.received()[0]
     assert (post["path"], post["msg"]) == ("receive", "x=1&ü")
     page.evaluate("socket.close()")
     wait_for(page, "socket onclose 3")
