@@ -24,7 +24,7 @@ class PageEmulator(RunningEmulator):
         return eventually(lambda: self.get_json(f"/told?at_least={at_least}"), lambda told: len(told) >= at_least)
 
     def received(self, at_least: int = 1) -> list[dict[str, str]]:
-        """Pages' messages alone: where Chromium is slow, Google's script lets its client id be disconnected meanwhile."""
+        """Pages' messages alone: a slow Chromium lets Google's script be disconnected meanwhile."""
 
         def ask() -> list[dict[str, str]]:
             return [post for post in self.told(0) if post["path"] == "receive"]
