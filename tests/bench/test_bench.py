@@ -50,8 +50,10 @@ def test_the_figures_as_json_and_as_a_chart(tmp_path):
     assert figures["pages"] == 20
     for name in ("few", "delivery"):
         assert 0 < figures[name]["p50_ms"] <= figures[name]["p99_ms"] <= figures[name]["max_ms"]
-    for name in ("opened_per_second", "fan_out_per_second", "throughput_per_second", "page_kib"):
+    for name in ("opened_per_second", "fan_out_per_second", "throughput_per_second"):
         assert figures[name] > 0
+    # So few pages may fit into memory that the process has already.
+    assert figures["page_kib"] >= 0
     assert 0 <= figures["idle_cpu"] < 100
     drawn = ElementTree.parse(chart).getroot()
     assert len(drawn.findall(f"{SVG}polyline")) == 2
@@ -70,8 +72,11 @@ def test_both_transports_beside_each_other(tmp_path):
     for transport, measured in figures.items():
         assert measured["transport"] == transport
         assert measured["delivery"]["p50_ms"] > 0
-        for name in ("fan_out_per_second", "fan_out_cpu", "throughput_per_second", "page_kib"):
+        for name in ("fan_out_per_second", "throughput_per_second"):
             assert measured[name] > 0
+        # So few pages may take less than the system counts: 10 ms of CPU, or memory that the process has already.
+        for name in ("fan_out_cpu", "page_kib"):
+            assert measured[name] >= 0
     drawn = ElementTree.parse(chart).getroot()
     assert len(drawn.findall(f"{SVG}polyline")) == 2
     texts = [element.text for element in drawn.iter(f"{SVG}text")]
