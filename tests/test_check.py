@@ -8,9 +8,9 @@ from appengine_channel_emu.cli import main
 from appengine_channel_emu.conformance import checks, run, stream_checks
 from appengine_channel_emu.conformance.results import Result
 from appengine_channel_emu.conformance.server import CheckedServer
+from appengine_channel_emu.host.visitors import ServerHints
 from appengine_channel_emu.testing import ChannelServer
 from appengine_channel_emu.web.channel import wires
-from appengine_channel_emu.web.wsgi import ServerHints
 
 
 @pytest.mark.parametrize("about", ["presence", "deadline"])

@@ -21,7 +21,7 @@ from appengine_channel_emu.faults.faults import (
 )
 from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.login import is_same_site
-from appengine_channel_emu.web.guard import is_loopback
+from appengine_channel_emu.host.visitors import is_loopback
 from appengine_channel_emu.web.resources import answered
 from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting

@@ -18,8 +18,9 @@ from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import build_http_date
 
+from appengine_channel_emu.host.visitors import SERVER_HINTS, ServerHints
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import SERVER_HINTS, ConnectionCut, ServerHints
+from appengine_channel_emu.web.wsgi import ConnectionCut
 
 HEADS = 64
 """Heads of answers that are kept to be used again."""

@@ -215,7 +215,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
             self._flush_exception(self._flush_some, do_close=False)
 
     def when_sent(self, callback: Callable[[], None]) -> None:
-        """See `web.wsgi.ServerHints`."""
+        """See `host.visitors.ServerHints`."""
         if self._unwritten is None or self._unsent is None:
             self._unwritten, self._unsent = [], []
         self._unwritten.append(callback)

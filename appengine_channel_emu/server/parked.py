@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from waitress.channel import ClientDisconnected, HTTPChannel
 from wsproto.frame_protocol import CloseReason
 
+from appengine_channel_emu.host.visitors import SERVER_HINTS
 from appengine_channel_emu.server.answers import Parked, ParkingTask, TaskHints
 from appengine_channel_emu.server.connection import LINGER_BLOCK, Connection
 from appengine_channel_emu.server.websocket import MOST_UNSENT, WebSocket, close_frame
 from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import SERVER_HINTS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

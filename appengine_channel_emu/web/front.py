@@ -13,6 +13,7 @@ from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.host.backend import AppAnswer, Serves
+from appengine_channel_emu.host.visitors import server_hints
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.routes import CONSOLE_PATH, About, Accounts, admin_resources, console_resources
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
@@ -34,7 +35,6 @@ from appengine_channel_emu.web.wsgi import (
     is_navigation,
     plain_answer,
     send,
-    server_hints,
 )
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.host.proxy import origin_form
-from appengine_channel_emu.web.wsgi import Answer, plain_answer, server_hints
+from appengine_channel_emu.host.visitors import is_on_this_machine
+from appengine_channel_emu.web.wsgi import Answer, plain_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -99,6 +100,7 @@ class Guard:
             "421 Misdirected Request",
             "This name is not one of this server's. Use localhost or an IP address, "
             "or start channel-emu with --allow-host NAME.",
+            setting=f"--allow-host {name.strip('[]') or 'NAME'}",
         )
 
     def _check_target(self, environ: WSGIEnvironment) -> Answer | None:
@@ -112,14 +114,10 @@ class Guard:
 
     def _check_peer(self, environ: WSGIEnvironment) -> Answer | None:
         """The admin API is for programs on this machine."""
-        # A request that came over no network, as in a test in process, has no address.
-        if self._options.allow_remote_admin or "REMOTE_ADDR" not in environ:
+        if self._options.allow_remote_admin or is_on_this_machine(environ):
             return None
-        # Whoever is this machine to a proxy on another one is not on ours.
-        peer = server_hints(environ).peer
-        if is_loopback(environ["REMOTE_ADDR"]) and (peer is None or is_loopback(peer)):
-            return None
-        return plain_answer("403 Forbidden", "Only this machine may ask this; see --allow-remote-admin.")
+        text = "Only this machine may ask this; see --allow-remote-admin."
+        return plain_answer("403 Forbidden", text, setting="--allow-remote-admin")
 
     def _check_site(self, environ: WSGIEnvironment, guarded: frozenset[str]) -> Answer | None:
         """Another site's page may not reach what acts or tells."""
@@ -137,6 +135,7 @@ class Guard:
             "403 Forbidden",
             "The emulator itself posts presence to the app. To post it by hand, start channel-emu with "
             "--presence-from-visitors.",
+            setting="--presence-from-visitors",
         )
 
 
@@ -167,17 +166,6 @@ def _is_literal(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@functools.lru_cache(maxsize=REMEMBERED)
-def is_loopback(address: str) -> bool:
-    """Whether `address` is this machine's own."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return bool((mapped or ip).is_loopback)
 
 
 # Where a request's target may lead, in the eyes of whatever server or library reads it. RFC 3986, the WHATWG's URL

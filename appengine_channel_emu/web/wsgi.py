@@ -1,20 +1,17 @@
-"""Requests and answers in the terms of WSGI (PEP 3333): who asks, what the server knows of it, and a whole answer."""
+"""Requests and answers in the terms of WSGI (PEP 3333): which browser asks, and a whole answer."""
 
 from __future__ import annotations
 
 import functools
 import ipaddress
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from appengine_channel_emu.host.visitors import wants_html
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-SERVER_HINTS = "channel_emu.server"
-"""The key in environ of `ServerHints`, which only a server of ours puts there."""
-
 
 LONGEST_AGENT = 512
 """Characters of a User-Agent that tell browsers apart; each open socket refers to them."""
@@ -26,29 +23,6 @@ _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fence
 
 PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
 JSON = [("Content-Type", "application/json")]
-
-
-@dataclass(slots=True)
-class ServerHints:
-    """What a server of ours knows of a request, and WSGI has no place for."""
-
-    peer: str | None = None
-    """The address at the other end of the connection; a trusted proxy there rewrites REMOTE_ADDR."""
-    overdue: bool = False
-    """Whether the request has waited for one of the app's threads for too long."""
-    when_sent: Callable[[Callable[[], None]], None] | None = None
-    """Calls what it is given once the whole answer has been handed to the system, or its connection is lost. Without
-    it an answer counts as sent when its body is closed."""
-    upgrades: bool = False
-    """Whether it can make the connection a WebSocket, see `web.upgrade`."""
-
-
-_NO_HINTS = ServerHints()
-
-
-def server_hints(environ: WSGIEnvironment) -> ServerHints:
-    """The hints in `environ`; empty ones from any other server, and in a test in process."""
-    return environ.get(SERVER_HINTS, _NO_HINTS)  # type: ignore[no-any-return]
 
 
 def browser_of(environ: WSGIEnvironment) -> str | None:
@@ -66,7 +40,7 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
     mode = environ.get("HTTP_SEC_FETCH_MODE")
     if mode is not None:
         return mode == "navigate" or environ.get("HTTP_SEC_FETCH_DEST") in _DOCUMENTS
-    return "text/html" in environ.get("HTTP_ACCEPT", "").lower() and "HTTP_X_REQUESTED_WITH" not in environ
+    return wants_html(environ)
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -95,11 +69,15 @@ def members(value: str) -> set[str]:
 
 
 class Answer(NamedTuple):
-    """A whole HTTP answer; `status` with its reason phrase, as clients compare it."""
+    """A whole HTTP answer; `status` with its reason phrase, as clients compare it.
+
+    setting: of a refusal, the flag that lifts it, such as "--threads 32".
+    """
 
     status: str
     headers: list[tuple[str, str]]
     body: bytes = b""
+    setting: str = ""
 
 
 class Started(NamedTuple):
@@ -110,9 +88,9 @@ class Started(NamedTuple):
     body: Iterable[bytes]
 
 
-def plain_answer(status: str, text: str, *headers: tuple[str, str]) -> Answer:
-    """`text` with a line feed at its end, to whoever reads it."""
-    return Answer(status, [*PLAIN, ("X-Content-Type-Options", "nosniff"), *headers], f"{text}\n".encode())
+def plain_answer(status: str, text: str, *headers: tuple[str, str], setting: str = "") -> Answer:
+    """`text` with a line feed at its end, to whoever reads it; `setting` as in `Answer`."""
+    return Answer(status, [*PLAIN, ("X-Content-Type-Options", "nosniff"), *headers], f"{text}\n".encode(), setting)
 
 
 def json_answer(body: dict[str, Any], status: str = "200 OK") -> Answer:

@@ -17,10 +17,10 @@ import pytest
 from appengine_channel_emu.bench import measure
 from appengine_channel_emu.bench.measure import Progress
 from appengine_channel_emu.bench.pages import Pages
+from appengine_channel_emu.host.visitors import ServerHints
 from appengine_channel_emu.server import websocket
 from appengine_channel_emu.testing import ChannelServer
 from appengine_channel_emu.web.channel import stream
-from appengine_channel_emu.web.wsgi import ServerHints
 from tests.support.emulator import EMU
 from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked

@@ -13,8 +13,9 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame
 from websockets.uri import parse_uri
 
+from appengine_channel_emu.host.visitors import server_hints
 from appengine_channel_emu.web.upgrade import Closing, Upgrade
-from appengine_channel_emu.web.wsgi import plain_answer, send, server_hints
+from appengine_channel_emu.web.wsgi import plain_answer, send
 from tests.server.test_parking import connected
 from tests.support import wire
 from tests.support.waiting import LONG_ENOUGH

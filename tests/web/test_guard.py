@@ -7,10 +7,10 @@ import urllib3
 from waitress.proxy_headers import proxy_headers_middleware
 from webtest import TestApp
 
+from appengine_channel_emu.host.visitors import SERVER_HINTS, ServerHints
 from appengine_channel_emu.server.acceptor import proxy_options
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.guard import PRESENCE_PATHS, WebOptions, leads_to
-from appengine_channel_emu.web.wsgi import SERVER_HINTS, ServerHints
 from tests.support.backend import PlayedBackend
 from tests.support.service import running_service
 from tests.support.targets import ODD, disguised

@@ -10,11 +10,12 @@ from webob import Request
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.turn import ClockScheduler
+from appengine_channel_emu.host.visitors import SERVER_HINTS, ServerHints
 from appengine_channel_emu.web.front import Front, NoApp
 from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.upgrade import Closing, FrameCut, Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import Waiting
-from appengine_channel_emu.web.wsgi import SERVER_HINTS, ConnectionCut, ServerHints, close
+from appengine_channel_emu.web.wsgi import ConnectionCut, close
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = {

@@ -18,10 +18,11 @@ from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.receiver import PollAnswer, Stream
 from appengine_channel_emu.faults.gate import FaultGate, refusal_by_fault
+from appengine_channel_emu.host.visitors import server_hints
 from appengine_channel_emu.web.channel.wires import error_json, messages_json
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.upgrade import VERSION, Closing, FrameCut, Upgrade, no_upgrade
-from appengine_channel_emu.web.wsgi import ConnectionCut, browser_of, members, server_hints
+from appengine_channel_emu.web.wsgi import ConnectionCut, browser_of, members
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

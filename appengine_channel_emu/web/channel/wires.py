@@ -17,11 +17,12 @@ from appengine_channel_emu.broker.contract import Broker, Opened
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.receiver import Poll, PollAnswer
 from appengine_channel_emu.faults.gate import FaultGate
+from appengine_channel_emu.host.visitors import server_hints
 from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.guard import WebOptions
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
-from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer, server_hints
+from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
