@@ -16,11 +16,13 @@ from wsgiref.handlers import format_date_time
 from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticFiles
 from appengine_channel_emu.host.app_yaml.config import wsgi_target
-from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
+from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.proxy import ProxyBackend, ScriptCall, raw_target
 from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, serve_file
+from appengine_channel_emu.host.visitors import wants_html
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -114,10 +116,10 @@ class AppBackend:
                 if found is not None:
                     return serve_file(handler, found, environ)
                 text = "A static handler of app.yaml takes this url, but it has no such file."
-                return error_page(404, "Not found", text)
+                return error_page(environ, 404, "Not found", text)
             assert isinstance(handler, Script)
             return self._run(handler, match, user, environ, request_id)
-        return _no_handler(path)
+        return _no_handler(environ, path)
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float) -> int:
         """See `Backend`. Neither `login` nor `secure` keeps the emulator's own requests out."""
@@ -148,10 +150,11 @@ class AppBackend:
         request_id: str | None,
     ) -> AppAnswer:
         if handler.objection is not None:
-            return error_page(500, "Not a WSGI application", f"{handler.place}: {handler.objection}")
+            title = "Not a WSGI application"
+            return error_page(environ, 500, title, f"{handler.place}: {handler.objection}", view="requests")
         script = self._script(handler, match, user)
         if self._scripts is None or script is None:
-            return _no_handler(match.string)
+            return _no_handler(environ, match.string)
         kept = {name: value for name, value in environ.items() if name not in _REMOVED_FROM_REQUESTS}
         answer = self._scripts.serve(kept, request_id, script)
         answer.headers = finished_headers(answer.headers)
@@ -200,11 +203,15 @@ def _refusal(handler: Handler, user: SignedInUser | None, environ: WSGIEnvironme
         headers = [("Location", login_url(raw_target(environ))), ("Cache-Control", "no-cache"), ("Content-Length", "0")]
         return AppAnswer("302 Found", headers)
     who = f"{user.email} is no administrator." if user else "Nobody is signed in."
-    return error_page(401, "Not authorized", f"This page is for login: {handler.login}. {who}")
+    return error_page(environ, 401, "Not authorized", f"This page is for login: {handler.login}. {who}")
 
 
-def _no_handler(path: str) -> AppAnswer:
-    text = f'The url "{path}" does not match any handlers.\n'.encode("utf-8", "replace")
+def _no_handler(environ: WSGIEnvironment, path: str) -> AppAnswer:
+    said = f'The url "{path}" does not match any handlers.'
+    if wants_html(environ):
+        return error_page(environ, 404, "Not found", f"{said} They are in app.yaml.")
+    # To the letter what the dev server said.
+    text = f"{said}\n".encode("utf-8", "replace")
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
         ("Content-Length", str(len(text))),

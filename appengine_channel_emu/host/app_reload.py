@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from appengine_channel_emu.host.app_backend import AppBackend
 from appengine_channel_emu.host.app_checks import for_python3, read_config
 from appengine_channel_emu.host.app_yaml import AppConfig
-from appengine_channel_emu.host.backend import AppAnswer, error_page
+from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart
+from appengine_channel_emu.host.pages import error_page
 from appengine_channel_emu.host.source_watch import SourceWatch, stamp_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ReloadingBackend:
             backend = self._take()
         except BackendUnavailable as problem:
             text = "This page goes away with the next request after the file is fixed."
-            return error_page(500, "app.yaml cannot be served", text, detail=str(problem))
+            return error_page(environ, 500, "app.yaml cannot be served", text, detail=str(problem))
         try:
             return backend.serve(environ, request_id)
         finally:

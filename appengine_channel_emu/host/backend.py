@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from html import escape
-from http import HTTPStatus
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,16 +18,6 @@ PRESENCE_ADDRESS = "0.1.0.10"
 
 _BLOCK_BYTES = 64 * 1024
 """What of a file is read and passed on at a time."""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{status} {title}</title>
-<style>body {{ font: 16px/1.5 sans-serif; max-width: 50em; margin: 2em auto; padding: 0 1em }}
-pre {{ background: #f3f3f3; padding: 1em; overflow: auto; font-size: 14px }}</style></head>
-<body><h1>{title}</h1>
-<p>{text}</p>
-{detail}<p><small>Answered by the Channel API emulator, instead of the app.</small></p>
-</body></html>
-"""
 
 
 @dataclass(slots=True)
@@ -120,59 +108,3 @@ class Backend(Serves, Protocol):
 
     def why_unreachable(self) -> str | None:
         """Why the app cannot be reached now, where it may come and go without the emulator; None while it can."""
-
-
-def error_page(
-    status: int,
-    title: str,
-    text: str,
-    *,
-    detail: str | None = None,
-    headers: Iterable[tuple[str, str]] = (),
-) -> AppAnswer:
-    """A page of ours; everything given is shown as plain text.
-
-    text:   what happened, and what to do about it.
-    detail: preformatted, for instance a traceback.
-    """
-    page = _PAGE.format(
-        status=status,
-        title=escape(title),
-        text=escape(text),
-        detail=f"<pre>{escape(detail)}</pre>\n" if detail else "",
-    )
-    return html_answer(status, page, headers)
-
-
-def html_answer(status: int, html: str, headers: Iterable[tuple[str, str]] = ()) -> AppAnswer:
-    """`html`, a page of ours that loads nothing, runs nothing and stands in no frame."""
-    page = html.encode("utf-8", "replace")
-    return AppAnswer(
-        f"{status} {HTTPStatus(status).phrase}",
-        [
-            ("Content-Type", "text/html; charset=utf-8"),
-            ("Content-Length", str(len(page))),
-            ("Cache-Control", "no-store"),
-            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
-            ("X-Content-Type-Options", "nosniff"),
-            *headers,
-        ],
-        [page],
-    )
-
-
-def cut_answer(seconds: float, page: tuple[bytes, str] | None = None, cpu_seconds: float | None = None) -> AppAnswer:
-    """The answer to a request that overran its deadline (behaviour.md 6): `page`, its body and MIME type, or ours."""
-    if page is None:
-        answer = error_page(
-            500,
-            "The request took too long",
-            f"The app did not finish this request within {seconds:g} seconds, so it was ended, as App Engine does. "
-            "A page that waits for news should use a channel instead of a long request.",
-        )
-    else:
-        body, mime_type = page
-        fields = [("Content-Type", mime_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-cache")]
-        answer = AppAnswer("500 Internal Server Error", fields, [body])
-    answer.cpu_seconds, answer.cut = cpu_seconds, True
-    return answer

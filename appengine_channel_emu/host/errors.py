@@ -17,6 +17,7 @@ RequestFailed
 from __future__ import annotations
 
 from appengine_channel_emu.hints import no_room, reason
+from appengine_channel_emu.host.tracebacks import Traceback
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """App Engine's limit for a response (facts.md 9.3)."""
@@ -33,8 +34,10 @@ class RequestFailed(Exception):
     title = "The app gave no answer"
     advice = "Its log may say why."
     """Of the visitor's page: what to do, behind the text."""
-    detail: str | None = None
-    """Of that page too: preformatted text."""
+    detail: str | Traceback | None = None
+    """Of that page too, for visitors on this machine: what is about the app's inside."""
+    setting = ""
+    """What to start channel-emu with to change it, such as "--instances 8"."""
     cpu_seconds: float | None = None
     """What the handler has used, where that is known."""
     cut = False
@@ -60,11 +63,15 @@ class NotForwardable(RequestFailed):
 
 
 class BackendUnavailable(RequestFailed):
-    """There is no process that could take the request now."""
+    """There is no process that could take the request now. `setting`: of the page, as above."""
 
     status = 503
     title = "The app does not run"
     advice = ""
+
+    def __init__(self, text: str, setting: str = "") -> None:
+        super().__init__(text)
+        self.setting = setting
 
 
 class DevServerSilent(BackendUnavailable):
@@ -128,8 +135,8 @@ class NotImported(RequestFailed):
     status = 500
     title = "The app could not be imported"
 
-    def __init__(self, traceback: str) -> None:
-        super().__init__(traceback)
+    def __init__(self, traceback: Traceback) -> None:
+        super().__init__(traceback.text)
         self.detail = traceback
 
     @property

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote_plus, urlsplit
 
-from appengine_channel_emu.host.backend import AppAnswer, error_page, html_answer
+from appengine_channel_emu.host.backend import AppAnswer
+from appengine_channel_emu.host.pages import error_page, html_page
 from appengine_channel_emu.private_files import open_plain, private_folder, set_aside, set_aside_unless_plain
 
 if TYPE_CHECKING:
@@ -41,24 +42,18 @@ _BROWSERS = ("Mozilla/", "Opera/")
 
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}")
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Sign in</title>
-<meta name="viewport" content="width=device-width">
-<style>body {{ font: 16px/1.5 sans-serif; max-width: 24em; margin: 3em auto; padding: 0 1em }}
-input[type=email] {{ width: 100%; box-sizing: border-box; padding: .4em; font: inherit }}
-button {{ font: inherit; padding: .3em 1em }} .bad {{ color: #a00 }}</style></head>
-<body><h1>Sign in</h1>
+_FORM = """<h1>Sign in</h1>
 <p>{who}</p>
 {problem}<form method="post" action="/_ah/login">
-<p><label>E-mail<br><input type="email" name="email" value="{email}" required autofocus></label></p>
+<p><label for="email">E-mail</label><br>
+<input id="email" type="email" name="email" value="{email}" required autofocus autocomplete="email"></p>
 <p><label><input type="checkbox" name="admin" value="true"{admin}> Sign in as administrator</label></p>
 <input type="hidden" name="continue" value="{goal}">
-<p><button name="action" value="login">Sign in</button>
-<button name="action" value="logout" formnovalidate>Sign out</button></p>
+<p><button name="action" value="login">{button}</button>{out}</p>
 </form>
-<p><small>The Channel API emulator's sign-in: any address will do, and no password is asked.</small></p>
-</body></html>
 """
+_SIGN_OUT = '\n<button name="action" value="logout" formnovalidate>Sign out</button>'
+_FOOTER = "The Channel API emulator's sign-in: any address will do, and no password is asked."
 
 
 @dataclass(frozen=True)
@@ -228,10 +223,10 @@ class SignIn:
             return self._get(environ)
         if method != "POST":
             status, allow = 200 if method == "OPTIONS" else 405, [("Allow", "GET, HEAD, OPTIONS, POST")]
-            return error_page(status, "Sign in", "Signing in takes GET and POST.", headers=allow)
+            return error_page(environ, status, "Sign in", "Signing in takes GET and POST.", headers=allow)
         if not is_own_page(environ):
             text = "A page of another site may not sign you in or out, and this request does not say that it is ours."
-            return error_page(403, "Refused", text)
+            return error_page(environ, 403, "Refused", text)
         return self._post(environ)
 
     def _get(self, environ: WSGIEnvironment) -> AppAnswer:
@@ -246,7 +241,7 @@ class SignIn:
     def _post(self, environ: WSGIEnvironment) -> AppAnswer:
         length = environ.get("CONTENT_LENGTH") or "0"
         if not length.isdigit() or int(length) > LONGEST_FORM:
-            return error_page(413, "Too large", "This form is larger than any of ours.")
+            return error_page(environ, 413, "Too large", "This form is larger than any of ours.")
         body = environ["wsgi.input"].read(int(length)).decode("utf-8", "replace")
         fields = parse_qs(body, errors="replace")
         goal = safe_goal(_first(fields, "continue"))
@@ -270,14 +265,17 @@ class SignIn:
 
     def _form(self, environ: WSGIEnvironment, goal: str, problem: str = "") -> AppAnswer:
         user = self.user(environ)
-        page = _PAGE.format(
+        form = _FORM.format(
             who=escape(f"You are signed in as {user.email}." if user else "You are not signed in."),
-            problem=f'<p class="bad">{escape(problem)}</p>\n' if problem else "",
+            problem=f'<p class="bad" role="alert">{escape(problem)}</p>\n' if problem else "",
             email=escape(user.email if user else "test@example.com"),
             admin=" checked" if user and user.admin else "",
             goal=escape(goal),
+            button="Sign in as this user" if user else "Sign in",
+            out=_SIGN_OUT if user else "",
         )
-        answer = html_answer(400 if problem else 200, page, [("X-Frame-Options", "DENY")])
+        status, alone = 400 if problem else 200, [("X-Frame-Options", "DENY")]
+        answer = html_page(status, "Sign in", form, _FOOTER, alone, forms=True)
         if environ["REQUEST_METHOD"] == "HEAD":
             answer.body = []
         return answer

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, Headers, HttpAnswer
-from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, FileBody, cut_answer, error_page
+from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, FileBody
 from appengine_channel_emu.host.errors import HandlerCut, NotForwardable, Overrun, RequestFailed
 from appengine_channel_emu.host.exchange import HttpRequest
+from appengine_channel_emu.host.pages import cut_page, error_page
+from appengine_channel_emu.host.tracebacks import Traceback
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -129,7 +131,7 @@ class ProxyBackend:
             request = read_request(environ)
             answer = self._origin.send(request, AboutRequest(environ, request_id, script))
         except RequestFailed as failed:
-            return self._page(failed)
+            return self._page(environ, failed)
         return _passed_on(answer, request.method)
 
     def post(self, path: str, body: bytes, content_type: str, timeout: float, script: ScriptCall | None = None) -> int:
@@ -147,10 +149,22 @@ class ProxyBackend:
         answer.body.close()
         return answer.status
 
-    def _page(self, failed: RequestFailed) -> AppAnswer:
+    def _page(self, environ: WSGIEnvironment, failed: RequestFailed) -> AppAnswer:
         if isinstance(failed, Overrun | HandlerCut):
-            return cut_answer(self._deadline or 0.0, self._timeout_page, failed.cpu_seconds)
-        page = error_page(failed.status, failed.title, failed.explanation, detail=failed.detail)
+            seconds = self._deadline or 0.0
+            # App Engine's own limit from October 2011 on.
+            longer = f"--request-deadline {60 if seconds < 60 else 2 * seconds:g}"
+            where = failed.detail if isinstance(failed.detail, Traceback) else None
+            return cut_page(environ, seconds, self._timeout_page, failed.cpu_seconds, where, longer)
+        page = error_page(
+            environ,
+            failed.status,
+            failed.title,
+            failed.explanation,
+            detail=failed.detail,
+            setting=failed.setting,
+            view="requests",
+        )
         page.cpu_seconds, page.cut = failed.cpu_seconds, failed.cut
         return page
 

@@ -18,7 +18,8 @@ from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import build_http_date
 
-from appengine_channel_emu.host.visitors import SERVER_HINTS, ServerHints
+from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.visitors import SERVER_HINTS, ServerHints, wants_html
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import ConnectionCut
 
@@ -162,8 +163,26 @@ class RefusalTask(FramedTask, ErrorTask):  # type: ignore[misc]
 
     def execute(self) -> None:
         """See waitress; some of what was sent may be in it."""
-        self.response_headers.append(("X-Content-Type-Options", "nosniff"))
-        super().execute()
+        environ = self._environ()
+        if not wants_html(environ):
+            self.response_headers.append(("X-Content-Type-Options", "nosniff"))
+            super().execute()
+            return
+        error = self.request.error
+        page = error_page(environ, error.code, error.reason, error.body, setting=getattr(error, "setting", ""))
+        body = page.read()
+        self.status = page.status
+        self.response_headers.extend(page.headers)
+        self.set_close_on_finish()
+        self.write(body)
+
+    def _environ(self) -> dict[str, str]:
+        """What is known of the request: perhaps nothing but who sends it."""
+        request = self.request
+        target = getattr(request, "request_uri", request.path)
+        known = {"REMOTE_ADDR": self.channel.addr[0], "REQUEST_METHOD": request.command, "REQUEST_URI": target}
+        headers = getattr(request, "headers", {})
+        return known | {name if name.startswith("CONTENT_") else f"HTTP_{name}": headers[name] for name in headers}
 
 
 class AnswerBuffer:

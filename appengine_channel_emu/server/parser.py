@@ -149,10 +149,12 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.error = RequestEntityTooLarge(
                 f"The body of a request has at most {most:,} bytes (--max-request-size)."
             )
+            self.error.setting = f"--max-request-size {2 * most}"
         elif self.header_bytes_received >= self.adj.max_request_header_size and self.body_rcv is None:
             most = self.adj.max_request_header_size
             text = f"The headers of a request have fewer than {most:,} bytes (--max-header-size)."
             self.error = RequestHeaderFieldsTooLarge(text)
+            self.error.setting = f"--max-header-size {2 * most}"
 
     def _refuse_body(self, error: OSError) -> None:
         with contextlib.suppress(OSError):

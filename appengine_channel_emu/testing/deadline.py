@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.environment import WhileNeeded, importable
-from appengine_channel_emu.host.backend import AppAnswer, Serves, cut_answer
+from appengine_channel_emu.host.backend import AppAnswer, Serves
+from appengine_channel_emu.host.pages import cut_page
 from appengine_channel_emu.host.runner.deadline import Deadlines
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class DeadlineMiddleware:
             whole.clear()
         finally:
             _local.run = outer
-        return cut_answer(self._seconds) if not whole or run.in_vain else whole[0]
+        return cut_page(environ, self._seconds) if not whole or run.in_vain else whole[0]
 
 
 @functools.cache

@@ -13,7 +13,8 @@ from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.host.backend import AppAnswer, Serves
-from appengine_channel_emu.host.visitors import server_hints
+from appengine_channel_emu.host.pages import View, error_page
+from appengine_channel_emu.host.visitors import server_hints, wants_html
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.routes import CONSOLE_PATH, About, Accounts, admin_resources, console_resources
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
@@ -118,7 +119,7 @@ class Front:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         refusal = self._guard.refuse(environ)
-        answer = self._faults.read_header(environ, self._serve) if refusal is None else refusal
+        answer = self._faults.read_header(environ, self._serve) if refusal is None else _page(refusal, environ)
         return _give(answer, environ, start_response)
 
     def _serve(self, environ: WSGIEnvironment) -> Given:
@@ -152,7 +153,7 @@ class Front:
         started = time.monotonic()
         request_id, answered = self._begin_request(environ)
         try:
-            answer = _no_thread() if server_hints(environ).overdue else self._backend.serve(environ, request_id)
+            answer = _no_thread(environ) if server_hints(environ).overdue else self._backend.serve(environ, request_id)
             if instead_of_404 is not None and answer.status.startswith("404"):
                 answer.close()
                 answer = _in_apps_name(instead_of_404(), answer.cpu_seconds)
@@ -275,12 +276,32 @@ class NoApp:
         if environ.get("PATH_INFO") == "/" and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
             return _in_apps_name(Answer("302 Found", [("Location", CONSOLE_PATH)]))
         text = "No app runs here. Start one with: channel-emu serve MODULE:APP"
-        return _in_apps_name(plain_answer("404 Not Found", text))
+        answer = plain_answer("404 Not Found", text, setting="channel-emu serve MODULE:APP")
+        return _page(answer, environ, "messages")
 
 
-def _no_thread() -> AppAnswer:
+def _no_thread(environ: WSGIEnvironment) -> AppAnswer:
     text = "The app's threads (--threads) were all busy with other requests for a minute."
-    return _in_apps_name(plain_answer("503 Service Unavailable", text))
+    answer = plain_answer("503 Service Unavailable", text, setting="--threads 64")
+    return _page(answer, environ, "requests")
+
+
+_TITLES = {
+    400: "Not understood",
+    403: "Refused",
+    404: "No app runs here",
+    421: "This name is not served here",
+    503: "The app is busy",
+}
+
+
+def _page(answer: Answer, environ: WSGIEnvironment, view: View | None = None) -> AppAnswer:
+    """Words of ours as they are, or as a page for who asks for HTML. `view` as in `error_page`."""
+    if not wants_html(environ):
+        return _in_apps_name(answer)
+    status = int(answer.status[:3])
+    text = answer.body.decode().strip()
+    return error_page(environ, status, _TITLES[status], text, setting=answer.setting, view=view)
 
 
 def _in_apps_name(answer: Answer, cpu_seconds: float | None = None) -> AppAnswer:

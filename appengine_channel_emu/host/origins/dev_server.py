@@ -92,7 +92,8 @@ class DevServerOrigin(Origin):
             "request_id": about.request_id,
         }
         request.headers[REQUEST_HEADER] = json.dumps(request_info)
-        return connections.exchange(request, seconds)
+        with process.log.of_request(request.method, request.target):
+            return connections.exchange(request, seconds)
 
     def _checked(self, answer: HttpAnswer, held: float) -> HttpAnswer:
         """The answer with what is known of its handler. Raises `HandlerCut`."""

@@ -8,16 +8,15 @@ import random
 import secrets
 import shutil
 import socket
-import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from appengine_channel_emu.host.errors import CannotStart
+from appengine_channel_emu.host.origins.dev_server_log import DevServerLog
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.sdk import python27_environ
 
@@ -30,12 +29,6 @@ TASK_SECONDS = 600.0
 """Requests of task queues and cron (facts.md 8)."""
 
 GRACE_SECONDS = 0.5
-LOG_PREFIX = "dev_appserver | "
-
-_NO_NEWS = ("Could not read search indexes from", "Skipping SDK update check.", "Starting admin server at:")
-"""In lines of every start that tell the user nothing, or what our own log says: a first start has no indexes."""
-
-_LAST_LINES = 15
 _MODULE_PORTS = 8
 _PORT_TRIES = 500
 # Below those that systems give to connections: thousands of these leave no row free, and one may come in between.
@@ -81,7 +74,6 @@ class DevServerProcess:
         self.started_at = time.monotonic()
         self.ended_at = 0.0
         """When it ended, once `ended` says how."""
-        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         try:
             # Absolute, which it is not where TMPDIR is ".": the dev server has another current folder.
             self._folder = Path(tempfile.mkdtemp(prefix="channel-emu-sdk-")).absolute()
@@ -107,9 +99,9 @@ class DevServerProcess:
                 if time.monotonic() > give_up:
                     raise CannotStart(
                         f"dev_appserver.py took no request within {START_SECONDS:g} seconds, and was ended."
-                        f"{self._quoted()}"
+                        f"{self.log.last_words()}"
                     ) from None
-        raise CannotStart(f"dev_appserver.py {self.ended} before it took a request.{self._quoted()}")
+        raise CannotStart(f"dev_appserver.py {self.ended} before it took a request.{self.log.last_words()}")
 
     def stop(self) -> None:
         """End it and all it started."""
@@ -136,7 +128,8 @@ class DevServerProcess:
             raise
         finally:
             os.close(writing)
-        threading.Thread(target=self._pass_on, args=(reading, process), name="dev_appserver", daemon=True).start()
+        self.log = DevServerLog(reading)
+        threading.Thread(target=self._follow, args=(process,), name="dev_appserver", daemon=True).start()
         return process
 
     def _command(self, spec: DevServerSpec, storage: Path, api_port: int) -> list[str]:
@@ -183,21 +176,12 @@ class DevServerProcess:
         }
         return python27_environ() | ours
 
-    def _pass_on(self, reading: int, process: SupervisedProcess) -> None:
-        with open(reading, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                self._last_lines.append(line.rstrip("\n"))
-                if not any(words in line for words in _NO_NEWS):
-                    sys.stderr.write(LOG_PREFIX + line)
+    def _follow(self, process: SupervisedProcess) -> None:
+        self.log.pass_on()
         how = process.wait()
         self.ended_at = time.monotonic()
         self.ended = how
         self._has_ended.set()
-
-    def _quoted(self) -> str:
-        """Its last words, without the way through the SDK's own code that led there: the log has that."""
-        frames = ("Traceback (", '  File "', "    ")
-        return "".join(f"\n{LOG_PREFIX}{line}" for line in self._last_lines if not line.startswith(frames))
 
 
 def _latin_1(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ import waitress
 from appengine_channel_emu.environment import python_path, with_no_proxy
 from appengine_channel_emu.host.errors import MAX_ANSWER_BYTES, BackendUnavailable
 from appengine_channel_emu.host.exchange import ConnectionPool, unix_socket
+from appengine_channel_emu.host.pipe_lines import PipeLines
 from appengine_channel_emu.host.process import SupervisedProcess
 from appengine_channel_emu.host.source_watch import AppFiles, SourceWatch
 
@@ -27,8 +27,6 @@ RUNNER = Path(__file__).parents[1] / "runner" / "__main__.py"
 
 PRESENCE_THREADS = 32
 """So that a presence handler that hangs takes no thread from the visitors (see `PARALLEL_POSTS`)."""
-
-READ_BYTES = 64 * 1024
 
 START_SECONDS = 60.0
 """How long an app's import may take (behaviour.md 6, rule 1)."""
@@ -165,13 +163,19 @@ class Instance:
         # A process that has died at once reads nothing.
         with contextlib.suppress(BrokenPipeError), open(settings, "w", encoding="utf-8") as file:
             json.dump(runner_info, file)
-        with Reports(report, self._take_report) as reports:
+        with PipeLines(report, self._take_line) as reports:
             self._files.report(self, reports.catch_up)
             reports.follow()
             self._files.report(self, None)
         how = process.wait()
         self.ended_at = time.monotonic()
         self._fail("died", f"The app's process {how} while it was being imported.")
+
+    def _take_line(self, line: bytes) -> None:
+        """One report (host/runner/report.py)."""
+        # A handler that is cut in mid-report leaves half a line.
+        with contextlib.suppress(ValueError):
+            self._take_report(json.loads(line))
 
     def _take_report(self, message: dict[str, Any]) -> None:
         if "process" in message:
@@ -195,54 +199,6 @@ class Instance:
         if not self._settled.is_set():
             self.failure = ImportFailure(reason, text)
             self._settled.set()
-
-
-class Reports:
-    """The front's end of the pipe on which an instance reports (host/runner/report.py).
-
-    Gives each message to `take`, one after another, on whichever thread has read it. Closes `fd` in the end.
-    """
-
-    def __init__(self, fd: int, take: Callable[[dict[str, Any]], None]) -> None:
-        self._fd = fd
-        self._take = take
-        self._lock = threading.Lock()
-        # Each is for one thread at a time: for `follow`, and under the lock.
-        self._any, self._more = self._poll_object(), self._poll_object()
-        self._rest = b""
-        self._ended = False
-
-    def __enter__(self) -> Reports:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        with self._lock:
-            self._ended = True
-            os.close(self._fd)
-
-    def follow(self) -> None:
-        """Return when the process has closed its end."""
-        while not self._ended:
-            self._any.poll()
-            self.catch_up()
-
-    def catch_up(self) -> None:
-        """Take all that is there, without waiting for more."""
-        with self._lock:
-            while not self._ended and self._more.poll(0):
-                data = os.read(self._fd, READ_BYTES)
-                self._ended = not data
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                for line in lines:
-                    # A handler that is cut in mid-report leaves half a line.
-                    with contextlib.suppress(ValueError):
-                        self._take(json.loads(line))
-
-    def _poll_object(self) -> select.poll:
-        # A number beyond 1,023 is too large for select.
-        made = select.poll()
-        made.register(self._fd, select.POLLIN)
-        return made
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.origins.instance import AppSpec, Instance
 from appengine_channel_emu.host.process import CrashPause
 from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
+from appengine_channel_emu.host.tracebacks import Traceback
 
 GRACE_SECONDS = 0.5
 """After the deadline, for a handler that catches the exception (behaviour.md 6, rule 2)."""
@@ -83,15 +84,36 @@ class InstancesOrigin(Origin):
             answer = self._send_once(request, number, limit)
         result = json.loads(answer.header(RESULT_HEADER) or "{}")
         if "failure" in result:
-            answer.body.close()
-            raise _failure(result)
+            with answer.body as body:
+                raise self._failure(result, body.read().decode())
         answer.cpu_seconds, answer.cut = result.get("cpu"), result.get("cut", False)
         return answer
+
+    def _traceback(self, text: str) -> Traceback:
+        return Traceback(text, str(self._spec.folder))
+
+    def _failure(self, result: dict[str, Any], traceback: str) -> RequestFailed:
+        """What the runner says (`runner.handler.AppFailed`)."""
+        kind, text = result["failure"]["kind"], result["failure"]["text"]
+        failed: RequestFailed
+        if kind == "deadline":
+            failed = HandlerCut("The handler was ended at its deadline.")
+        elif kind == "import":
+            failed = NotImported(self._traceback(traceback or text))
+        elif kind == "raised":
+            failed = HandlerRaised(f"The app raised {text}; the emulator's log has the traceback.")
+        else:
+            failed = BadAnswer(text)
+        if traceback and failed.detail is None:
+            failed.detail = self._traceback(traceback)
+        failed.by_app = True
+        failed.cpu_seconds, failed.cut = result.get("cpu"), failed.cut or result.get("cut", False)
+        return failed
 
     def _send_once(self, request: HttpRequest, number: int, deadline: float | None) -> HttpAnswer:
         with self._instances.take() as instance:
             if instance.failure is not None:
-                raise NotImported(instance.failure.text)
+                raise NotImported(self._traceback(instance.failure.text))
             try:
                 return instance.connections.exchange(request, None if deadline is None else deadline + GRACE_SECONDS)
             except (ClosedWithoutAnswer, Unreachable):
@@ -117,23 +139,6 @@ def _request_info(number: int, about: AboutRequest) -> dict[str, Any]:
     if about.request_id is not None:
         info["request_id"] = about.request_id
     return info
-
-
-def _failure(result: dict[str, Any]) -> RequestFailed:
-    """What the runner says (`runner.handler.AppFailed`)."""
-    kind, text = result["failure"]["kind"], result["failure"]["text"]
-    failed: RequestFailed
-    if kind == "deadline":
-        failed = HandlerCut("The handler was ended at its deadline.")
-    elif kind == "import":
-        failed = NotImported(text)
-    elif kind == "raised":
-        failed = HandlerRaised(f"The app raised {text}; the emulator's log has the traceback.")
-    else:
-        failed = BadAnswer(text)
-    failed.by_app = True
-    failed.cpu_seconds, failed.cut = result.get("cpu"), failed.cut or result.get("cut", False)
-    return failed
 
 
 class Instances:
@@ -203,7 +208,8 @@ class Instances:
                 if remaining <= 0:
                     raise BackendUnavailable(
                         f"None of the app's {self._most} instances became free within {QUEUE_SECONDS:g} seconds; "
-                        "threadsafe: false lets each serve one request at a time."
+                        "threadsafe: false lets each serve one request at a time.",
+                        f"--instances {2 * self._most}",
                     )
                 self._changed.wait(remaining)
 

@@ -33,6 +33,9 @@ HOP_BY_HOP = frozenset(
 LONGEST_TEXT = 8000
 """Characters of a failure's text that the front is sent."""
 
+LONGEST_TRACEBACK = 100_000
+"""Characters of its traceback."""
+
 
 Response = tuple[str, list[tuple[str, str]], bytes]
 """Status, headers with the length of the body among them, and the body."""
@@ -41,12 +44,14 @@ Response = tuple[str, list[tuple[str, str]], bytes]
 class AppFailed(Exception):
     """The request gets a page of the front's instead of the app's answer.
 
-    kind: "raised", "deadline", "import", "protocol" or "too_large".
+    kind:      "raised", "deadline", "import", "protocol" or "too_large".
+    traceback: where in the app, if that is known.
     """
 
-    def __init__(self, kind: str, text: str) -> None:
+    def __init__(self, kind: str, text: str, traceback: str = "") -> None:
         super().__init__(text)
         self.kind = kind
+        self.traceback = traceback
 
 
 class CheckedAnswer:
@@ -140,22 +145,23 @@ class RequestHandler:
         environ.setdefault(TICKET_KEY, request.get("request_id") or NO_TICKET)
         answer = CheckedAnswer(self._info.max_answer)
         result: dict[str, Any] = {}
+        failures: list[AppFailed] = []
 
         def work() -> None:
             cpu = CpuClock()
             try:
                 self._run(environ, answer, request, result, cpu)
             except AppFailed as failure:
-                result["failure"] = {"kind": failure.kind, "text": _shortened(str(failure))}
+                failures.append(failure)
             except BaseException as error:
                 # Ours, not the app's; whoever waits for this work waits for its end alone.
                 sys.stderr.write(traceback_of(error))
-                result["failure"] = {"kind": "raised", "text": type(error).__name__}
+                failures.append(AppFailed("raised", type(error).__name__))
             result["cpu"] = cpu.used()
 
         self._do(work)
         self._sources.report()
-        return self._response(answer, result, environ)
+        return self._response(answer, failures[0] if failures else None, result, environ)
 
     def _prepare(self, environ: WSGIEnvironment, at_the_front: dict[str, Any]) -> None:
         """Makes the environ what it would be if the app were at the front (facts.md 9.2)."""
@@ -184,7 +190,7 @@ class RequestHandler:
         try:
             app = self._apps.get(request.get("target", self._info.target))
         except NotLoaded as failed:
-            raise AppFailed("import", str(failed)) from None
+            raise AppFailed("import", type(failed).__name__, str(failed)) from None
 
         def handle() -> None:
             answer.collect(app(environ, answer.start_response))
@@ -202,14 +208,20 @@ class RequestHandler:
         except BaseException as error:
             if answer.complete:
                 return  # Its last act, or the deadline came just behind it.
-            sys.stderr.write(traceback_of(error))
+            traceback = traceback_of(error)
+            sys.stderr.write(traceback)
             kind = "deadline" if isinstance(error, self._deadlines.error) else "raised"
-            raise AppFailed(kind, type(error).__name__) from None
+            raise AppFailed(kind, type(error).__name__, traceback) from None
 
-    def _response(self, answer: CheckedAnswer, result: dict[str, Any], environ: WSGIEnvironment) -> Response:
+    def _response(
+        self, answer: CheckedAnswer, failure: AppFailed | None, result: dict[str, Any], environ: WSGIEnvironment
+    ) -> Response:
+        """The app's, or of a request that failed what the front makes its page of, with the traceback as the body."""
         status, headers, body = answer.status, answer.headers, answer.body()
-        if "failure" in result:
-            status, headers, body = "500 Internal Server Error", [], b""
+        if failure is not None:
+            result["failure"] = {"kind": failure.kind, "text": _shortened(str(failure), LONGEST_TEXT)}
+            traceback = _shortened(failure.traceback, LONGEST_TRACEBACK)
+            status, headers, body = "500 Internal Server Error", [], traceback.encode("utf-8", "backslashreplace")
         if status.startswith(("204", "304")):
             body = b""
         is_head = environ["REQUEST_METHOD"] == "HEAD"
@@ -227,9 +239,9 @@ class RequestHandler:
         return lower not in HOP_BY_HOP and not lower.startswith("channel-emu-")
 
 
-def _shortened(text: str) -> str:
+def _shortened(text: str, longest: int) -> str:
     """Both ends of it: the front reads headers of 64 KiB at most, and JSON may take six bytes for a character."""
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT // 2]} … {text[-LONGEST_TEXT // 2 :]}"
+    return text if len(text) <= longest else f"{text[: longest // 2]} … {text[-longest // 2 :]}"
 
 
 class CpuClock:

@@ -1,0 +1,59 @@
+"""Lines that a child process writes to a pipe."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable
+
+READ_BYTES = 64 * 1024
+
+
+class PipeLines:
+    """Our end of the pipe; gives each line to `take`, one after another, on whichever thread has read it.
+
+    Closes `fd` in the end.
+    """
+
+    def __init__(self, fd: int, take: Callable[[bytes], None]) -> None:
+        self._fd = fd
+        self._take = take
+        self._lock = threading.Lock()
+        # Each is for one thread at a time: for `follow`, and under the lock.
+        self._any, self._more = self._poll_object(), self._poll_object()
+        self._rest = b""
+        self._ended = False
+
+    def __enter__(self) -> PipeLines:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with self._lock:
+            self._ended = True
+            os.close(self._fd)
+
+    def follow(self) -> None:
+        """Return when the process has closed its end."""
+        while not self._ended:
+            self._any.poll()
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Take all that is there, without waiting for more."""
+        with self._lock:
+            while not self._ended and self._more.poll(0):
+                data = os.read(self._fd, READ_BYTES)
+                self._ended = not data
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                if self._ended and self._rest:
+                    # A process that is killed may leave half a line.
+                    lines.append(self._rest)
+                for line in lines:
+                    self._take(line)
+
+    def _poll_object(self) -> select.poll:
+        # A number beyond 1,023 is too large for select.
+        made = select.poll()
+        made.register(self._fd, select.POLLIN)
+        return made
