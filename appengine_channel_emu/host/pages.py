@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.tracebacks import Traceback, TracebackPart
-from appengine_channel_emu.host.visitors import is_on_this_machine, wants_html
+from appengine_channel_emu.host.visitors import is_loopback, is_on_this_machine, wants_html
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 View = Literal["messages", "requests"]
 """One of the console's."""
 
-CONSOLE = "/_emu/"
+_LINKS: dict[View, str] = {
+    "messages": '<a href="/_emu/#/messages">Messages and events, in the console</a>',
+    "requests": '<a href="/_emu/#/requests">All requests, in the console</a>',
+}
 
 ELSEWHERE = (
     "The details are in the emulator's log. This page shows them, too, to a browser on the machine that the emulator "
@@ -46,7 +49,7 @@ _PAGE = """<!doctype html>
 """
 
 _SHOWN = (
-    "HOST", "USER_AGENT", "ACCEPT", "ACCEPT_LANGUAGE", "REFERER", "ORIGIN", "X_REQUESTED_WITH", "COOKIE",
+    "HOST", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "USER_AGENT", "REFERER", "ORIGIN", "COOKIE",
     "AUTHORIZATION",
 )  # fmt: skip
 """Those of the request's headers that may tell why it went wrong."""
@@ -75,7 +78,7 @@ def error_page(
     setting: what to start channel-emu with, such as "--threads 32", to change this.
     view:    of the console, where there is more about it.
     """
-    here = is_on_this_machine(environ)
+    here = _is_developer(environ)
     if not wants_html(environ):
         return _plain(status, _as_text(title, text, detail, setting, here), headers)
     content = [
@@ -86,7 +89,7 @@ def error_page(
         *_request_lines(environ),
     ]
     if view is not None and here:
-        content.append(f'<p><a href="{CONSOLE}#/{view}">Console: {view}</a></p>\n')
+        content.append(f"<p>{_LINKS[view]}</p>\n")
     footer = "Answered by the Channel API emulator, instead of the app."
     return html_page(status, f"{status} {title}", "".join(content), footer, headers)
 
@@ -129,6 +132,13 @@ def cut_page(
         answer = AppAnswer("500 Internal Server Error", fields, [body])
     answer.cpu_seconds, answer.cut = cpu_seconds, True
     return answer
+
+
+def _is_developer(environ: WSGIEnvironment) -> bool:
+    """Whether the visitor is on this machine, and not behind a tunnel or proxy that ends here, as far as that says."""
+    named = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    forwarded = "HTTP_FORWARDED" in environ or not all(is_loopback(name.strip()) for name in named if name.strip())
+    return is_on_this_machine(environ) and not forwarded
 
 
 def _plain(status: int, text: str, headers: Iterable[tuple[str, str]]) -> AppAnswer:

@@ -7,6 +7,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.clock import Scheduler
@@ -119,7 +120,7 @@ class Front:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         refusal = self._guard.refuse(environ)
-        answer = self._faults.read_header(environ, self._serve) if refusal is None else _page(refusal, environ)
+        answer = self._faults.read_header(environ, self._serve) if refusal is None else _refused(refusal, environ)
         return _give(answer, environ, start_response)
 
     def _serve(self, environ: WSGIEnvironment) -> Given:
@@ -287,12 +288,16 @@ def _no_thread(environ: WSGIEnvironment) -> AppAnswer:
 
 
 _TITLES = {
-    400: "Not understood",
     403: "Refused",
     404: "No app runs here",
     421: "This name is not served here",
     503: "The app is busy",
 }
+
+
+def _refused(answer: Answer, environ: WSGIEnvironment) -> AppAnswer:
+    # The console is not to be had by a name that is not served.
+    return _page(answer, environ, "messages" if answer.status.startswith("403") else None)
 
 
 def _page(answer: Answer, environ: WSGIEnvironment, view: View | None = None) -> AppAnswer:
@@ -301,7 +306,9 @@ def _page(answer: Answer, environ: WSGIEnvironment, view: View | None = None) ->
         return _in_apps_name(answer)
     status = int(answer.status[:3])
     text = answer.body.decode().strip()
-    return error_page(environ, status, _TITLES[status], text, setting=answer.setting, view=view)
+    return error_page(
+        environ, status, _TITLES.get(status, HTTPStatus(status).phrase), text, setting=answer.setting, view=view
+    )
 
 
 def _in_apps_name(answer: Answer, cpu_seconds: float | None = None) -> AppAnswer:

@@ -89,5 +89,5 @@ def test_an_odd_app_yaml_has_the_same_effect_in_every_kind_of_app(app, tmp_path,
         )
         assert "pagespeed" in log.read_text()
         if kind == "sdk":
-            assert "Starting module" in log.read_text()
+            assert "Instance PID" in log.read_text()
             assert "Could not read search indexes" not in log.read_text()

@@ -16,8 +16,21 @@ from appengine_channel_emu.host.pipe_lines import PipeLines
 
 LOG_PREFIX = "dev_appserver | "
 
-_NO_NEWS = ("Could not read search indexes from", "Skipping SDK update check.", "Starting admin server at:")
-"""In lines of every start that tell the user nothing, or what our own log says: a first start has no indexes."""
+_NO_NEWS = (
+    "Could not read search indexes from",
+    "Skipping SDK update check.",
+    "Starting admin server at:",
+    "Starting API server at:",
+    'Starting module "default" running at:',
+    # What App Engine's manual scaling asks for, of apps that nearly never have it.
+    '"GET /_ah/start HTTP/1.1" 404',
+)
+"""In lines of every start that tell the user nothing, or what our own log says: a first start has no indexes, and who
+opens an address of the dev server's own gets round the emulator."""
+
+_NEW_INSTANCE = "New instance for module"
+"""Begins a message of three lines, with another such address in it."""
+_ITS_LINES = re.compile(r"(http://\S+:\d+)?")
 
 # google/appengine/tools/devappserver2/module.py writes it once the app has finished, before the answer leaves.
 _REQUEST = re.compile(r'(?:INFO|DEBUG) .* module\.py:\d+\] \S+: "(\S+) (.*) HTTP/1\.[01]" \d{3} (?:\d+|-)')
@@ -30,8 +43,8 @@ log = logging.getLogger("channel_emu.sdk")
 class DevServerLog:
     """The lines that come through `pipe`, on standard error, but for those that say what our own log says.
 
-    The dev server writes a line for each request, and so do we for those that went through us. Lines about its own, such
-    as tasks and cron jobs, stay; at the level debug all do.
+    The dev server writes a line for each request, and so do we for those that went through us. What it writes of its
+    own, such as tasks and cron jobs, stays; at the level debug everything does.
     """
 
     def __init__(self, pipe: int) -> None:
@@ -39,6 +52,8 @@ class DevServerLog:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._lock = threading.Lock()
         self._ours: Counter[tuple[str, bytes]] = Counter()
+        self._of_new_instance = 0
+        """How many lines of that message may be still to come."""
 
     def pass_on(self) -> None:
         """Return when the process has ended."""
@@ -65,13 +80,23 @@ class DevServerLog:
     def _take(self, data: bytes) -> None:
         line = data.decode("utf-8", "replace")
         self._last.append(line)
-        if any(words in line for words in _NO_NEWS):
+        if self._is_no_news(line):
             return
         request = _REQUEST.fullmatch(line)
         if request is not None and self._is_ours(_key(request[1], request[2])) and not log.isEnabledFor(logging.DEBUG):
             return
         with contextlib.suppress(OSError):
             sys.stderr.write(f"{LOG_PREFIX}{line}\n")
+
+    def _is_no_news(self, line: str) -> bool:
+        if _NEW_INSTANCE in line:
+            self._of_new_instance = 2
+            return True
+        if self._of_new_instance and _ITS_LINES.fullmatch(line):
+            self._of_new_instance -= 1
+            return True
+        self._of_new_instance = 0
+        return any(words in line for words in _NO_NEWS)
 
     def _is_ours(self, key: tuple[str, bytes]) -> bool:
         """Whether one of the requests that are under way is called so; it is said once of each."""

@@ -101,7 +101,7 @@ class InstancesOrigin(Origin):
         elif kind == "import":
             failed = NotImported(self._traceback(traceback or text))
         elif kind == "raised":
-            failed = HandlerRaised(f"The app raised {text}; the emulator's log has the traceback.")
+            failed = HandlerRaised(f"The app raised {text}.")
         else:
             failed = BadAnswer(text)
         if traceback and failed.detail is None:
