@@ -55,6 +55,7 @@ class FramedTask(Task):  # type: ignore[misc]
     """
 
     response_headers: list[tuple[str, str]]
+    content_length: int | None
     close_on_finish: bool
 
     def build_response_header(self) -> bytes:
@@ -174,6 +175,7 @@ class RefusalTask(FramedTask, ErrorTask):  # type: ignore[misc]
         self.status = page.status
         self.response_headers.extend(page.headers)
         self.set_close_on_finish()
+        self.content_length = len(body)
         self.write(body)
 
     def _environ(self) -> dict[str, str]:

@@ -134,10 +134,12 @@ OWN_PAGES = [
 @pytest.mark.parametrize("fields", OTHER_PAGES)
 @pytest.mark.parametrize("path", ["/_ah/logout?continue=/", "/_ah/login?action=logout", "/_ah/login?x&action=LOGOUT"])
 def test_a_link_on_another_site_or_port_signs_nobody_out(path, fields, sign_in):
-    got = visit(sign_in.answer, path, **fields)
+    got = visit(sign_in.answer, path, HTTP_COOKIE=cookie(post(sign_in)), **fields)
     assert got.status == 200
     assert not got.header("Set-Cookie")
-    assert "Sign out" in got.text
+    assert ">Sign out</button>" in got.text
+    # Nobody is there to be signed out.
+    assert "Sign out" not in visit(sign_in.answer, path, **fields).text
 
 
 @pytest.mark.parametrize("fields", OWN_PAGES)
@@ -187,8 +189,12 @@ def test_a_get_signs_nobody_in(sign_in):
     assert not got.header("Set-Cookie")
 
 
-def test_the_page_cannot_be_framed(sign_in):
-    assert visit(sign_in.answer, "/_ah/login").header("X-Frame-Options") == ["DENY"]
+def test_the_page_cannot_be_framed_and_sends_its_form_to_us_alone(sign_in):
+    got = visit(sign_in.answer, "/_ah/login")
+    assert got.header("X-Frame-Options") == ["DENY"]
+    (policy,) = got.header("Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.endswith("; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 
 
 def test_a_cookie_that_was_tampered_with_is_nobodys(sign_in):

@@ -190,6 +190,23 @@ class TestRefusals:
             assert_ended(each)
         until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
 
+    def test_a_browser_gets_a_page_with_it(self, make_service):
+        service = make_service(App(), max_request_size=1000)
+        with contextlib.closing(Wire(service)) as each:
+            fields = "Accept: text/html\r\nCookie: a=secret\r\nUser-Agent: <b>\r\nContent-Length: 16000000"
+            each.sock.sendall(f"POST /200?<b> HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n\r\n".encode())
+            status, fields = each.head()
+            text = each.file.read(int(fields["Content-Length"])).decode()
+            assert_ended(each)
+        assert status.split()[1] == "413"
+        assert fields["Content-Type"] == "text/html; charset=utf-8"
+        assert "style-src 'sha256-" in fields["Content-Security-Policy"]
+        assert ">--max-request-size 2000</pre>" in text
+        assert "<dt>Cookie</dt><dd><i>not shown</i></dd>" in text
+        assert "secret" not in text
+        assert "POST /200?&lt;b&gt;" in text
+        assert "<b>" not in text
+
     def test_in_chunks_too(self, make_service):
         service = make_service(App(), max_request_size=1000)
         with contextlib.closing(Wire(service)) as each:
