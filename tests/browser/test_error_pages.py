@@ -25,10 +25,10 @@ def app(environ, start_response):
 APP_YAML = """
 runtime: python39
 handlers:
-- url: /(slow|raises|admin)
-  script: main.app
 - url: /broken
   script: broken.app
+- url: /(slow|raises)
+  script: main.app
 """
 
 PAGES = ["/raises", "/broken", "/slow", "/nothing", "/_ah/login", "/_ah/channel/connected/"]
