@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SERVER_HINTS = "channel_emu.server"
 """The key in environ of `ServerHints`, which only a server of ours puts there."""
 
+_JAVA = " *; q=.2"
+"""In what Java's HttpURLConnection asks for unless it is told otherwise; no browser writes it."""
+
 REMEMBERED = 256
 """Addresses that are kept as they were read."""
 
@@ -63,4 +66,5 @@ def is_loopback(address: str) -> bool:
 
 def wants_html(environ: WSGIEnvironment) -> bool:
     """Whether a page is asked for, as browsers ask for one that is to be shown, and scripts and programs do not."""
-    return "text/html" in environ.get("HTTP_ACCEPT", "").lower() and "HTTP_X_REQUESTED_WITH" not in environ
+    accept = environ.get("HTTP_ACCEPT", "").lower()
+    return "text/html" in accept and _JAVA not in accept and "HTTP_X_REQUESTED_WITH" not in environ

@@ -159,10 +159,22 @@ def test_a_header_that_is_too_long_is_cut():
     assert len(page(404, "Not found", "x", environ={"HTTP_REFERER": "r" * 60_000}).text) < 10_000
 
 
-def test_a_script_that_asks_for_html_too_gets_text():
-    """As jQuery's requests do: it puts what it gets into an alert, or into its page."""
-    got = page(404, "Not found", "There is nothing.", environ={"HTTP_X_REQUESTED_WITH": "XMLHttpRequest"})
-    assert got.body == b"Not found.\nThere is nothing.\n"
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"HTTP_ACCEPT": "*/*"},
+        {"HTTP_ACCEPT": "application/json"},
+        # jQuery's: it puts what it gets into an alert, or into its page.
+        {"HTTP_ACCEPT": "text/html, */*; q=0.01", "HTTP_X_REQUESTED_WITH": "XMLHttpRequest"},
+        # Java's HttpURLConnection.
+        {"HTTP_ACCEPT": "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"},
+    ],
+)
+def test_scripts_and_programs_get_text(sent):
+    got = ask(lambda environ: error_page(environ, 404, "Not found", "There is nothing.", setting="--x 1"), **sent)
+    assert got.header("Content-Type") == ["text/plain; charset=utf-8"]
+    assert got.body == b"Not found.\nThere is nothing.\n\nTo change this, start channel-emu with:\n    --x 1\n"
 
 
 OWN = '  File "/app/main.py", line 3, in app\n    go()'
