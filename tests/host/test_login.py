@@ -189,7 +189,7 @@ def test_a_get_signs_nobody_in(sign_in):
     assert not got.header("Set-Cookie")
 
 
-def test_the_page_cannot_be_framed_and_sends_its_form_to_us_alone(sign_in):
+def test_the_page_cannot_be_framed(sign_in):
     got = visit(sign_in.answer, "/_ah/login")
     assert got.header("X-Frame-Options") == ["DENY"]
     (policy,) = got.header("Content-Security-Policy")

@@ -159,7 +159,7 @@ def test_an_app_yaml_that_is_changed_is_followed_by_the_next_request(serve, writ
     (tmp_path / "app.yaml").write_text(text.replace("static_dir", "static_dri"))
     assert "did you mean static_dir?" in str(status("/style/a.css"))
     (tmp_path / "app.yaml").write_text(text.replace("main.app", "mian.app"))
-    assert "There is no module &#x27;mian&#x27;." in str(status("/x"))
+    assert "There is no module 'mian'." in str(status("/x"))
     (tmp_path / "mian.py").write_text(MAIN)
     until(lambda: status("/x") == 200)
     assert receive() == ["welcome"], "the page's socket outlives it all"

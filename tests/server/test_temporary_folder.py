@@ -94,7 +94,7 @@ def test_for_the_apps_answer(emulator):
     fill(emulator.pid)
     answer = urllib3.request("GET", f"{emulator.url}/?{5 * MIB}", retries=False, timeout=LONG_ENOUGH)
     assert answer.status == 507
-    assert "temporary folder has no room for the app&#x27;s answer" in answer.data.decode()
+    assert "temporary folder has no room for the app's answer" in answer.data.decode()
     assert_goes_on(emulator)
 
 
@@ -103,7 +103,7 @@ def test_for_the_answer_of_an_upstream_app(emulator, tmp_path):
         fill(front.pid)
         answer = urllib3.request("GET", f"{front.url}/?{5 * MIB}", retries=False, timeout=LONG_ENOUGH)
         assert answer.status == 507
-        assert "no room for the app&#x27;s answer" in answer.data.decode()
+        assert "no room for the app's answer" in answer.data.decode()
         assert_goes_on(front)
 
 
