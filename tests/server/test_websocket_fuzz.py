@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 
@@ -9,6 +10,9 @@ import pytest
 
 from tests.server.played_page import BAD_FRAMES, BINARY, CLOSE, PING, PONG, TEXT, Client, frame, gone, page_of
 from tests.support.waiting import until
+
+MORE = 2_000 if os.environ.get("SOAK") else 300
+"""Streams."""
 
 GOOD = 12
 """Frames at the most before the one that ends a stream."""
@@ -83,9 +87,9 @@ def test_every_stream_of_frames_has_its_answer(service, part):
     until(lambda: gone(service))
 
 
-@pytest.mark.slow
-def test_thousands_of_them(service):
-    for seed in range(1_000, 3_000):
+@pytest.mark.soak
+def test_more_of_them(service):
+    for seed in range(1_000, 1_000 + MORE):
         play(service, seed)
     until(lambda: gone(service))
 
