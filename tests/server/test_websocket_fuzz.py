@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from tests.server.played_page import BAD_FRAMES, BINARY, CLOSE, PING, PONG, TEXT, Client, frame, gone, page_of
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 MORE = 2_000 if os.environ.get("SOAK") else 300
 """Streams."""
@@ -75,7 +75,7 @@ def play(service, seed):
     assert client.protocol.close_rcvd.code == script.code
     assert said[:-1] == script.pongs
     assert list(page.heard.queue) == script.texts
-    assert page.ended.wait(60)
+    assert page.ended.wait(LONG_ENOUGH)
     assert page.times_left == 1
     client.close()
 
@@ -109,7 +109,7 @@ def test_noise_ends_a_stream_and_never_the_server(service, caplog):
             except ConnectionError:
                 break
         client.close()
-        assert page.ended.wait(60)
+        assert page.ended.wait(LONG_ENOUGH)
         assert page.times_left == 1
     until(lambda: gone(service))
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
