@@ -116,8 +116,18 @@ def test_a_sigterm_at_any_moment(launch, tmp_path, mark, busy):
     print(f"the slowest of {ROUNDS} took {slowest:.2f} s")
 
 
-@pytest.mark.parametrize("source", [HANGS_AT_IMPORT, HANGS_IN_PYTHON, IGNORES_SIGTERM + HANGS_AT_IMPORT])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("source", "number"),
+    [
+        # Which signal it is, is nothing to the app; how it hangs, nothing to us who get the signal.
+        (HANGS_AT_IMPORT, signal.SIGTERM),
+        (HANGS_AT_IMPORT, signal.SIGINT),
+        (HANGS_AT_IMPORT, signal.SIGHUP),
+        (HANGS_IN_PYTHON, signal.SIGINT),
+        (IGNORES_SIGTERM + HANGS_AT_IMPORT, signal.SIGTERM),
+    ],
+    ids=["hangs-term", "hangs-int", "hangs-hup", "spins", "ignores"],
+)
 def test_while_the_app_is_being_imported(launch, tmp_path, mark, source, number):
     begun = tmp_path / "begun"
     (tmp_path / "main.py").write_text(f"open({str(begun)!r}, 'w').close()\n{source}")
