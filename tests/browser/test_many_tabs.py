@@ -18,8 +18,8 @@ REPEAT = 5 if FULL else 2
 """Messages to each tab."""
 THROTTLED_MS = 1000.0
 """How often a hidden page's timers run: a message needs none."""
-FRESH_PAGE_SECONDS = 10.0
-"""Much less than polls are parked for (behaviour.md 5): none had to end for the page."""
+FRESH_PAGE_SECONDS = 20.0
+"""Less than polls are parked for (behaviour.md 5): none had to end for the page."""
 
 WAYS = {"stream": [], "poll": ["--fault", "stream error"]}
 """By transport, what the emulator is told: where it refuses to upgrade a connection, pages must poll."""
