@@ -30,12 +30,12 @@ def test_what_needs_the_probe_is_not_checked_without_it(about):
     [
         ("send drop probability=0.3 seed=1", "delivery: in order, one message a poll, as the app sent it"),
         ("send duplicate", "delivery: in order, one message a poll, as the app sent it"),
-        ("poll delay seconds=0.3", "push: a message reaches a waiting page within 0.1 s"),
+        ("poll delay seconds=1.5", "push: a message reaches a waiting page within 0.1 s"),
         ("open error error=Invalid+token.", "dev wire: connect answers 200 with the body 1"),
         ("create error", "tokens: of [A-Za-z0-9_-], 20 to 256 characters"),
         ("stream error error=503", "stream: an upgrade, no extension taken, and a frame at once"),
         ("stream drop", "stream: it takes over from a poll; a poll and another stream from it"),
-        ("poll delay seconds=0.3", "stream: a message reaches the page within 0.1 s"),
+        ("poll delay seconds=1.5", "stream: a message reaches the page within 0.1 s"),
         ("poll cut", "stream: what the page has not acknowledged comes again, over a poll and over a stream"),
     ],
 )
