@@ -13,5 +13,5 @@ sys.dont_write_bytecode = False
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Workers where `-n auto` is asked for: half of a test's time is waiting, for browsers, processes and deadlines."""
-    return 2 * (os.cpu_count() or 1)
+    """Workers where `-n auto` is asked for: two thirds of a test's time are waiting, for browsers and deadlines."""
+    return 3 * (os.cpu_count() or 1)

@@ -75,7 +75,9 @@ def test_go(tmp_path):
     write(tmp_path, "main.go", code)
     cache = str(parts.cache().absolute() / "go")
     environ = {"GO111MODULE": "off", "GOPATH": str(library), "GOFLAGS": "", "CGO_ENABLED": "0", "GOCACHE": cache}
-    subprocess.run([go, "build", "-o", "app", "."], cwd=tmp_path, env=os.environ | environ, check=True, timeout=600)
+    # Beside another build each would compile the same libraries.
+    with parts.one_at_a_time("go_app"):
+        subprocess.run([go, "build", "-o", "app", "."], cwd=tmp_path, env=os.environ | environ, check=True, timeout=600)
     port = str(free_port())
     process = subprocess.Popen([*EXEC, tmp_path / "app"], env=os.environ | {"PORT": port, "PYTHONPATH": str(ROOT)})
     try:

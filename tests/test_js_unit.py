@@ -68,7 +68,7 @@ def test_it_is_es5(script):
 def test_its_types_hold_and_are_those_that_pages_were_written_against():
     compiler = parts.need(parts.node_packages) / "typescript" / "bin" / "tsc"
     run_node(str(compiler), "--project", str(TYPES))
-    run_node(str(compiler), "--noEmit", "--strict", str(TYPES / "surface.ts"))
+    run_node(str(compiler), "--noEmit", "--strict", "--skipDefaultLibCheck", str(TYPES / "surface.ts"))
 
 
 def test_every_test_that_the_document_names_exists():

@@ -11,7 +11,7 @@ from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.server.service import run_broker_timers
 from appengine_channel_emu.timer import TimerThread
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def test_what_is_due_sooner_than_the_rest_is_called_sooner(timer):
     called = threading.Event()
     timer.at(timer.now() + 60, lambda: None)
     timer.at(timer.now() + 0.01, called.set)
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
 
 
 def test_a_call_that_fails_takes_no_other_with_it(timer, caplog):
     called = threading.Event()
     timer.at(timer.now(), lambda: 1 / 0)
     timer.at(timer.now(), called.set)
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
     assert "A timer failed" in caplog.text
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_called_before_it_is_due(timer):
     seen, called = [], threading.Event()
     due = timer.now() + 0.05
     timer.at(due, lambda: (seen.append(timer.now()), called.set()))
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
     assert seen[0] >= due
 
 
@@ -48,7 +48,7 @@ def test_its_thread_is_there_while_something_is_to_come(timer):
     for _ in range(3):
         called = threading.Event()
         timer.at(timer.now() + 0.01, called.set)
-        assert called.wait(10)
+        assert called.wait(LONG_ENOUGH)
         until(lambda: timer._thread is None)
 
 
@@ -56,7 +56,7 @@ def test_what_is_repeated_goes_on_whatever_it_raises(timer, caplog):
     called = threading.Semaphore(0)
     timer.repeat(lambda: called.release() or 1 / 0, lambda: 0.001)
     for _ in range(5):
-        assert called.acquire(timeout=10)
+        assert called.acquire(timeout=LONG_ENOUGH)
     assert "A timer failed" in caplog.text
 
 
@@ -69,7 +69,7 @@ def test_its_thread_ends_by_nothing_that_is_raised(timer, caplog, error):
 
     timer.at(timer.now(), fail)
     timer.at(timer.now() + 0.01, called.set)
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
     assert "A timer failed" in caplog.text
 
 
@@ -83,7 +83,7 @@ def test_where_no_thread_can_be_started_nothing_is_set_and_the_next_call_tries_a
         with pytest.raises(RuntimeError, match="new thread"):
             timer.at(timer.now(), too_late.set)
     timer.at(timer.now() + 0.01, called.set)
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
     assert not too_late.is_set()
 
 
@@ -91,7 +91,7 @@ def test_what_is_due_beyond_what_the_system_can_wait_for_holds_up_nothing(timer,
     called = threading.Event()
     timer.at(timer.now() + 2 * threading.TIMEOUT_MAX, lambda: None)
     timer.at(timer.now() + 0.01, called.set)
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
     assert timer._thread.is_alive()
 
 
@@ -109,10 +109,10 @@ def test_a_thread_that_something_has_ended_is_replaced(timer, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Condition, "wait", fail)
         timer.at(timer.now() + 60, lambda: None)
-        assert ended.wait(10)
+        assert ended.wait(LONG_ENOUGH)
     timer._thread.join()
     timer.at(timer.now(), called.set)
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
 
 
 def test_a_call_may_come_while_another_is_under_way(timer):
@@ -130,10 +130,10 @@ def test_a_forked_process_has_a_thread_of_its_own_and_nothing_to_come(timer):
         """As a thread may that the child does not have."""
         with timer._changed:
             held.set()
-            forked.wait(10)
+            forked.wait(LONG_ENOUGH)
 
     threading.Thread(target=hold).start()
-    assert held.wait(10)
+    assert held.wait(LONG_ENOUGH)
     child = os.fork()
     if not child:
         threading.Timer(10, os._exit, (2,)).start()
@@ -144,7 +144,7 @@ def test_a_forked_process_has_a_thread_of_its_own_and_nothing_to_come(timer):
         os._exit(0)
     forked.set()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert called.wait(10)
+    assert called.wait(LONG_ENOUGH)
 
 
 def test_nothing_is_called_after_the_stop(timer):
@@ -159,14 +159,14 @@ class TestLimit:
     def test_it_is_called_while_the_block_goes_on(self, timer):
         called = threading.Event()
         with timer.limit(0.01, called.set):
-            assert called.wait(10)
+            assert called.wait(LONG_ENOUGH)
 
     def test_it_is_not_called_once_the_block_has_been_left(self, timer):
         called, over = threading.Event(), threading.Event()
         with timer.limit(0.02, called.set):
             pass
         timer.at(timer.now() + 0.05, over.set)
-        assert over.wait(10)
+        assert over.wait(LONG_ENOUGH)
         assert not called.is_set()
 
     def test_the_block_is_not_left_while_it_is_being_called(self, timer):
@@ -178,7 +178,7 @@ class TestLimit:
             ended.append(True)
 
         with timer.limit(0.0, slow):
-            assert begun.wait(10)
+            assert begun.wait(LONG_ENOUGH)
         assert ended
 
     def test_none_is_no_limit(self, timer):
@@ -191,7 +191,7 @@ class TestLimit:
         with timer.limit(60, lambda: called.append("long")):
             over = threading.Event()
             with timer.limit(0.01, lambda: (called.append("short"), over.set())):
-                assert over.wait(10)
+                assert over.wait(LONG_ENOUGH)
         assert called == ["short"]
 
 

@@ -128,7 +128,7 @@ def test_a_running_emulator_is_measured_and_left_as_it_was(tmp_path):
         code, out, err = run(*SHORT, "--url", server.url, cwd=tmp_path)
         assert (code, err) == (0, "")
         server.send_message("mine", "still here")
-        assert kept.receive() == "still here"
+        assert kept.receive(LONG_ENOUGH) == "still here"
         assert server.send_message("mine", "x").delivered_to == 1
         assert [len(each) for each in server._running.broker._sockets.channels] == [len("mine")]
     rows = dict(line.rsplit("  ", 1) for line in out.splitlines()[1:])

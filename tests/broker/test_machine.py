@@ -31,7 +31,7 @@ MARGIN, NAVIGATION, LONGEST = 0.25, 0.3, 0.5
 ATTACHED = 5
 WINDOW = 60
 GRACE = 2
-EXAMPLES = 3000 if os.environ.get("SOAK") else 150
+EXAMPLES = 3000 if os.environ.get("SOAK") else 80
 
 
 class Page:

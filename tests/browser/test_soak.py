@@ -9,7 +9,7 @@ import pytest
 from tests.browser.chaos_proxy import KINDS, STREAM_KINDS, ChaosProxy
 
 FULL = bool(os.environ.get("SOAK"))
-MESSAGES = 20_000 if FULL else 600
+MESSAGES = 20_000 if FULL else 400
 RESTARTS = 5 if FULL else 1
 STEP, AHEAD = 20, 100
 """How often to look whether the page is more than this many messages behind: so it needs many polls for them all."""

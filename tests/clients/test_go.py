@@ -9,6 +9,7 @@ import pytest
 from appengine_channel_emu.testing import ChannelClient
 from tests.support.go import GoApp, build
 from tests.support.service import running_service
+from tests.support.waiting import LONG_ENOUGH
 
 # What a flexible environment's VM has; without a ticket, an id or these, the library panics (facts.md 2.3).
 PRODUCTION = {
@@ -45,8 +46,8 @@ def test_create_send_and_send_json(app, emulator):
     with ChannelClient(emulator.url, token) as client:
         assert app.ask("/send", id="gopher ☃", message="hello ☃") == (200, "sent")
         assert app.ask("/send_json", id="gopher ☃", message="<b>") == (200, "sent")
-        assert client.receive() == "hello ☃"
-        assert json.loads(client.receive()) == {"text": "<b>", "number": 7}
+        assert client.receive(LONG_ENOUGH) == "hello ☃"
+        assert json.loads(client.receive(LONG_ENOUGH)) == {"text": "<b>", "number": 7}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def run(environ, start_response):
         start_response("200 OK", [])
         return [json.dumps(stand_ins()).encode()]
     if environ["PATH_INFO"] == "/private/meeting":
-        meeting.wait(20)
+        meeting.wait(60)
     user = users.get_current_user()
     if environ["PATH_INFO"] == "/say":
         channel.send_message("ann", "hello from the app")
@@ -163,7 +163,7 @@ def test_an_app_that_uses_both(both, serve):
     assert (answer["login"], answer["logout"]) == ("/_ah/login?continue=%2Fx", "/_ah/logout?continue=%2F")
     with ChannelClient(url, answer["token"]) as client:
         visitor.open(f"{url}/say", timeout=LONG_ENOUGH)
-        assert client.receive(10) == "hello from the app"
+        assert client.receive(LONG_ENOUGH) == "hello from the app"
     # What needs Google is told so, and by whom; a cache is one in which nothing is ever found.
     assert answer["cached"] == [False, None]
     for name, call in (("put", "datastore_v3.Put"), ("task", "taskqueue.BulkAdd")):

@@ -166,7 +166,7 @@ def test_presence_goes_wrong_and_the_page_opens_all_the_same(emulator, told, hap
     assert (event.detail["status"], event.time - began) == (status, 3 if fault.startswith("delay") else 0)
     assert happened(emulator.broker) == [f"presence {fault.split()[0]}"]
     emulator.send_message("anna", "x")
-    assert client.receive() == "x"
+    assert client.receive(LONG_ENOUGH) == "x"
     client.close()
     emulator.advance(2)
     assert told[-1] == "/_ah/channel/disconnected/"
@@ -205,7 +205,7 @@ def test_the_401s_reach_the_client_which_can_open_again(emulator, happened, stag
     assert (client.error.code, client.error.description) == (401, text)
     assert client.open().error is None
     emulator.send_message("anna", "x")
-    assert client.receive() == "x"
+    assert client.receive(LONG_ENOUGH) == "x"
     assert happened(emulator.broker) == [f"{stage} error"]
 
 
@@ -218,6 +218,6 @@ def test_in_process_a_delay_passes_on_the_clock_and_takes_no_time(emulator, stag
     began = emulator.clock.now()
     client = emulator.client(token=channel.create_channel("anna")).open()
     channel.send_message("anna", "x")
-    assert client.receive() == "x"
+    assert client.receive(LONG_ENOUGH) == "x"
     assert TestApp(emulator).get("/page").text == "app"
     assert emulator.clock.now() == began + 10

@@ -11,6 +11,7 @@ import pytest
 from appengine_channel_emu.host.app_kinds import python3_backend
 from appengine_channel_emu.host.origins.instance import AppSpec
 from tests.support.processes import MARK
+from tests.support.waiting import eventually
 
 HELLO = """
     import os
@@ -110,3 +111,14 @@ def make_backend(tmp_path, write_app, mark):
     yield make
     for backend in backends:
         backend.stop()
+
+
+def logged(capfd, line):
+    """What the processes have written to standard error, once the line is in it: it comes in pieces."""
+    pieces = []
+
+    def all_of_it():
+        pieces.append(capfd.readouterr().err)
+        return "".join(pieces)
+
+    return eventually(all_of_it, lambda text: line in text)

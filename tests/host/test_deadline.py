@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.host.conftest import visit
+from tests.host.conftest import logged, visit
 from tests.host.test_instance import foreign
 from tests.support import parts
 from tests.support.processes import left_after, marked
@@ -160,8 +160,7 @@ def test_a_handler_that_heeds_the_exception_costs_no_instance(handler, threadsaf
     assert is_cut(page)
     assert 0 <= late < LONG_ENOUGH
     assert visit(backend, "/pid").text == pid
-    log = eventually(lambda: capfd.readouterr().err, lambda text: "DeadlineExceededError" in text)
-    assert "The overall deadline for responding to the HTTP request was exceeded." in log
+    logged(capfd, "DeadlineExceededError: The overall deadline for responding to the HTTP request was exceeded.")
 
 
 def test_cpu_tells_a_spin_from_a_sleep(make_backend):

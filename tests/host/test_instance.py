@@ -13,7 +13,7 @@ import pytest
 from appengine_channel_emu.host import process
 from appengine_channel_emu.host.errors import Overrun
 from appengine_channel_emu.host.proxy import ScriptCall
-from tests.host.conftest import HELLO, visit
+from tests.host.conftest import HELLO, logged, visit
 from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH, eventually
@@ -181,7 +181,7 @@ def test_a_handler_that_raises(make_backend, capfd):
     # It is the developer's own; and nobody else's.
     assert "a secret of the app's" in page.text
     assert "secret" not in visit(backend, REMOTE_ADDR="192.168.1.7").text
-    log = eventually(lambda: capfd.readouterr().err, lambda text: "KeyError" in text)
+    log = logged(capfd, 'KeyError: "a secret of the app\'s"')
     assert "main.py" in log
     assert "host/runner/" not in log
 

@@ -18,6 +18,7 @@ from appengine_channel_emu.testing import ChannelClient
 from tests.host.conftest import visit
 from tests.support.emulator import EMU, RunningEmulator
 from tests.support.service import running_service
+from tests.support.waiting import LONG_ENOUGH
 
 OURS = "localhost,127.0.0.1,::1"
 
@@ -60,7 +61,7 @@ def test_our_own_clients(proxy):
         assert ask(service.address, "/_emu/health/ready")
         with ChannelClient(service.url, service.broker.create_channel("ann").token) as page:
             service.broker.send_message("ann", "hello")
-            assert page.receive() == "hello"
+            assert page.receive(LONG_ENOUGH) == "hello"
         assert CheckedServer(service.url, None).token("bob")
 
 

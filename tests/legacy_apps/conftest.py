@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import APPS, emulated
-from tests.support.waiting import LONG_ENOUGH
+from tests.support.waiting import LONG_ENOUGH, eventually
 from tests.support.wire import free_port
 
 
@@ -108,9 +108,11 @@ class Watcher:
 
     def wait_for(self, text: str) -> None:
         """Returns once a message with it has come; whatever else comes first is passed over."""
-        messages: list[str] = []
-        while not any(text in message for message in messages):
-            poll = f"{self._url}/poll?socket={self._socket}&after={self._after}&wait=20"
-            answer = self._http.request("GET", poll, headers=self.headers).json()
-            messages, self._after = answer["messages"], answer["next"]
-            assert messages, f"nobody said {text!r}"
+        eventually(self._poll, lambda messages: any(text in message for message in messages))
+
+    def _poll(self) -> list[str]:
+        poll = f"{self._url}/poll?socket={self._socket}&after={self._after}&wait=20"
+        answer = self._http.request("GET", poll, headers=self.headers).json()
+        self._after = answer["next"]
+        messages: list[str] = answer["messages"]
+        return messages

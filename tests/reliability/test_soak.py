@@ -18,8 +18,8 @@ from tests.support.waiting import LONG_ENOUGH
 pytestmark = pytest.mark.soak
 
 FULL = bool(os.environ.get("SOAK"))
-SOCKETS = 2_000 if FULL else 500
-MESSAGES = 1_000_000 if FULL else 40_000
+SOCKETS = 2_000 if FULL else 300
+MESSAGES = 1_000_000 if FULL else 20_000
 RESTARTS = 10 if FULL else 2
 RECEIVERS = 50
 """Pages that one send goes to."""

@@ -10,7 +10,7 @@ import pytest
 from appengine_channel_emu.host.backend import AppAnswer
 from tests.server.test_parking import Wire, connected
 from tests.support.backend import PlayedBackend
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 
 
 class App(PlayedBackend):
@@ -176,7 +176,8 @@ def test_what_is_refused_is_not_told_to_continue(wire, headers, status):
 class TestRefusals:
     """A client that is refused while it sends gets the answer, not a reset."""
 
-    def test_a_body_too_large_names_the_setting(self, make_service):
+    def test_a_body_too_large_names_the_setting(self, make_service, monkeypatch):
+        monkeypatch.setattr("appengine_channel_emu.server.slow_clients.LINGER_SECONDS", 10 * LONG_ENOUGH)
         service = make_service(App(), max_request_size=1000)
         with contextlib.closing(Wire(service)) as each:
             # 16 MB: far more than the kernel takes without anybody who reads.
@@ -188,7 +189,7 @@ class TestRefusals:
             assert "1,000 bytes (--max-request-size)" in text
             assert "max_body" not in text
             assert_ended(each)
-        until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
+        until(lambda: not connected(service))  # Long before it would be cut off for lingering.
 
     def test_a_browser_gets_a_page_with_it(self, make_service):
         service = make_service(App(), max_request_size=1000)
@@ -244,12 +245,13 @@ class TestRefusals:
 
     def test_one_that_never_stops_sending_is_let_go(self, make_service, monkeypatch):
         monkeypatch.setattr("appengine_channel_emu.server.connection.LINGER_BYTES", 1_000_000)
+        monkeypatch.setattr("appengine_channel_emu.server.slow_clients.LINGER_SECONDS", 10 * LONG_ENOUGH)
         service = make_service(App(), max_request_size=1000)
         with contextlib.closing(Wire(service)) as each:
             each.sock.sendall(b"POST /200 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n")
             with pytest.raises(ConnectionError):
                 each.sock.sendall(b"x" * 99_999_999)
-        until(lambda: not connected(service), 5)  # Before it would be cut off for lingering.
+        until(lambda: not connected(service))  # Long before it would be cut off for lingering.
 
     def test_one_that_never_closes_is_let_go(self, make_service, monkeypatch):
         monkeypatch.setattr("appengine_channel_emu.server.slow_clients.LINGER_SECONDS", 0.0)

@@ -20,7 +20,7 @@ from tests.support import parts
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH, eventually
 
-STARTS = 50 if os.environ.get("SOAK") else 5
+STARTS = 50 if os.environ.get("SOAK") else 3
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from tests.support import wire
 from tests.support.garbage import no_garbage_of
 from tests.support.waiting import LONG_ENOUGH, until
 
+UPGRADES = 10_000 if os.environ.get("SOAK") else 1_000
+
 
 @pytest.fixture
 def service(make_streams):
@@ -378,12 +380,12 @@ def test_upgrades_and_vanishings_leave_nothing_behind(service):
     assert {page.times_left for page in pages} == {1}
 
 
-@pytest.mark.slow
-def test_ten_thousand_upgrades_and_vanishings(service):
-    vanish(service, 1_000, 50)
+@pytest.mark.soak
+def test_thousands_of_upgrades_and_vanishings(service):
+    vanish(service, UPGRADES // 10, 50)
     until(lambda: gone(service))
     descriptors, service.front.pages.queue = len(os.listdir("/proc/self/fd")), type(service.front.pages.queue)()
-    vanish(service, 10_000, 50)
+    vanish(service, UPGRADES, 50)
     until(lambda: gone(service))
     assert len(os.listdir("/proc/self/fd")) <= descriptors
     assert {page.times_left for page in service.front.pages.queue} == {1}

@@ -12,10 +12,14 @@ from tests.suite.conftest import BY_WORKERS
 from tests.support.processes import MARK, left_after, marked, running_command
 from tests.support.waiting import LONG_ENOUGH, until
 
+# A process that has just begun has no environment yet, by which it could be known.
 STARTS = """
-import subprocess, time
+import os, subprocess, time
 def test_starts(tmp_path):
     process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    environment = "/proc/%d/environ" % process.pid
+    while os.path.exists(environment) and not open(environment).read():
+        time.sleep(0.01)
     {}
 """
 

@@ -18,7 +18,7 @@ PAUSES = (0, 5, 50)
 TRANSPORTS = ("xhr", "iframe", "short", "websocket")
 """Of `?transport=`."""
 
-SECONDS_A_POST = 10
+SECONDS_A_POST = 20
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from webtest import TestApp
 
 from appengine_channel_emu.testing import AmbiguousEmulator, ChannelServer, Emulator, server_api
+from tests.support.waiting import LONG_ENOUGH
 
 
 def make_app():
@@ -150,8 +151,8 @@ def test_the_app_of_a_server_asks_that_server():
     with ChannelServer(make_app()) as server, Emulator(make_app()) as emulator:
         pages = server.client("anna").open(), emulator.client("anna").open()
         assert server.client("bert").open().error is None
-        assert pages[0].receive() == "connected"
-        assert pages[0].receive() == "connected"
+        assert pages[0].receive(LONG_ENOUGH) == "connected"
+        assert pages[0].receive(LONG_ENOUGH) == "connected"
         assert pages[1].messages == ["connected"]
         server.close_pages()
 

@@ -316,7 +316,7 @@ INNER = st.binary(max_size=400) | st.lists(
 BODIES = st.binary(max_size=2000) | st.builds(request, NAMES, METHODS, INNER)
 
 
-@settings(max_examples=400, deadline=1000 * LONG_ENOUGH, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=1000 * LONG_ENOUGH, suppress_health_check=[HealthCheck.too_slow])
 @given(body=BODIES, cut=st.integers(0, 30))
 def test_no_bytes_at_all_get_anything_but_a_response(body, cut):
     emulator = Emulator()
@@ -335,7 +335,7 @@ def test_no_bytes_at_all_get_anything_but_a_response(body, cut):
 TEXT = st.text(max_size=60) | st.sampled_from(["connect", "poll", "disconnect"])
 
 
-@settings(max_examples=400, deadline=1000 * LONG_ENOUGH, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=1000 * LONG_ENOUGH, suppress_health_check=[HealthCheck.too_slow])
 @given(
     pairs=st.lists(
         st.tuples(st.sampled_from(["command", "channel", "client"]) | st.text(max_size=8), TEXT), max_size=5

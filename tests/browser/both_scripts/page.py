@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.support.waiting import eventually
+
 
 def poll_often(page):
     # As apps did: Google's script asks for one message every 500 ms.
@@ -32,3 +34,9 @@ def settled(page):
         }
     }""")
     return page.evaluate("log")
+
+
+def assert_came_and_left(emulator):
+    """The app was told of both. A slow Chromium may keep Google's script silent so long that it came and left again."""
+    told = eventually(lambda: emulator.presence(0), lambda told: told and told[-1] == ("disconnected", "anna"))
+    assert told == [("connected", "anna"), ("disconnected", "anna")] * (len(told) // 2)

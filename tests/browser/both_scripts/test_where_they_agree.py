@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.browser.both_scripts.page import opened, poll_often, wait_for
+from tests.browser.both_scripts.page import assert_came_and_left, opened, poll_often, wait_for
 
 HEAD_TEXT = "document.body is not defined -- do not create socket from script in <head>."
 ODD_TEXTS = [
@@ -57,7 +57,7 @@ def test_a_life_of_a_socket(page, emulator):
     wait_for(page, "socket onmessage hello 1")
     assert page.evaluate("() => { socket.close(); return log.length; }") == 2  # Nor inside close().
     assert wait_for(page, "socket onclose 3") == ["socket onopen 1", "socket onmessage hello 1", "socket onclose 3"]
-    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_came_and_left(emulator)
     assert emulator.send("anna", "too late") == 0
 
 
@@ -199,7 +199,7 @@ def test_close_in_a_handler(page, emulator):
     emulator.send("anna", "one")
     emulator.send("anna", "two")
     assert wait_for(page, "socket onclose 3") == ["socket onopen 1", "socket onmessage one 1", "socket onclose 3"]
-    assert emulator.presence(2)[-1] == ("disconnected", "anna")
+    assert_came_and_left(emulator)
 
 
 def test_a_page_that_opens_a_new_channel_in_onclose(page, emulator):
@@ -327,10 +327,10 @@ def test_a_handler_that_leaves_the_page(page, emulator, handler):
     if handler == "onclose":
         page.evaluate("socket.close()")
     page.wait_for_url("**/elsewhere")
-    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_came_and_left(emulator)
 
 
 def test_a_page_that_unloads_is_reported_gone(page, emulator):
     opened(page, emulator)
     page.goto("about:blank")
-    assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
+    assert_came_and_left(emulator)

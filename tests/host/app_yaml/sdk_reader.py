@@ -45,22 +45,24 @@ def pattern_of(url_map):
     return re.compile("%s$" % url)
 
 
-def route(handlers, patterns, url):
-    """Which handler takes a request, and its script or file; "broken" where the dev server answers 500."""
-    for index, (url_map, pattern) in enumerate(zip(handlers, patterns)):
+def route(routes, url):
+    """Which handler takes a request, and its script or file; "broken" where the dev server answers 500.
+
+    `routes` are pattern, kind and target of each handler: asking a handler for them takes the SDK long.
+    """
+    for index, (pattern, kind, template) in enumerate(routes):
         match = pattern.match(url)
         if match is None:
             continue
-        kind = url_map.GetHandlerType()
         if kind == "static_dir":
             rest = match.groupdict().get("file")
             if rest is None:
                 return [index, "broken"]
             if os.path.isabs(rest) or "" in rest.split("/"):
                 return [index, None]
-            return [index, os.path.normpath(os.path.join(url_map.static_dir, rest))]
+            return [index, os.path.normpath(os.path.join(template, rest))]
         try:
-            target = match.expand(url_map.GetHandler())
+            target = match.expand(template)
         except Exception:
             return [index, "broken"]
         if kind == "script":
@@ -75,7 +77,7 @@ def read(path, urls, names, configuration, appinfo):
     config = configuration.ModuleConfiguration(path)
     info = config._app_info_external
     handlers = [each for each in config.handlers if each.GetHandlerType() != "api_endpoint"]
-    patterns = [pattern_of(each) for each in handlers]
+    routes = [(pattern_of(each), each.GetHandlerType(), each.GetHandler()) for each in handlers]
     skip = re.compile(str(config.skip_files))
     return {
         "runtime": info.GetEffectiveRuntime() and info.GetEffectiveRuntime().strip(),
@@ -86,7 +88,7 @@ def read(path, urls, names, configuration, appinfo):
         "threadsafe": config.threadsafe,
         "handlers": [handler_of(each, config.default_expiration, appinfo.ParseExpiration) for each in handlers],
         "urls": [text(each.url) for each in handlers],
-        "routes": [route(handlers, patterns, url.encode("utf-8")) for url in urls],
+        "routes": [route(routes, url.encode("utf-8")) for url in urls],
         "skipped": [name for name in names if skip.match(name.encode("utf-8"))],
         "env_variables": dict((key, text(value)) for key, value in (config.env_variables or {}).items()),
         "inbound_services": sorted(set(config.inbound_services or [])),

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 Reading = dict[str, Any]
 SEED = 2013
-GENERATED = 20_000 if os.environ.get("SOAK") else 300
+GENERATED = 20_000 if os.environ.get("SOAK") else 150
 
 REFUSED = {
     "set tag": "the SDK makes text of a Python object, with its address",
