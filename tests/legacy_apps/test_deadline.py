@@ -16,6 +16,8 @@ from tests.support.waiting import eventually
 
 PAGE = f"within {NOTES_DEADLINE:g} seconds"
 
+TRIES = 4
+
 
 def timed(http, url, **more):
     """Status, text and how long it took."""
@@ -30,13 +32,16 @@ def instance(http, notes):
 
 @pytest.mark.parametrize("how", ["sleep", pytest.param("spin", marks=pytest.mark.slow)])
 def test_a_handler_that_can_be_interrupted_is(how, notes, http):
-    """So its instance lives on."""
-    before = instance(http, notes)
-    status, text, held = timed(http, f"{notes.url}/slow/{how}")
-    assert status == 500
-    assert PAGE in text
-    assert held >= NOTES_DEADLINE
-    assert instance(http, notes) == before
+    """So its instance lives on, unless the machine is too busy to let it notice within half a second."""
+    for _ in range(TRIES):
+        before = instance(http, notes)
+        status, text, held = timed(http, f"{notes.url}/slow/{how}")
+        assert status == 500
+        assert PAGE in text
+        assert held >= NOTES_DEADLINE
+        if instance(http, notes) == before:
+            return
+    pytest.fail(f"Each of {TRIES} requests has cost the instance.")
 
 
 @pytest.mark.slow
