@@ -3,7 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+LONGEST_QUOTED = 80
+"""Characters of a name that a text quotes."""
+
+
+def quoted(name: str) -> str:
+    """`name`, which may be anybody's, in quotation marks on one line, so that what looks alike can be told apart.
+
+    It stands as it is if all of it can be seen. Otherwise white space, control characters and whatever is not in the
+    usual normal form of Unicode are written as escapes.
+    """
+    shown = name if len(name) <= LONGEST_QUOTED else f"{name[: LONGEST_QUOTED - 1]}…"
+    if not (shown.isprintable() and unicodedata.is_normalized("NFC", shown)):
+        shown = shown.encode("unicode_escape").decode("ascii")
+    else:
+        shown = shown.replace("\\", "\\\\")
+    return '"' + shown.replace('"', '\\"') + '"'
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

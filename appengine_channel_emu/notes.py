@@ -155,7 +155,7 @@ class Notes:
             self.add("hours_quota")
 
     def _message_dropped(self, event: Event) -> None:
-        if event.text == "No socket of this client id is open.":
+        if event.detail.get("why") in ("not_opened", "page_left", "grace"):
             self.add("message_before_connect")
 
     def _socket_opened(self, event: Event) -> None:

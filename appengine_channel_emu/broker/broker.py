@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
@@ -18,6 +19,7 @@ from appengine_channel_emu.broker.contract import (
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
 from appengine_channel_emu.broker.delivery import Delivery, EmbeddedAppRequests
+from appengine_channel_emu.broker.drops import BY_FAULT
 from appengine_channel_emu.broker.errors import (
     SocketGone,
     channel_service_error,
@@ -25,7 +27,9 @@ from appengine_channel_emu.broker.errors import (
     check_duration,
     check_message,
 )
-from appengine_channel_emu.broker.events import EventLog, Journal
+from appengine_channel_emu.broker.events import EventLog
+from appengine_channel_emu.broker.figures import Figures
+from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream
 from appengine_channel_emu.broker.saving import Changes, DirtySet, State
@@ -59,14 +63,15 @@ class EmbeddedBroker:
         self.events = EventLog(self.options.event_log)
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
+        self.figures = Figures()
         self.faults = Faults(self.note)
         self._dirty = DirtySet(keep_changes, self._turn)
-        self._presence = Presence(self._turn, self._dirty, post_presence, self.options.disconnect_after)
-        self._sockets = Sockets(self._turn, self._presence, self._dirty, self.options)
+        disconnect_after = self.options.disconnect_after
+        self._presence = Presence(self._turn, self._dirty, post_presence, disconnect_after, self.figures)
+        self._sockets = Sockets(self._turn, self._presence, self._dirty, self.options, self.figures)
         key = state.key if state else new_key()
         self._tokens = Tokens(self._turn, self._sockets, self._dirty, key, self.options.max_tokens)
-        created = self._tokens.by_client_id
-        self._delivery = Delivery(self._turn, self._sockets, created, self._dirty, self.options, self.journal)
+        self._delivery = Delivery(self._turn, self._sockets, self._tokens, self._dirty, self.options, self.journal)
         self.app_requests: AppRequests
         self.app_requests = self._requests = EmbeddedAppRequests(
             self._turn, scheduler or ClockScheduler(self._turn), self.options.push_after_answer, self._delivery.release
@@ -79,18 +84,21 @@ class EmbeddedBroker:
 
     # What apps ask
 
-    def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
+    def create_channel(
+        self, client_id: str, duration_minutes: int | None = None, opened_by: str | None = None
+    ) -> NewToken:
         """See `Broker`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
         twice = self._meets_fault("create", client_id) == "duplicate"
         with self._turn:
             if twice:
-                self._tokens.create(client_id, minutes)
-            record = self._tokens.create(client_id, minutes)
-            self._turn.event(
-                "token_created", f"A token for {minutes} minutes.", client_id=client_id, detail={"minutes": minutes}
-            )
+                self._tokens.create(client_id, minutes, opened_by)
+            record = self._tokens.create(client_id, minutes, opened_by)
+            detail: dict[str, object] = {"minutes": minutes}
+            if opened_by is not None:
+                detail["opened_by"] = opened_by
+            self._turn.event("token_created", f"A token for {minutes} minutes.", client_id=client_id, detail=detail)
         return NewToken(record.token, record.expires)
 
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
@@ -138,6 +146,7 @@ class EmbeddedBroker:
     def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
         """See `Broker`."""
         with self._turn:
+            self.figures.polls += 1
             socket = self._sockets.arrive(socket_id, after)
             poll = Poll(socket_id, after, socket.channel.last_message_at)
             self._park(socket, poll, browser)
@@ -159,6 +168,7 @@ class EmbeddedBroker:
         """See `Broker`."""
         with self._turn:
             socket = self._sockets.arrive(socket_id, after)
+            self.figures.streams += 1
             stream = Stream(socket_id, socket.acknowledged, wake)
             self._park(socket, stream, browser)
             return stream
@@ -198,7 +208,7 @@ class EmbeddedBroker:
             socket = self._sockets.get(socket_id)
             if socket is None or socket.sdk_wire:
                 return False
-            self._sockets.end(socket, SocketGone, "The page closed its socket.")
+            self._sockets.end(socket, SocketGone, "The page left.")
             return True
 
     def client_id_of_socket(self, socket_id: str) -> str | None:
@@ -219,6 +229,7 @@ class EmbeddedBroker:
     def poll_one(self, token: str, browser: str | None = None) -> Message | None:
         """See `Broker`."""
         with self._turn:
+            self.figures.polls += 1
             socket = self._sockets.touch(self._tokens.valid(token))
             self._delivery.polled_from(browser, socket)
             return self._sockets.pop(socket)
@@ -228,15 +239,17 @@ class EmbeddedBroker:
         with self._turn:
             socket = self._tokens.valid(token).sdk_wire_socket
             if socket is not None:
-                self._sockets.end(socket, SocketGone, "The page disconnected.")
+                self._sockets.end(socket, SocketGone, "The page left.")
 
     # Presence, time, and what is kept
 
-    def presence_done(self, client_id: str, connected: bool, status: int | None, problem: str = "") -> None:
+    def presence_done(
+        self, client_id: str, connected: bool, status: int | None, problem: str = "", seconds: float | None = None
+    ) -> None:
         """See `Broker`."""
         with self._turn:
             channel = self._sockets.channels.get(client_id)
-            self._presence.done(client_id, channel, connected, status, problem)
+            self._presence.done(client_id, channel, connected, status, problem, seconds)
             if channel is not None:
                 self._sockets.forget_idle(channel)
 
@@ -283,10 +296,12 @@ class EmbeddedBroker:
             self._tokens.save_all()
             self._sockets.save_all()
 
-    def note(self, kind: str, text: str, client_id: str | None = None) -> None:
+    def note(self, kind: str, text: str, client_id: str | None = None, detail: dict[str, Any] | None = None) -> None:
         """See `Broker`."""
         with self._turn:
-            self._turn.event(kind, text, client_id=client_id)
+            if kind == "request_cut":
+                self.figures.cut += 1
+            self._turn.event(kind, text, client_id=client_id, detail=detail or {})
 
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
@@ -309,9 +324,9 @@ class EmbeddedBroker:
         return self._sockets.parked(receiver)
 
     def _send(self, client_id: str, text: str, replaced: bool, request_id: str | None, fault: str | None) -> Sent:
-        if fault == "drop":
-            return Sent(0, "A fault on request.")
         client_id = self._tokens.client_id_of(client_id)
+        if fault == "drop":
+            return self._delivery.drop(client_id, text, BY_FAULT)
         if replaced:
             self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
         hold = self._requests.hold(request_id)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from appengine_channel_emu.broker.errors import EmulatorError
-from appengine_channel_emu.broker.receiver import Message, Receiver
+from appengine_channel_emu.broker.receiver import Message, Receiver, Way
 from appengine_channel_emu.broker.turn import Signal, Turn
 from appengine_channel_emu.timer import Timer
 
@@ -48,14 +48,28 @@ class Unread:
 
 
 class QueuedMessage(Message):
-    """A message that knows how many sockets have it in their queues."""
+    """A message that knows how many sockets have it in their queues, and what became of it on each.
 
-    __slots__ = ("_holders", "_unread")
+    `sent_at` is in seconds of the clock, None for one of a former process. `sockets` are those that it was queued for,
+    `acknowledged` says when the page of one had it, and by which way; `waits_for` is there if it was to wait for some.
+    """
 
-    def __init__(self, text: str, unread: Unread) -> None:
+    __slots__ = ("_holders", "_unread", "acknowledged", "sent_at", "sockets", "waits_for")
+
+    def __init__(self, text: str, unread: Unread, sent_at: float | None = None) -> None:
         super().__init__(text)
         self._unread = unread
         self._holders = 0
+        self.sent_at = sent_at
+        self.sockets: list[Socket] = []
+        self.acknowledged: dict[Socket, tuple[float, Way | None]] = {}
+        self.waits_for: Hold | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether it may not leave yet for some socket."""
+        hold = self.waits_for
+        return hold is not None and not hold.over and any(hold in held for held in map(_holds_of, hold.sockets))
 
     def hold(self) -> None:
         """A socket queued it."""
@@ -68,15 +82,18 @@ class QueuedMessage(Message):
         self._holders -= 1
         if not self._holders:
             self._unread.bytes -= self.size + MESSAGE_OVERHEAD
+            # The journal may keep it for long, and no socket asks for this any more.
+            self._json = None
 
 
 class TokenRecord:
     """A valid token: what a page may open with it, and which sockets it holds open."""
 
-    __slots__ = ("attempts", "client_id", "expires", "sdk_wire_socket", "sockets", "token")
+    __slots__ = ("attempts", "client_id", "expires", "opened_by", "sdk_wire_socket", "sockets", "token")
 
-    def __init__(self, token: str, client_id: str, expires: float) -> None:
+    def __init__(self, token: str, client_id: str, expires: float, opened_by: str | None = None) -> None:
         self.token = token
+        self.opened_by = opened_by
         self.client_id = client_id
         self.expires = expires
         self.sockets: dict[str, Socket] = {}
@@ -128,7 +145,7 @@ class Socket:
 
     Its messages are numbered from 1: `acknowledged` is the last one the page has, the queue holds those after it.
     `browser` tells where it was last polled from, None where that is not known. `holds` has the messages that may not
-    leave yet, by their numbers; most sockets never have any.
+    leave yet, by their numbers; most sockets never have any. `way` is what served it last.
     """
 
     __slots__ = (
@@ -152,6 +169,7 @@ class Socket:
         "timer",
         "token",
         "unsettled",
+        "way",
     )
 
     def __init__(self, id: str, channel: Channel, token: TokenRecord, sdk_wire: bool, turn: Turn) -> None:
@@ -172,6 +190,7 @@ class Socket:
         self.ended: type[EmulatorError] | None = None
         self.attempt: str | None = None
         self.browser: str | None = None
+        self.way: Way | None = "sdk" if sdk_wire else None
         self.holds: deque[tuple[int, Hold]] | None = None
         # From a restart until the page says which number it has: the last one that the store knew.
         self.unsettled: int | None = None
@@ -223,13 +242,21 @@ class Socket:
         self.queue.append(message)
         self.queued_bytes += message.size
 
-    def acknowledge(self, number: int) -> None:
-        """Forget the messages up to and including `number`."""
+    def acknowledge(self, number: int) -> list[QueuedMessage]:
+        """Forget the messages up to and including `number`, and return them."""
+        forgotten = []
         while self.acknowledged < number and self.queue:
             message = self.queue.popleft()
             message.drop()
             self.queued_bytes -= message.size
             self.acknowledged += 1
+            forgotten.append(message)
+        return forgotten
+
+    def opened_by(self) -> dict[str, str]:
+        """The mark of its token for an event's detail, if it has one."""
+        mark = self.token.opened_by
+        return {} if mark is None else {"opened_by": mark}
 
     def forget_messages(self) -> None:
         """It has ended: nobody will ask for them."""
@@ -255,6 +282,11 @@ class Socket:
         # The store's rows carry the old numbers; all that is left is to be saved anew.
         self.stored = after
         return True
+
+
+def _holds_of(socket: Socket) -> list[Hold]:
+    # Copied in one step: who asks is not in a turn.
+    return [hold for _, hold in list(socket.holds or ())]
 
 
 class Channel:

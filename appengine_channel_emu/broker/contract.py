@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
-from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog, Journal
-from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream, Transport
+from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog
+from appengine_channel_emu.broker.figures import Figures
+from appengine_channel_emu.broker.journal import Journal, SentMessage
+from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream, Transport, Way
 from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults import Faults
 
@@ -67,17 +69,19 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """To how many sockets a message goes, and why to none."""
+    """To how many sockets a message goes; why to none, and which client ids come near (see `drops`)."""
 
     delivered_to: int
     reason: str | None = None
+    near: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SocketSnapshot:
     """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5).
 
-    `transport` is what its messages would take at this moment; None between two polls.
+    `transport` is what its messages would take at this moment; None between two polls. `opened_by` is the mark of its
+    token, see `Broker.create_channel`.
     """
 
     id: str
@@ -89,6 +93,33 @@ class SocketSnapshot:
     unread_bytes: int
     last_number: int
     transport: Transport | None
+    opened_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a message on one socket that it was queued for.
+
+    `acknowledged` is when its page said that it has it, in seconds of the clock, and `transport` how it came there.
+    `held`: it waits for an answer of the app, or behind a message that does. `lost`: the socket ended before.
+    """
+
+    socket: str
+    transport: Way | None
+    opened_by: str | None
+    acknowledged: float | None
+    state: Literal["acknowledged", "waiting", "held", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there is: client ids with a channel or a valid token, and sockets by what serves them at this moment.
+
+    `sockets` has each of `stream`, `poll`, `sdk` (the SDK's own wire) and `none`, between two polls or away.
+    """
+
+    channels: int
+    sockets: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +179,15 @@ class Control(Protocol):
     def channels(self, search: str = "", limit: int = 100) -> ChannelList:
         """Channels whose client id contains `search`, in whatever case, those with sockets first; `limit` at most."""
 
+    def totals(self) -> Totals:
+        """How much there is of what."""
+
+    def alike(self, client_id: str) -> list[str]:
+        """Client ids with a valid token that differ in case, white space or normal form alone; the first few."""
+
+    def receipts(self, sent: SentMessage) -> list[Receipt]:
+        """What became of a message of the journal on each socket; `RECEIPTS_SHOWN` at most."""
+
     def client_ids(self) -> list[str]:
         """Every client id with a channel or a valid token."""
 
@@ -190,6 +230,8 @@ class Broker(Protocol):
     """What happened, and why."""
     journal: Journal
     """The latest messages, with their texts."""
+    figures: Figures
+    """What was counted since the start."""
     faults: Faults
     """The faults in force."""
     app_requests: AppRequests
@@ -199,8 +241,13 @@ class Broker(Protocol):
 
     # What apps ask
 
-    def create_channel(self, client_id: str, duration_minutes: int | None = None) -> NewToken:
-        """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`."""
+    def create_channel(
+        self, client_id: str, duration_minutes: int | None = None, opened_by: str | None = None
+    ) -> NewToken:
+        """A token for `client_id`. Raises `InvalidChannelKey`, `InvalidChannelTokenDuration` or `TooManyTokens`.
+
+        `opened_by` names a tool that opens the socket itself, such as `console`: what is said of its sockets says so.
+        """
 
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
         """Send `message` to every socket of `client_id`, which may be a valid token. Raises `BadMessage`.
@@ -297,11 +344,16 @@ class Broker(Protocol):
 
     # What the emulator around it says and does
 
-    def presence_done(self, client_id: str, connected: bool, status: int | None, problem: str = "") -> None:
-        """The POST that tells the app has ended: with the app's status, or with none because of `problem`."""
+    def presence_done(
+        self, client_id: str, connected: bool, status: int | None, problem: str = "", seconds: float | None = None
+    ) -> None:
+        """The POST that tells the app has ended: with the app's status, or with none because of `problem`.
 
-    def note(self, kind: str, text: str, client_id: str | None = None) -> None:
-        """Record an event of the layers around the broker."""
+        It has taken `seconds` of the machine's time, where that is known.
+        """
+
+    def note(self, kind: str, text: str, client_id: str | None = None, detail: dict[str, Any] | None = None) -> None:
+        """Record an event of the layers around the broker; `detail` holds plain JSON values."""
 
     def next_due(self) -> float | None:
         """When `run_due` has something to do, in seconds of the clock."""

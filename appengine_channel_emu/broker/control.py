@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from threading import Lock
 
-from appengine_channel_emu.broker.channel import Channel, Socket
-from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, SocketSnapshot
+from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket
+from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
 from appengine_channel_emu.broker.errors import ClosedByHand
-from appengine_channel_emu.broker.events import Journal
+from appengine_channel_emu.broker.journal import Journal, SentMessage
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
@@ -17,6 +17,9 @@ LATEST_TIME = 4_102_444_800.0
 
 SOCKETS_SHOWN = 100
 """Sockets of one channel that a snapshot holds at most."""
+
+RECEIPTS_SHOWN = 100
+"""Sockets of one message that are told of at most."""
 
 
 class EmbeddedControl:
@@ -49,6 +52,26 @@ class EmbeddedControl:
         """See `Control`."""
         with self._turn:
             return list(dict.fromkeys([*self._sockets.channels, *self._tokens.by_client_id]))
+
+    def totals(self) -> Totals:
+        """See `Control`."""
+        with self._turn:
+            created = self._tokens.by_client_id
+            more = sum(client_id not in created for client_id in self._sockets.channels)
+            return Totals(len(created) + more, self._sockets.by_way())
+
+    def alike(self, client_id: str) -> list[str]:
+        """See `Control`."""
+        with self._turn:
+            return self._tokens.alike(client_id)
+
+    def receipts(self, sent: SentMessage) -> list[Receipt]:
+        """See `Control`."""
+        message = sent.queued
+        if message is None:
+            return []
+        with self._turn:
+            return [_receipt(message, socket) for socket in message.sockets[:RECEIPTS_SHOWN]]
 
     def sockets_of(self, client_id: str) -> list[str]:
         """See `Control`."""
@@ -141,4 +164,17 @@ def _of_socket(socket: Socket) -> SocketSnapshot:
         socket.queued_bytes,
         socket.last_number,
         socket.receiver.transport if socket.receiver is not None else None,
+        socket.token.opened_by,
     )
+
+
+def _receipt(message: QueuedMessage, socket: Socket) -> Receipt:
+    opened_by = socket.token.opened_by
+    receipt = message.acknowledged.get(socket)
+    if receipt is not None:
+        return Receipt(socket.id, receipt[1], opened_by, receipt[0], "acknowledged")
+    if socket.ended is not None:
+        return Receipt(socket.id, socket.way, opened_by, None, "lost")
+    # Behind one that is held, it waits as well.
+    held = socket.queue.index(message) >= socket.deliverable
+    return Receipt(socket.id, socket.way, opened_by, None, "held" if held else "waiting")

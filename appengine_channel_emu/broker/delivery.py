@@ -9,15 +9,27 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable
+from itertools import islice
 
 from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket, random_id
 from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import BrokerOptions, Sent
+from appengine_channel_emu.broker.drops import (
+    EMPTY,
+    LOOKED_AT,
+    MOST_NEAR,
+    NO_CHANNEL,
+    NOT_OPENED,
+    OVERFLOW,
+    Drop,
+    near_text,
+)
 from appengine_channel_emu.broker.errors import BacklogExceeded
-from appengine_channel_emu.broker.events import Journal
+from appengine_channel_emu.broker.journal import Journal, SentMessage
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
+from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn
 
 NAVIGATION_SECONDS = 0.3
@@ -29,27 +41,24 @@ LONGEST_HOLD = 0.5
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
 _SENT = "A message was sent."
 _HELD = "A message was sent; the browser whose request sent it gets it after the answer (--push-after-answer)."
-_OVERFLOW = "A socket had more unread messages than the backlog allows."
 
 
 class Delivery:
-    """Queues messages on sockets; all calls come inside the broker's turn.
-
-    `created` holds the client ids with a valid token.
-    """
+    """Queues messages on sockets; all calls come inside the broker's turn."""
 
     def __init__(
         self,
         turn: Turn,
         sockets: Sockets,
-        created: Container[str],
+        tokens: Tokens,
         dirty: DirtySet,
         options: BrokerOptions,
         journal: Journal,
     ) -> None:
         self._turn = turn
         self._sockets = sockets
-        self._created = created
+        self._tokens = tokens
+        self._figures = sockets.figures
         self._dirty = dirty
         self._options = options
         self._journal = journal
@@ -60,20 +69,24 @@ class Delivery:
         """Queue `text` for `client_id`; on sockets of the browser of `hold` it does not leave before that is over."""
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
-            return self._drop(client_id, text, self._why_nobody(client_id))
-        message = QueuedMessage(text, self._sockets.unread)
+            return self.drop(client_id, text, self._why_nobody(client_id, channel))
+        now = self._turn.now()
+        message = QueuedMessage(text, self._sockets.unread, now)
         if self._sockets.unread.bytes + message.size > self._options.backlog_total:
             self._make_room(message.size)
         sockets = list(channel.sockets.values())
         if self._options.tabs == "split":
             sockets = [_next_in_turn(channel, sockets)]
+        message.sockets = sockets
         delivered_to = sum(self._queue(socket, message, hold) for socket in sockets)
         if not delivered_to:
-            return self._drop(client_id, text, _OVERFLOW)
-        channel.last_message_at = now = self._turn.now()
-        self._journal.add(now, client_id, text, delivered_to, None)
+            return self.drop(client_id, text, OVERFLOW)
+        channel.last_message_at = now
+        self._figures.sent += 1
+        self._journal.add(SentMessage(0, now, client_id, text, message.size, delivered_to, queued=message))
         detail, what = {"bytes": message.size, "sockets": delivered_to}, _SENT
         if hold is not None and hold.sockets:
+            message.waits_for = hold
             detail["held"], what = len(hold.sockets), _HELD
         self._turn.event("message_sent", what, client_id=client_id, detail=detail)
         return Sent(delivered_to)
@@ -103,7 +116,7 @@ class Delivery:
             len(socket.queue) >= self._options.backlog_messages
             or socket.queued_bytes + message.size > self._options.backlog_bytes
         ):
-            self._sockets.end(socket, BacklogExceeded, _OVERFLOW)
+            self._sockets.end(socket, BacklogExceeded, OVERFLOW.reason)
             return False
         socket.append(message)
         self._dirty.socket(socket)
@@ -137,19 +150,47 @@ class Delivery:
             f"those with the most unread: {closed}. Pages that do not poll are the cause; --backlog-total allows more.",
         )
 
-    def _why_nobody(self, client_id: str) -> str:
+    def _why_nobody(self, client_id: str, channel: Channel | None) -> Drop:
         if not client_id:
-            return "The client id is empty."
-        if client_id in self._created:
-            return "No socket of this client id is open."
-        return "No channel was created for this client id."
+            return EMPTY
+        departure = self._sockets.departures.get(client_id)
+        if departure is not None:
+            drop = departure.drop(self._turn.now())
+            if channel is None or not channel.presence_sent:
+                return drop
+            return Drop("grace", f"{drop.reason} The app is told of it later (--disconnect-after).")
+        return NOT_OPENED if client_id in self._tokens.by_client_id else NO_CHANNEL
 
-    def _drop(self, client_id: str, text: str, reason: str) -> Sent:
+    def drop(self, client_id: str, text: str, drop: Drop) -> Sent:
+        """`text` goes to nobody: note it, and why."""
+        near = self._near(client_id, others=drop.why in _MISTAKEN)
         # A foreign string instead of a client id may be of any length.
         client_id = client_id[:256]
-        self._journal.add(self._turn.now(), client_id, text, 0, reason)
-        self._turn.event("message_dropped", reason, client_id=client_id)
-        return Sent(0, reason)
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
+        self._figures.dropped[drop.why] += 1
+        self._journal.add(SentMessage(0, self._turn.now(), client_id, text, size, 0, drop.reason, drop.why, near))
+        self._turn.event(
+            "message_dropped",
+            f"{drop.reason}{near_text(near, self._sockets.is_open)}",
+            client_id=client_id,
+            detail={"why": drop.why, "near": list(near), "bytes": size},
+        )
+        return Sent(0, drop.reason, near)
+
+    def _near(self, client_id: str, others: bool) -> tuple[str, ...]:
+        """Client ids that are easily mistaken for this one, and, if asked for, others with a page."""
+        is_open = self._sockets.is_open
+        alike = sorted(self._tokens.alike(client_id), key=lambda each: not is_open(each))
+        near = dict.fromkeys(alike[:MOST_NEAR])
+        if others:
+            for channel in islice(self._sockets.channels.values(), LOOKED_AT):
+                if len(near) < MOST_NEAR and channel.sockets:
+                    near[channel.client_id] = None
+        return tuple(near)
+
+
+_MISTAKEN = ("empty", "no_channel", "not_opened", "expired")
+"""Why a message may have been meant for somebody else."""
 
 
 def _next_in_turn(channel: Channel, sockets: list[Socket]) -> Socket:

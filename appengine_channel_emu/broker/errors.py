@@ -45,6 +45,8 @@ class ChannelServiceError(EmulatorError):
 
     code = 1
     name = "INTERNAL_ERROR"
+    by_fault = False
+    """Whether a fault on request is why."""
 
 
 class InvalidChannelKey(ChannelServiceError):
@@ -84,8 +86,10 @@ class ApplicationAliasRequired(ChannelServiceError):
 
 
 def channel_service_error(name: str, text: str) -> ChannelServiceError:
-    """The Channel API's error of that name; raises KeyError when there is none."""
-    return {each.name: each for each in ChannelServiceError.__subclasses__()}[name](text)
+    """The Channel API's error of that name, for a fault on request; raises KeyError when there is none."""
+    error = {each.name: each for each in ChannelServiceError.__subclasses__()}[name](text)
+    error.by_fault = True
+    return error
 
 
 class PageError(EmulatorError):
@@ -95,6 +99,8 @@ class PageError(EmulatorError):
 
     def __init__(self) -> None:
         super().__init__(self.text)
+        self.client_id: str | None = None
+        """Who is refused, where that is known."""
 
 
 class TokenError(PageError):

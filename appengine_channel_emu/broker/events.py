@@ -13,20 +13,15 @@ from typing import Any
 EVENT_LOG_LENGTH = 10_000
 """Events kept in memory; older ones are forgotten."""
 
-JOURNAL_LENGTH = 1_000
-"""Messages kept at most."""
 
-JOURNAL_BYTES = 4 * 1024 * 1024
-"""Bytes of text kept at most."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Not frozen, which would double the time that it takes to make one, at each message.
 class Event:
-    """One thing that happened.
+    """One thing that happened; never changed.
 
     `number` counts up from 1; `time` is in seconds of the clock; `kind` is one of the lower-case names in
     this package, such as `message_dropped`; `client_id` and `socket` are set where there is one; `detail`
-    holds plain JSON values. Never holds a token or the text of a message.
+    holds plain JSON values. Never holds a token, beyond
+    its first eight characters, or the text of a message.
     """
 
     number: int
@@ -44,6 +39,8 @@ class EventLog:
     def __init__(self, length: int = EVENT_LOG_LENGTH) -> None:
         self._events: deque[Event] = deque(maxlen=length)
         self._listeners: list[Callable[[Event], None]] = []
+        self.length = length
+        """How many are kept at most."""
         self.last_number = 0
 
     def listen(self, listener: Callable[[Event], None]) -> None:
@@ -69,48 +66,23 @@ class EventLog:
             return []
         return events[max(0, number + 1 - events[0].number) :]
 
+    def latest(
+        self, most: int, wanted: Callable[[Event], bool], after: int = 0, before: int | None = None
+    ) -> list[Event]:
+        """The newest `most` of the kept events that are `wanted`, oldest first; `after` and `before` are bounds."""
+        events = list(self._events)
+        if not events:
+            return []
+        first = events[0].number
+        end = len(events) if before is None else max(0, min(len(events), before - first))
+        found: list[Event] = []
+        for index in range(end - 1, max(0, after + 1 - first) - 1, -1):
+            if wanted(events[index]):
+                found.append(events[index])
+                if len(found) == most:
+                    break
+        return found[::-1]
+
     def clear(self) -> None:
         """Forget them; numbers go on."""
         self._events.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class SentMessage:
-    """One call of `send_message`: `time` in seconds of the clock, `reason` where it reached nobody."""
-
-    number: int
-    time: float
-    client_id: str
-    text: str
-    delivered_to: int
-    reason: str | None
-
-
-class Journal:
-    """The latest messages, oldest first, numbered from 1; never kept on disk."""
-
-    def __init__(self) -> None:
-        self._entries: deque[SentMessage] = deque()
-        self._bytes = 0
-        self.last_number = 0
-
-    def add(self, time: float, client_id: str, text: str, delivered_to: int, reason: str | None) -> None:
-        """Note one message; call it inside the broker's turn."""
-        self.last_number += 1
-        self._entries.append(SentMessage(self.last_number, time, client_id, text, delivered_to, reason))
-        self._bytes += len(text)
-        while len(self._entries) > JOURNAL_LENGTH or self._bytes > JOURNAL_BYTES:
-            self._bytes -= len(self._entries.popleft().text)
-
-    def clear(self) -> None:
-        """Forget them; numbers go on."""
-        self._entries.clear()
-        self._bytes = 0
-
-    def after(self, number: int, client_id: str | None = None) -> list[SentMessage]:
-        """The kept messages after `number`, of `client_id` if it is given."""
-        return [
-            entry
-            for entry in list(self._entries)
-            if entry.number > number and (client_id is None or entry.client_id == client_id)
-        ]

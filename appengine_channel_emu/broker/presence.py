@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appengine_channel_emu.broker.channel import Channel
 from appengine_channel_emu.broker.contract import PresencePost
+from appengine_channel_emu.broker.figures import Figures
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.turn import Signal, Turn
 
@@ -14,8 +15,11 @@ class Presence:
     At most one POST of a client id is on its way, so that connected and disconnected never swap (facts.md 5.4).
     """
 
-    def __init__(self, turn: Turn, dirty: DirtySet, post: PresencePost | None, disconnect_after: float) -> None:
+    def __init__(
+        self, turn: Turn, dirty: DirtySet, post: PresencePost | None, disconnect_after: float, figures: Figures
+    ) -> None:
         self._turn = turn
+        self._figures = figures
         self._dirty = dirty
         self._post = post
         self._disconnect_after = disconnect_after
@@ -47,17 +51,27 @@ class Presence:
                 channel.timer = self._turn.after(left, lambda: self._grace_over(channel))
 
     def done(
-        self, client_id: str, channel: Channel | None, connected: bool, status: int | None, problem: str = ""
+        self,
+        client_id: str,
+        channel: Channel | None,
+        connected: bool,
+        status: int | None,
+        problem: str = "",
+        seconds: float | None = None,
     ) -> None:
         """The POST that told the app `connected` has ended, well or badly; `channel` is there unless it was reset."""
         sent = status is not None and status < 400
         what = "connected" if connected else "disconnected"
         failure = problem or f"The app answered {status} to /_ah/channel/{what}/."
+        self._figures.presence[what, status] += 1
+        detail: dict[str, object] = {"presence": what, "status": status}
+        if seconds is not None:
+            detail["milliseconds"] = round(seconds * 1000, 1)
         self._turn.event(
             "presence_sent" if sent else "presence_failed",
             f"The app was told: {what}." if sent else failure,
             client_id=client_id,
-            detail={"presence": what, "status": status},
+            detail=detail,
         )
         if channel is None or channel.posting is not connected:
             return  # a reset came in between

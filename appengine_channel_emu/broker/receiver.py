@@ -12,6 +12,9 @@ from appengine_channel_emu.broker.turn import Signal
 Transport = Literal["poll", "stream"]
 """How the messages of a socket get to its page."""
 
+Way = Literal["poll", "stream", "sdk"]
+"""The same, with the SDK's own wire."""
+
 
 class Message:
     """A text on its way; one object serves every socket that it goes to. `size` in bytes of UTF-8."""

@@ -6,7 +6,9 @@ from functools import partial
 
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
 from appengine_channel_emu.broker.contract import BrokerOptions
-from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TooManySockets
+from appengine_channel_emu.broker.drops import Departure, Departures
+from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TokenTimedOut, TooManySockets
+from appengine_channel_emu.broker.figures import Figures
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
@@ -18,8 +20,11 @@ _STALE = "The saved state is not the last one: messages of this socket may be mi
 class Sockets:
     """Every channel and socket there is; all calls come inside the broker's turn."""
 
-    def __init__(self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions) -> None:
+    def __init__(
+        self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions, figures: Figures
+    ) -> None:
         self._turn = turn
+        self.figures = figures
         self._presence = presence
         self._dirty = dirty
         self._resume_window = options.resume_window
@@ -29,6 +34,7 @@ class Sockets:
         self._sockets: dict[str, Socket] = {}
         self._ended: dict[str, type[EmulatorError]] = {}
         self.channels: dict[str, Channel] = {}
+        self.departures = Departures()
         self._held_until = 0.0
 
     @property
@@ -39,6 +45,21 @@ class Sockets:
     def get(self, id: str) -> Socket | None:
         """The socket of that id, if it is not gone."""
         return self._sockets.get(id)
+
+    def by_way(self) -> dict[str, int]:
+        """How many there are by what serves them at this moment, see `Totals`."""
+        ways = {"stream": 0, "poll": 0, "sdk": 0, "none": 0}
+        for socket in self._sockets.values():
+            if socket.sdk_wire:
+                ways["sdk"] += 1
+            else:
+                ways["none" if socket.receiver is None else socket.receiver.transport] += 1
+        return ways
+
+    def is_open(self, client_id: str) -> bool:
+        """Whether that client id has a socket."""
+        channel = self.channels.get(client_id)
+        return channel is not None and bool(channel.sockets)
 
     def channel(self, client_id: str) -> Channel:
         """The channel to `client_id`, made when there is none."""
@@ -54,12 +75,9 @@ class Sockets:
         channel = self.channel(token.client_id)
         # With --tabs=single the older socket makes room itself.
         if len(channel.sockets) >= self._most + self._one_tab:
-            self._turn.event(
-                "socket_refused",
-                f"This client id has {self._most} sockets, and --max-sockets allows no more.",
-                client_id=token.client_id,
-            )
-            raise TooManySockets
+            error = TooManySockets()
+            error.client_id = token.client_id
+            raise error
         socket = Socket(random_id(), channel, token, sdk_wire, self._turn)
         if attempt is not None:
             socket.attempt = attempt
@@ -68,7 +86,14 @@ class Sockets:
         self.attach(socket)
         self.rest(socket)
         self._dirty.socket_at_once(socket)
-        self._turn.event("socket_opened", "A socket was opened.", client_id=token.client_id, socket=socket.id)
+        self.departures.back(token.client_id)
+        self._turn.event(
+            "socket_opened",
+            "A socket was opened.",
+            client_id=token.client_id,
+            socket=socket.id,
+            detail={"open": len(channel.sockets)} | socket.opened_by(),
+        )
         if self._one_tab:
             for older in [each for each in channel.sockets.values() if each is not socket]:
                 self.end(older, Replaced, "A newer socket of the client id was opened (--tabs=single).")
@@ -108,8 +133,7 @@ class Sockets:
         if number > socket.last_number:
             raise SocketGone
         if number > socket.acknowledged:
-            socket.acknowledge(number)
-            self._dirty.socket(socket)
+            self._acknowledge(socket, number)
 
     def park(self, socket: Socket, receiver: Receiver) -> None:
         """From here on `receiver` takes the messages; an older one is told that it does not."""
@@ -117,6 +141,7 @@ class Sockets:
             socket.receiver.superseded = True
             self._turn.then(socket.receiver.wake)
         socket.receiver = receiver
+        socket.way = receiver.transport
         self.attach(socket)
 
     def parked(self, receiver: Receiver) -> Socket | None:
@@ -146,8 +171,7 @@ class Sockets:
         if not socket.deliverable:
             return None
         message = socket.queue[0]
-        socket.acknowledge(socket.acknowledged + 1)
-        self._dirty.socket(socket)
+        self._acknowledge(socket, socket.acknowledged + 1)
         return message
 
     def restore(self, state: State, tokens: dict[str, TokenRecord]) -> None:
@@ -210,8 +234,11 @@ class Sockets:
             text,
             client_id=socket.channel.client_id,
             socket=socket.id,
-            detail={"unread": unread} if unread else {},
+            detail=({"unread": unread} if unread else {}) | socket.opened_by(),
         )
+        if not socket.channel.sockets:
+            departure = Departure(self._turn.now(), error is TokenTimedOut, text)
+            self.departures.left(socket.channel.client_id, departure)
         if socket.receiver is not None:
             socket.receiver.ended = error
             self._turn.then(socket.receiver.wake)
@@ -251,6 +278,7 @@ class Sockets:
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True)
+        self.departures.clear()
 
     def save_all(self) -> None:
         """The store has none of them any more, nor what the app was told."""
@@ -264,6 +292,16 @@ class Sockets:
         """Drop `channel` from the table when nothing would be lost by it."""
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
+
+    def _acknowledge(self, socket: Socket, number: int) -> None:
+        """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
+        now = self._turn.now()
+        receipt = now, socket.way
+        for message in socket.acknowledge(number):
+            if message.sent_at is not None:
+                message.acknowledged[socket] = receipt
+                self.figures.latency.add(now - message.sent_at)
+        self._dirty.socket(socket)
 
     def _add(self, socket: Socket) -> None:
         """Put `socket` into the tables."""
@@ -345,4 +383,4 @@ class Sockets:
             self._detach(socket)
             self._watch(socket, gone_due - now)
         else:
-            self.end(socket, SocketGone, "A socket was not polled within the resume window.")
+            self.end(socket, SocketGone, "The page was not heard of within the resume window.")

@@ -15,6 +15,7 @@ import re
 import secrets
 
 from appengine_channel_emu.broker.channel import TokenRecord
+from appengine_channel_emu.broker.drops import Departure, Names
 from appengine_channel_emu.broker.errors import InvalidToken, TokenTimedOut, TooManyTokens
 from appengine_channel_emu.broker.saving import DirtySet, SavedToken
 from appengine_channel_emu.broker.sockets import Sockets
@@ -26,6 +27,12 @@ _DIGEST_BYTES = 17
 _SHAPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{51}\Z")
 
 KEY_BYTES = 32
+
+SHOWN_CHARACTERS = 8
+"""Of a token, that a log and an event may have (behaviour.md 11)."""
+
+_MOST_TIMED_OUT = 1_000
+"""Tokens of which it is known whose they were, so that a page that comes with one can be told of."""
 
 
 def new_key() -> bytes:
@@ -94,14 +101,17 @@ class Tokens:
         self._timed_out_early: dict[str, TokenRecord] = {}
         self.by_client_id: dict[str, int] = {}
         """How many valid tokens a client id has; only those that have any."""
+        self._names = Names()
+        self._timed_out: dict[str, str] = {}
+        """Whose the latest ones were, by their first characters."""
 
-    def create(self, client_id: str, minutes: int) -> TokenRecord:
+    def create(self, client_id: str, minutes: int, opened_by: str | None = None) -> TokenRecord:
         """A new token. Raises `TooManyTokens`."""
         if len(self._records) >= self._most:
             raise self._too_many()
         self._full = False
         token, expires = self._mint.make(self._turn.now() + minutes * 60)
-        record = self._add(TokenRecord(token, client_id, expires))
+        record = self._add(TokenRecord(token, client_id, expires, opened_by))
         self._dirty.token(record)
         return record
 
@@ -111,12 +121,16 @@ class Tokens:
 
     def valid(self, token: str) -> TokenRecord:
         """The record of `token`; raises `InvalidToken` or `TokenTimedOut`."""
-        self._mint.check(token, self._turn.now())
-        record = self._records.get(token)
-        if record is None:
-            raise TokenTimedOut if token in self._timed_out_early else InvalidToken
-        if record.expires <= self._turn.now():
-            raise TokenTimedOut
+        try:
+            self._mint.check(token, self._turn.now())
+            record = self._records.get(token)
+            if record is None:
+                raise TokenTimedOut if token in self._timed_out_early else InvalidToken
+            if record.expires <= self._turn.now():
+                raise TokenTimedOut
+        except TokenTimedOut as error:
+            error.client_id = self._timed_out.get(token[:SHOWN_CHARACTERS])
+            raise
         return record
 
     def client_id_of(self, target: str) -> str:
@@ -130,6 +144,7 @@ class Tokens:
         if self._records.get(record.token) is not record:
             return
         self._forget(record)
+        self._note_timeout(record)
         written = written_expiry(record.token)
         if written > self._turn.now():
             # No moment of this clock: after a restart it may be earlier, if it was advanced.
@@ -140,7 +155,10 @@ class Tokens:
         else:
             self._dirty.token_gone(record)
         for socket in list(record.sockets.values()):
-            self._sockets.end(socket, TokenTimedOut, "The token of an open socket timed out.")
+            self._sockets.end(socket, TokenTimedOut, "Its token timed out.")
+        if record.client_id not in self.by_client_id and not self._sockets.is_open(record.client_id):
+            departure = Departure(self._turn.now(), True, "Its token timed out.")
+            self._sockets.departures.left(record.client_id, departure)
 
     def forget_all(self) -> None:
         """No token is valid any more."""
@@ -149,6 +167,11 @@ class Tokens:
             self._dirty.token_gone(record)
         for record in list(self._timed_out_early.values()):
             self._forget_early(record)
+        self._timed_out.clear()
+
+    def alike(self, client_id: str) -> list[str]:
+        """Client ids with a valid token that are easily mistaken for `client_id`; some, if there are many."""
+        return self._names.alike(client_id, self.by_client_id)
 
     def save_all(self) -> None:
         """The store has none of them any more."""
@@ -158,9 +181,17 @@ class Tokens:
     def _add(self, record: TokenRecord) -> TokenRecord:
         """Put it into the table, and let it time out."""
         self._records[record.token] = record
-        self.by_client_id[record.client_id] = self.by_client_id.get(record.client_id, 0) + 1
+        tokens = self.by_client_id.get(record.client_id, 0)
+        self.by_client_id[record.client_id] = tokens + 1
+        if not tokens:
+            self._names.add(record.client_id)
         self._turn.timers.set(record.expires, lambda: self.expire(record))
         return record
+
+    def _note_timeout(self, record: TokenRecord) -> None:
+        if len(self._timed_out) >= _MOST_TIMED_OUT:
+            del self._timed_out[next(iter(self._timed_out))]
+        self._timed_out[record.token[:SHOWN_CHARACTERS]] = record.client_id
 
     def _forget_early(self, record: TokenRecord) -> None:
         if self._timed_out_early.pop(record.token, None) is not None:
@@ -181,3 +212,4 @@ class Tokens:
         self.by_client_id[record.client_id] -= 1
         if not self.by_client_id[record.client_id]:
             del self.by_client_id[record.client_id]
+            self._names.remove(record.client_id)

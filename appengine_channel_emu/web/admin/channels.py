@@ -11,7 +11,8 @@ from typing import Any
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Sent
-from appengine_channel_emu.broker.events import Event, SentMessage
+from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.journal import SentMessage
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json, respond
 from appengine_channel_emu.web.wsgi import Answer, json_answer

@@ -8,7 +8,8 @@ from threading import Lock
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker
-from appengine_channel_emu.broker.events import JOURNAL_LENGTH, Event, SentMessage
+from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.web.admin.channels import event_json, messages_json
 from appengine_channel_emu.web.resources import Query
