@@ -145,7 +145,7 @@ class TestSendAndTail:
         where = ("--emulator", emulator.address)
         assert run("send", "bob", "x", *where)[:2] == (
             1,
-            "delivered to no socket: No channel was created for this client id.\n",
+            "delivered to no socket: No channel of that name.\n",
         )
         token = emulator.broker.create_channel("bob").token
         with ChannelClient(emulator.url, token) as client:

@@ -28,7 +28,7 @@ from appengine_channel_emu.broker.errors import (
     check_message,
 )
 from appengine_channel_emu.broker.events import EventLog
-from appengine_channel_emu.broker.figures import Figures
+from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream
@@ -63,7 +63,7 @@ class EmbeddedBroker:
         self.events = EventLog(self.options.event_log)
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
-        self.figures = Figures()
+        self.figures = BrokerFigures()
         self.faults = Faults(self.note)
         self._dirty = DirtySet(keep_changes, self._turn)
         disconnect_after = self.options.disconnect_after

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog
-from appengine_channel_emu.broker.figures import Figures
+from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.journal import Journal, SentMessage
 from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream, Transport, Way
 from appengine_channel_emu.broker.turn import Signal
@@ -230,7 +230,7 @@ class Broker(Protocol):
     """What happened, and why."""
     journal: Journal
     """The latest messages, with their texts."""
-    figures: Figures
+    figures: BrokerFigures
     """What was counted since the start."""
     faults: Faults
     """The faults in force."""

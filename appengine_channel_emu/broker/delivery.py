@@ -22,6 +22,7 @@ from appengine_channel_emu.broker.drops import (
     NO_CHANNEL,
     NOT_OPENED,
     OVERFLOW,
+    TOKEN_TIMED_OUT,
     Drop,
     near_text,
 )
@@ -29,7 +30,7 @@ from appengine_channel_emu.broker.errors import BacklogExceeded
 from appengine_channel_emu.broker.journal import Journal, SentMessage
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.tokens import Tokens
+from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens
 from appengine_channel_emu.broker.turn import Turn
 
 NAVIGATION_SECONDS = 0.3
@@ -163,6 +164,9 @@ class Delivery:
 
     def drop(self, client_id: str, text: str, drop: Drop) -> Sent:
         """`text` goes to nobody: note it, and why."""
+        if self._tokens.made(client_id):
+            # A token that timed out is sent to, as to a client id. It is not to be read anywhere.
+            client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", TOKEN_TIMED_OUT
         near = self._near(client_id, others=drop.why in _MISTAKEN)
         # A foreign string instead of a client id may be of any length.
         client_id = client_id[:256]

@@ -51,6 +51,7 @@ EMPTY = Drop("empty", "The client id is empty.")
 NO_CHANNEL = Drop("no_channel", "No channel of that name.")
 NOT_OPENED = Drop("not_opened", "No page has opened this channel yet.")
 OVERFLOW = Drop("overflow", "A socket had more unread messages than the backlog allows.")
+TOKEN_TIMED_OUT = Drop("expired", "This token has timed out.")
 BY_FAULT = Drop("fault", "A fault on request.")
 NOT_UTF8 = Drop("not_utf8", "The client id is not UTF-8, so no channel can have it.")
 

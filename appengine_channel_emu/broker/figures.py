@@ -41,7 +41,7 @@ class Histogram:
         return found
 
 
-class Figures:
+class BrokerFigures:
     """Counts since the start of the emulator; a reset leaves them as they are. To be read at any time, by any thread.
 
     The broker counts in its turns; `refused` is counted by the layers around it.

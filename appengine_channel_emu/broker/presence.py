@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appengine_channel_emu.broker.channel import Channel
 from appengine_channel_emu.broker.contract import PresencePost
-from appengine_channel_emu.broker.figures import Figures
+from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.turn import Signal, Turn
 
@@ -16,7 +16,7 @@ class Presence:
     """
 
     def __init__(
-        self, turn: Turn, dirty: DirtySet, post: PresencePost | None, disconnect_after: float, figures: Figures
+        self, turn: Turn, dirty: DirtySet, post: PresencePost | None, disconnect_after: float, figures: BrokerFigures
     ) -> None:
         self._turn = turn
         self._figures = figures

@@ -8,7 +8,7 @@ from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket,
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.drops import Departure, Departures
 from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TokenTimedOut, TooManySockets
-from appengine_channel_emu.broker.figures import Figures
+from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
@@ -21,7 +21,7 @@ class Sockets:
     """Every channel and socket there is; all calls come inside the broker's turn."""
 
     def __init__(
-        self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions, figures: Figures
+        self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions, figures: BrokerFigures
     ) -> None:
         self._turn = turn
         self.figures = figures

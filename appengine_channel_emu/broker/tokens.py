@@ -169,6 +169,10 @@ class Tokens:
             self._forget_early(record)
         self._timed_out.clear()
 
+    def made(self, text: str) -> bool:
+        """Whether `text` is a token that this emulator made, be its time up or not."""
+        return self._mint.made(text)
+
     def alike(self, client_id: str) -> list[str]:
         """Client ids with a valid token that are easily mistaken for `client_id`; some, if there are many."""
         return self._names.alike(client_id, self.by_client_id)

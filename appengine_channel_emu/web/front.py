@@ -23,7 +23,8 @@ from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, Fr
 from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.channel.stream import StreamSocket
 from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
-from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, WebOptions
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, Refusal, WebOptions
+from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import ask, falcon_app
 from appengine_channel_emu.web.upgrade import Upgrade
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
@@ -78,9 +79,10 @@ class Front:
         self.accounts = Accounts()
         self.notes = Notes(broker.control.sockets_of)
         broker.events.listen(self.notes)
-        api = ServerApi(broker)
-        self._rpc_http = RpcHttp(api)
-        self._remote_api = RemoteApi(api)
+        self._refusals = refusals = Refusals(broker, scheduler.now if scheduler is not None else broker.clock.now)
+        api = ServerApi(broker, refusals)
+        self._rpc_http = RpcHttp(api, refusals)
+        self._remote_api = RemoteApi(api, refusals)
         about = about or About()
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         polls = PollRelease(broker, scheduler) if scheduler is not None else None
@@ -88,15 +90,15 @@ class Front:
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
-            "/_ah/channel/dev": SdkWire(broker, options, self._faults),
-            "/_ah/channel/open": OpenSocket(broker, options, self._faults),
+            "/_ah/channel/dev": SdkWire(broker, options, self._faults, refusals),
+            "/_ah/channel/open": OpenSocket(broker, options, self._faults, refusals),
             POLL_PATH: PollSocket(broker, options, polls, self._faults),
             STREAM_PATH: StreamSocket(broker, self._faults, scheduler),
             "/_ah/channel/close": CloseSocket(broker),
         }
-        self._resources |= admin_resources(broker, self._faults, self.accounts, self.notes, about, self.reset)
+        self._resources |= admin_resources(broker, self._faults, self.accounts, self.notes, about, self.reset, refusals)
         self._resources |= console_resources()
-        self._falcon = falcon_app(self._resources)
+        self._falcon = falcon_app(self._resources, lambda environ: refusals.request("content-type", environ, 415))
 
     def reset(self) -> None:
         """Forget everything that was made, sent, noted and counted."""
@@ -104,6 +106,7 @@ class Front:
         self.accounts.clear()
         self.notes.clear()
         self._faults.clear()
+        self._refusals.clear()
 
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
@@ -115,13 +118,15 @@ class Front:
 
     def api_port(self) -> ApiPort:
         """The application of a port of its own for the server API."""
-        return ApiPort(self._rpc_http, self._options, self._faults)
+        return ApiPort(self._rpc_http, self._options, self._faults, self._refusals)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        refusal = self._guard.refuse(environ)
-        answer = self._faults.read_header(environ, self._serve) if refusal is None else _refused(refusal, environ)
-        return _give(answer, environ, start_response)
+        refused = self._guard.refuse(environ)
+        if refused is None:
+            return _give(self._faults.read_header(environ, self._serve), environ, start_response)
+        self._refusals.request(refused.rule, environ, int(refused.answer.status[:3]))
+        return _give(_refused(refused.answer, environ), environ, start_response)
 
     def _serve(self, environ: WSGIEnvironment) -> Given:
         path = environ.get("PATH_INFO", "")
@@ -234,16 +239,19 @@ class _Counted:
 class ApiPort:
     """The server API at every path of a port of its own, guarded as `/rpc_http` is; the SDK has one (facts.md 2.5)."""
 
-    def __init__(self, rpc_http: RpcHttp, options: WebOptions, faults: FaultGate) -> None:
+    def __init__(self, rpc_http: RpcHttp, options: WebOptions, faults: FaultGate, refusals: Refusals) -> None:
         self._rpc_http = rpc_http
+        self._refusals = refusals
         self._guard = Guard(options, admin_everywhere=True)
         self._faults = faults
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        refusal = self._guard.refuse(environ)
-        answer = self._faults.read_header(environ, self._serve) if refusal is None else refusal
-        return _give(answer, environ, start_response)
+        refused = self._guard.refuse(environ)
+        if refused is None:
+            return _give(self._faults.read_header(environ, self._serve), environ, start_response)
+        self._refusals.request(refused.rule, environ, int(refused.answer.status[:3]))
+        return _give(refused.answer, environ, start_response)
 
     def _serve(self, environ: WSGIEnvironment) -> OwnAnswer:
         call = self._rpc_http.read(environ)

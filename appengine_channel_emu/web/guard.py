@@ -1,7 +1,7 @@
 """Who may ask what: this server can be reached from every page its user visits (behaviour.md 11).
 
-Each rule is a function that returns an `Answer` to refuse the request, or None. They run in order, before any
-routing, on every request, on every port.
+Each rule is a function that returns a `Refusal` with its name to refuse the request, or None. They run in order, before
+any routing, on every request, on every port.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote
 
 from appengine_channel_emu.host.login import is_same_site
@@ -65,6 +65,17 @@ class WebOptions:
     longest_presence_wait: float = LONGEST_PRESENCE_WAIT
 
 
+Rule = Literal["host", "admin-peer", "site", "presence"]
+"""Their names, in their order."""
+
+
+class Refusal(NamedTuple):
+    """A request that is refused, by which rule, and what it is answered."""
+
+    rule: Rule
+    answer: Answer
+
+
 class Guard:
     """The rules, with the user's exceptions to them.
 
@@ -75,8 +86,8 @@ class Guard:
         self._options = options
         self._admin_everywhere = admin_everywhere
 
-    def refuse(self, environ: WSGIEnvironment) -> Answer | None:
-        """An answer that refuses the request, or None; removes headers that a visitor may not send."""
+    def refuse(self, environ: WSGIEnvironment) -> Refusal | None:
+        """What refuses the request, or None; removes headers that a visitor may not send."""
         self._strip_reserved_headers(environ)
         return self._check_host(environ) or self._check_target(environ)
 
@@ -86,24 +97,25 @@ class Guard:
             for name in [name for name in environ if name.startswith(_RESERVED_HEADERS)]:
                 del environ[name]
 
-    def _check_host(self, environ: WSGIEnvironment) -> Answer | None:
+    def _check_host(self, environ: WSGIEnvironment) -> Refusal | None:
         """DNS rebinding: a name of the attacker's that leads here is no name of ours."""
         header = environ.get("HTTP_HOST")
         if header is None:
             # Browsers always send one; HTTP/1.0 clients need not.
             is_old = environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
-            return None if is_old else plain_answer("400 Bad Request", "No Host header.")
+            return None if is_old else Refusal("host", plain_answer("400 Bad Request", "No Host header."))
         name, _ = split_host(header)
         if name and (_is_literal(name) or _is_localhost(name) or name in self._options.hosts):
             return None
-        return plain_answer(
+        answer = plain_answer(
             "421 Misdirected Request",
             "This name is not one of this server's. Use localhost or an IP address, "
             "or start channel-emu with --allow-host NAME.",
             setting=f"--allow-host {name.strip('[]') or 'NAME'}",
         )
+        return Refusal("host", answer)
 
-    def _check_target(self, environ: WSGIEnvironment) -> Answer | None:
+    def _check_target(self, environ: WSGIEnvironment) -> Refusal | None:
         """The rules of every guarded path that the target may be read as."""
         guarded = _guarded_paths(environ)
         is_admin = self._admin_everywhere or not guarded.isdisjoint(ADMIN_PATHS)
@@ -112,31 +124,32 @@ class Guard:
         refusal = self._check_peer(environ) if is_admin else None
         return refusal or self._check_site(environ, guarded) or self._check_presence(guarded)
 
-    def _check_peer(self, environ: WSGIEnvironment) -> Answer | None:
+    def _check_peer(self, environ: WSGIEnvironment) -> Refusal | None:
         """The admin API is for programs on this machine."""
         if self._options.allow_remote_admin or is_on_this_machine(environ):
             return None
         text = "Only this machine may ask this; see --allow-remote-admin."
-        return plain_answer("403 Forbidden", text, setting="--allow-remote-admin")
+        return Refusal("admin-peer", plain_answer("403 Forbidden", text, setting="--allow-remote-admin"))
 
-    def _check_site(self, environ: WSGIEnvironment, guarded: frozenset[str]) -> Answer | None:
+    def _check_site(self, environ: WSGIEnvironment, guarded: frozenset[str]) -> Refusal | None:
         """Another site's page may not reach what acts or tells."""
         if guarded == {RECEIVE_PATH} and environ.get("HTTP_ORIGIN") in self._options.receive_origins:
             return None
         if is_same_site(environ):
             return None
-        return plain_answer("403 Forbidden", "A page of another site may not ask this.")
+        return Refusal("site", plain_answer("403 Forbidden", "A page of another site may not ask this."))
 
-    def _check_presence(self, guarded: frozenset[str]) -> Answer | None:
+    def _check_presence(self, guarded: frozenset[str]) -> Refusal | None:
         """Only we tell an app who is present."""
         if guarded.isdisjoint(PRESENCE_PATHS) or self._options.presence_from_visitors:
             return None
-        return plain_answer(
+        answer = plain_answer(
             "403 Forbidden",
             "The emulator itself posts presence to the app. To post it by hand, start channel-emu with "
             "--presence-from-visitors.",
             setting="--presence-from-visitors",
         )
+        return Refusal("presence", answer)
 
 
 def _guarded_paths(environ: WSGIEnvironment) -> frozenset[str]:

@@ -81,12 +81,24 @@ def _status_of(error: EmulatorError) -> str:
     return "429 Too Many Requests" if isinstance(error, TooManyTokens) else "400 Bad Request"
 
 
-def falcon_app(resources: dict[str, object]) -> falcon.App[Any, Any]:
-    """The application that answers each path by its resource, and every error of ours."""
+def falcon_app(
+    resources: dict[str, object], wrong_type: Callable[[WSGIEnvironment], None] = lambda environ: None
+) -> falcon.App[Any, Any]:
+    """The application that answers each path by its resource, and every error of ours.
+
+    `wrong_type` is told of requests that are answered 415.
+    """
     router: Any = _ExactRouter(resources)
     app: falcon.App[Any, Any] = falcon.App(middleware=[_CommonHeaders()], router=router)
     app.resp_options.default_media_type = None  # type: ignore[assignment]
-    app.add_error_handler(ERRORS, _answer_error)
+
+    def answer_error(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
+        answer = answer_to(error)
+        if answer.status.startswith("415"):
+            wrong_type(req.env)
+        respond(resp, answer)
+
+    app.add_error_handler(ERRORS, answer_error)
     return app
 
 
@@ -105,10 +117,6 @@ def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waitin
     if isinstance(body, Upgrade):
         return body
     return Started(status, headers, body)
-
-
-def _answer_error(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
-    respond(resp, answer_to(error))
 
 
 class _ExactRouter:

@@ -33,7 +33,7 @@ def test_each_gets_it_once_and_has_its_own_outcome(broker):
         ("ann", 1),
         ("nobody", 0),
     ]
-    assert sent["nobody"].reason == "No channel was created for this client id."
+    assert sent["nobody"].reason == "No channel of that name."
     assert texts(broker, ann) == texts(broker, bob) == ["hello"]
     assert [entry.client_id for entry in broker.journal.after(0)] == ["bob", "ann", "nobody"]
 

@@ -23,7 +23,7 @@ def open_tab(tab, emulator, client_id="anna"):
 def assert_told_at_once(emulator, client_id="anna"):
     """The app was told of both ends, and the second because the page said so: not because it had vanished."""
     assert emulator.presence(2) == [("connected", client_id), ("disconnected", client_id)]
-    assert {event["text"] for event in emulator.events("socket_closed")} == {"The page closed its socket."}
+    assert {event["text"] for event in emulator.events("socket_closed")} == {"The page left."}
 
 
 def test_a_message_arrives(tab, emulator):

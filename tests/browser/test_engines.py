@@ -70,7 +70,7 @@ def is_kept(tab, engine, emulator, transport):
 def the_page_has_said_so(emulator):
     """The app was told of both ends, and of the second not because the page had vanished."""
     assert emulator.presence(2) == [("connected", "anna"), ("disconnected", "anna")]
-    assert {event["text"] for event in emulator.events("socket_closed")} == {"The page closed its socket."}
+    assert {event["text"] for event in emulator.events("socket_closed")} == {"The page left."}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -40,7 +40,7 @@ def test_each_starts_empty(channel_emulator, channel_client, run):
 @pytest.mark.parametrize("run", [1, 2])
 def test_so_does_the_server(channel_server, run):
     assert channel_server.send_message("anna", "x").delivered_to == 0
-    assert channel_server.send_message("anna", "x").reason == "No channel was created for this client id."
+    assert channel_server.send_message("anna", "x").reason == "No channel of that name."
     client = channel_server.client("anna").open()
     assert channel_server.send_message("anna", "x").delivered_to == 1
 

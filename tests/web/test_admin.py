@@ -68,7 +68,8 @@ def test_waiting_for_the_next_event_ends_with_it(http, emulator, bob):
     emulator.send_message("Bob", "x")
     waiter.join(8)
     ((event,),) = [answer["events"] for answer in answers]
-    assert (event["client_id"], event["text"]) == ("Bob", "No channel was created for this client id.")
+    assert (event["client_id"], event["text"]) == ("Bob", 'No channel of that name. Open: "bob"')
+    assert event["detail"] == {"why": "no_channel", "near": ["bob"], "bytes": 1}
     assert answers[0]["next"] == event["number"]
 
 
@@ -228,7 +229,8 @@ def test_an_answer_that_cannot_be_closed_is_counted_all_the_same():
 def test_near_misses_name_the_client_id_that_was_meant(http, emulator, bob):
     emulator.send_message("Bob", "x")
     assert http.get("/_emu/near-misses", {"client_id": "bob"}).json["near_misses"] == [
-        "1 message to 'Bob' was dropped: no channel was created for this client id"
+        '1 message was sent to "Bob", which is not "bob": upper and lower case differ.',
+        'A page of "bob" is open. No message was sent to it.',
     ]
 
 

@@ -128,7 +128,7 @@ def test_unknown_client_ids_and_sockets(http):
         assert (answer.status_int, answer.text.startswith("There is no ")) == (404, True)
     sent = post(http, "/_emu/messages", json.dumps({"client_id": "zoe", "message": "x"}))
     # As the real service does it; but it says so.
-    assert sent.json == {"delivered_to": 0, "reason": "No channel was created for this client id."}
+    assert sent.json == {"delivered_to": 0, "reason": "No channel of that name.", "near": ["bob"]}
 
 
 @pytest.mark.parametrize("path", READ)

@@ -33,9 +33,13 @@ def test_every_drop_has_a_reason(http, emulator):
     send = {"message": "x"}
     assert post(http, MESSAGES, send | {"client_id": "bob"}).json == {
         "delivered_to": 0,
-        "reason": "No socket of this client id is open.",
+        "reason": "No page has opened this channel yet.",
     }
-    assert "No channel was created" in post(http, MESSAGES, send | {"client_id": "Bob"}).json["reason"]
+    assert post(http, MESSAGES, send | {"client_id": "Bob"}).json == {
+        "delivered_to": 0,
+        "reason": "No channel of that name.",
+        "near": ["bob"],
+    }
     assert "empty" in post(http, MESSAGES, send | {"client_id": ""}).json["reason"]
     assert [event.client_id for event in emulator.broker.events.after(0) if event.kind == "message_dropped"] == [
         "bob",
@@ -48,13 +52,15 @@ def test_a_token_that_timed_out_is_an_unknown_client_id(http, emulator):
     token = emulator.create_channel("bob", 1)
     emulator.client("bob").open()
     emulator.advance(60)
-    assert "No channel was created" in post(http, MESSAGES, {"token": token, "message": "x"}).json["reason"]
+    assert post(http, MESSAGES, {"token": token, "message": "x"}).json["reason"] == "This token has timed out."
+    assert token not in http.get("/_emu/events").text
+    assert token not in http.get("/_emu/messages").text
 
 
 def test_send_to_many(http, emulator):
     ann = emulator.client("ann").open()
     answer = post(http, MESSAGES, {"client_ids": ["ann", "zoe", "ann"], "message": "x"}).json
-    assert answer == {"delivered_to": 1, "reasons": {"zoe": "No channel was created for this client id."}}
+    assert answer == {"delivered_to": 1, "reasons": {"zoe": "No channel of that name."}}
     assert ann.messages == ["x"]
     assert post(http, MESSAGES, {"client_ids": [], "message": "x"}).json["reason"]
 

@@ -12,6 +12,7 @@ from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.testing import Emulator
 from appengine_channel_emu.web.admin.routes import About, Accounts, admin_resources
+from appengine_channel_emu.web.refusals import Refusals
 from tests.support import parts
 from tests.support.parts import ROOT
 
@@ -47,5 +48,6 @@ def test_every_path_is_described():
             Notes(lambda client_id: []),
             About(),
             lambda: None,
+            Refusals(emulator.broker, emulator.clock.now),
         )
     )

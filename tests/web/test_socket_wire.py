@@ -226,7 +226,7 @@ class TestClose:
     def test_a_closed_socket_is_gone(self, http, emulator, socket):
         assert http.post(f"/_ah/channel/close?socket={socket}").status_int == 200
         assert poll(http, socket).status == "410 Socket+gone."
-        assert emulator.send_message("bob", "late").reason == "No socket of this client id is open."
+        assert emulator.send_message("bob", "late").reason == "The page left, a moment ago."
 
     def test_closing_again_or_nothing_is_no_error(self, http, socket):
         for _ in range(2):

@@ -1,43 +1,59 @@
-"""`/_emu/channels`, `channel`, `messages`, `sockets`, `near-misses`: the Channel API as plain JSON (behaviour.md 5)."""
+"""`/_emu/channels`, `channel`, `messages`, `message`, `sockets`: the Channel API as plain JSON (behaviour.md 5)."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-from collections import Counter
+import re
 from functools import partial
 from typing import Any
 
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Sent
+from appengine_channel_emu.broker.errors import ChannelServiceError
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.journal import SentMessage
+from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.faults.gate import FaultGate
+from appengine_channel_emu.web.explain import explain_message
+from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json, respond
 from appengine_channel_emu.web.wsgi import Answer, json_answer
 
 NO_SUCH = "404 Not Found"
 LARGEST_LIST = 1_000
 RECENT_EVENTS = 20
-SEARCHED_EVENTS = 500
+
+LONGEST_SEARCH = 200
+"""Characters that are looked for in messages."""
+
+_MARK = re.compile(r"[a-z0-9-]{1,32}\Z")
 
 
 class ChannelsResource:
-    """`POST /_emu/channels {client_id, duration_minutes?}`, `GET /_emu/channels[?search=TEXT][&limit=N]`."""
+    """`POST /_emu/channels {client_id, duration_minutes?, opened_by?}`, `GET` of it with `[?search=TEXT][&limit=N]`."""
 
-    def __init__(self, broker: Broker, faults: FaultGate) -> None:
+    def __init__(self, broker: Broker, faults: FaultGate, refusals: Refusals) -> None:
         self._broker = broker
         self._faults = faults
+        self._refusals = refusals
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a token."""
-        body = read_json(req, {"client_id": str, "duration_minutes": (int, type(None))}, required=("client_id",))
-        client_id, minutes = body["client_id"], body.get("duration_minutes")
-        respond(resp, self._faults.meet(("create",), partial(self._create, client_id, minutes), (client_id,)))
+        fields = {"client_id": str, "duration_minutes": (int, type(None)), "opened_by": str}
+        body = read_json(req, fields, required=("client_id",))
+        client_id, minutes, opened_by = body["client_id"], body.get("duration_minutes"), body.get("opened_by")
+        if opened_by is not None and not _MARK.match(opened_by):
+            raise BadRequest("The field 'opened_by' is 1 to 32 of a-z, 0-9 and '-'.")
+        do = partial(self._create, client_id, minutes, opened_by)
+        respond(resp, self._faults.meet(("create",), do, (client_id,)))
 
-    def _create(self, client_id: str, minutes: int | None) -> Answer:
-        made = self._broker.create_channel(client_id, minutes)
+    def _create(self, client_id: str, minutes: int | None, opened_by: str | None) -> Answer:
+        try:
+            made = self._broker.create_channel(client_id, minutes, opened_by)
+        except ChannelServiceError as error:
+            self._refusals.call("create_channel", client_id, error)
+            raise
         return json_answer({"token": made.token, "expires": made.expires})
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -64,7 +80,7 @@ class ChannelResource:
         answer_json(resp, body | {"events": [event_json(event) for event in events[-RECENT_EVENTS:]]})
 
     def _similar(self, client_id: str) -> str:
-        others = [other for other in self._broker.control.client_ids() if other.casefold() == client_id.casefold()]
+        others = self._broker.control.alike(client_id)
         return f" There is one to {others[0]!r}." if others else ""
 
 
@@ -74,9 +90,10 @@ class MessagesResource:
     `request_id` is the `X-AppEngine-API-Ticket` of the app's request that sends.
     """
 
-    def __init__(self, broker: Broker, faults: FaultGate) -> None:
+    def __init__(self, broker: Broker, faults: FaultGate, refusals: Refusals) -> None:
         self._broker = broker
         self._faults = faults
+        self._refusals = refusals
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
@@ -93,15 +110,31 @@ class MessagesResource:
         respond(resp, self._faults.meet(("send",), partial(self._send, target, message, request_id), names))
 
     def _send(self, target: str | list[str], message: str | bytes, request_id: str | None) -> Answer:
-        if isinstance(target, str):
-            return json_answer(_outcome(self._broker.send_message(target, message, request_id)))
-        return json_answer(_outcomes(self._broker.send_many(target, message, request_id)))
+        try:
+            if isinstance(target, str):
+                return json_answer(_outcome(self._broker.send_message(target, message, request_id)))
+            return json_answer(_outcomes(self._broker.send_many(target, message, request_id)))
+        except ChannelServiceError as error:
+            name = target if isinstance(target, str) else next(iter(target), "")
+            self._refusals.call("send_message", self._broker.client_id_of(name), error)
+            raise
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """`?[client_id=ID][&after=N]`: the latest messages, to one client id or to all."""
-        query = Query(req, "client_id", "after")
-        sent = self._broker.journal.after(query.number("after", 0), query.text("client_id"))
-        answer_json(resp, messages_json(sent))
+        """`?[client_id=ID][&after=N][&last=N][&before=NUMBER][&search=TEXT][&cut=N]`: what was sent, oldest first."""
+        query = Query(req, "client_id", "after", "last", "before", "search", "cut")
+        client_id, search = query.text("client_id"), (query.text("search") or "").casefold()
+        if len(search) > LONGEST_SEARCH:
+            raise BadRequest(f"The parameter 'search' has at most {LONGEST_SEARCH} characters.")
+        before = query.number("before", 0) or None
+        journal, cut = self._broker.journal, query.number("cut", 0) or None
+        sent = journal.latest(
+            query.number("last", JOURNAL_LENGTH, 1, JOURNAL_LENGTH),
+            partial(_is_wanted, client_id, search),
+            query.number("after", 0),
+            before,
+        )
+        body = {"messages": [message_json(each, cut) for each in sent]}
+        answer_json(resp, body | {"oldest": journal.oldest, "newest": journal.last_number})
 
 
 def _message(body: dict[str, Any]) -> str | bytes:
@@ -117,7 +150,12 @@ def _message(body: dict[str, Any]) -> str | bytes:
 
 
 def _outcome(sent: Sent) -> dict[str, Any]:
-    return {"delivered_to": sent.delivered_to} | ({"reason": sent.reason} if sent.reason else {})
+    body: dict[str, Any] = {"delivered_to": sent.delivered_to}
+    if sent.reason:
+        body["reason"] = sent.reason
+    if sent.near:
+        body["near"] = list(sent.near)
+    return body
 
 
 def _outcomes(sent: dict[str, Sent]) -> dict[str, Any]:
@@ -130,20 +168,53 @@ def _outcomes(sent: dict[str, Sent]) -> dict[str, Any]:
     return body | ({"reasons": reasons} if reasons else {})
 
 
+class MessageResource:
+    """`GET /_emu/message?number=N`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """One message, and what became of it on each socket."""
+        number = Query(req, "number").number("number")
+        journal = self._broker.journal
+        sent = journal.get(number)
+        if sent is None:
+            kept = f"Messages {journal.oldest} to {journal.last_number} are"
+            text = f"{kept if journal.oldest <= journal.last_number else 'None is'} kept."
+            if number < journal.oldest:
+                text += " Of the messages the last 1,000 are, and 4 MiB; a reset forgets them."
+            raise BadRequest(f"There is no message {number}. {text}", NO_SUCH)
+        receipts = [dataclasses.asdict(receipt) for receipt in self._broker.control.receipts(sent)]
+        findings = [dataclasses.asdict(finding) for finding in explain_message(self._broker, sent)]
+        answer_json(resp, message_json(sent) | {"receipts": receipts, "findings": findings})
+
+
+def _is_wanted(client_id: str | None, search: str, sent: SentMessage) -> bool:
+    """Whether it is to that client id, if one is given, and `search`, in whatever case, is in its text or client id."""
+    if client_id is not None and sent.client_id != client_id:
+        return False
+    return not search or search in sent.client_id.casefold() or search in sent.text.casefold()
+
+
 def messages_json(sent: list[SentMessage]) -> dict[str, Any]:
-    """Messages that were sent, as the admin API tells them; by hand, as `event_json`."""
+    """Messages that were sent, as the admin API tells them."""
+    return {"messages": [message_json(message) for message in sent]}
+
+
+def message_json(sent: SentMessage, cut: int | None = None) -> dict[str, Any]:
+    """A message as the admin API tells it, by hand, as `event_json`; its text cut to so many characters."""
     return {
-        "messages": [
-            {
-                "number": message.number,
-                "time": message.time,
-                "client_id": message.client_id,
-                "text": message.text,
-                "delivered_to": message.delivered_to,
-                "reason": message.reason,
-            }
-            for message in sent
-        ]
+        "number": sent.number,
+        "time": sent.time,
+        "client_id": sent.client_id,
+        "text": sent.text if cut is None else sent.text[:cut],
+        "delivered_to": sent.delivered_to,
+        "reason": sent.reason,
+        "bytes": sent.bytes,
+        "held": sent.held,
+        "near": list(sent.near),
+        "acknowledged": sent.acknowledged,
     }
 
 
@@ -183,40 +254,3 @@ class SocketsResource:
             what = "such socket" if "socket" in body else "socket of this client id"
             raise BadRequest(f"There is no {what}.", NO_SUCH)
         answer_json(resp, {"sockets": len(ids)})
-
-
-class NearMissesResource:
-    """`GET /_emu/near-misses?client_id=ID`: what a message that did not come may have become instead."""
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """A list of sentences, the likeliest first."""
-        client_id = Query(req, "client_id").required("client_id")
-        answer_json(resp, {"near_misses": near_misses(self._broker, client_id)})
-
-
-def near_misses(broker: Broker, client_id: str) -> list[str]:
-    """Sentences: messages to an id like this one, those to it that were dropped, its last presence post that failed."""
-    wanted = client_id.casefold().strip()
-    counts = Counter(
-        (sent.client_id, sent.reason)
-        for sent in broker.journal.after(0)[-SEARCHED_EVENTS:]
-        if sent.client_id.casefold().strip() == wanted and (sent.client_id != client_id or sent.reason)
-    )
-    sentences = [_sentence(number, *key) for key, number in counts.items()]
-    failed = [
-        f"{event.detail['presence']}/ failed: {event.text.rstrip('.')}"
-        for event in broker.events.after(0)
-        if event.kind == "presence_failed" and event.client_id == client_id
-    ]
-    return sentences + failed[-1:]
-
-
-def _sentence(number: int, client_id: str, reason: str | None) -> str:
-    messages = f"{number} message{'s' if number > 1 else ''} to {client_id!r}"
-    was = "were" if number > 1 else "was"
-    if reason is None:
-        return f"{messages} {was} sent"
-    return f"{messages} {was} dropped: {reason[:1].lower()}{reason[1:].rstrip('.')}"

@@ -12,7 +12,7 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.web.admin.channels import event_json, messages_json
-from appengine_channel_emu.web.resources import Query
+from appengine_channel_emu.web.resources import Query, answer_json
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import Answer, json_answer
 
@@ -65,21 +65,28 @@ class _Awaited:
 
 
 class EventsResource(_Awaited):
-    """`GET /_emu/events[?after=N][&wait=SECONDS][&kind=KIND][&client_id=ID]`."""
+    """`GET /_emu/events[?after=N][&wait=SECONDS][&last=N][&before=N][&kind=KIND][&client_id=ID]`."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Events after number N, oldest first; with `wait`, as soon as there is one."""
-        query = Query(req, "after", "wait", "kind", "client_id")
+        """Events after number N, oldest first; with `wait`, as soon as there is one. Or the newest, at once."""
+        query = Query(req, "after", "wait", "last", "before", "kind", "client_id")
         after, kind, client_id = query.number("after", 0), query.text("kind"), query.text("client_id")
         if after > self._broker.events.last_number:
             after = 0  # the number is another emulator's, which ran here before this one
 
+        def is_wanted(event: Event) -> bool:
+            return kind in (None, event.kind) and client_id in (None, event.client_id)
+
+        if "last" in query or "before" in query:
+            # What comes meanwhile is after it, found or not.
+            newest = self._broker.events.last_number
+            most = query.number("last", LARGEST_ANSWER, 1, LARGEST_ANSWER)
+            events = self._broker.events.latest(most, is_wanted, after, query.number("before", 0) or newest + 1)
+            answer_json(resp, {"events": [event_json(event) for event in events], "next": newest})
+            return
+
         def found() -> list[Event]:
-            return [
-                event
-                for event in self._broker.events.after(after)
-                if kind in (None, event.kind) and client_id in (None, event.client_id)
-            ][:LARGEST_ANSWER]
+            return [event for event in self._broker.events.after(after) if is_wanted(event)][:LARGEST_ANSWER]
 
         def answer() -> Answer:
             events = found()

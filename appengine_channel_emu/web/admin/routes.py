@@ -19,11 +19,13 @@ from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.admin.channels import (
     ChannelResource,
     ChannelsResource,
+    MessageResource,
     MessagesResource,
-    NearMissesResource,
     SocketsResource,
 )
 from appengine_channel_emu.web.admin.events import AwaitedMessagesResource, EventsResource, EventWatch
+from appengine_channel_emu.web.admin.explanations import ExplainResource, NearMissesResource
+from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json
 
 FARTHEST_ADVANCE = 100_000_000
@@ -66,7 +68,13 @@ class About:
 
 
 def admin_resources(
-    broker: Broker, faults: FaultGate, accounts: Accounts, notes: Notes, about: About, reset: Callable[[], None]
+    broker: Broker,
+    faults: FaultGate,
+    accounts: Accounts,
+    notes: Notes,
+    about: About,
+    reset: Callable[[], None],
+    refusals: Refusals,
 ) -> dict[str, object]:
     """Resources of the admin API by path; `reset` forgets everything."""
     watch = EventWatch(broker)
@@ -75,12 +83,14 @@ def admin_resources(
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
         "/_emu/health/live": ReportResource(lambda: {"status": "live", "version": __version__}),
-        "/_emu/channels": ChannelsResource(broker, faults),
+        "/_emu/channels": ChannelsResource(broker, faults, refusals),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
-        "/_emu/near-misses": NearMissesResource(broker),
+        "/_emu/explain": ExplainResource(broker, notes),
+        "/_emu/near-misses": NearMissesResource(broker, notes),
         "/_emu/events": EventsResource(broker, watch),
-        "/_emu/messages": MessagesResource(broker, faults),
+        "/_emu/message": MessageResource(broker),
+        "/_emu/messages": MessagesResource(broker, faults, refusals),
         "/_emu/messages/wait": AwaitedMessagesResource(broker, watch),
         "/_emu/clock": ClockResource(broker),
         "/_emu/faults": FaultsResource(broker.faults),

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 import yaml
 
 from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.drops import NOT_UTF8
 from appengine_channel_emu.broker.errors import ChannelServiceError, InvalidChannelKey, check_message
 from appengine_channel_emu.web.api.messages import (
     CreateChannelRequest,
@@ -25,6 +26,7 @@ from appengine_channel_emu.web.api.messages import (
     SendMessageRequest,
     parse,
 )
+from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.wsgi import Answer, content_length, plain_answer
 
 if TYPE_CHECKING:
@@ -44,8 +46,6 @@ APPLICATION_ID = "dev~channel-emu"
 
 CHANNEL_SERVICES = (b"channel", b"xmpp")
 """Apps call `xmpp` in production and `channel` on the dev server (facts.md 1.0)."""
-
-_NOT_UTF8 = "The client id is not UTF-8, so no channel can have it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,9 @@ class Call(NamedTuple):
 class ServerApi:
     """The calls that we serve."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, refusals: Refusals) -> None:
         self._broker = broker
+        self._refusals = refusals
         self._readers: dict[tuple[bytes, bytes], Callable[[bytes, str], Call]] = {
             # Go waits for it at the end of each of its requests (facts.md 2.3).
             (b"logservice", b"Flush"): lambda data, request_id: Call(("rpc",), (), lambda: _succeeded(b"")),
@@ -135,14 +136,15 @@ class ServerApi:
         try:
             client_id = request.application_key.decode("utf-8")
         except UnicodeDecodeError:
-            return Call(("rpc",), (), lambda: _refused(InvalidChannelKey(_NOT_UTF8)))
+            error = InvalidChannelKey(NOT_UTF8.reason)
+            return Call(("rpc",), (), lambda: self._refused("create_channel", None, error))
         return Call(("rpc", "create"), (client_id,), partial(self._create_channel, client_id, minutes))
 
     def _create_channel(self, client_id: str, minutes: int | None) -> Answer:
         try:
             made = self._broker.create_channel(client_id, minutes)
         except ChannelServiceError as error:
-            return _refused(error)
+            return self._refused("create_channel", client_id, error)
         return _succeeded(CreateChannelResponse(token=made.token.encode("ascii")).SerializeToString())
 
     def _read_send_message(self, data: bytes, request_id: str) -> Call:
@@ -157,12 +159,21 @@ class ServerApi:
         try:
             if client_id is None:
                 check_message(message)
-                self._broker.note("message_dropped", _NOT_UTF8)
+                detail: dict[str, object] = {"why": NOT_UTF8.why, "near": [], "bytes": len(message)}
+                self._broker.figures.dropped[NOT_UTF8.why] += 1
+                self._broker.note("message_dropped", NOT_UTF8.reason, detail=detail)
             else:
                 self._broker.send_message(client_id, message, request_id)
         except ChannelServiceError as error:
-            return _refused(error)
+            return self._refused("send_message", client_id, error)
         return _succeeded(b"")
+
+    def _refused(self, call: str, client_id: str | None, error: ChannelServiceError) -> Answer:
+        self._refusals.call(call, client_id and self._broker.client_id_of(client_id), error)
+        response = Response(exception=REFUSALS[error.code])
+        response.application_error.code = error.code
+        response.application_error.detail = str(error).encode("utf-8")
+        return _encoded(response)
 
 
 class RpcHttp:
@@ -171,8 +182,9 @@ class RpcHttp:
     No resource of Falcon's: calls come by the thousand in a second, and its part was a sixth of each one's cost.
     """
 
-    def __init__(self, api: ServerApi) -> None:
+    def __init__(self, api: ServerApi, refusals: Refusals) -> None:
         self._api = api
+        self._refusals = refusals
 
     def read(self, environ: WSGIEnvironment) -> Call:
         """What a request asks for; its body is read, and not looked at where it is too large."""
@@ -185,10 +197,14 @@ class RpcHttp:
         allow = ("Allow", "GET, HEAD, OPTIONS, POST")
         return Call((), (), lambda: plain_answer(status, "POST a call, or GET the app's id.", *HEADERS, allow))
 
+    def _wrong_type(self, environ: WSGIEnvironment) -> Answer:
+        self._refusals.request("content-type", environ, 415)
+        return plain_answer("415 Unsupported Media Type", f"Send this as {OCTETS}.", *HEADERS)
+
     def _read_post(self, environ: WSGIEnvironment) -> Call:
         # Another site's page cannot send this type without asking first (behaviour.md 11).
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != OCTETS:
-            return _refusing("415 Unsupported Media Type", f"Send this as {OCTETS}.")
+            return Call(("rpc",), (), lambda: self._wrong_type(environ))
         length = content_length(environ)
         if length > LARGEST_CALL:
             return _failing(REQUEST_TOO_LARGE, f"A call has at most {LARGEST_CALL} bytes.")
@@ -228,13 +244,6 @@ def _failed(failure: Failure, text: str) -> Answer:
     response = Response(exception=failure.pickled)
     response.rpc_error.code = failure.code
     response.rpc_error.detail = text.encode("utf-8")
-    return _encoded(response)
-
-
-def _refused(error: ChannelServiceError) -> Answer:
-    response = Response(exception=REFUSALS[error.code])
-    response.application_error.code = error.code
-    response.application_error.detail = str(error).encode("utf-8")
     return _encoded(response)
 
 

@@ -63,6 +63,7 @@ class PresencePosts:
         if fault is not None and fault.seconds is not None:
             self._pause(fault.seconds)
         action = fault.action if fault is not None else ""
+        began = time.monotonic()
         if fault is not None and fault.error is not None:
             status, why = int(fault.error), ""
         elif action == "drop":
@@ -71,7 +72,7 @@ class PresencePosts:
             status, why = self._tell(client_id, connected, times=2 if action == "duplicate" else 1)
         if action == "cut":
             status, why = None, "A fault on request: the app's answer was lost."
-        self.broker.presence_done(client_id, connected, status, why)
+        self.broker.presence_done(client_id, connected, status, why, time.monotonic() - began)
 
     def _tell(self, client_id: str, connected: bool, times: int) -> tuple[int | None, str]:
         """The app's status, or None and why there is none; where its handler raised, the text says that, too."""

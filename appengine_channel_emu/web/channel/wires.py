@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Opened
-from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.errors import EmulatorError, PageError
 from appengine_channel_emu.broker.receiver import Poll, PollAnswer
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.host.visitors import server_hints
 from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.guard import WebOptions
+from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import JSON, PLAIN, Answer, ConnectionCut, browser_of, json_answer
@@ -58,6 +59,10 @@ class _PageResource:
 class OpenSocket(_PageResource):
     """`GET open?channel=TOKEN[&socket=OLD&after=N][&attempt=NAME]`."""
 
+    def __init__(self, broker: Broker, options: WebOptions, faults: FaultGate, refusals: Refusals) -> None:
+        super().__init__(broker, options, faults)
+        self._refusals = refusals
+
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open or resume a socket; the answer waits a moment for the app to be told (behaviour.md 4)."""
         query = Query(req, strict=False)
@@ -71,7 +76,11 @@ class OpenSocket(_PageResource):
     def _open(
         self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
     ) -> Waiting:
-        opened = self._broker.open(token, resume, attempt, browser_of(environ))
+        try:
+            opened = self._broker.open(token, resume, attempt, browser_of(environ))
+        except PageError as error:
+            self._refusals.open(token, error, environ)
+            raise
         streams = server_hints(environ).upgrades
         return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, streams))
 
@@ -206,10 +215,11 @@ class SdkWire:
 
     only_get = True
 
-    def __init__(self, broker: Broker, options: WebOptions, faults: FaultGate) -> None:
+    def __init__(self, broker: Broker, options: WebOptions, faults: FaultGate, refusals: Refusals) -> None:
         self._broker = broker
         self._options = options
         self._faults = faults
+        self._refusals = refusals
         self._commands: dict[str, tuple[tuple[str, ...], Callable[[str, str | None], OwnAnswer]]] = {
             "connect": (("open",), self._connect),
             "poll": (("poll",), self._poll),
@@ -223,7 +233,15 @@ class SdkWire:
         if command not in self._commands:
             raise BadRequest("The parameter 'command' is connect, poll or disconnect.")
         stages, do = self._commands[command]
-        respond(resp, self._faults.meet(stages, lambda: do(token, browser_of(req.env)), (token,)))
+
+        def asked() -> OwnAnswer:
+            try:
+                return do(token, browser_of(req.env))
+            except PageError as error:
+                self._refusals.open(token, error, req.env)
+                raise
+
+        respond(resp, self._faults.meet(stages, asked, (token,)))
 
     def _connect(self, token: str, browser: str | None) -> Waiting:
         told = self._broker.connect(token, browser)
