@@ -63,7 +63,7 @@ class EmbeddedBroker:
         self.events = EventLog(self.options.event_log)
         self._turn = Turn(clock, self.events)
         self.journal = Journal()
-        self.figures = BrokerFigures()
+        self.figures = BrokerFigures(clock.now())
         self.faults = Faults(self.note)
         self._dirty = DirtySet(keep_changes, self._turn)
         disconnect_after = self.options.disconnect_after

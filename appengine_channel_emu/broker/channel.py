@@ -299,6 +299,7 @@ class Channel:
         "last_message_at",
         "openings",
         "posting",
+        "posting_since",
         "presence_sent",
         "rotation",
         "sockets",
@@ -312,6 +313,7 @@ class Channel:
         # Whether the app was last told that the client is connected, and what it is being told.
         self.presence_sent = False
         self.posting: bool | None = None
+        self.posting_since = 0.0
         self.empty_since = 0.0
         self.timer: Timer | None = None
         self.openings: list[Signal] = []

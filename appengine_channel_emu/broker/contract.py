@@ -124,7 +124,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class ChannelSnapshot:
-    """One channel: its valid tokens, whether the app was told that the client is connected, and its sockets."""
+    """One channel: its valid tokens, whether the app was told that the client is connected, and its sockets.
+
+    `telling` is what the app is being told at this moment, connected or not, and `telling_since` since when.
+    """
 
     client_id: str
     tokens: int
@@ -132,6 +135,8 @@ class ChannelSnapshot:
     sockets: int
     sockets_shown: list[SocketSnapshot]
     last_message_at: float | None
+    telling: bool | None = None
+    telling_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,17 @@ class EmbeddedControl:
 def _of_channel(channel: Channel, tokens: int) -> ChannelSnapshot:
     shown = [_of_socket(socket) for socket in list(channel.sockets.values())[:SOCKETS_SHOWN]]
     last = channel.last_message_at
-    return ChannelSnapshot(channel.client_id, tokens, channel.presence_sent, len(channel.sockets), shown, last)
+    since = channel.posting_since if channel.posting is not None else None
+    return ChannelSnapshot(
+        channel.client_id,
+        tokens,
+        channel.presence_sent,
+        len(channel.sockets),
+        shown,
+        last,
+        channel.posting,
+        since,
+    )
 
 
 def _of_socket(socket: Socket) -> SocketSnapshot:

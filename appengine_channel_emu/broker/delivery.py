@@ -17,9 +17,12 @@ from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.contract import BrokerOptions, Sent
 from appengine_channel_emu.broker.drops import (
     EMPTY,
+    FOREIGN_TOKEN,
     LOOKED_AT,
     MOST_NEAR,
     NO_CHANNEL,
+    NO_VALUE,
+    NO_VALUES,
     NOT_OPENED,
     OVERFLOW,
     TOKEN_TIMED_OUT,
@@ -30,7 +33,7 @@ from appengine_channel_emu.broker.errors import BacklogExceeded
 from appengine_channel_emu.broker.journal import Journal, SentMessage
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
-from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens
+from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens, is_like_token
 from appengine_channel_emu.broker.turn import Turn
 
 NAVIGATION_SECONDS = 0.3
@@ -156,17 +159,17 @@ class Delivery:
             return EMPTY
         departure = self._sockets.departures.get(client_id)
         if departure is not None:
-            drop = departure.drop(self._turn.now())
-            if channel is None or not channel.presence_sent:
-                return drop
-            return Drop("grace", f"{drop.reason} The app is told of it later (--disconnect-after).")
-        return NOT_OPENED if client_id in self._tokens.by_client_id else NO_CHANNEL
+            return departure.drop(self._turn.now(), app_knows=channel is None or not channel.presence_sent)
+        if client_id in self._tokens.by_client_id:
+            return NOT_OPENED
+        return NO_VALUE if client_id in NO_VALUES else NO_CHANNEL
 
     def drop(self, client_id: str, text: str, drop: Drop) -> Sent:
-        """`text` goes to nobody: note it, and why."""
+        """`text` goes to nobody: note it, and why. Of a token no more than its first characters is to be read."""
         if self._tokens.made(client_id):
-            # A token that timed out is sent to, as to a client id. It is not to be read anywhere.
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", TOKEN_TIMED_OUT
+        elif drop is NO_CHANNEL and is_like_token(client_id):
+            client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", FOREIGN_TOKEN
         near = self._near(client_id, others=drop.why in _MISTAKEN)
         # A foreign string instead of a client id may be of any length.
         client_id = client_id[:256]

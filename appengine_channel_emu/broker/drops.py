@@ -14,6 +14,9 @@ Why = Literal["empty", "no_channel", "not_opened", "expired", "page_left", "grac
 its token timed out; its page left; so it did, and the app does not know yet; its sockets had too much unread; a fault
 on request; a client id of bytes that are no text."""
 
+NO_VALUES = ("None", "undefined", "null", "NaN", "[object Object]")
+"""What is written where there is no value."""
+
 MOST_NEAR = 5
 """Client ids that are named beside the one that was meant."""
 
@@ -49,23 +52,40 @@ class Drop(NamedTuple):
 
 EMPTY = Drop("empty", "The client id is empty.")
 NO_CHANNEL = Drop("no_channel", "No channel of that name.")
+NO_VALUE = Drop("no_channel", "No channel of that name, which looks like a value that the app does not have.")
+FOREIGN_TOKEN = Drop("no_channel", "No channel of that name: it looks like a token that is not of this emulator.")
 NOT_OPENED = Drop("not_opened", "No page has opened this channel yet.")
 OVERFLOW = Drop("overflow", "A socket had more unread messages than the backlog allows.")
 TOKEN_TIMED_OUT = Drop("expired", "This token has timed out.")
-BY_FAULT = Drop("fault", "A fault on request.")
+BY_FAULT = Drop("fault", "A fault on request (send drop).")
 NOT_UTF8 = Drop("not_utf8", "The client id is not UTF-8, so no channel can have it.")
 
 
+WhyLeft = Literal["page_left", "away", "expired", "overflow", "by_hand", "replaced", "reset", "stale"]
+"""Why a socket ended: its page closed it or was left; was not heard of; its token timed out; it had too much unread; it
+was closed by hand; a newer one came (--tabs=single); a reset; a saved state that is not the last one."""
+
+_LEFT: dict[WhyLeft, tuple[Why, str]] = {
+    "expired": ("expired", "Its token timed out"),
+    "overflow": ("overflow", "Its socket was closed, with more unread messages than --backlog allows"),
+    "by_hand": ("page_left", "Its socket was closed by hand"),
+    "away": ("page_left", "The page was not heard of within --resume-window, and its socket ended"),
+}
+
+
 class Departure(NamedTuple):
-    """When the last socket of a client id ended, or its last token timed out, and by what, as a sentence."""
+    """When the last socket of a client id ended, or its last token timed out, and why."""
 
     time: float
-    expired: bool
-    text: str
+    why: WhyLeft
 
-    def drop(self, now: float) -> Drop:
-        """What is dropped since."""
-        return Drop("expired" if self.expired else "page_left", f"{self.text.rstrip('.')}, {ago(now - self.time)}.")
+    def drop(self, now: float, app_knows: bool) -> Drop:
+        """What is dropped since; `app_knows`: the app was told that nobody is there."""
+        why, text = _LEFT.get(self.why, ("page_left", "The page left"))
+        text += f", {ago(now - self.time)}."
+        if self.why == "page_left" and not app_knows:
+            return Drop("grace", f"{text} The app is told of it later (--disconnect-after).")
+        return Drop(why, text)
 
 
 class Departures:
@@ -129,4 +149,4 @@ def near_text(near: Iterable[str], is_open: Callable[[str], bool]) -> str:
     for each in near:
         (there if is_open(each) else made).append(quoted(each))
     parts = [f"{what}: {', '.join(names)}" for what, names in (("Open", there), ("Not open", made)) if names]
-    return "".join(f" {part}" for part in parts)
+    return f" {'. '.join(parts)}" if parts else ""

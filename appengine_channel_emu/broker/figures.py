@@ -47,7 +47,9 @@ class BrokerFigures:
     The broker counts in its turns; `refused` is counted by the layers around it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, since: float) -> None:
+        self.since = since
+        """When the emulator was started, in seconds of the clock."""
         self.sent = 0
         """Messages that went to a socket at least; one call of send_message for one client id is one."""
         self.dropped: Counter[str] = Counter()
@@ -61,6 +63,7 @@ class BrokerFigures:
         self.presence: Counter[tuple[str, int | None]] = Counter()
         """Presence posts that have ended, by `connected` or `disconnected` and the app's status; None: no answer."""
         self.refused: Counter[str] = Counter()
-        """Requests that were refused: by the rule of the guard, or as `open_refused` and `call_refused`."""
+        """Requests that were refused: by the rule of the guard, or as `open_refused`, `socket_gone`
+        and `call_refused`."""
         self.latency = Histogram(LATENCY_BOUNDS)
         """Seconds of the clock from a send to the acknowledgement, once for each socket."""

@@ -92,4 +92,5 @@ class Presence:
         post, client_id = self._post, channel.client_id
         assert post is not None
         channel.posting = connected
+        channel.posting_since = self._turn.now()
         self._turn.then(lambda: post(client_id, connected))

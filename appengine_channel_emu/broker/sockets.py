@@ -6,13 +6,28 @@ from functools import partial
 
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
 from appengine_channel_emu.broker.contract import BrokerOptions
-from appengine_channel_emu.broker.drops import Departure, Departures
-from appengine_channel_emu.broker.errors import EmulatorError, Replaced, SocketGone, TokenTimedOut, TooManySockets
+from appengine_channel_emu.broker.drops import Departure, Departures, WhyLeft
+from appengine_channel_emu.broker.errors import (
+    BacklogExceeded,
+    ClosedByHand,
+    EmulatorError,
+    Replaced,
+    SocketGone,
+    TokenTimedOut,
+    TooManySockets,
+)
 from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
+
+_WHY: dict[type[EmulatorError], WhyLeft] = {
+    TokenTimedOut: "expired",
+    BacklogExceeded: "overflow",
+    ClosedByHand: "by_hand",
+    Replaced: "replaced",
+}
 
 _STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
@@ -75,9 +90,9 @@ class Sockets:
         channel = self.channel(token.client_id)
         # With --tabs=single the older socket makes room itself.
         if len(channel.sockets) >= self._most + self._one_tab:
-            error = TooManySockets()
-            error.client_id = token.client_id
-            raise error
+            refusal = TooManySockets()
+            refusal.client_id = token.client_id
+            raise refusal
         socket = Socket(random_id(), channel, token, sdk_wire, self._turn)
         if attempt is not None:
             socket.attempt = attempt
@@ -212,10 +227,17 @@ class Sockets:
         if socket.timer is None or socket.timer.due > self._turn.now() + left:
             self._watch(socket, left)
 
-    def end(self, socket: Socket, error: type[EmulatorError], text: str, quietly: bool = False) -> None:
+    def end(
+        self,
+        socket: Socket,
+        error: type[EmulatorError],
+        text: str,
+        quietly: bool = False,
+        why: WhyLeft = "page_left",
+    ) -> None:
         """Close `socket`: its poll or stream, and later ones for a while, are answered with `error`.
 
-        `quietly`: the app hears nothing of it.
+        `quietly`: the app hears nothing of it. `why` is for what `SocketGone` alone does not say.
         """
         if socket.ended is not None:
             return
@@ -227,6 +249,7 @@ class Sockets:
         socket.token.drop(socket)
         self._remember(socket.id, error)
         self._dirty.socket_ended(socket)
+        why = _WHY.get(error, why)
         unread = len(socket.queue)
         socket.forget_messages()
         self._turn.event(
@@ -234,11 +257,10 @@ class Sockets:
             text,
             client_id=socket.channel.client_id,
             socket=socket.id,
-            detail=({"unread": unread} if unread else {}) | socket.opened_by(),
+            detail={"why": why} | ({"unread": unread} if unread else {}) | socket.opened_by(),
         )
         if not socket.channel.sockets:
-            departure = Departure(self._turn.now(), error is TokenTimedOut, text)
-            self.departures.left(socket.channel.client_id, departure)
+            self.departures.left(socket.channel.client_id, Departure(self._turn.now(), why))
         if socket.receiver is not None:
             socket.receiver.ended = error
             self._turn.then(socket.receiver.wake)
@@ -277,7 +299,7 @@ class Sockets:
             self._dirty.presence(channel)
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
-            self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True)
+            self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True, why="reset")
         self.departures.clear()
 
     def save_all(self) -> None:
@@ -324,14 +346,14 @@ class Sockets:
             socket.channel.attached += 1
         self.rest(socket)
         if state.stale:
-            self.end(socket, SocketGone, _STALE, quietly=True)
+            self.end(socket, SocketGone, _STALE, quietly=True, why="stale")
 
     def _settle(self, socket: Socket, after: int) -> bool:
         """What the page says first after a restart; False if the socket has ended by it."""
         if socket.unsettled is None:
             return True
         if not socket.settle(after):
-            self.end(socket, SocketGone, _STALE)
+            self.end(socket, SocketGone, _STALE, why="stale")
             return False
         if socket.may_lag:
             # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
@@ -383,4 +405,4 @@ class Sockets:
             self._detach(socket)
             self._watch(socket, gone_due - now)
         else:
-            self.end(socket, SocketGone, "The page was not heard of within the resume window.")
+            self.end(socket, SocketGone, "The page was not heard of within --resume-window.", why="away")

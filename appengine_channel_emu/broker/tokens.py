@@ -49,6 +49,11 @@ def _expiry(body: bytes) -> float:
     return int.from_bytes(body[_NAME_BYTES : _NAME_BYTES + _EXPIRY_BYTES], "big") / 1000
 
 
+def is_like_token(text: str) -> bool:
+    """Whether `text` looks like a token of an emulator, this one or another."""
+    return bool(_SHAPE.match(text))
+
+
 class TokenMint:
     """Makes tokens with a key, and knows its own again."""
 
@@ -157,8 +162,7 @@ class Tokens:
         for socket in list(record.sockets.values()):
             self._sockets.end(socket, TokenTimedOut, "Its token timed out.")
         if record.client_id not in self.by_client_id and not self._sockets.is_open(record.client_id):
-            departure = Departure(self._turn.now(), True, "Its token timed out.")
-            self._sockets.departures.left(record.client_id, departure)
+            self._sockets.departures.left(record.client_id, Departure(self._turn.now(), "expired"))
 
     def forget_all(self) -> None:
         """No token is valid any more."""

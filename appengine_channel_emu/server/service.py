@@ -19,6 +19,7 @@ from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.acceptor import Acceptor
 from appengine_channel_emu.server.connection import Port
+from appengine_channel_emu.server.event_lines import EventLines
 from appengine_channel_emu.server.listening import LOCALHOST, CannotListen, listen
 from appengine_channel_emu.server.loop import make_loop
 from appengine_channel_emu.server.saver import Saver
@@ -29,7 +30,7 @@ from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
 from appengine_channel_emu.web.admin.routes import About
 from appengine_channel_emu.web.channel.presence import PresencePosts
-from appengine_channel_emu.web.front import Front, NoApp, printable
+from appengine_channel_emu.web.front import Front, NoApp
 from appengine_channel_emu.web.guard import WebOptions
 
 STOP_SECONDS = 7.0
@@ -55,23 +56,7 @@ TICK_PAUSE = 0.05
 every few milliseconds, and waking a thread takes longer than what such a timer does."""
 
 log = logging.getLogger("channel_emu")
-event_log = logging.getLogger("channel_emu.event")
 presence_log = logging.getLogger("channel_emu.presence")
-
-_WARNINGS = (
-    "presence_failed",
-    "request_cut",
-    "unclean_start",
-    "stale_start",
-    "state_set_aside",
-    "store_failed",
-    "store_works",
-    "message_mended",
-    "connections_refused",
-    "connections_accepted",
-    "tokens_full",
-    "backlog_full",
-)
 
 
 class Service:
@@ -182,9 +167,10 @@ class Service:
         broker = EmbeddedBroker(SystemClock(), _broker_options(settings), posts, state, keeps, self._timer)
         if posts is not None:
             posts.broker = broker
+        lines = EventLines(self._timer, settings.quiet)
         for event in broker.events.after(0):
-            _log_event(event)
-        broker.events.listen(_log_event)
+            lines(event)
+        broker.events.listen(lines)
         for fault in settings.fault:
             broker.faults.add(fault)
         return broker
@@ -268,13 +254,6 @@ def _stop_listening(sock: socket.socket) -> None:
     """At once, also where a process that is being started holds a copy: the next emulator may want the port."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
-
-
-def _log_event(event: Event) -> None:
-    level = logging.WARNING if event.kind in _WARNINGS else logging.DEBUG
-    if event_log.isEnabledFor(level):
-        who = f" [{printable(event.client_id)}]" if event.client_id else ""
-        event_log.log(level, "%s%s", event.text, who)
 
 
 def _tells_presence(settings: Settings, backend: Backend) -> bool:

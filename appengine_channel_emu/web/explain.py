@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from appengine_channel_emu.broker.clock import ManualClock
@@ -18,6 +18,7 @@ from appengine_channel_emu.broker.drops import ago, fold
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import SentMessage
 from appengine_channel_emu.hints import quoted
+from appengine_channel_emu.web.refusals import SHOWN_OF_TOKEN
 
 ADVICE = {
     "empty": "Look where the app takes the client id from: it was an empty text.",
@@ -38,6 +39,16 @@ ADVICE = {
     "not_utf8": "Have the app encode client ids in UTF-8.",
     "near": "Send to the client id letter by letter as create_channel was given it.",
     "open_refused": "Give the page the token that create_channel returned for it, from this emulator.",
+    "call_refused": "The call has raised in the app. Its limits are those of App Engine.",
+    "request_refused": "Whatever asked got no further. What is to be asked otherwise, or allowed, is said there.",
+    "reset": "Load the pages again, so that they get new tokens.",
+    "started": "It knows what was before only if its state was kept (--state-dir).",
+    "away": "Its computer slept, or its network was gone, for longer than --resume-window. It opens anew when it is "
+    "back.",
+    "by_hand": "Somebody closed it on the console, or by /_emu/sockets. The page gets onclose.",
+    "presence_slow": "The page's onopen waits half a second for it at most, and then comes. Look what the handler "
+    "waits for.",
+    "socket_send": "Let the page post to a handler of the app, and the app send to the other pages.",
     "held": "It leaves once the answer of the request that sent it is there; --push-after-answer 0 lets it go at once.",
     "waiting": "The page is between two polls, its computer sleeps, or its network is gone. It gets the message if "
     "it comes back within --resume-window.",
@@ -60,6 +71,15 @@ ADVICE = {
 
 MOST_UNDER_WAY = 100
 """Messages that are looked for on each of their sockets."""
+
+OF_CHANNELS = ("/_ah/channel/", "/_emu/channels", "/_emu/messages", "/rpc_http", "/_ah/remote_api")
+"""How the paths begin by which channels are made, opened, sent to and told of."""
+
+LATE_SECONDS = 600.0
+"""A start and a reset are told of for so long."""
+
+SLOW_SECONDS = 1.0
+"""An app that has not answered a presence post for so long is told of."""
 
 MOST_NAMED = 3
 """Other client ids that are named in one sentence."""
@@ -92,7 +112,7 @@ def explain(broker: Broker, client_id: str, notes: Collection[str] = ()) -> Expl
     case = _Case(broker, client_id, notes)
     weighed = [(weight, finding) for look in _LOOKS for weight, finding in look(case)]
     # In the order of the looks where they weigh the same.
-    findings = [finding for _, finding in sorted(weighed, key=lambda each: -each[0])] or [_unknown(case)]
+    findings = [finding for _, finding in sorted(weighed, key=_heaviest)] or [_unknown(case)]
     return Explanation(client_id, findings[0].text, findings)
 
 
@@ -110,8 +130,28 @@ def near_misses(broker: Broker, client_id: str, notes: Collection[str] = ()) -> 
     return [finding.text for finding in explain(broker, client_id, notes).findings]
 
 
+def _heaviest(weighed: tuple[int, Finding]) -> int:
+    return -weighed[0]
+
+
 def _unknown(case: _Case) -> Finding:
     return _finding("no_message", f"What was sent to {case.name} is not known any more.")
+
+
+def explain_token(broker: Broker, token: str, notes: Collection[str] = ()) -> Explanation:
+    """The same for a page that has `token`, which may open nothing: then its client id may not be known."""
+    client_id = broker.client_id_of(token)
+    refused = [event for event in broker.events.after(0) if event.kind == "open_refused"]
+    own = [event for event in refused if event.detail.get("token") == token[:SHOWN_OF_TOKEN]]
+    if client_id == token:
+        client_id = next((event.client_id for event in reversed(own) if event.client_id), "")
+    if client_id:
+        return explain(broker, client_id, notes)
+    findings = [_refused_open(event) for event in own[-1:]] or [
+        _finding("open_refused", "No page came with this token.")
+    ]
+    findings += [finding for _, finding in sorted(_refused_requests(_Case(broker, "", notes)), key=_heaviest)]
+    return Explanation("", findings[0].text, findings)
 
 
 Weighed = Iterator[tuple[int, Finding]]
@@ -247,16 +287,38 @@ def _difference(one: str, other: str) -> str:
     return "upper and lower case, white space or the normal form of Unicode differ"
 
 
+def _refused_open(event: Event) -> Finding:
+    return _finding("expired" if event.detail.get("why") == "expired" else "open_refused", event.text, event.time)
+
+
 def _refused_opens(case: _Case) -> Weighed:
+    """A page that came, and was not let in."""
     event = case.latest("open_refused")
     if event is None:
         return
     opened = case.latest("socket_opened")
     if opened is not None and (opened.number > event.number or (event.client_id is None and case.is_open)):
         return
-    why = "expired" if event.detail.get("why") == "expired" else "open_refused"
-    text = event.text if event.client_id else f"{event.text} It is not known whose page that was."
-    yield (90 if event.client_id else 60), _finding(why, text, event.time)
+    finding = _refused_open(event)
+    if event.client_id is None:
+        finding = replace(finding, text=f"{finding.text} It is not known whose page that was.")
+    yield (90 if event.client_id else 60), finding
+
+
+def _refused_requests(case: _Case) -> Weighed:
+    """Calls that were over a limit; and, where nothing was sent, requests that nobody let in."""
+    call = case.latest("call_refused")
+    if call is not None and not any(sent.number and sent.time > call.time for sent in case.own):
+        yield 84, _finding("call_refused", call.text, call.time)
+    if case.own:
+        return
+    latest = {
+        event.detail.get("rule"): event
+        for event in case.broker.events.after(0)
+        if event.kind == "request_refused" and str(event.detail.get("path")).startswith(OF_CHANNELS)
+    }
+    for event in latest.values():
+        yield 58, _finding("request_refused", event.text, event.time)
 
 
 def _on_their_way(case: _Case) -> Weighed:
@@ -288,15 +350,27 @@ def _wait(number: int) -> str:
 
 def _other_ids(case: _Case) -> Weighed:
     """What was sent to others while this page waited for something."""
-    if case.channel is None or not case.channel.sockets_shown or any(sent.reason is None for sent in case.own):
+    if any(sent.reason is None for sent in case.own):
         return
-    since = min(socket.since for socket in case.channel.sockets_shown)
+    since = min((socket.since for socket in case.channel.sockets_shown), default=0.0) if case.channel else 0.0
     wanted = fold(case.client_id)
-    others = Counter(sent.client_id for sent in case.messages if sent.time >= since and fold(sent.client_id) != wanted)
+    others = Counter(
+        (sent.reason is None, sent.client_id, sent.reason)
+        for sent in case.messages
+        if sent.time >= since and fold(sent.client_id) != wanted
+    )
     if others:
-        went = ", ".join(f"{_count(number)} to {quoted(name)}" for name, number in others.most_common(MOST_NAMED))
-        text = f"A page of {case.name} is open, and no message came for it. In that time went: {went}."
-        yield 78, _finding("other_ids", text, since)
+        # Those first that reached nobody.
+        most = sorted(others.items(), key=lambda each: (each[0][0], -each[1]))[:MOST_NAMED]
+        went = ", ".join(
+            f"{_count(times)} to {quoted(name)}" + (f" (dropped: {_lower(reason).rstrip('.')})" if reason else "")
+            for (_, name, reason), times in most
+        )
+        if case.is_open:
+            text = f"A page of {case.name} is open, and no message came for it. In that time went: {went}."
+            yield 78, _finding("other_ids", text, since)
+        elif not case.own:
+            yield 25, _finding("other_ids", f"No message was sent to {case.name}. Others were: {went}.")
 
 
 def _state(case: _Case) -> Weighed:
@@ -307,8 +381,8 @@ def _state(case: _Case) -> Weighed:
         if not case.own:
             yield 30, _finding("no_message", f"A page of {case.name} is open. No message was sent to it.")
     elif closed is not None:
-        kind = "expired" if "timed out" in closed.text else "single" if "--tabs=single" in closed.text else "page_left"
-        if kind not in said and not (kind == "page_left" and "grace" in said):
+        kind = _CLOSED.get(str(closed.detail.get("why")), "page_left")
+        if kind not in said and not (kind in ("page_left", "away", "by_hand") and said & {"grace", "page_left"}):
             text = f"{case.name} has no page any more. {closed.text} That was {ago(case.now - closed.time)}."
             yield 70, _finding(kind, text, closed.time)
     elif case.channel is None:
@@ -317,6 +391,25 @@ def _state(case: _Case) -> Weighed:
             yield 70, _finding("no_channel", text)
     elif opened is None and "not_opened" not in said:
         yield 70, _finding("not_opened", f"{case.name} has a token, and no page has opened its channel.")
+
+
+_CLOSED = {"expired": "expired", "overflow": "overflow", "replaced": "single", "away": "away", "by_hand": "by_hand"}
+"""Kinds of findings by why a socket was closed."""
+
+
+def _of_late(case: _Case) -> Weighed:
+    """A start or a reset, of which pages that were open before know nothing."""
+    if case.channel is not None:
+        return
+    reset = next((event for event in reversed(case.broker.events.after(0)) if event.kind == "reset"), None)
+    if reset is not None and case.now - reset.time < LATE_SECONDS:
+        text = (
+            f"The emulator was reset {ago(case.now - reset.time)}: pages that were open then have lost their channels."
+        )
+        yield 56, _finding("reset", text, reset.time)
+    since = case.broker.figures.since
+    if reset is None and case.now - since < LATE_SECONDS:
+        yield 22, _finding("started", f"The emulator was started {ago(case.now - since)}.", since)
 
 
 def _replaced(case: _Case) -> Weighed:
@@ -345,15 +438,31 @@ def _presence(case: _Case) -> Weighed:
         kind = "presence_404" if event.detail.get("status") == 404 else "presence_failed"
         text = f"The app was not told of {case.name} ({event.detail.get('presence')}). {event.text}"
         yield 62, _finding(kind, text, event.time)
-    if "presence_off" in case.notes and case.is_open:
-        yield 48, _finding("presence_off", "The app is not told of its pages: app.yaml does not list channel_presence.")
+    if case.channel is not None and case.channel.telling_since is not None:
+        seconds = case.now - case.channel.telling_since
+        if seconds >= SLOW_SECONDS:
+            what = "connected" if case.channel.telling else "disconnected"
+            text = f"The app has not answered for {seconds:.0f} s: POST /_ah/channel/{what}/ of {case.name}."
+            yield 64, _finding("presence_slow", text, case.channel.telling_since)
+    for note, why in _NOT_TOLD.items():
+        if note in case.notes and case.is_open:
+            yield 48, _finding("presence_off", f"The app is not told of its pages: {why}.")
+    if "socket_send" in case.notes:
+        yield 33, _finding("socket_send", "A page has used socket.send(): that goes to the app, never to other pages.")
+
+
+_NOT_TOLD = {
+    "presence_off": "app.yaml does not list channel_presence",
+    "presence_never": "--presence=never",
+}
 
 
 def _clock(case: _Case) -> Weighed:
     control = case.broker.control
     if control.travelled > 0:
         # Of what timed out the clock may be the reason.
-        weight = 72 if any("timed out" in event.text for event in case.events[-20:]) else 32
+        expired = any(event.detail.get("why") == "expired" for event in case.events[-20:])
+        weight = 72 if expired else 32
         yield weight, _finding("travelled", f"The clock was moved on by {control.travelled:g} s by hand.")
 
 
@@ -373,9 +482,11 @@ _LOOKS: tuple[Callable[[_Case], Weighed], ...] = (
     _own_drops,
     _near,
     _refused_opens,
+    _refused_requests,
     _on_their_way,
     _other_ids,
     _state,
+    _of_late,
     _replaced,
     _tabs,
     _presence,

@@ -92,7 +92,7 @@ class Front:
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": SdkWire(broker, options, self._faults, refusals),
             "/_ah/channel/open": OpenSocket(broker, options, self._faults, refusals),
-            POLL_PATH: PollSocket(broker, options, polls, self._faults),
+            POLL_PATH: PollSocket(broker, options, polls, self._faults, refusals),
             STREAM_PATH: StreamSocket(broker, self._faults, scheduler),
             "/_ah/channel/close": CloseSocket(broker),
         }
@@ -191,7 +191,9 @@ class Front:
         path, cpu = environ.get("PATH_INFO", ""), answer.cpu_seconds
         self.accounts.add(path, held, cpu, answer.cut)
         if answer.cut:
+            # Its line says all that another one would.
             self._broker.note(*_cut_event(path, held, cpu))
+            return
         access_log.info(
             "%s %s %s %d B %.3f s%s",
             environ.get("REQUEST_METHOD"),

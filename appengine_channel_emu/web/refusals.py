@@ -9,14 +9,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.broker.contract import Broker
+from appengine_channel_emu.broker.drops import NO_VALUES
 from appengine_channel_emu.broker.errors import (
     ChannelServiceError,
     PageError,
+    SocketGone,
     TokenError,
     TokenTimedOut,
     TooManySockets,
     TooManyTokens,
 )
+from appengine_channel_emu.broker.tokens import is_like_token
 from appengine_channel_emu.hints import quoted
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ SHOWN_OF_PATH = 200
 IN_PROCESS = "this process"
 """The peer of a request that came over no network."""
 
-_NO_TOKENS = ("undefined", "null", "None", "", "[object Object]", "NaN", "false")
+_NO_TOKENS = (*NO_VALUES, "", "false")
 """What a page opens its channel with when its script has no token, or an object around it."""
 
 _WHY = {
@@ -115,12 +118,28 @@ class Refusals:
         why, text = self._why_not_opened(token, error)
         self._note("open_refused", text, before, {"token": shown, "why": why, "path": path}, error.client_id)
 
+    def socket(self, socket_id: str, error: PageError, environ: WSGIEnvironment) -> None:
+        """`error` has refused a poll or a stream; it is told of if this emulator has never known that socket."""
+        if not isinstance(error, SocketGone):
+            return
+        shown = socket_id[:SHOWN_OF_TOKEN]
+        peer = environ.get("REMOTE_ADDR", IN_PROCESS)
+        before = self._admit("socket_gone", ("socket_gone", peer, shown))
+        if before is None or any(event.socket == socket_id for event in self._broker.events.after(0)):
+            return
+        text = (
+            "A page goes on with a socket that this emulator does not know: it was opened at another one, or before "
+            "the start or the reset of this one. Load the page again. --state-dir keeps sockets over a restart."
+        )
+        path = _shown(environ.get("PATH_INFO", ""), SHOWN_OF_PATH)
+        self._note("open_refused", text, before, {"token": "", "why": "unknown_socket", "path": path})
+
     def call(self, call: str, client_id: str | None, error: ChannelServiceError) -> None:
         """The Channel API has refused `call`; `client_id` is None where it is no text."""
         # These two have events of their own.
         if error.by_fault or isinstance(error, TooManyTokens):
             return
-        shown = (client_id or "")[:SHOWN_OF_CLIENT_ID]
+        shown = (client_id or "")[: SHOWN_OF_TOKEN if is_like_token(client_id or "") else SHOWN_OF_CLIENT_ID]
         before = self._admit("call_refused", ("call_refused", call, error.name, shown))
         if before is not None:
             text = f"{call} for {quoted(shown)} was refused with {error.name}: {error}"
@@ -144,7 +163,8 @@ class Refusals:
             )
         if token in _NO_TOKENS:
             return "unknown", (
-                f"A page came with the text {shown} instead of a token. Look what its script makes of the app's answer."
+                f"A page came with the text {quoted(token)} instead of a token. Look what its script makes of the "
+                "app's answer."
             )
         if self._broker.control.channel(token) is not None:
             return "unknown", (

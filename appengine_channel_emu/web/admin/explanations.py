@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.notes import Notes
-from appengine_channel_emu.web.explain import explain, near_misses
-from appengine_channel_emu.web.resources import Query, answer_json
+from appengine_channel_emu.web.explain import explain, explain_token, near_misses
+from appengine_channel_emu.web.resources import BadRequest, Query, answer_json
 
 
 class _AboutClient:
     """What is asked about one client id."""
 
-    def __init__(self, broker: Broker, notes: Notes) -> None:
+    def __init__(self, broker: Broker, notes: Notes, settings: dict[str, Any]) -> None:
         self._broker = broker
         self._notes = notes
+        self._never = ["presence_never"] if settings.get("presence") == "never" else []
 
     def _names(self) -> list[str]:
-        return [note.name for note in self._notes.all()]
+        return [note.name for note in self._notes.all()] + self._never
 
 
 class ExplainResource(_AboutClient):
-    """`GET /_emu/explain?client_id=ID`."""
+    """`GET /_emu/explain?client_id=ID`, or `?token=TOKEN` of a page that may have been refused."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """What became of the messages of a client id, and why, the likeliest reason first."""
-        client_id = Query(req, "client_id").required("client_id")
-        answer_json(resp, dataclasses.asdict(explain(self._broker, client_id, self._names())))
+        query = Query(req, "client_id", "token")
+        if ("client_id" in query) == ("token" in query):
+            raise BadRequest("Give one of the parameters 'client_id' and 'token'.")
+        if "token" in query:
+            story = explain_token(self._broker, query.required("token"), self._names())
+        else:
+            story = explain(self._broker, query.required("client_id"), self._names())
+        answer_json(resp, dataclasses.asdict(story))
 
 
 class NearMissesResource(_AboutClient):

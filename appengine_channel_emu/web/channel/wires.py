@@ -112,9 +112,17 @@ class PollSocket(_PageResource):
     answered early.
     """
 
-    def __init__(self, broker: Broker, options: WebOptions, polls: PollRelease | None, faults: FaultGate) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        options: WebOptions,
+        polls: PollRelease | None,
+        faults: FaultGate,
+        refusals: Refusals,
+    ) -> None:
         super().__init__(broker, options, faults)
         self._polls = polls
+        self._refusals = refusals
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
@@ -129,7 +137,11 @@ class PollSocket(_PageResource):
         self, socket_id: str, after: int, seconds: float, early: bool, pauses: bool, environ: WSGIEnvironment
     ) -> Waiting:
         browser, polls = browser_of(environ), self._polls
-        poll = self._broker.poll(socket_id, after, browser)
+        try:
+            poll = self._broker.poll(socket_id, after, browser)
+        except PageError as error:
+            self._refusals.socket(socket_id, error, environ)
+            raise
         early = early and self._expects_messages(poll)
         if polls is None or browser is None:
             return _Held(self._broker, poll, seconds, early).waiting
