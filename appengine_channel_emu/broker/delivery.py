@@ -157,7 +157,7 @@ class Delivery:
     def _why_nobody(self, client_id: str, channel: Channel | None) -> Drop:
         if not client_id:
             return EMPTY
-        departure = self._sockets.departures.get(client_id)
+        departure = self._sockets.ended.departures.get(client_id)
         if departure is not None:
             return departure.drop(self._turn.now(), app_knows=channel is None or not channel.presence_sent)
         if client_id in self._tokens.by_client_id:

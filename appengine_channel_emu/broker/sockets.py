@@ -6,14 +6,12 @@ from functools import partial
 
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
 from appengine_channel_emu.broker.contract import BrokerOptions
-from appengine_channel_emu.broker.drops import Departure, Departures, WhyLeft
+from appengine_channel_emu.broker.drops import WhyLeft
+from appengine_channel_emu.broker.ended import EndedSockets, why_ended
 from appengine_channel_emu.broker.errors import (
-    BacklogExceeded,
-    ClosedByHand,
     EmulatorError,
     Replaced,
     SocketGone,
-    TokenTimedOut,
     TooManySockets,
 )
 from appengine_channel_emu.broker.figures import BrokerFigures
@@ -21,13 +19,6 @@ from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
-
-_WHY: dict[type[EmulatorError], WhyLeft] = {
-    TokenTimedOut: "expired",
-    BacklogExceeded: "overflow",
-    ClosedByHand: "by_hand",
-    Replaced: "replaced",
-}
 
 _STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
@@ -47,9 +38,8 @@ class Sockets:
         self._most = options.max_sockets
         self.unread = Unread()
         self._sockets: dict[str, Socket] = {}
-        self._ended: dict[str, type[EmulatorError]] = {}
+        self.ended = EndedSockets(turn, options.resume_window)
         self.channels: dict[str, Channel] = {}
-        self.departures = Departures()
         self._held_until = 0.0
 
     @property
@@ -101,7 +91,7 @@ class Sockets:
         self.attach(socket)
         self.rest(socket)
         self._dirty.socket_at_once(socket)
-        self.departures.back(token.client_id)
+        self.ended.departures.back(token.client_id)
         self._turn.event(
             "socket_opened",
             "A socket was opened.",
@@ -137,7 +127,7 @@ class Sockets:
         """
         socket = self._sockets.get(id)
         if socket is None:
-            raise self._ended.get(id, SocketGone)
+            raise self.ended.error(id)
         if not self._settle(socket, after) or socket.sdk_wire:
             raise SocketGone
         self.acknowledge(socket, after)
@@ -247,9 +237,9 @@ class Sockets:
         del self._sockets[socket.id]
         del socket.channel.sockets[socket.id]
         socket.token.drop(socket)
-        self._remember(socket.id, error)
+        self.ended.add(socket.id, error)
         self._dirty.socket_ended(socket)
-        why = _WHY.get(error, why)
+        why = why_ended(error, why)
         unread = len(socket.queue)
         socket.forget_messages()
         self._turn.event(
@@ -260,7 +250,7 @@ class Sockets:
             detail={"why": why} | ({"unread": unread} if unread else {}) | socket.opened_by(),
         )
         if not socket.channel.sockets:
-            self.departures.left(socket.channel.client_id, Departure(self._turn.now(), why))
+            self.ended.left(socket.channel.client_id, why)
         if socket.receiver is not None:
             socket.receiver.ended = error
             self._turn.then(socket.receiver.wake)
@@ -300,7 +290,7 @@ class Sockets:
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True, why="reset")
-        self.departures.clear()
+        self.ended.departures.clear()
 
     def save_all(self) -> None:
         """The store has none of them any more, nor what the app was told."""
@@ -359,20 +349,6 @@ class Sockets:
             # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
             self._dirty.socket_at_once(socket)
         return True
-
-    def _remember(self, id: str, error: type[EmulatorError]) -> None:
-        if error is SocketGone:
-            return
-        self._ended[id] = error
-        since = self._turn.uptime()
-        self._turn.after(self._resume_window, lambda: self._forget(id, since))
-
-    def _forget(self, id: str, since: float) -> None:
-        left = since + self._resume_window - self._turn.uptime()
-        if left > 0:
-            self._turn.after(left, lambda: self._forget(id, since))
-        else:
-            self._ended.pop(id, None)
 
     def _detach(self, socket: Socket) -> None:
         channel = socket.channel

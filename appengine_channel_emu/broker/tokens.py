@@ -15,7 +15,7 @@ import re
 import secrets
 
 from appengine_channel_emu.broker.channel import TokenRecord
-from appengine_channel_emu.broker.drops import Departure, Names
+from appengine_channel_emu.broker.drops import Names
 from appengine_channel_emu.broker.errors import InvalidToken, TokenTimedOut, TooManyTokens
 from appengine_channel_emu.broker.saving import DirtySet, SavedToken
 from appengine_channel_emu.broker.sockets import Sockets
@@ -162,7 +162,7 @@ class Tokens:
         for socket in list(record.sockets.values()):
             self._sockets.end(socket, TokenTimedOut, "Its token timed out.")
         if record.client_id not in self.by_client_id and not self._sockets.is_open(record.client_id):
-            self._sockets.departures.left(record.client_id, Departure(self._turn.now(), "expired"))
+            self._sockets.ended.left(record.client_id, "expired")
 
     def forget_all(self) -> None:
         """No token is valid any more."""

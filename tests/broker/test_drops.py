@@ -158,7 +158,7 @@ def test_what_is_known_of_pages_that_left_is_bounded():
     broker, _ = make()
     for number in range(MOST_DEPARTURES + 10):
         broker.close(open_socket(broker, f"client-{number}"))
-    assert len(broker._sockets.departures._latest) == MOST_DEPARTURES
+    assert len(broker._sockets.ended.departures._latest) == MOST_DEPARTURES
 
 
 def test_a_token_is_not_to_be_read_anywhere():

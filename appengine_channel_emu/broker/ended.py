@@ -1,0 +1,59 @@
+"""What is remembered of sockets that have ended: what their pages are told, and why nobody is there."""
+
+from __future__ import annotations
+
+from appengine_channel_emu.broker.drops import Departure, Departures, WhyLeft
+from appengine_channel_emu.broker.errors import (
+    BacklogExceeded,
+    ClosedByHand,
+    EmulatorError,
+    Replaced,
+    SocketGone,
+    TokenTimedOut,
+)
+from appengine_channel_emu.broker.turn import Turn
+
+_WHY: dict[type[EmulatorError], WhyLeft] = {
+    TokenTimedOut: "expired",
+    BacklogExceeded: "overflow",
+    ClosedByHand: "by_hand",
+    Replaced: "replaced",
+}
+
+
+class EndedSockets:
+    """The errors by which sockets have ended, for `window` seconds each; all calls come inside the broker's turn."""
+
+    def __init__(self, turn: Turn, window: float) -> None:
+        self._turn = turn
+        self._window = window
+        self._errors: dict[str, type[EmulatorError]] = {}
+        self.departures = Departures()
+
+    def add(self, id: str, error: type[EmulatorError]) -> None:
+        """The socket of that id has ended by `error`."""
+        if error is SocketGone:
+            return
+        self._errors[id] = error
+        since = self._turn.uptime()
+        self._turn.after(self._window, lambda: self._forget(id, since))
+
+    def left(self, client_id: str, why: WhyLeft) -> None:
+        """That was the last socket of `client_id`, or its last token."""
+        self.departures.left(client_id, Departure(self._turn.now(), why))
+
+    def error(self, id: str) -> type[EmulatorError]:
+        """What a page is told that asks for a socket which is not there."""
+        return self._errors.get(id, SocketGone)
+
+    def _forget(self, id: str, since: float) -> None:
+        left = since + self._window - self._turn.uptime()
+        if left > 0:
+            self._turn.after(left, lambda: self._forget(id, since))
+        else:
+            self._errors.pop(id, None)
+
+
+def why_ended(error: type[EmulatorError], otherwise: WhyLeft) -> WhyLeft:
+    """Why a socket has ended by `error`, where that says it, `otherwise` where it is `SocketGone`."""
+    return _WHY.get(error, otherwise)
