@@ -87,8 +87,8 @@ class Delivery:
             return self.drop(client_id, text, OVERFLOW)
         channel.last_message_at = now
         self._figures.sent += 1
-        self._journal.add(SentMessage(0, now, client_id, text, message.size, delivered_to, queued=message))
-        detail, what = {"bytes": message.size, "sockets": delivered_to}, _SENT
+        number = self._journal.add(SentMessage(0, now, client_id, text, message.size, delivered_to, queued=message))
+        detail, what = {"message": number, "bytes": message.size, "sockets": delivered_to}, _SENT
         if hold is not None and hold.sockets:
             message.waits_for = hold
             detail["held"], what = len(hold.sockets), _HELD
@@ -175,12 +175,13 @@ class Delivery:
         client_id = client_id[:256]
         size = len(text) if text.isascii() else len(text.encode("utf-8"))
         self._figures.dropped[drop.why] += 1
-        self._journal.add(SentMessage(0, self._turn.now(), client_id, text, size, 0, drop.reason, drop.why, near))
+        sent = SentMessage(0, self._turn.now(), client_id, text, size, 0, drop.reason, drop.why, near)
+        number = self._journal.add(sent)
         self._turn.event(
             "message_dropped",
             f"{drop.reason}{near_text(near, self._sockets.is_open)}",
             client_id=client_id,
-            detail={"why": drop.why, "near": list(near), "bytes": size},
+            detail={"message": number, "why": drop.why, "near": list(near), "bytes": size},
         )
         return Sent(0, drop.reason, near)
 

@@ -43,6 +43,14 @@ class SentMessage:
         return len(self.queued.acknowledged) if self.queued is not None else 0
 
     @property
+    def lost(self) -> int:
+        """How many sockets have ended before their pages had it."""
+        if self.queued is None:
+            return 0
+        acknowledged = self.queued.acknowledged
+        return sum(socket.ended is not None and socket not in acknowledged for socket in self.queued.sockets)
+
+    @property
     def held(self) -> bool:
         """Whether it waits, for some socket, until the answer of the request that sent it is there (behaviour.md 3)."""
         return self.queued is not None and self.queued.held
@@ -65,7 +73,7 @@ class Journal:
         except IndexError:
             return self.last_number + 1
 
-    def add(self, sent: SentMessage) -> None:
+    def add(self, sent: SentMessage) -> int:
         """Note one message, and number it; call it inside the broker's turn, when all is known of it."""
         self.last_number += 1
         sent.number = self.last_number
@@ -77,6 +85,7 @@ class Journal:
             oldest = entries.popleft()
             self._bytes -= oldest.bytes
             self._sockets -= oldest.delivered_to
+        return sent.number
 
     def clear(self) -> None:
         """Forget them; numbers go on."""

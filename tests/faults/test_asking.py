@@ -113,7 +113,7 @@ def test_a_header_means_what_the_text_means_elsewhere(emulator, http, told):
     told.clear()
     body = {"client_id": "anna", "message": "x"}
     answer = http.post_json("/_emu/messages", body, headers=asked("send drop"))
-    assert answer.json == {"delivered_to": 0, "reason": "A fault on request."}
+    assert answer.json == {"delivered_to": 0, "reason": "A fault on request (send drop)."}
     assert http.post_json("/_emu/messages", body, headers=asked("send duplicate")).json == {"delivered_to": 1}
     assert page.messages == ["x", "x"]
     refused = rpc(http, "bert", headers=asked("create error error=BAD_MESSAGE"))

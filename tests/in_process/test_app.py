@@ -113,7 +113,7 @@ def test_a_broken_presence_handler_is_an_event_and_no_error_of_the_page(app, emu
     assert client.messages == ["x"]
     assert not client.closed
     (event,) = [event for event in emulator.broker.events.after(0) if event.kind == "presence_failed"]
-    assert (event.client_id, event.detail) == ("böb", {"presence": "connected", "status": 500})
+    assert (event.client_id, event.detail["presence"], event.detail["status"]) == ("böb", "connected", 500)
 
 
 def test_presence_can_be_multipart_for_java_apps():

@@ -69,7 +69,7 @@ def test_waiting_for_the_next_event_ends_with_it(http, emulator, bob):
     waiter.join(8)
     ((event,),) = [answer["events"] for answer in answers]
     assert (event["client_id"], event["text"]) == ("Bob", 'No channel of that name. Open: "bob"')
-    assert event["detail"] == {"why": "no_channel", "near": ["bob"], "bytes": 1}
+    assert event["detail"] == {"message": 2, "why": "no_channel", "near": ["bob"], "bytes": 1}
     assert answers[0]["next"] == event["number"]
 
 
@@ -300,3 +300,85 @@ def test_quotas_of_the_free_tier(http, emulator):
 def test_send_from_a_page_is_noted(http):
     http.post("/_ah/channel/receive", {"key": "bob", "msg": "x"}, expect_errors=True)
     assert [note["name"] for note in http.get("/_emu/notes").json["notes"]] == ["socket_send"]
+
+
+class TestNewest:
+    """A console shows the newest first, and pages back."""
+
+    def numbers(self, http, **query):
+        return [event["number"] for event in http.get("/_emu/events", query).json["events"]]
+
+    def test_events(self, http, emulator):
+        for number in range(1, 31):
+            emulator.create_channel(f"client-{number % 3}")
+        assert self.numbers(http, last=3) == [28, 29, 30]
+        assert self.numbers(http, last=3, before=28) == [25, 26, 27]
+        assert self.numbers(http, last=2, client_id="client-0") == [27, 30]
+        assert self.numbers(http, before=3) == [1, 2]
+        assert self.numbers(http, last=10, after=28) == [29, 30]
+        assert self.numbers(http, last=10, kind="nothing") == []
+        # What was not found is not looked for again.
+        assert http.get("/_emu/events", {"last": 10, "kind": "nothing"}).json["next"] == 30
+        http.get("/_emu/events", {"last": 0}, status=400)
+
+    def test_events_that_are_no_longer_kept(self, http, emulator):
+        for number in range(10_100):
+            emulator.broker.note("test", str(number))
+        assert self.numbers(http, last=2) == [10_099, 10_100]
+        assert self.numbers(http, last=2, before=102) == [101]
+        assert self.numbers(http, last=2, before=50) == []
+
+    def messages(self, http, **query):
+        return [message["text"] for message in http.get("/_emu/messages", query).json["messages"]]
+
+    def test_messages(self, http, emulator, bob):
+        for number in range(1, 31):
+            emulator.send_message("bob" if number % 2 else "Ann", f"Message {number}")
+        assert self.messages(http, last=2) == ["Message 29", "Message 30"]
+        assert self.messages(http, last=2, before=29) == ["Message 27", "Message 28"]
+        assert self.messages(http, last=2, client_id="bob") == ["Message 27", "Message 29"]
+        assert self.messages(http, search="message 3") == ["Message 3", "Message 30"]
+        assert len(self.messages(http, search="ANN")) == 15
+        assert self.messages(http, last=1, cut=4) == ["Mess"]
+        answer = http.get("/_emu/messages", {"last": 1}).json
+        assert (answer["oldest"], answer["newest"]) == (1, 30)
+        (message,) = answer["messages"]
+        assert {name: message[name] for name in ("delivered_to", "reason", "bytes", "held", "near", "lost")} == {
+            "delivered_to": 0,
+            "reason": "No channel of that name.",
+            "bytes": 10,
+            "held": False,
+            "near": ["bob"],
+            "lost": 0,
+        }
+        http.get("/_emu/messages", {"search": "x" * 201}, status=400)
+
+    def test_one_message_and_those_that_are_no_longer_kept(self, http, emulator, bob):
+        assert http.get("/_emu/messages").json == {"messages": [], "oldest": 1, "newest": 0}
+        assert "None is kept" in http.get("/_emu/message", {"number": 1}, status=404).text
+        for _ in range(1_000):
+            emulator.send_message("nobody", "x")
+        emulator.send_message("bob", "é")
+        assert "Messages 2 to 1001 are kept" in http.get("/_emu/message", {"number": 1}, status=404).text
+        message = http.get("/_emu/message", {"number": 1_001}).json
+        assert (message["text"], message["bytes"], message["acknowledged"]) == ("é", 2, 0)
+        assert message["receipts"] == [
+            {
+                "socket": socket_of(http, "bob")["id"],
+                "transport": "poll",
+                "opened_by": None,
+                "acknowledged": None,
+                "state": "waiting",
+            }
+        ]
+        assert [finding["kind"] for finding in message["findings"]] == ["waiting"]
+
+
+def test_the_mark_of_a_tool(http, emulator):
+    made = post(http, "/_emu/channels", {"client_id": "anna", "opened_by": "console"}).json
+    emulator.client(token=made["token"]).open()
+    assert socket_of(http, "anna")["opened_by"] == "console"
+    for wrong in ("", "Console", "x" * 33, "a b"):
+        assert (
+            "'opened_by' is 1 to 32" in post(http, "/_emu/channels", {"client_id": "a", "opened_by": wrong}, 400).text
+        )

@@ -270,7 +270,7 @@ class TestBacklog:
         assert "backlog" in sent.reason
         assert poll(http, socket).status == "410 Backlog+exceeded."
         assert any(
-            event.kind == "socket_closed" and event.detail == {"unread": 1000}
+            event.kind == "socket_closed" and event.detail == {"why": "overflow", "unread": 1000}
             for event in emulator.broker.events.after(0)
         )
 

@@ -215,6 +215,7 @@ def message_json(sent: SentMessage, cut: int | None = None) -> dict[str, Any]:
         "held": sent.held,
         "near": list(sent.near),
         "acknowledged": sent.acknowledged,
+        "lost": sent.lost,
     }
 
 

@@ -10,7 +10,7 @@ import falcon
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.explain import explain, explain_token, near_misses
-from appengine_channel_emu.web.resources import BadRequest, Query, answer_json
+from appengine_channel_emu.web.resources import Query, answer_json
 
 
 class _AboutClient:
@@ -31,12 +31,11 @@ class ExplainResource(_AboutClient):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """What became of the messages of a client id, and why, the likeliest reason first."""
         query = Query(req, "client_id", "token")
-        if ("client_id" in query) == ("token" in query):
-            raise BadRequest("Give one of the parameters 'client_id' and 'token'.")
-        if "token" in query:
-            story = explain_token(self._broker, query.required("token"), self._names())
+        client_id, token = query.text("client_id"), query.text("token")
+        if token is not None and not client_id:
+            story = explain_token(self._broker, token, self._names())
         else:
-            story = explain(self._broker, query.required("client_id"), self._names())
+            story = explain(self._broker, client_id or "", self._names())
         answer_json(resp, dataclasses.asdict(story))
 
 
