@@ -95,7 +95,7 @@ def test_nobody_writes_lines_of_the_log_or_commands_the_terminal(serve, folder):
     client_id = "bob\nFORGED line\x1b]0;title\x07\x9b31m\u202e"
     emulator.get_json(f"/_ah/channel/open?channel={emulator.create_channel(client_id)}")
     log = folder / "log"
-    until(lambda: "The app answered 500" in log.read_text() and "leave" in log.read_text())
+    until(lambda: "the app answered 500" in log.read_text() and "leave" in log.read_text())
     emulator.stop()
     written = log.read_text()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", written)
