@@ -65,5 +65,5 @@ def test_a_fault_of_one_strikes_that_one_alone(broker):
     ann, bob = opened(broker, "ann"), opened(broker, "bob")
     broker.faults.add("send drop client_id=ann")
     broker.faults.add("send duplicate client_id=bob")
-    assert broker.send_many(["ann", "bob"], "hello")["ann"].reason == "A fault on request."
+    assert broker.send_many(["ann", "bob"], "hello")["ann"].reason == "A fault on request (send drop)."
     assert (texts(broker, ann), texts(broker, bob)) == ([], ["hello", "hello"])
