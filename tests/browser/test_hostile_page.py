@@ -118,7 +118,7 @@ def test_a_page_of_another_origin_changes_and_learns_nothing(
     assert "channel-emu console" not in [frame.title() for frame in page.frames]
     assert emulator.presence(1) == [("connected", "victim")]
     new = emulator.get_json("/_emu/events")["events"][before:]
-    assert {event["kind"] for event in new} <= {"presence_sent"}
+    assert {event["kind"] for event in new} <= {"presence_sent", "request_refused", "open_refused"}
     assert emulator.get_json("/_emu/channels")["channels"][0]["sockets"] == 1
     assert emulator.get_json("/_emu/faults")["faults"] == []
 
