@@ -189,7 +189,7 @@ class Front:
 
     def _record(self, environ: WSGIEnvironment, answer: AppAnswer, sent: int, held: float) -> None:
         path, cpu = environ.get("PATH_INFO", ""), answer.cpu_seconds
-        self.accounts.add(path, held, cpu, answer.cut)
+        self.accounts.add(path, held, cpu, answer.cut, answer.status)
         if answer.cut:
             # Its line says all that another one would.
             self._broker.note(*_cut_event(path, held, cpu))
