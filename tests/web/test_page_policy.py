@@ -134,6 +134,29 @@ class TestThroughTheFront:
         }
         assert second.detail["path"] == "/other"
 
+    def test_it_explains_why_a_channel_was_never_opened(self, emulator, visitor, headers):
+        visitor.get("/chat", headers=PAGE)
+        emulator.create_channel("anna")
+        emulator.send_message("anna", "hello")
+        first, second, *_ = self.explained(visitor)
+        assert first == {
+            "kind": "csp_blocks",
+            "text": "The Content-Security-Policy of /chat blocks /_ah/channel/jsapi: "
+            "script-src allows no script of http://localhost.",
+            "advice": "Add 'self' to script-src.",
+            "time": first["time"],
+        }
+        assert second["kind"] == "not_opened"
+        headers[1] = (POLICY, "script-src 'nonce-1'")
+        visitor.get("/chat", headers=PAGE)
+        assert [finding["kind"] for finding in self.explained(visitor)][:2] == ["not_opened", "csp_blocks"]
+        # A page has loaded the script: whatever it is, it is not that.
+        emulator.client("anna").open()
+        assert "csp_blocks" not in [finding["kind"] for finding in self.explained(visitor)]
+
+    def explained(self, visitor):
+        return visitor.get("/_emu/explain", {"client_id": "anna"}).json["findings"]
+
     def test_what_may_have_a_nonce_may_be_blocked_and_the_nonce_is_not_told(self, emulator, visitor, headers):
         headers[1] = (POLICY, "script-src 'nonce-4711'; img-src *")
         visitor.get("/chat", headers=PAGE)
