@@ -148,6 +148,7 @@ class ChannelClient:
 
         `print(page.explain())` in a test, or in a debugger, tells the story so far.
         """
+        self._pump(0)
         return self._story()
 
     def close(self) -> None:
@@ -240,5 +241,7 @@ class ChannelClient:
             return f"{self._end_is} {arrived} before."
         if self._socket is None:
             return "This page was never opened: call open(), or use it in a with block."
+        if self._away_since is not None:
+            return f"This page has lost its connection, and goes on trying. {arrived} so far."
         way = "over a WebSocket" if self._stream is not None and self._stream.streams else "by long polls"
         return f"The socket of this page is open, {way}. {arrived} so far."

@@ -459,12 +459,14 @@ _NOT_TOLD = {
 
 
 def _clock(case: _Case) -> Weighed:
-    control = case.broker.control
-    if control.travelled > 0:
+    broker = case.broker
+    # One that a test moves does not move by itself.
+    moved = case.now - broker.figures.since if isinstance(broker.clock, ManualClock) else broker.control.travelled
+    if moved > 0:
         # Of what timed out the clock may be the reason.
         expired = any(event.detail.get("why") == "expired" for event in case.events[-20:])
         weight = 72 if expired else 32
-        yield weight, _finding("travelled", f"The clock was moved on by {control.travelled:g} s by hand.")
+        yield weight, _finding("travelled", f"The clock was moved on by {moved:g} s by hand.")
 
 
 def _frozen(case: _Case) -> Weighed:

@@ -46,7 +46,7 @@ _NONCE = re.compile(r"'nonce-[^']*'?", re.IGNORECASE)
 Directives = dict[str, list[str]]
 
 
-class Origin(NamedTuple):
+class PageOrigin(NamedTuple):
     """The page's, in lower case; `host` without the port."""
 
     scheme: str
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
     port: str
 
     @classmethod
-    def of(cls, environ: WSGIEnvironment) -> Origin:
+    def of(cls, environ: WSGIEnvironment) -> PageOrigin:
         """The one that the browser has asked."""
         scheme = environ.get("wsgi.url_scheme", "http")
         found = re.fullmatch(r"(.*?)(?::(\d*))?", environ.get("HTTP_HOST", "localhost").lower())
@@ -74,7 +74,7 @@ class Obstacle(NamedTuple):
     advice: str
 
 
-def find_obstacle(headers: Iterable[str], origin: Origin) -> Obstacle | None:
+def find_obstacle(headers: Iterable[str], origin: PageOrigin) -> Obstacle | None:
     """The first thing that is in the way, of the script or else of its connections; each policy has to let it pass."""
     policies = [_read(policy) for header in headers for policy in header.split(",")]
     for policy in policies:
@@ -94,7 +94,7 @@ def _read(policy: str) -> Directives:
     return directives
 
 
-def _script(directives: Directives, origin: Origin) -> Obstacle | None:
+def _script(directives: Directives, origin: PageOrigin) -> Obstacle | None:
     sandbox = directives.get("sandbox")
     if sandbox is not None and "allow-scripts" not in map(str.lower, sandbox):
         return Obstacle("script", True, "it lets no script run (sandbox)", "Add allow-scripts to sandbox.")
@@ -113,7 +113,7 @@ def _script(directives: Directives, origin: Origin) -> Obstacle | None:
     return Obstacle("script", True, f"{name} allows no script of {origin}", add)
 
 
-def _connections(policies: Sequence[Directives], origin: Origin) -> Obstacle | None:
+def _connections(policies: Sequence[Directives], origin: PageOrigin) -> Obstacle | None:
     """Where a page may not ask, it connects by the hidden iframe (behaviour.md 7)."""
     asking = _refuses(policies, "connect-src", origin, CONNECTION)
     if asking is None or _refuses(policies, "frame-src", origin, FRAME) is None:
@@ -122,7 +122,7 @@ def _connections(policies: Sequence[Directives], origin: Origin) -> Obstacle | N
     return Obstacle("connections", True, why, _to_add(asking, "connect-src"))
 
 
-def _refuses(policies: Sequence[Directives], kind: str, origin: Origin, path: str) -> str | None:
+def _refuses(policies: Sequence[Directives], kind: str, origin: PageOrigin, path: str) -> str | None:
     """The first directive that does."""
     for policy in policies:
         name, sources = _decisive(policy, kind)
@@ -143,11 +143,11 @@ def _to_add(found: str, meant: str) -> str:
     return f"Add 'self' to {found}." if found != "default-src" else f"Add: {meant} 'self'."
 
 
-def _allows(sources: Sequence[str], origin: Origin, path: str) -> bool:
+def _allows(sources: Sequence[str], origin: PageOrigin, path: str) -> bool:
     return any(_is_source(source, origin, path) for source in sources)
 
 
-def _is_source(source: str, origin: Origin, path: str) -> bool:
+def _is_source(source: str, origin: PageOrigin, path: str) -> bool:
     """Whether `source` names what is at `path` of our origin (CSP level 3, 6.7.2)."""
     if source.lower() in ("*", "'self'"):
         return True
@@ -167,7 +167,7 @@ def _is_source(source: str, origin: Origin, path: str) -> bool:
     return given in ("", "/", path) or (given.endswith("/") and path.startswith(given))
 
 
-def _is_port(given: str | None, origin: Origin) -> bool:
+def _is_port(given: str | None, origin: PageOrigin) -> bool:
     if given is None:
         return origin.port == _PORTS.get(origin.scheme)
     return given in ("*", origin.port) or (given, origin.port) == ("80", "443")
@@ -196,7 +196,7 @@ class PagePolicies:
             return
         if not _is_html(answer):
             return
-        found = find_obstacle(policies, Origin.of(environ))
+        found = find_obstacle(policies, PageOrigin.of(environ))
         with self._lock:
             before = self._noted.pop(path, None)
             if found is not None and len(self._noted) < MOST_PATHS:

@@ -6,10 +6,10 @@ import pytest
 from webtest import TestApp
 
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.page_policy import MOST_PATHS, Origin, find_obstacle
+from appengine_channel_emu.web.page_policy import MOST_PATHS, PageOrigin, find_obstacle
 from tests.support.policies import ALLOWED, BLOCKED, UNSURE
 
-ORIGIN = Origin("http", "localhost", "8080")
+ORIGIN = PageOrigin("http", "localhost", "8080")
 POLICY = "Content-Security-Policy"
 PAGE = {"Accept": "text/html,*/*"}
 BLOCKS = (POLICY, "script-src 'none'")
@@ -63,16 +63,16 @@ def test_it_says_why_and_what_to_add(headers, why, advice):
 @pytest.mark.parametrize(
     ("origin", "source", "allowed"),
     [
-        (Origin("http", "localhost", "80"), "localhost", True),
-        (Origin("https", "app.test", "443"), "app.test", True),
-        (Origin("https", "app.test", "443"), "http://app.test", True),
-        (Origin("https", "app.test", "443"), "app.test:80", True),
-        (Origin("http", "app.test", "80"), "https://app.test", False),
-        (Origin("https", "app.test", "443"), "http:", True),
-        (Origin("https", "www.app.test", "443"), "*.app.test", True),
-        (Origin("https", "app.test", "443"), "*.app.test", False),
-        (Origin("http", "[::1]", "8080"), "[::1]:8080", True),
-        (Origin("http", "localhost", "8080"), "127.0.0.1:8080", False),
+        (PageOrigin("http", "localhost", "80"), "localhost", True),
+        (PageOrigin("https", "app.test", "443"), "app.test", True),
+        (PageOrigin("https", "app.test", "443"), "http://app.test", True),
+        (PageOrigin("https", "app.test", "443"), "app.test:80", True),
+        (PageOrigin("http", "app.test", "80"), "https://app.test", False),
+        (PageOrigin("https", "app.test", "443"), "http:", True),
+        (PageOrigin("https", "www.app.test", "443"), "*.app.test", True),
+        (PageOrigin("https", "app.test", "443"), "*.app.test", False),
+        (PageOrigin("http", "[::1]", "8080"), "[::1]:8080", True),
+        (PageOrigin("http", "localhost", "8080"), "127.0.0.1:8080", False),
     ],
 )
 def test_sources_are_matched_as_browsers_do(origin, source, allowed):
@@ -89,7 +89,7 @@ def test_sources_are_matched_as_browsers_do(origin, source, allowed):
     ],
 )
 def test_the_origin_is_the_one_that_was_asked(environ, text):
-    assert str(Origin.of(environ)) == text
+    assert str(PageOrigin.of(environ)) == text
 
 
 class TestThroughTheFront:
