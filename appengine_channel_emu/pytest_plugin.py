@@ -46,8 +46,10 @@ def channel_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     When the test ends, the pages that are still open are closed and the app hears of it. What a presence handler of the
     app has raised is an error of the test, unless it clears `channel_emulator.presence_errors`.
     """
-    from appengine_channel_emu.testing import Emulator
+    from appengine_channel_emu.testing import Emulator, PresenceHandlerError
+    from appengine_channel_emu.testing.shown import hide_where
 
+    __tracebackhide__ = hide_where(PresenceHandlerError)
     with Emulator(request.getfixturevalue("channel_app")) as emulator:
         yield emulator
 
@@ -85,6 +87,10 @@ def channel_server(_channel_server: ChannelServer) -> Iterator[ChannelServer]:
     First the pages that are still open are closed, and the app hears of it; what its presence handlers have raised is
     an error of the test.
     """
+    from appengine_channel_emu.testing import PresenceHandlerError
+    from appengine_channel_emu.testing.shown import hide_where
+
+    __tracebackhide__ = hide_where(PresenceHandlerError)
     with _channel_server.using():
         yield _channel_server
         _channel_server.close_pages()

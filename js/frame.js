@@ -10,15 +10,15 @@ var goog = {appengine: {serveParent: function (transport) {
   var channel = new MessageChannel();
 
   // Nothing else of this origin is for other pages to read.
-  var allowed = /^(open|poll|stream)\?[\w.~!*'()%=&-]*$/;
+  var allowed = /^(open|poll|(stream))\?[\w.~!*'()%=&-]*$/;
 
   channel.port1.onmessage = function (event) {
-    var path = String(event.data), own = event.ports[0], carried;
-    if (!allowed.test(path)) return;
+    var path = String(event.data), own = event.ports[0], asked = allowed.exec(path), carried;
+    if (!asked) return;
     carried = transport(path, function (status, body, reason) {
       own.postMessage([status, body, reason]);
       own.close();
-    }, function (text) { own.postMessage(text); });
+    }, asked[2] && function (text) { own.postMessage(text); });
     own.onmessage = function (event) {
       if (event.data !== null) return carried.send(event.data);
       carried.stop();

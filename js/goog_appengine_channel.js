@@ -12,7 +12,6 @@
 var root = typeof goog === 'undefined' ? window.goog = {} : goog;
 /** @type {any} */
 var api = root.appengine = root.appengine || {};
-var given = api.Socket || {}; // By the page.
 var PATIENCE = 10; // Seconds to try open() or a stream, and that an answer may be late.
 var SILENCE = 40; // Seconds without a frame after which a stream is dead; the emulator sends one every 25.
 var sockets = []; // Not closed.
@@ -37,10 +36,16 @@ function parse(text) {
   try { return JSON.parse(text) || {}; } catch (error) { return {}; }
 }
 
+/** Writes to the page's console, each text once. */
+function once(level, text) {
+  if (once[text] || !window.console) return;
+  once[text] = true;
+  console[level](text);
+}
+
 function note(socket, topic) {
-  if (socket.quiet_ || note[topic] || !window.console) return;
-  note[topic] = true;
-  console.log('goog.appengine: production had no ' + topic + '. See docs/browser-client.md#production');
+  if (socket.quiet_) return;
+  once('log', 'goog.appengine: production had no ' + topic + '. See docs/browser-client.md#production');
 }
 
 function hidden(parent) {
@@ -77,7 +82,7 @@ function byXhr(url, done) {
   xhr.open('GET', url, true);
   xhr.onreadystatechange = function () {
     // A line feed ends an answer, and comes before the browser says so.
-    if (xhr.readyState > (/\n$/.test(xhr.response) ? 2 : 3)) done(xhr.status, xhr.responseText, xhr.statusText);
+    if (xhr.readyState > 3 || /\n$/.test(xhr.response)) done(xhr.status, xhr.responseText, xhr.statusText);
   };
   xhr.send();
   return {stop: function () { xhr.abort(); }};
@@ -87,7 +92,7 @@ function byXhr(url, done) {
 function byWebSocket(url, done, hear) {
   var address = document.createElement('a'), socket;
   address.href = url; // In full, as a WebSocket wants it.
-  socket = new WebSocket(address.href.replace(/^http/, 'ws'));
+  socket = new WebSocket(address.href.replace('http', 'ws'));
   socket.onmessage = function (event) { hear(event.data); };
   socket.onclose = function () { done(0); };
   return {stop: function () { socket.close(); }, send: function (text) { socket.send(text); }};
@@ -95,7 +100,7 @@ function byWebSocket(url, done, hear) {
 
 /** The one that suits. XHR is sooner than fetch; what is quick need not wait behind the long polls of other tabs. */
 function direct(url, done, hear) {
-  var by = /\bstream\?/.test(url) ? byWebSocket : window.fetch && /&wait=[1-9]/.test(url) ? byFetch : byXhr;
+  var by = hear ? byWebSocket : window.fetch && /&wait=[1-9]/.test(url) ? byFetch : byXhr;
   return by(url, done, hear);
 }
 
@@ -145,8 +150,9 @@ function byFrame(base) {
       own.close(); // Or it is never collected.
       done.apply(null, event.data);
     };
-    if (port) send(); else waiting.push(send);
+    waiting.push(send);
     if (!frame) load();
+    if (port) flush();
     return {
       stop: function (silent) {
         own.postMessage(null);
@@ -236,12 +242,12 @@ function acknowledger(link, send) {
  * changes. What is under way: `request`, an open() or a poll; `stream`; `timer`, the pause before the next of them.
  * @constructor
  */
-function Link(socket, base, token) {
+function Link(socket, token) {
   this.socket = socket;
-  this.base = base;
+  this.base = baseUrl();
   this.token = token;
   this.forced = Socket.TRANSPORT;
-  this.frame = byFrame(base);
+  this.frame = byFrame(this.base);
   this.attempt = Math.random(); // The name of this open() in retries.
   this.state = 'opening';
   this.after = 0; // The number of the last message that arrived.
@@ -304,8 +310,8 @@ function open(link) {
 
 function opened(link, reply) {
   var socket = link.socket;
-  if (!reply.socket) return false;
   link.id = reply.socket;
+  if (!link.id) return false;
   if (link.state === 'over') return tell(link);
   if (!isInPage(socket)) return true;
   link.wait = reply.wait; // Seconds that a poll may be held.
@@ -326,14 +332,14 @@ function opened(link, reply) {
 
 function poll(link) {
   // Where they fail, long polls are rare.
-  link.short = link.forced ? link.forced === 'short' : link.cuts > 4 && ++link.polls % 20 > 0;
+  link.short = link.forced ? link.forced === 'short' : link.cuts > 4 && ++link.polls % 20;
   link.held = link.state === 'retrying' || link.short ? 0 : link.wait;
   ask(link, 'poll?socket=' + link.id + '&after=' + link.after + '&wait=' + link.held + '&early=1&pauses=1',
     link.held + PATIENCE, polled);
 }
 
 function polled(link, reply) {
-  var waited = now() - link.began, held = link.held, released = reply.released, messages;
+  var waited = now() - link.began, held = link.held, messages;
   if (!isInPage(link.socket)) return true;
   messages = take(link, reply);
   if (!messages) return false;
@@ -341,11 +347,12 @@ function polled(link, reply) {
   link.held = 0;
   try { call(reply); } catch (error) { /* No BroadcastChannel, or not for this page: its pause ends by itself. */ }
   hand(link, messages, function () {
-    works(link, messages[0] || released || waited > 1000);
+    var useful = messages[0] || reply.released;
+    works(link, useful || waited > 1000);
     if (link.state === 'over') return;
     link.state = 'polling';
     // A long poll that is answered empty and too soon: the stream has taken over, and will say so.
-    if (link.stream && waited < held * 900 && !messages[0] && !released) return;
+    if (link.stream && waited < held * 900 && !useful) return;
     if (link.short) return later(link, Math.min(3000, Math.max(50, Socket.POLLING_TIMEOUT_MS) || 500));
     // By no timer, slow in hidden pages.
     if (reply.pause || link.quick > 100) later(link, 500); else next(link);
@@ -379,19 +386,16 @@ function heard(link, text) {
   if (!isInPage(link.socket)) return;
   messages = take(link, reply);
   if (!messages) return cut(link, reply.error || 0, reply.reason);
-  if (link.state !== 'streaming') serveByStream(link);
+  if (link.state !== 'streaming') {
+    pause(link, true); // A poll that is under way would take over from the stream when it arrives.
+    link.state = 'streaming';
+    link.held = link.cuts = 0;
+    streams[link.base] = true;
+  }
   hand(link, messages, function () {
     works(link, messages[0] || now() - link.tried > 1000);
     link.acknowledge(messages.length, text.length);
   });
-}
-
-/** A poll that is under way would take over from the stream when it arrives. */
-function serveByStream(link) {
-  pause(link, true);
-  link.state = 'streaming';
-  link.held = link.cuts = 0;
-  streams[link.base] = true;
 }
 
 /**
@@ -410,7 +414,7 @@ function cut(link, status, text) {
 /** Those of an answer or a frame that are new; null if some before them are missing. */
 function take(link, reply) {
   var messages = reply.messages, known; // How many of them the page has.
-  known = messages instanceof Array ? link.after - reply.next + messages.length : -1;
+  if (messages instanceof Array) known = link.after - reply.next + messages.length;
   if (!(known >= 0)) return null;
   link.after = Math.max(link.after, reply.next);
   return messages.slice(known);
@@ -428,24 +432,21 @@ function hand(link, messages, goOn) {
 /** An answer or a frame has come; `well`: it shows that all is well. */
 function works(link, well) {
   link.since = 0;
-  link.quick = well ? 0 : link.quick + 1;
-  if (well) link.fails = 0;
+  if (well) link.quick = link.fails = 0; else link.quick++;
 }
 
 /** Tries again, ever more slowly, or gives up. */
 function fail(link, status, text) {
   // In the emulator's own words, not a proxy's.
-  var refused = (status === 401 || status === 410) && /^\w+(\+\w+)+\.$/.test(text);
+  var refused = status >= 400 && status < 500 && (!link.id || /^\w+(\+\w+)+\.$/.test(text));
   if (link.state === 'over') return link.frame.drop();
   link.since = link.since || now();
-  if (refused || now() - link.since >= link.patience * 1000 || !link.id && status >= 400 && status < 500) {
-    return lose(link, status, text);
-  }
+  if (refused || now() - link.since >= link.patience * 1000) return lose(link, status, text);
   if (link.id) link.state = 'retrying';
   if (link.held) link.cuts++;
   link.held = 0;
   if (!link.fails++) return next(link);
-  later(link, Math.min(2000, 25 << Math.min(link.fails, 9)) * (0.5 + Math.random() / 2));
+  later(link, (25 << Math.min(link.fails, 6)) * (1 + Math.random()) / 2);
 }
 
 /** The socket has ended by itself: the page is told, and may open another. */
@@ -489,13 +490,6 @@ function wake(link, dead) {
   next(link);
 }
 
-function leave(link, byPage, leaving) {
-  link.state = 'over';
-  if (!link.id && link.request && !leaving) return; // The answer will name the socket to close.
-  pause(link);
-  if (link.id && byPage) tell(link, leaving);
-}
-
 /**
  * Pages may assign its handlers.
  * @constructor
@@ -513,7 +507,7 @@ function Socket(token, handler) {
   this.handled_ = handler instanceof Socket.Handler;
   this.tries_ = 0; // How many before it ended soon.
   this.client_ = '';
-  this.link_ = new Link(this, baseUrl(), token);
+  this.link_ = new Link(this, token);
   addFrame(this);
   sockets.push(this);
   this.opened_ = now();
@@ -546,13 +540,17 @@ Socket.ReadyState = {CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3};
 
 /** Calls a handler with each of `args`, one call at a time. */
 function emit(socket, name, args) {
-  var events = socket.events_, event;
+  var events = socket.events_, event, handler;
   (args || [{}]).forEach(function (arg) { events.push([name, arg]); });
   if (socket.busy_) return;
   socket.busy_ = true;
   while ((event = events.shift())) {
+    handler = socket[event[0]];
     try {
-      if (typeof socket[event[0]] === 'function') socket[event[0]](event[1]);
+      if (typeof handler === 'function' && handler !== nothing) socket[event[0]](event[1]);
+      else if (event[1].data) { // It may stand under a name such as onMessage.
+        once('warn', 'channel: a message came and there is no onmessage handler (names are in lower case)');
+      }
     } catch (error) {
       setTimeout(function () { throw error; }, 0); // To window.onerror.
     }
@@ -562,11 +560,14 @@ function emit(socket, name, args) {
 
 /** @return {boolean} was it not closed before? */
 function end(socket, byPage, leaving) {
+  var link = socket.link_;
   if (socket.readyState === 3) return false; // CLOSED.
   socket.readyState = 3;
   if (byPage) socket.events_.length = 0;
   sockets.splice(sockets.indexOf(socket), 1);
-  leave(socket.link_, byPage, leaving);
+  link.state = 'over';
+  if (link.id || !link.request || leaving) pause(link); // Or the answer will name the socket to close.
+  if (link.id && byPage) tell(link, leaving);
   if (socket.observer_) socket.observer_.disconnect();
   remove(socket.frame_);
   return true;
@@ -647,30 +648,27 @@ Channel.prototype.open = function (handler) {
   return new Socket(this.token_, handler);
 };
 
-/** The folder of this script, less the page's own origin. */
-function scriptBase() {
-  var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, named;
-  // A <base> that came after the script has changed its `src`, but not where it runs.
-  var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+/.exec(new Error().stack);
-  for (i = scripts.length; i-- && !named;) {
-    named = /^(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?$/.exec(scripts[i].src);
-  }
-  found = found || named;
-  if (!found) return '/_ah/channel/';
-  // WebKit leaves the query out where the script runs.
-  Socket.TRANSPORT = (/[?&]transport=(\w+)/.exec(found[3] || named && named[3]) || [])[1];
-  return (found[1] === origin ? '' : found[1]) + found[2];
-}
-
 /** Pages put an origin before BASE_URL, even where it has one. What has none is the page's, whatever its <base>. */
 function baseUrl() {
   var base = String(Socket.BASE_URL).replace(/^(https?:\/\/.*?)https?:\/\/[^\/]*/, '$1').replace(/\/?$/, '/');
   return (/^\/(?!\/)/.test(base) && location.host ? origin : '') + base;
 }
 
-var folder = scriptBase();
-Socket.BASE_URL = given.BASE_URL || folder;
-Socket.TRANSPORT = given.TRANSPORT || Socket.TRANSPORT; // 'websocket', 'xhr', 'iframe', 'short', or none: what works.
+var given = api.Socket || {}; // By the page.
+
+// Where this script came from. A <base> that came after it has changed its `src`, but not where it runs.
+var scripts = document.currentScript ? [document.currentScript] : document.scripts, i, named;
+/** @type {any} */
+var found = /(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?:\d+/.exec(new Error().stack);
+for (i = scripts.length; i-- && !named;) {
+  named = /^(https?:\/\/[^\/?#\s]+)([^?#\s]*\/channel\/)jsapi([?#]\S*)?$/.exec(scripts[i].src);
+}
+found = found || named || [0, origin, '/_ah/channel/'];
+
+// The script's folder, less the page's own origin.
+Socket.BASE_URL = given.BASE_URL || (found[1] === origin ? '' : found[1]) + found[2];
+// 'websocket', 'xhr', 'iframe', 'short', or none: what works. WebKit leaves the query out where the script runs.
+Socket.TRANSPORT = given.TRANSPORT || (/[?&]transport=(\w+)/.exec(found[3] || named && named[3]) || [])[1];
 Socket.POLLING_TIMEOUT_MS = given.POLLING_TIMEOUT_MS || 500; // Of short polls.
 api.Socket = Socket;
 api.Channel = Channel;

@@ -77,6 +77,7 @@ _CAUSED: dict[str, tuple[int, Line]] = {
 _OWN: Mapping[str, tuple[int, Line]] = dict.fromkeys(
     (
         "request_cut",
+        "csp_blocks",
         "unclean_start",
         "stale_start",
         "state_set_aside",

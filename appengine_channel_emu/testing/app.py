@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, Serves
 from appengine_channel_emu.host.errors import HandlerRaised
 from appengine_channel_emu.testing.server_api import route_api_to
+from appengine_channel_emu.testing.shown import named_shortly, start_at_the_app
 from appengine_channel_emu.testing.transports import Transport
 from appengine_channel_emu.web.wsgi import close
 
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("channel_emu.presence")
 
+LONGEST_TEXT = 200
+"""Characters that an event shows of what an exception says."""
 
+
+@named_shortly
 class PresenceHandlerError(Exception):
     """The app's handler of `connected/` or `disconnected/` raised; `__cause__` is what it raised."""
 
@@ -36,6 +41,7 @@ class PresenceErrors(list[PresenceHandlerError]):
 
     def raise_first(self) -> None:
         """Raise the first, if there is one and nobody has cleared them, and begin anew."""
+        __tracebackhide__ = True
         errors, meant = list(self), self._meant
         super().clear()
         self._meant = False
@@ -160,13 +166,20 @@ class AppInProcess:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # DeadlineExceededError, pytest.fail and sys.exit are no Exception
+            start_at_the_app(error)
             what = f"The app's handler of {path} raised {type(error).__name__}: {error}"
             log.error("%s", what, exc_info=error)
             raised = PresenceHandlerError(what)
             raised.__cause__ = error
             self.errors.append(raised)
-            raise HandlerRaised(f"The app's handler raised {type(error).__name__}.") from error
+            raise HandlerRaised(f"The app's handler raised {_shown(error)}.") from error
         return int(answer.status[:3])
+
+
+def _shown(error: BaseException) -> str:
+    """Its type, and the first line of what it says."""
+    first = (str(error).splitlines() or [""])[0][:LONGEST_TEXT].rstrip(".")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _environ(path: str, body: bytes, content_type: str) -> WSGIEnvironment:

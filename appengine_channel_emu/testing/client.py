@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from appengine_channel_emu.testing.shown import hide_where, named_shortly
+from appengine_channel_emu.testing.story import tell
 from appengine_channel_emu.testing.stream import StreamOrPoll
 from appengine_channel_emu.testing.transports import EmulatorAway, OverHTTP, Pending, Reply, Transport
 
@@ -15,8 +17,17 @@ RETRY_SECONDS = 0.2
 """Between two tries to reach an emulator that has gone."""
 
 
+@named_shortly
 class NoMessage(AssertionError):
-    """`receive` got nothing; the text says what came close."""
+    """`receive` got nothing.
+
+    The text says why, the likeliest reason first: what became of the messages to this client id and to those that are
+    easily mistaken for it, whether its token was refused, what the app's presence handlers have raised, which faults
+    are in force. `ChannelClient.explain` tells the same at any time.
+    """
+
+
+_hidden = hide_where(NoMessage, EmulatorAway)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,8 @@ class ChannelClient:
     `emulator` is the URL of a running emulator, or the transport that an in-process `Emulator` hands out. Between
     calls it holds a poll parked, as a page does, so moving the clock does not make it look like one that vanished.
     With the `transport` "stream" it waits over a WebSocket instead, where the emulator has one and it works; `streams`
-    says whether it does. An emulator that goes and comes back within the resume window is not noticed.
+    says whether it does. An emulator that goes and comes back within the resume window is not noticed. When a message
+    does not come, `explain` says what is known of it.
     """
 
     def __init__(self, emulator: str | Transport, token: str, *, transport: Literal["poll", "stream"] = "poll") -> None:
@@ -48,6 +60,7 @@ class ChannelClient:
         self._received: list[str] = []
         self._unread = 0
         self._closed = False
+        self._end_is = ""
         self._error: ChannelError | None = None
         self._resume_window = 0.0
         self._away_since: float | None = None
@@ -63,6 +76,7 @@ class ChannelClient:
 
         Raises `EmulatorAway`, a ConnectionError, when no emulator answers.
         """
+        __tracebackhide__ = _hidden
         reply = self._transport.request("GET", "/_ah/channel/open", {"channel": self.token})
         if reply.status == 200:
             opened = json.loads(reply.body)
@@ -71,14 +85,18 @@ class ChannelClient:
             self._stream = None
             if self._wants_stream and opened.get("stream") and isinstance(self._transport, OverHTTP):
                 self._stream = StreamOrPoll(self._transport)
-            self._closed, self._error = False, None
+            self._closed, self._error, self._end_is = False, None, ""
             self._start_poll()
         else:
             self._end(reply.status, reply.reason)
         return self
 
     def receive(self, timeout: float = 2.0) -> str:
-        """The next message, waiting up to `timeout` seconds of real time; raises `NoMessage`."""
+        """The next message, waiting up to `timeout` seconds of real time.
+
+        Raises `NoMessage`, an AssertionError, when none comes, at once if the page is closed or was never opened.
+        """
+        __tracebackhide__ = _hidden
         give_up = time.monotonic() + timeout
         while True:
             if self._unread < len(self._received):
@@ -87,8 +105,9 @@ class ChannelClient:
             self._pump(max(0.0, give_up - time.monotonic()), everything=False)
             if self._unread < len(self._received):
                 continue
-            if self._closed or time.monotonic() >= give_up:
-                raise NoMessage(self._why(timeout))
+            if self._closed or self._socket is None or time.monotonic() >= give_up:
+                waited = f"receive() has waited {timeout:g} s. " if timeout > 0 and self._poll is not None else ""
+                raise NoMessage(self._story(waited))
 
     def take_messages(self) -> list[str]:
         """The messages that `receive` would give one by one, without waiting; empty if there are none."""
@@ -121,11 +140,23 @@ class ChannelClient:
         self._pump(0)
         return self._error
 
+    def explain(self) -> str:
+        """Why no message comes, or what became of those that did: several lines, the likeliest reason first.
+
+        It is what `NoMessage` says, at any time and of any page: one that is open, was refused or never opened, or is
+        closed. Below each reason stands what to do about it. Never raises, not even if the emulator has gone.
+
+        `print(page.explain())` in a test, or in a debugger, tells the story so far.
+        """
+        self._pump(0)
+        return self._story()
+
     def close(self) -> None:
         """Close the socket, and tell the emulator."""
         if self._socket is not None and not self._closed:
             with contextlib.suppress(EmulatorAway):
                 self._transport.request("POST", "/_ah/channel/close", {"socket": self._socket})
+            self._end_is = "This page has closed its socket."
         self.vanish()
 
     def vanish(self) -> None:
@@ -133,6 +164,8 @@ class ChannelClient:
         if self._poll is not None:
             self._poll.abandon()
             self._poll = None
+        if not self._closed:
+            self._end_is = self._end_is or "This page has gone without a word: vanish() was called."
         self._closed = True
 
     def leave(self) -> None:
@@ -193,14 +226,22 @@ class ChannelClient:
         self._error = ChannelError(code, description)
         self._closed = True
 
-    def _why(self, timeout: float) -> str:
-        if self._error is not None:
-            return f"no message: the socket was closed with {self._error.code} {self._error.description}"
-        if self._closed:
-            return "no message: the socket is closed"
-        near = "".join(f"; {each}" for each in self._near_misses())
-        return f"no message to {self.client_id!r} within {timeout:g} s; {len(self._received)} arrived before{near}"
+    def _story(self, waited: str = "") -> str:
+        return tell(self._transport, self.client_id, self.token, [f"{waited}{self._state()}"])
 
-    def _near_misses(self) -> list[str]:
-        reply = self._transport.request("GET", "/_emu/near-misses", {"client_id": self.client_id})
-        return list(json.loads(reply.body)["near_misses"]) if reply.status == 200 else []
+    def _state(self) -> str:
+        """How the page's own end stands, in one line."""
+        number = len(self._received)
+        arrived = f"{number or 'No'} message{'' if number == 1 else 's'} arrived"
+        if self._error is not None and self._socket is None:
+            return f"open() was refused: {self._error.code} {self._error.description}"
+        if self._error is not None:
+            return f"The socket of this page has ended: {self._error.code} {self._error.description} {arrived} before."
+        if self._end_is:
+            return f"{self._end_is} {arrived} before."
+        if self._socket is None:
+            return "This page was never opened: call open(), or use it in a with block."
+        if self._away_since is not None:
+            return f"This page has lost its connection, and goes on trying. {arrived} so far."
+        way = "over a WebSocket" if self._stream is not None and self._stream.streams else "by long polls"
+        return f"The socket of this page is open, {way}. {arrived} so far."

@@ -16,10 +16,12 @@ from appengine_channel_emu.host.backend import Serves
 from appengine_channel_emu.host.runner.loading import is_async
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
-from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, Routed
+from appengine_channel_emu.testing.app import AppInProcess, CalledApp, PresenceErrors, PresenceHandlerError, Routed
 from appengine_channel_emu.testing.client import ChannelClient
 from appengine_channel_emu.testing.deadline import DeadlineMiddleware, sleep_moves_the_clock
 from appengine_channel_emu.testing.server_api import left, made, route_api_to, using
+from appengine_channel_emu.testing.shown import hide_where, start_at_the_app
+from appengine_channel_emu.testing.story import tell
 from appengine_channel_emu.testing.testbed import ChannelStub
 from appengine_channel_emu.testing.transports import InProcess, Transport
 from appengine_channel_emu.web.channel.presence import Encoding, PresencePosts
@@ -81,6 +83,13 @@ class EmulatorUnderTest(ABC):
         token = token or self.create_channel(client_id or "")
         self._clients.append(ChannelClient(self._address, token, transport=transport))
         return self._clients[-1]
+
+    def explain(self, client_id: str) -> str:
+        """Why a page of `client_id` gets no message, or what became of those that were sent: `ChannelClient.explain`.
+
+        For pages that are no clients of this test's, such as those of a browser.
+        """
+        return tell(self._transport, client_id, None)
 
     def leading(self) -> AbstractContextManager[None]:
         """While it lasts, calls of `google.appengine.api.channel` in this thread ask this emulator and no other."""
@@ -186,6 +195,7 @@ class Emulator(EmulatorUnderTest):
 
         Raises `PresenceHandlerError`, unless the block ends with an exception of its own.
         """
+        __tracebackhide__ = hide_where(PresenceHandlerError)
         try:
             self.close_pages()
         finally:
@@ -195,8 +205,13 @@ class Emulator(EmulatorUnderTest):
             self.presence_errors.raise_first()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, as a running emulator would."""
-        return self._front(environ, start_response)
+        """Answer one request, as a running emulator would. What the app raises is raised from here."""
+        __tracebackhide__ = True
+        try:
+            return self._front(environ, start_response)
+        except BaseException as error:
+            start_at_the_app(error)
+            raise error  # A bare raise keeps the frames that it had, in Python 3.10.
 
     def channel_stub(self) -> ChannelStub:
         """The methods of the SDK's testbed stub, on this emulator."""

@@ -17,6 +17,7 @@ import urllib3
 from falcon import testing as falcon_testing
 
 from appengine_channel_emu.hints import reason
+from appengine_channel_emu.testing.shown import hide_where, named_shortly
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import ConnectionCut, close
 
@@ -43,11 +44,15 @@ class Reply:
     body: bytes
 
 
+@named_shortly
 class EmulatorAway(ConnectionError):
     """No emulator answers at `url`; the text says why."""
 
     def __init__(self, url: str, cause: BaseException) -> None:
         super().__init__(f"No emulator answers at {url}: {reason(cause)}.")
+
+
+_hidden = hide_where(EmulatorAway)
 
 
 class Pending(Protocol):
@@ -134,6 +139,7 @@ class OverHTTP:
 
     def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
         """See `Transport`. Raises `EmulatorAway`."""
+        __tracebackhide__ = _hidden
         headers = AGENT | _headers_of(body)
         target = f"{self.url}{path}?{urlencode(query)}"
         try:

@@ -60,6 +60,7 @@ ADVICE = {
     "presence_failed": "The app's own log has the error. Without that call the app may not know of the page.",
     "presence_off": "List channel_presence under inbound_services in app.yaml, if the app waits to be told of its "
     "pages.",
+    "csp_blocks": "Add to the page's Content-Security-Policy what its event says.",
     "frozen": 'Let it go on on the console, or send {"frozen": false} to /_emu/clock.',
     "travelled": "What lasts, such as a token, is over so much earlier.",
     "split": "With --tabs=split each message goes to one of them, in turn; --tabs=fanout gives it to all.",
@@ -458,12 +459,14 @@ _NOT_TOLD = {
 
 
 def _clock(case: _Case) -> Weighed:
-    control = case.broker.control
-    if control.travelled > 0:
+    broker = case.broker
+    # One that a test moves does not move by itself.
+    moved = case.now - broker.figures.since if isinstance(broker.clock, ManualClock) else broker.control.travelled
+    if moved > 0:
         # Of what timed out the clock may be the reason.
         expired = any(event.detail.get("why") == "expired" for event in case.events[-20:])
         weight = 72 if expired else 32
-        yield weight, _finding("travelled", f"The clock was moved on by {control.travelled:g} s by hand.")
+        yield weight, _finding("travelled", f"The clock was moved on by {moved:g} s by hand.")
 
 
 def _frozen(case: _Case) -> Weighed:
@@ -477,12 +480,26 @@ def _nothing(case: _Case) -> Weighed:
         yield 20, _finding("no_message", f"No message was sent to {case.name}, as far back as messages are kept.")
 
 
+def _policies(case: _Case) -> Weighed:
+    """Pages whose Content-Security-Policy is in the way of the script; not where one has opened the channel."""
+    if case.is_open or case.latest("socket_opened") is not None:
+        return
+    blocked = {event.detail["path"]: event for event in case.broker.events.after(0) if event.kind == "csp_blocks"}
+    for event in list(blocked.values())[-MOST_NAMED:]:
+        advice = event.detail["advice"]
+        text = event.text.removesuffix(f" {advice}")
+        # Without a token there is nothing that a page could have opened.
+        weight = 40 if case.channel is None else 86 if event.detail["sure"] else 68
+        yield weight, _finding("csp_blocks", text, event.time, advice)
+
+
 _LOOKS: tuple[Callable[[_Case], Weighed], ...] = (
     _faults,
     _own_drops,
     _near,
     _refused_opens,
     _refused_requests,
+    _policies,
     _on_their_way,
     _other_ids,
     _state,

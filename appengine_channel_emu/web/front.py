@@ -24,6 +24,7 @@ from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.channel.stream import StreamSocket
 from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, WebOptions
+from appengine_channel_emu.web.page_policy import PagePolicies
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import ask, falcon_app
 from appengine_channel_emu.web.upgrade import Upgrade
@@ -79,6 +80,7 @@ class Front:
         self.accounts = Accounts()
         self.notes = Notes(broker.control.sockets_of)
         broker.events.listen(self.notes)
+        self._policies = PagePolicies(broker)
         self._refusals = refusals = Refusals(broker, scheduler.now if scheduler is not None else broker.clock.now)
         api = ServerApi(broker, refusals)
         self._rpc_http = RpcHttp(api, refusals)
@@ -105,6 +107,7 @@ class Front:
         self._broker.control.reset()
         self.accounts.clear()
         self.notes.clear()
+        self._policies.clear()
         self._faults.clear()
         self._refusals.clear()
 
@@ -163,6 +166,7 @@ class Front:
             if instead_of_404 is not None and answer.status.startswith("404"):
                 answer.close()
                 answer = _in_apps_name(instead_of_404(), answer.cpu_seconds)
+            self._policies.look(environ, answer)
         except BaseException:
             answered()
             raise
@@ -189,7 +193,7 @@ class Front:
 
     def _record(self, environ: WSGIEnvironment, answer: AppAnswer, sent: int, held: float) -> None:
         path, cpu = environ.get("PATH_INFO", ""), answer.cpu_seconds
-        self.accounts.add(path, held, cpu, answer.cut)
+        self.accounts.add(path, held, cpu, answer.cut, answer.status)
         if answer.cut:
             # Its line says all that another one would.
             self._broker.note(*_cut_event(path, held, cpu))

@@ -12,6 +12,7 @@ from tests.support.waiting import LONG_ENOUGH, eventually
 
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
+NO_HANDLER = "channel: a message came and there is no onmessage handler (names are in lower case)"
 
 
 def open_tab(tab, emulator, client_id="anna"):
@@ -32,6 +33,31 @@ def test_a_message_arrives(tab, emulator):
     assert emulator.send("anna", "hello") == 1
     assert tab.wait_for(2) == [OPENED, ["onmessage", {"data": "hello"}]]
     assert not tab.errors
+
+
+def test_a_handler_of_a_mistyped_name_is_told_of_in_the_console(tab, emulator):
+    warnings = []
+    tab.page.on("console", lambda line: warnings.append(line.text) if line.type == "warning" else None)
+    tab.visit(emulator.url)
+    tab.page.evaluate(
+        """token => {
+            window.opened = 0;
+            window.socket = new goog.appengine.Channel(token).open({onopen: () => { opened++; }, onMessage: () => {}});
+        }""",
+        emulator.create_channel("anna"),
+    )
+    tab.page.wait_for_function("opened")
+    assert warnings == []
+    with tab.page.expect_console_message(lambda line: line.type == "warning"):
+        emulator.send("anna", "one")
+    emulator.send("anna", "two")
+
+    def unread():
+        return emulator.get_json("/_emu/channel?client_id=anna")["sockets_shown"][0]["unread"]
+
+    eventually(unread, lambda number: number == 0)
+    tab.page.evaluate("")  # What the page has written by now has been heard.
+    assert warnings == [NO_HANDLER]
 
 
 def test_presence_and_close(tab, emulator):

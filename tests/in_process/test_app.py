@@ -151,7 +151,7 @@ def test_the_client_id_arrives_as_the_app_gave_it(client_id):
 def test_what_does_not_come_is_told_at_once(emulator):
     client = emulator.client("böb").open()
     assert client.receive() == "welcome"
-    with pytest.raises(NoMessage, match="1 arrived before"):
+    with pytest.raises(NoMessage, match=r"1 message arrived so far\."):
         client.receive(timeout=0)
     client.close()
     with pytest.raises(NoMessage, match="closed"):

@@ -97,6 +97,52 @@ test('missing, null and mistyped handlers are passed over', async () => {
   assert.deepEqual(page.errors, []);
 });
 
+const NO_HANDLER = 'channel: a message came and there is no onmessage handler (names are in lower case)';
+
+test('a message that no onmessage takes is told in the console, once in a page', async () => {
+  for (const name of ['onMessage', 'onmessaged', 'on_message', 'onopened']) {
+    for (const make of [() => ({}), (page) => new page.appengine.Socket.Handler()]) {
+      const page = new Page();
+      const handler = Object.assign(make(page), { [name]: () => assert.fail() });
+      new page.appengine.Channel('token').open(handler);
+      await page.request.answer(200, OPENED);
+      assert.deepEqual(page.warnings, []); // A page may want onopen alone.
+      await page.request.answer(200, { messages: ['one', 'two'], next: 2 });
+      assert.deepEqual(page.warnings, [NO_HANDLER]);
+      assert.deepEqual(page.errors, []);
+    }
+  }
+});
+
+test('a handler that was mistyped on the socket is told of, too, also where the emulator is quiet', async () => {
+  const page = new Page();
+  const socket = new page.appengine.Channel('token').open();
+  socket.onMessage = () => assert.fail();
+  await page.request.answer(200, { ...OPENED, quiet: true });
+  await page.request.answer(200, { messages: ['one'], next: 1 });
+  assert.deepEqual(page.warnings, [NO_HANDLER]);
+  const seen = [];
+  socket.onmessage = (event) => seen.push(event.data);
+  await page.request.answer(200, { messages: ['two'], next: 2 });
+  assert.deepEqual(seen, ['two']);
+});
+
+test('nothing is told of messages that a handler takes, nor where there is no console', async () => {
+  const page = new Page();
+  const handled = new page.appengine.Channel('token').open({ onmessage() {} });
+  await page.request.answer(200, OPENED);
+  await page.request.answer(200, { messages: ['one'], next: 1 });
+  handled.close();
+  await page.advance(1);
+  assert.deepEqual(page.warnings, []);
+
+  const without = new Page({ globals: { console: undefined } });
+  new without.appengine.Channel('token').open();
+  await without.request.answer(200, OPENED);
+  await without.request.answer(200, { messages: ['one'], next: 1 });
+  assert.deepEqual(without.errors, []);
+});
+
 test('a handler that throws is reported and stops nothing', async () => {
   const page = new Page();
   let count = 0;

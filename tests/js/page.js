@@ -338,6 +338,7 @@ class Page {
     this.beacons = [];
     this.errors = [];
     this.notes = [];
+    this.warnings = [];
     this.cutBodies = 0;
     this.document = new FakeDocument();
     this.origin = options.origin || 'http://localhost:8080';
@@ -347,7 +348,7 @@ class Page {
       location: { protocol: this.origin.split('//')[0], host: this.origin.split('//')[1] },
       navigator: { sendBeacon: (url) => { this.beacons.push(this.shortened(url)); return true; } },
       performance: { now: () => this.clock.now },
-      console: { log: (text) => this.notes.push(text) },
+      console: { log: (text) => this.notes.push(text), warn: (text) => this.warnings.push(text) },
       onpagehide: null,
       setTimeout: (task, delay) => this.clock.set(task, delay),
       clearTimeout: (id) => this.clock.clear(id),

@@ -39,7 +39,7 @@ def test_it_is_logged_an_event_and_raised_at_the_end(broken, caplog):
     record = caplog.records[0]
     assert (record.levelno, record.exc_info[1]) == (logging.ERROR, cause)
     event = next(event for event in emulator.broker.events.after(0) if event.kind == "presence_failed")
-    assert event.text == f"The app's handler raised {type(cause).__name__}."
+    assert event.text == f"The app's handler raised {type(cause).__name__}: no such user."
     assert (event.client_id, event.detail["presence"], event.detail["status"]) == ("anna", "connected", 500)
     assert emulator.presence_errors == []
 
@@ -84,7 +84,7 @@ def test_a_message_that_does_not_come_is_told_why():
     with Emulator(app) as emulator:
         page = emulator.client("anna").open()
         with pytest.raises(
-            NoMessage, match=r"not told of \"anna\" \(connected\). The app's handler raised LookupError"
+            NoMessage, match=r"not told of \"anna\" \(connected\). The app's handler raised LookupError: no such user\."
         ):
             page.receive(timeout=0)
         emulator.presence_errors.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -25,6 +26,7 @@ from appengine_channel_emu.web.admin.channels import (
 )
 from appengine_channel_emu.web.admin.events import AwaitedMessagesResource, EventsResource, EventWatch
 from appengine_channel_emu.web.admin.explanations import ExplainResource, NearMissesResource
+from appengine_channel_emu.web.admin.metrics import MetricsResource
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json
 
@@ -98,6 +100,7 @@ def admin_resources(
         # By the names that users write; there is no secret among them.
         "/_emu/settings": ReportResource(lambda: {"settings": about.settings}),
         "/_emu/accounts": ReportResource(lambda: {"accounts": [asdict(account) for account in accounts.all()]}),
+        "/_emu/metrics": MetricsResource(broker, accounts.answered),
         "/_emu/notes": ReportResource(lambda: {"notes": [asdict(note) for note in notes.all()]}),
         "/_emu/openapi.json": ReportResource(_document),
     }
@@ -240,10 +243,12 @@ class Accounts:
     def __init__(self) -> None:
         self._lock = Lock()
         self._accounts: dict[str, Account] = {}
+        self._answered: Counter[str] = Counter()
 
-    def add(self, path: str, held_seconds: float, cpu_seconds: float | None, cut: bool) -> None:
-        """Count one request."""
+    def add(self, path: str, held_seconds: float, cpu_seconds: float | None, cut: bool, status: str = "200 OK") -> None:
+        """Count one request, and its answer's `status`."""
         with self._lock:
+            self._answered[f"{status[:1]}xx"] += 1
             if path not in self._accounts and len(self._accounts) >= LARGEST_NUMBER_OF_PATHS:
                 path = "(other)"
             account = self._accounts.setdefault(path, Account(path))
@@ -253,9 +258,14 @@ class Accounts:
             account.cut += cut
 
     def clear(self) -> None:
-        """Start anew."""
+        """Start anew, but for `answered`."""
         with self._lock:
             self._accounts.clear()
+
+    def answered(self) -> dict[str, int]:
+        """How many requests the app has answered since the start, by class of status, such as `2xx`."""
+        with self._lock:
+            return dict(self._answered)
 
     def all(self) -> list[Account]:
         """Copies, most time held first."""
