@@ -48,7 +48,7 @@ def python_version(python: str) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return python
-    return f"{asked.stdout} ({python})"
+    return f"{asked.stdout} at {python}"
 
 
 class SupervisedProcess:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 import socket
+import sys
 
 import pytest
+import urllib3
 
 from appengine_channel_emu.host.backend import AppDescription
+from appengine_channel_emu.host.process import python_version
 from appengine_channel_emu.server import banner
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.web.admin.status import About
@@ -104,8 +108,6 @@ def test_a_log_of_json_has_one_object_a_line_also_for_events_and_what_raises(ser
     arguments = ("--log-format", "json", "-v", "--port", "0", "--state-dir", "none", "main:app")
     process, line = serve(*arguments)
     url = line.split()[-1]
-    import urllib3
-
     body = {"client_id": "anna \u2603", "message": "a secret"}
     assert urllib3.request("POST", f"{url}/_emu/messages", json=body).status == 200
     code, _, err = end(process)
@@ -118,3 +120,11 @@ def test_a_log_of_json_has_one_object_a_line_also_for_events_and_what_raises(ser
     assert (dropped["client_id"], dropped["socket"], dropped["logger"]) == ("anna \u2603", None, "channel_emu.event")
     assert isinstance(dropped["detail"], dict)
     assert "a secret" not in err
+
+
+def test_another_python_is_named_with_its_path(tmp_path):
+    other = tmp_path / "python"
+    other.symlink_to(sys.executable)
+    assert python_version(sys.executable) == platform.python_version()
+    assert python_version(str(other)) == f"{platform.python_version()} at {other}"
+    assert python_version(str(tmp_path / "none")) == str(tmp_path / "none")
