@@ -24,7 +24,7 @@ from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, Fr
 from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.channel.stream import StreamSocket
 from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
-from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, Refusal, WebOptions
+from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, WebOptions
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import ask, falcon_app
 from appengine_channel_emu.web.upgrade import Upgrade
