@@ -41,3 +41,12 @@ def no_room(what: str, error: OSError) -> str:
         f"The emulator's temporary folder has no room for {what}: {reason(error)}. "
         "Free some space there, or set TMPDIR to another folder."
     )
+
+
+def why_no_answer(error: BaseException) -> str:
+    """Why a server gave no answer, in the system's words: what stands behind an error of a library for HTTP."""
+    while (behind := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
+        if not isinstance(behind, BaseException):
+            break
+        error = behind
+    return reason(error)

@@ -16,7 +16,7 @@ import stat
 import sys
 import threading
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 HELD_BYTES = 1024 * 1024
 """Of lines that cannot be written yet."""
@@ -201,3 +201,39 @@ class LineFormatter(logging.Formatter):
     def formatException(self, ei: object) -> str:
         """See logging; the exception's text may hold anything."""
         return no_control(super().formatException(ei))  # type: ignore[arg-type]
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object, in ASCII, on one line for each record, a traceback in it.
+
+    `time` (ISO 8601, UTC), `level`, `logger`, `message`; of an event (`extra={"event": …}`) its `kind`, `client_id`,
+    `socket` and `detail`; and what else the record brings as `extra={"fields": …}`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Imported here, because every command imports this module, and few write JSON.
+        import json
+
+        self._written = json.dumps
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging."""
+        line: dict[str, Any] = {
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        event = getattr(record, "event", None)
+        if event is not None:
+            line |= {name: getattr(event, name) for name in ("kind", "client_id", "socket", "detail")}
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return self._written(line, default=str)
+
+
+def takes_colour(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal whose user has nothing against colours (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

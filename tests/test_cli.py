@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from appengine_channel_emu import __version__
-from appengine_channel_emu.cli import main
+from appengine_channel_emu.cli import main, serve
+from appengine_channel_emu.cli.main import VERBS
 from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, find_app
-from appengine_channel_emu.settings import BadSetting, Settings
+from appengine_channel_emu.settings import BadSetting, Settings, load
+from appengine_channel_emu.settings.table import GROUPS
 from tests.support.emulator import EMU
 from tests.support.waiting import LONG_ENOUGH
 
@@ -38,6 +40,52 @@ def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[s
     assert "usage: channel-emu VERB" in printed.err
 
 
+def test_help_of_a_verb_is_what_the_verb_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    expected = capsys.readouterr().out
+    assert main(["help", "serve"]) == 0
+    assert capsys.readouterr().out == expected
+    assert main(["help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: channel-emu VERB")
+    assert main(["help", "srve"]) == 2
+    assert "did you mean serve?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", [*VERBS])
+def test_every_verb_says_what_it_does_and_an_error_in_it_is_short(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: channel-emu {verb}")
+    assert main([verb, "--no-such-option"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    first, last = printed.err.splitlines()
+    assert first.startswith(f"channel-emu {verb}: error: ")
+    assert last == f"see channel-emu {verb} --help"
+
+
+def test_help_of_serve_begins_with_examples_and_has_its_settings_in_groups(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["serve", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: channel-emu serve [APP] [options] [-- OPTIONS OF dev_appserver.py]\n")
+    examples = text.partition("\nexamples:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(examples) == 5
+    assert all(line.startswith("  channel-emu serve") for line in examples)
+    headings = [line[:-1] for line in text.splitlines() if line.endswith(":") and line[0] != " "]
+    assert headings == ["examples", "options", *GROUPS]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_p_q_and_v(tmp_path: Path) -> None:
+    options = vars(serve.parser().parse(["-p", "8081", "-qv"]))
+    settings = load(options, {}, tmp_path)
+    assert (settings.port, settings.quiet, settings.log_level) == (8081, True, "debug")
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -49,6 +97,11 @@ def test_without_a_verb_the_usage_goes_to_stderr(capsys: pytest.CaptureFixture[s
         (["serve", "--por", "80"], "there is no option --por; did you mean --port?"),
         (["serve", "main:app", "other:app"], "one argument too many: 'other:app'"),
         (["serve", "--port", "eighty"], "--port: 'eighty' is not a whole number"),
+        (["serve", "-p"], "-p/--port: expected one argument"),
+        (["serve", "--fault", "pol cut"], "; did you mean poll?"),
+        (["serve", "--fault", "poll cutt"], "; did you mean cut?"),
+        (["serve", "--fault", "poll cut cout=1"], "; did you mean count?"),
+        (["check", "localhost:8080"], "did you mean http://localhost:8080?"),
         (["serve", "nothing-here"], "there is no 'nothing-here'; give module:callable"),
         (["serve", "main.app"], "did you mean main:app?"),
         (["serve", "mysite.wsgi"], "there is no module 'mysite.wsgi' in"),

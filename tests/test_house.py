@@ -17,7 +17,7 @@ FLOORS = ["", "broker settings", "host", "web faults", "server", "cli testing co
 """The folders, from the ground up; "" is the files of the root. Those of one floor may import each other."""
 
 UPWARDS = {
-    # faults/faults.py, which imports nothing: calls of the broker meet faults, and a setting may name one.
+    # faults/faults.py, which imports nothing of these: calls of the broker meet faults, and a setting may name one.
     ("broker", "faults"),
     ("settings", "faults"),
     # notes.py listens to the broker's events.

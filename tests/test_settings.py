@@ -148,7 +148,7 @@ def test_bad_values_are_told_what_to_give(tmp_path: Path, flag: str, value: str,
         ("port: eighty", "line 1, port: 'eighty' is not a whole number"),
         ("quiet: perhaps", "line 1, quiet: 'perhaps' is neither on nor off"),
         ("- port", "must be lines of 'setting: value'"),
-        ("port: [", "channel-emu.yaml: is not YAML"),
+        ("port: [", "channel-emu.yaml, line 1: is not YAML"),
         ("? [a]\n: 1", "there is no setting"),
         ("port: !!python/object/apply:os.system ['true']", "must be a plain value"),
     ],
@@ -256,13 +256,12 @@ def test_every_default_has_the_type_that_is_declared() -> None:
         assert named or is_tuple or isinstance(value, plain), field.name
 
 
-def test_help_names_every_setting_its_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_setting_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser)
     text = " ".join(parser.format_help().split())
-    for name, field in TABLE.items():
+    for name in TABLE:
         assert name in text
-        assert "CHANNEL_EMU_" + field.name.upper() in text
     assert "(default: 8080)" in text
     assert "(default: 32MiB)" in text
 

@@ -1,7 +1,8 @@
-"""`exec`, `env`, `shim`, `send` and `tail`, as a shell runs them."""
+"""The verbs, as a shell runs them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from appengine_channel_emu.running_here import Announcement, EmulatorHere
 from appengine_channel_emu.testing import ChannelClient
 from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
-from tests.support.processes import default_signals
+from tests.support.processes import default_signals, running_command
 from tests.support.service import running_service
 from tests.support.waiting import LONG_ENOUGH, eventually
 
@@ -104,7 +106,7 @@ class TestExec:
         for flag in ("--app-dir", "--upstream", "--request-deadline", "--presence", "--instances"):
             assert flag not in help_text
         assert "--tabs" in help_text
-        assert "--port PORT           port to listen on; 0 takes a free one (default: 0)\n" in help_text
+        assert "port to listen on; 0 takes a free one (default: 0)\n" in help_text
 
     def test_an_option_of_serve_alone_is_refused_and_its_settings_are_not_looked_at(self, tmp_path):
         for flag in ("--app-dir=.", "--no-sdk", "--no-presence-from-visitors"):
@@ -189,6 +191,14 @@ class TestSendAndTail:
             assert (process.returncode, out.split(), err) == (0, [str(number) for number in range(20)], "")
             assert (after["id"], after["last_number"]) == (before["id"], 19)
 
+    def test_a_socket_of_tail_says_so(self, emulator):
+        process = start("tail", "--client-id", "bob", "--count", "1", "--emulator", emulator.address)
+        assert process.stderr.readline() == "channel-emu tail: open\n"
+        [socket] = sockets(emulator, "bob")
+        assert socket["opened_by"] == "tail"
+        emulator.broker.send_message("bob", "x")
+        assert process.communicate(timeout=LONG_ENOUGH)[0] == "x\n"
+
     def test_tail_of_a_bad_token(self, emulator):
         code, out, err = run("tail", "not-a-token", "--emulator", emulator.address)
         assert (code, out) == (1, "")
@@ -212,3 +222,175 @@ class TestSendAndTail:
         assert code == 0
         assert Path(out.strip(), "sitecustomize.py").is_file()
         assert run("shim")[0] == 2
+
+
+@pytest.fixture
+def runtime(tmp_path):
+    """The environment of a user who has a runtime folder, and in it no emulator yet."""
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    environ = environment(XDG_RUNTIME_DIR=str(folder))
+    environ.pop("CHANNEL_EMULATOR_HOST", None)
+    return environ
+
+
+@pytest.fixture
+def announce(runtime, monkeypatch):
+    """Have an emulator of that user's known, by its address and its app."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime["XDG_RUNTIME_DIR"])
+    made = []
+    yield lambda address, app="": made.append(Announcement(EmulatorHere(address, app, os.getpid())))
+    for announcement in made:
+        announcement.withdraw()
+
+
+@pytest.fixture
+def start_here(runtime, tmp_path):
+    """Start `channel-emu serve` as that user."""
+    with contextlib.ExitStack() as stack:
+
+        def made(*arguments):
+            emulator = RunningEmulator(*arguments, log=tmp_path / "log", environ=runtime)
+            return stack.enter_context(emulator)
+
+        yield made
+
+
+ASKING = [["send", "bob", "x"], ["tail", "--client-id", "bob"], ["wait", "--timeout", "0"], ["events"], ["status"]]
+ASKING += [["reset"], ["env"]]
+
+
+class TestWhichEmulator:
+    """One rule for all verbs."""
+
+    @pytest.mark.parametrize("verb", ASKING, ids=lambda verb: verb[0])
+    def test_of_several_that_run_here_one_must_be_named(self, announce, runtime, verb):
+        announce("127.0.0.1:8080", "main:app")
+        announce("127.0.0.1:8081")
+        code, out, err = run(*verb, env=runtime)
+        assert (code, out) == (2, "")
+        assert err.splitlines() == [
+            f"channel-emu {verb[0]}: error: 2 emulators run here; name one with --emulator HOST:PORT or "
+            "$CHANNEL_EMULATOR_HOST:",
+            f"  127.0.0.1:8080  main:app, process {os.getpid()}",
+            f"  127.0.0.1:8081  without an app, process {os.getpid()}",
+            f"see channel-emu {verb[0]} --help",
+        ]
+
+    @pytest.mark.parametrize("verb", [verb for verb in ASKING if verb[0] != "tail"], ids=lambda verb: verb[0])
+    def test_the_only_one_that_runs_here_is_taken_and_said(self, announce, emulator, runtime, verb):
+        announce(emulator.address)
+        code, _, err = run(*verb, env=runtime)
+        assert code == (verb[0] == "send"), err
+        why = f"the only one that runs here, without an app, process {os.getpid()}"
+        assert err == f"channel-emu {verb[0]}: the emulator at {emulator.address} ({why})\n"
+
+    def test_one_that_is_named_is_taken(self, announce, emulator, runtime):
+        """By the variable, which is said, or by an option, which is not."""
+        announce(NOBODY)
+        address = emulator.address
+        code, _, err = run("reset", env=runtime | {"CHANNEL_EMULATOR_HOST": address})
+        assert (code, err) == (0, f"channel-emu reset: the emulator at {address} ($CHANNEL_EMULATOR_HOST)\n")
+        variable = runtime | {"CHANNEL_EMULATOR_HOST": NOBODY}
+        for option in (["--emulator", address], ["-p", str(emulator.port)]):
+            code, out, err = run("status", "--json", *option, env=variable)
+            assert (code, err) == (0, "")
+            assert json.loads(out)["url"] == emulator.url
+
+    def test_one_that_was_killed_is_not_taken(self, start_here, runtime):
+        one, other = start_here(), start_here()
+        one.kill(signal.SIGKILL)
+        code, out, _ = run("status", "--json", env=runtime)
+        assert (code, json.loads(out)["url"]) == (0, other.url)
+
+    def test_where_none_is_known_it_is_the_default(self, runtime):
+        _, _, err = run("wait", "--timeout", "0", "--emulator", NOBODY, env=runtime)
+        assert "the default" not in err
+        _, _, err = run("reset", "--port", "eighty", env=runtime)
+        assert "--port: 'eighty' is not a port" in err
+        _, _, err = run("env", env=runtime)
+        assert "the emulator at 127.0.0.1:8080 (the default, since none is known to run here)" in err
+
+    def test_wait_finds_one_that_is_only_now_started(self, start_here, runtime):
+        process = start("wait", env=runtime)
+        emulator = start_here()
+        _, err = process.communicate(timeout=LONG_ENOUGH)
+        assert process.returncode == 0, err
+        assert emulator.url.removeprefix("http://") in err
+
+    def test_wait_waits_for_an_app_that_is_still_imported(self, runtime, tmp_path):
+        (tmp_path / "slow.py").write_text(
+            "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+            "def app(environ, start_response): pass\n"
+        )
+        arguments = ("serve", "slow:app", "--port", "0", "--state-dir", "none", "--app-dir", str(tmp_path))
+        with running_command([*EMU, *arguments], stdout=subprocess.PIPE, env=runtime) as serving:
+            folder = tmp_path / "run" / "channel-emu"
+            eventually(lambda: list(folder.glob("*.json")), len)
+            code, _, err = run("wait", "--timeout", "0", env=runtime)
+            assert (code, "The app is still being started." in err) == (1, True)
+            (tmp_path / "go").touch()
+            assert run("wait", env=runtime)[0] == 0
+            serving.send_signal(signal.SIGTERM)
+            assert serving.wait(LONG_ENOUGH) == 0
+            assert list(folder.glob("*.json")) == []
+
+
+class TestStatusEventsReset:
+    def test_status_for_people(self, emulator):
+        emulator.broker.create_channel("bob")
+        code, out, err = run("status", "-p", str(emulator.port))
+        assert (code, err) == (0, "")
+        rows = dict(line.split(None, 1) for line in out.splitlines())
+        assert (rows["app"], rows["address"], rows["channels"]) == ("none", emulator.url, "1")
+        assert rows["messages"] == "0 sent, 0 dropped"
+
+    def test_events_of_the_past(self, emulator):
+        where = ("--emulator", emulator.address)
+        for number in range(30):
+            emulator.broker.send_message(f"nobody-{number}", "a secret")
+        code, out, _ = run("events", *where)
+        lines = out.splitlines()
+        assert (code, len(lines)) == (0, 20)
+        assert lines[-1].endswith(" [nobody-29]")
+        assert "message_dropped" in lines[-1]
+        assert "a secret" not in out
+        _, out, _ = run("events", "--json", "--last", "2", "--kind", "message_dropped", *where)
+        assert [json.loads(line)["client_id"] for line in out.splitlines()] == ["nobody-28", "nobody-29"]
+        _, out, _ = run("events", "--client-id", "nobody-7", "--json", *where)
+        assert [json.loads(line)["client_id"] for line in out.splitlines()] == ["nobody-7"]
+        assert run("events", "--last", "0", *where)[:2] == (0, "")
+        for number in ("x", "-1", "1001"):
+            assert run("events", f"--last={number}", *where)[0] == 2
+
+    def test_events_are_followed_over_a_restart(self, tmp_path):
+        with RunningEmulator(log=tmp_path / "log") as emulator:
+            where = ("--emulator", emulator.url.removeprefix("http://"))
+            process = start("events", "--follow", "--json", "--kind", "message_dropped", *where)
+            for text in ("before", "after"):
+                emulator.send(text, "x")
+                event = json.loads(process.stdout.readline())
+                assert (event["client_id"], event["kind"]) == (text, "message_dropped")
+                if text == "before":
+                    emulator.stop()
+                    assert process.stderr.readline() == "channel-emu events: the emulator is away\n"
+                    emulator.start()
+                    assert process.stderr.readline() == "channel-emu events: it is there again\n"
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LONG_ENOUGH)
+            assert process.returncode == 130
+
+    def test_a_reader_that_has_enough_ends_it(self, emulator):
+        emulator.broker.send_message("bob", "x")
+        process = start("events", "--follow", "--emulator", emulator.address)
+        assert "message_dropped" in process.stdout.readline()
+        process.stdout.close()
+        emulator.broker.send_message("bob", "x")
+        emulator.broker.send_message("bob", "x")
+        assert process.wait(LONG_ENOUGH) == 0
+        assert process.stderr.read() == ""
+
+    def test_reset(self, emulator):
+        emulator.broker.create_channel("bob")
+        assert run("reset", "--emulator", emulator.address)[:2] == (0, f"{emulator.address} is reset\n")
+        assert emulator.broker.control.client_ids() == []

@@ -12,7 +12,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
-from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED, Parser, VerbFailed
+from appengine_channel_emu.cli.emulators import ask
+from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED, VerbFailed
+from appengine_channel_emu.cli.parsing import Parser, check_url
+from appengine_channel_emu.hints import reason
 
 if TYPE_CHECKING:
     from appengine_channel_emu.bench.measure import Figures, Plan
@@ -31,15 +34,20 @@ TRANSPORTS: dict[str, tuple[PageTransport, ...]] = {
 
 def run(argv: Sequence[str]) -> int:
     """Measure, and print a table; 1 when that could not be done."""
-    parser = _parser()
-    options = parser.parse(argv)
-    if options.url and not (urlsplit(options.url).scheme == "http" and urlsplit(options.url).hostname):
-        parser.error(f"--url: {options.url!r} is no http:// address")
-    pages = _whole(parser, "--pages", options.pages, MOST_PAGES)
-    sends = _whole(parser, "--sends", options.sends, 1_000_000)
-    seconds = None if options.seconds is None else _whole(parser, "--seconds", options.seconds, 3600)
+    made = parser()
+    options = made.parse(argv)
+    if options.url:
+        check_url(made, "--url", options.url, ["http"])
+    pages = _whole(made, "--pages", options.pages, MOST_PAGES)
+    sends = _whole(made, "--sends", options.sends, 1_000_000)
+    seconds = None if options.seconds is None else _whole(made, "--seconds", options.seconds, 3600)
     if options.transport not in TRANSPORTS:
-        parser.error(f"--transport: {options.transport!r} is not one of {', '.join(TRANSPORTS)}")
+        made.error(f"--transport: {options.transport!r} is not one of {', '.join(TRANSPORTS)}")
+    # Before the minutes that it takes, and not after them.
+    _check_chart(options.chart)
+    if options.url:
+        parts = urlsplit(options.url)
+        ask(f"{parts.netloc.rpartition('@')[2]}{'' if parts.port else ':80'}", "/_emu/health/live")
     # Imported here so that --help and mistakes in the command answer at once.
     from appengine_channel_emu.bench.chart import draw
     from appengine_channel_emu.bench.measure import Lost, Plan
@@ -75,29 +83,47 @@ def _print_table(measured: list[Figures]) -> None:
         print(f"{row[0][0]:<44}" + "".join(f"{figure:>22}" for _, figure in row))
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """The options of `bench`."""
+    made = Parser(
         prog="channel-emu bench",
         description="Measure the emulator on this machine with many pages open: how soon a message arrives, how fast "
         "one message reaches all of them, how many a second go through, and what idle pages cost. It starts an "
         "emulator of its own, or measures a running one. Server and pages share the machine, so more than the "
         "figures say is in it.",
+        examples=[
+            ("channel-emu bench", "with 1,000 pages that poll"),
+            ("channel-emu bench --transport both --chart bench.svg", "and a picture of both"),
+        ],
     )
-    parser.add_argument("--url", metavar="URL", help="a running emulator; what its idle pages cost is not measured")
-    parser.add_argument(
+    made.add_argument("--url", metavar="URL", help="a running emulator; what its idle pages cost is not measured")
+    made.add_argument(
         "--transport",
-        metavar="NAME",
+        metavar="poll|websocket|both",
         default="poll",
-        help="how pages wait: poll, websocket, or both, one after the other (default: poll)",
+        help="how pages wait; both are measured one after the other (default: poll)",
     )
-    parser.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
-    parser.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
-    parser.add_argument(
+    made.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
+    made.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
+    made.add_argument(
         "--seconds", metavar="N", help="of idling, and of throughput (default: 10; with websocket 25 of idling)"
     )
-    parser.add_argument("--chart", metavar="FILE.svg", help="draw a chart, too")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table, with every latency")
-    return parser
+    made.add_argument("--chart", metavar="FILE.svg", help="draw a chart, too")
+    made.add_argument("--json", action="store_true", help="print JSON instead of the table, with every latency")
+    return made
+
+
+def _check_chart(name: str | None) -> None:
+    """Raises `VerbFailed` where the chart could not be written."""
+    if name is None:
+        return
+    there_before = Path(name).exists()
+    try:
+        Path(name).open("a").close()
+        if not there_before:
+            Path(name).unlink()
+    except OSError as error:
+        raise VerbFailed(f"--chart: {name} cannot be written: {reason(error)}") from None
 
 
 def _whole(parser: Parser, name: str, text: str, most: int) -> int:

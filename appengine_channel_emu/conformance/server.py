@@ -10,6 +10,7 @@ from typing import Any
 import urllib3
 from wsproto.extensions import Extension
 
+from appengine_channel_emu.hints import why_no_answer
 from appengine_channel_emu.testing.stream import ClientStream
 from appengine_channel_emu.web.api import messages
 
@@ -105,4 +106,4 @@ class CheckedServer:
         try:
             return self._http.request(method, url, **options)
         except urllib3.exceptions.HTTPError as error:
-            raise NotServed(f"{url.partition('?')[0]} does not answer ({type(error).__name__})") from None
+            raise NotServed(f"{url.partition('?')[0]} does not answer: {why_no_answer(error)}") from None

@@ -26,6 +26,8 @@ from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import Any
 
+from appengine_channel_emu.hints import nearest
+
 STAGES = ("create", "send", "open", "poll", "stream", "presence", "rpc", "app")
 ACTIONS = ("delay", "error", "drop", "cut", "duplicate")
 
@@ -80,8 +82,8 @@ class Fault:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.stage in STAGES, f"a fault's stage is one of {', '.join(STAGES)}")
-        _require(self.action in ACTIONS, f"a fault's action is one of {', '.join(ACTIONS)}")
+        _require_one("stage", self.stage, STAGES)
+        _require_one("action", self.action, ACTIONS)
         self._check_seconds()
         self._check_error()
         _require(0 <= self.probability <= 1, "a probability is a number from 0 to 1")
@@ -138,7 +140,8 @@ def parse_fault(text: str) -> Fault:
     for word in words[2:]:
         name, equals, value = word.partition("=")
         if not equals or name not in FIELDS:
-            raise BadFault(f"{word!r} is not known; there are {', '.join(f'{each}=…' for each in FIELDS)}")
+            there_are = ", ".join(f"{each}=…" for each in FIELDS)
+            raise BadFault(f"{word!r} is not known; there are {there_are}{nearest(name, FIELDS)}")
         try:
             values[name] = FIELDS[name](value)
         except ValueError:
@@ -262,6 +265,10 @@ def _errors(stage: str) -> tuple[tuple[str, ...], bool]:
     if stage in ("create", "send"):
         return CHANNEL_ERRORS, False
     return (TOKEN_ERRORS if stage in ("open", "poll", "stream") else ()), True
+
+
+def _require_one(what: str, word: str, known: Collection[str]) -> None:
+    _require(word in known, f"a fault's {what} is one of {', '.join(known)}{nearest(word, known)}")
 
 
 def _require(holds: bool, text: str) -> None:

@@ -16,10 +16,11 @@ from wsgiref.handlers import format_date_time
 from appengine_channel_emu.host.app_checks import presence_hint
 from appengine_channel_emu.host.app_yaml import AppConfig, Handler, Script, Static, StaticFiles
 from appengine_channel_emu.host.app_yaml.config import wsgi_target
-from appengine_channel_emu.host.backend import AppAnswer
+from appengine_channel_emu.host.backend import PYTHON3_APP, AppAnswer, AppDescription
 from appengine_channel_emu.host.login import SignedInUser, SignIn, login_url, user_environ
 from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.pages import error_page
+from appengine_channel_emu.host.process import python_version
 from appengine_channel_emu.host.proxy import ProxyBackend, ScriptCall, raw_target
 from appengine_channel_emu.host.static_files import LONG_PAST, FoundFile, find_file, serve_file
 from appengine_channel_emu.host.visitors import wants_html
@@ -55,6 +56,7 @@ class AppBackend:
         instances: int = 4,
     ) -> None:
         self._config = config
+        self.description = AppDescription(PYTHON3_APP, str(config.path), python_version(python))
         self._sign_in = sign_in
         self._scripts: ProxyBackend | None = None
         self._left_out: set[str] = set()

@@ -45,6 +45,7 @@ class ReloadingBackend:
         self._reloaded_at = 0.0
         self._problem: str | None = None
         self._stopped = False
+        self.description = self._current.description
         self.takes_presence = self._current.takes_presence
         self.presence_hint = self._current.presence_hint
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 PRESENCE_ADDRESS = "0.1.0.10"
 """Where presence posts came from on the real servers (facts.md 5.1)."""
 
+PYTHON3_APP = "Python 3 app"
+"""The kind of app that is served by instances of ours."""
+
 _BLOCK_BYTES = 64 * 1024
 """What of a file is read and passed on at a time."""
 
@@ -68,6 +71,20 @@ class FileBody:
         self._file.close()
 
 
+@dataclass(frozen=True, slots=True)
+class AppDescription:
+    """What a backend says of its app, for people.
+
+    kind:   in the words of behaviour.md 8, such as "Python 3 app".
+    name:   what it was asked for by: `module:callable`, the path of its app.yaml, or the url where it runs.
+    python: the version of the Python that runs it, and its path where that is not ours; None where it is not known.
+    """
+
+    kind: str
+    name: str
+    python: str | None = None
+
+
 class Serves(Protocol):
     """The part of a backend that the front needs."""
 
@@ -81,6 +98,10 @@ class Serves(Protocol):
 
 class Backend(Serves, Protocol):
     """One app, served to visitors and, by internal posts, to the emulator."""
+
+    @property
+    def description(self) -> AppDescription:
+        """What the app is."""
 
     @property
     def takes_presence(self) -> bool:

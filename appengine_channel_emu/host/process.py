@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -24,6 +26,29 @@ STEADY_SECONDS = 10.0
 
 LONGEST_PAUSE = 8.0
 """Seconds between two starts of what crashes again and again."""
+
+VERSION_SECONDS = 5.0
+_VERSION = "import sys; sys.stdout.write('.'.join(str(number) for number in sys.version_info[:3]))"
+
+
+@functools.lru_cache
+def python_version(python: str) -> str:
+    """The version of the interpreter at `python`, with its path where it is not the one that runs us."""
+    if python == sys.executable:
+        return platform.python_version()
+    try:
+        # Not with what steers ours, such as PYTHONHOME.
+        asked = subprocess.run(
+            [python, "-E", "-c", _VERSION],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return python
+    return f"{asked.stdout} at {python}"
 
 
 class SupervisedProcess:

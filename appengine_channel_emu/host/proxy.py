@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from appengine_channel_emu.host.answer_reader import BLOCK_BYTES, Headers, HttpAnswer
-from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, FileBody
+from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, AppDescription, FileBody
 from appengine_channel_emu.host.errors import HandlerCut, NotForwardable, Overrun, RequestFailed
 from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.pages import cut_page, error_page
@@ -80,6 +80,7 @@ class Origin(Protocol):
     """One kind of app, as `ProxyBackend` asks it. The members that `Backend` has too mean the same here."""
 
     looks_for_app: bool = False
+    description: AppDescription = AppDescription("app", "")
 
     def start(self) -> None: ...
 
@@ -121,6 +122,7 @@ class ProxyBackend:
         self._deadline = deadline
         self._timeout_page = timeout_page
         self.looks_for_app = origin.looks_for_app
+        self.description = origin.description
         self.start = origin.start
         self.stop = origin.stop
         self.why_unreachable = origin.why_unreachable

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.notes import Note
+from appengine_channel_emu.running_here import Announcement, EmulatorHere
+from appengine_channel_emu.server.banner import show as show_banner
 from appengine_channel_emu.server.listening import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
@@ -63,16 +65,22 @@ class Serving:
         self._settings = settings
         self._make_backend = make_backend
         self.service: Service | None = None
+        self._announcement: Announcement | None = None
         self.start = Job(self._start, signals, "start")
 
     def _start(self) -> None:
-        self.service = Service(self._settings, self._make_backend)
-        self.service.start()
+        self.service = service = Service(self._settings, self._make_backend)
+        app = service.about.app
+        # Before the app is there, so that `channel-emu wait` finds what it waits for.
+        self._announcement = Announcement(EmulatorHere(service.address, app.name if app else "", os.getpid()))
+        service.start()
 
     def stop(self) -> None:
         """Stop the service, also while it is still being started."""
         if self.service is None:
             self.start.wait(MAKING_SECONDS)
+        if self._announcement is not None:
+            self._announcement.withdraw()
         if self.service is not None:
             self.service.stop()
 
@@ -154,7 +162,8 @@ def _log_notes(notes: list[Note]) -> None:
 def _announce(service: Service) -> None:
     if service.settings.host not in (LOCALHOST, "127.0.0.1", "::1"):
         log.warning("Other machines can reach this server: it is a tool for development and has no other protection.")
-    # The one line on standard output, for people and for scripts that wait for it.
+    show_banner(service.settings, service.about)
+    # The one line on standard output, for scripts that wait for it.
     try:
         say(f"channel-emu: ready at {service.url}")
     except OSError as error:

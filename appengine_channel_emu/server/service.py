@@ -28,7 +28,7 @@ from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.server.timeouts import Timeouts
 from appengine_channel_emu.settings import Settings, described
 from appengine_channel_emu.timer import TimerThread
-from appengine_channel_emu.web.admin.routes import About
+from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.channel.presence import PresencePosts
 from appengine_channel_emu.web.front import Front, NoApp
 from appengine_channel_emu.web.guard import WebOptions
@@ -73,8 +73,9 @@ class Service:
         self._backend = make_backend(self.address)
         self._store = _open_store(settings)
         self.broker = self._make_broker()
-        about = About(described(settings), self._why_not_ready, bool(self._backend and self._backend.looks_for_app))
-        self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, about)
+        self.about = self._describe()
+        """What the front is told of us."""
+        self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, self.about)
         self._hint_at_presence()
         self._loop = make_loop()
         self._parked_polls, self._streams = Timeouts(), Timeouts()
@@ -151,6 +152,17 @@ class Service:
     def _each_second(self) -> None:
         self._slow_clients.look()
         self._acceptor.look()
+
+    def _describe(self) -> About:
+        backend, folder = self._backend, self.settings.state_folder() if self._store else None
+        return About(
+            described(self.settings),
+            self._why_not_ready,
+            looks_for_app=backend is not None and backend.looks_for_app,
+            app=None if backend is None else backend.description,
+            url=self.url,
+            state_folder=None if folder is None else str(folder),
+        )
 
     def _why_not_ready(self) -> str | None:
         if not self._ready:

@@ -14,7 +14,7 @@ import yaml
 from appengine_channel_emu.environment import path_of
 from appengine_channel_emu.hints import nearest
 from appengine_channel_emu.settings.kinds import MIB, Kind
-from appengine_channel_emu.settings.table import TABLE, Settings
+from appengine_channel_emu.settings.table import GROUPS, TABLE, Settings
 
 CONFIG_FILE = "channel-emu.yaml"
 VARIABLE_PREFIX = "CHANNEL_EMU_"
@@ -45,27 +45,37 @@ def add_flags(
     own = own or {}
     config_help = f"file of settings (default: {CONFIG_FILE} in the current folder, if there is one)"
     parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help=config_help)
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for name, field in TABLE.items():
-        if name in without:
-            continue
-        facts = field.metadata
-        kind: Kind[Any] = facts["kind"]
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field, own.get(name))}
-        if facts["positional"]:
-            parser.add_argument(name, nargs="?", metavar=kind.metavar, **options)
-            continue
-        if kind.switch:
-            # A second "no" would be refused by argparse.
-            negated = name.startswith("no-")
-            options["action"] = "store_true" if negated else argparse.BooleanOptionalAction
-        else:
-            options["metavar"] = kind.metavar
-        if kind.many:
-            options["action"] = "append"
-        group = groups.get(facts["group"]) or parser.add_argument_group(facts["group"])
-        groups[facts["group"]] = group
-        group.add_argument(f"--{name}", **options)
+    for title in GROUPS:
+        named = {
+            name: field for name, field in TABLE.items() if field.metadata["group"] == title and name not in without
+        }
+        if named:
+            group = parser.add_argument_group(title)
+            for name, field in named.items():
+                _add_flag(group, name, field, own.get(name))
+
+
+def _add_flag(group: argparse._ArgumentGroup, name: str, field: dataclasses.Field[Any], own: str | None) -> None:
+    facts = field.metadata
+    kind: Kind[Any] = facts["kind"]
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(field, own)}
+    if facts["positional"]:
+        group.add_argument(name, nargs="?", metavar=kind.metavar, **options)
+        return
+    if kind.switch:
+        # A second "no" would be refused by argparse.
+        negated = name.startswith("no-")
+        options["action"] = "store_true" if negated else argparse.BooleanOptionalAction
+    else:
+        options["metavar"] = kind.metavar
+    if kind.many:
+        options["action"] = "append"
+    short, stands_for = facts["short"], facts["short_for"]
+    group.add_argument(*([short] if short and not stands_for else []), f"--{name}", **options)
+    if stands_for:
+        text = f"the same as --{name} {stands_for}"
+        constant = {"action": "store_const", "const": stands_for, "default": argparse.SUPPRESS}
+        group.add_argument(short, dest=field.name, help=text, **constant)
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path, without: Collection[str] = ()) -> Settings:
@@ -153,8 +163,12 @@ def _entries(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:
         raise BadSetting(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise BadSetting(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise BadSetting(f"{path.name}{line}: is not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise BadSetting(f"{path.name}: is not YAML: {error}") from None
+        raise BadSetting(f"{path.name}: is not YAML: {str(error).splitlines()[0]}") from None
     if root is None:
         return []
     if not isinstance(root, yaml.MappingNode):
@@ -189,11 +203,10 @@ def _read(name: str, value: str | bool | list[str], where: str, folder: Path) ->
 def _help(field: dataclasses.Field[Any], own: str | None) -> str:
     if own is not None:
         return f"{field.metadata['help']} (default: {own})".replace("%", "%%")
-    variable = VARIABLE_PREFIX + field.name.upper()
     text = str(field.metadata["help"])
     if "(default:" not in text and field.default not in (None, (), False):
         text += f" (default: {_written(field.default)})"
-    return f"{text} [{variable}]".replace("%", "%%")
+    return text.replace("%", "%%")
 
 
 def _written(value: object) -> str:

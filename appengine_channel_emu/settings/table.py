@@ -26,6 +26,7 @@ Tabs = Literal["fanout", "split", "single"]
 Presence = Literal["auto", "always", "never"]
 PresenceEncoding = Literal["auto", "urlencoded", "multipart"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 LISTENING = "where it listens"
 THE_APP = "the app"
@@ -36,10 +37,33 @@ BOUNDS = "bounds"
 FAULTS = "faults on request"
 OUTPUT = "output"
 
+GROUPS = (THE_APP, LISTENING, OUTPUT, CHANNELS, PRESENCE, FAULTS, SAFETY, BOUNDS)
+"""In the order in which the help shows them."""
 
-def setting(kind: Kind[Any], default: T, group: str, help_text: str, *, positional: bool = False) -> T:
-    """One line of the table. `help_text` says the unit."""
-    metadata = {"kind": kind, "group": group, "help": help_text, "positional": positional}
+
+def setting(
+    kind: Kind[Any],
+    default: T,
+    group: str,
+    help_text: str,
+    *,
+    positional: bool = False,
+    short: str | None = None,
+    short_for: str | None = None,
+) -> T:
+    """One line of the table. `help_text` says the unit.
+
+    `short` is a second name of the flag, such as `-p`; with `short_for` it is a flag without a value instead, which
+    stands for that one.
+    """
+    metadata = {
+        "kind": kind,
+        "group": group,
+        "help": help_text,
+        "positional": positional,
+        "short": short,
+        "short_for": short_for,
+    }
     made: T = dataclasses.field(default=default, metadata=metadata)
     return made
 
@@ -93,7 +117,9 @@ class Settings:
         kinds.host, "localhost", LISTENING,
         "address to listen on; anything but localhost lets other machines in",
     )
-    port: int = setting(kinds.whole("PORT", 0, 65535), 8080, LISTENING, "port to listen on; 0 takes a free one")
+    port: int = setting(
+        kinds.whole("PORT", 0, 65535), 8080, LISTENING, "port to listen on; 0 takes a free one", short="-p"
+    )
     api_port: int | None = setting(
         kinds.whole("PORT", 0, 65535), None, LISTENING,
         "port of this machine for clients of the SDK's API server, which post to any path (default: none; /rpc_http "
@@ -206,8 +232,15 @@ class Settings:
     log_level: LogLevel = setting(
         kinds.choice(LogLevel), "info", OUTPUT,
         "least level that is logged, on standard error",
+        short="-v", short_for="debug",
     )
-    quiet: bool = setting(kinds.switch, False, OUTPUT, "log neither requests nor a summary")
+    log_format: LogFormat = setting(
+        kinds.choice(LogFormat), "text", OUTPUT,
+        "how it is logged: as lines for people, or one JSON object a line",
+    )
+    quiet: bool = setting(
+        kinds.switch, False, OUTPUT, "show neither what runs here, nor requests, nor a summary", short="-q"
+    )
 
     # fmt: on
     def state_folder(self) -> Path | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, Serves
+from appengine_channel_emu.host.backend import PRESENCE_ADDRESS, AppAnswer, AppDescription, Serves
 from appengine_channel_emu.host.errors import HandlerRaised
 from appengine_channel_emu.testing.server_api import route_api_to
 from appengine_channel_emu.testing.shown import named_shortly, start_at_the_app
@@ -140,6 +140,7 @@ class AppInProcess:
     takes_presence = True
     presence_hint = None
     looks_for_app = False
+    description = AppDescription("app in process", "")
 
     def __init__(self, app: Serves) -> None:
         self._app = app

@@ -163,13 +163,13 @@ def test_mistakes_in_the_command(arguments, said):
 def test_nobody_there():
     code, out, err = run("--url", "http://127.0.0.1:9")
     assert (code, out) == (1, "")
-    assert "channel-emu bench: [Errno" in err
+    assert "channel-emu bench: no emulator answers at 127.0.0.1:9 (Connection refused)" in err
     assert "Traceback" not in err
 
 
 def test_somebody_else_there():
     class Other(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_GET(self):
             self.send_error(405)
 
         def log_message(self, *unused):
@@ -180,8 +180,15 @@ def test_somebody_else_there():
         code, out, err = run("--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert (code, out) == (1, "")
-    assert "405" in err
+    assert f"what answers at 127.0.0.1:{server.server_port} is no emulator, or refuses this: 405\n" in err
     assert "Traceback" not in err
+
+
+def test_a_chart_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path):
+    code, out, err = run(*SHORT, "--chart", str(tmp_path / "nowhere" / "chart.svg"))
+    assert (code, out) == (1, "")
+    assert "cannot be written: No such file or directory" in err
+    assert len(err.splitlines()) == 1, "nothing was begun"
 
 
 def test_a_terminal_sees_the_progress():

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from appengine_channel_emu.cli.running import ask
+from appengine_channel_emu.cli.emulators import ask
 from appengine_channel_emu.testing import ChannelClient
 from tests.support import parts
 from tests.support.source import build_wheel, copy_source

@@ -11,7 +11,7 @@ import urllib.request
 
 import pytest
 
-from appengine_channel_emu.cli.running import ask
+from appengine_channel_emu.cli.emulators import ask
 from appengine_channel_emu.conformance.server import CheckedServer
 from appengine_channel_emu.environment import with_no_proxy
 from appengine_channel_emu.testing import ChannelClient

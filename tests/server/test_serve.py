@@ -35,7 +35,7 @@ def end(process):
 
 
 def test_the_ready_line_is_the_only_one_and_names_the_real_port(serve):
-    process, line = serve("--port", "0", "--state-dir", "none")
+    process, line = serve("--port", "0", "--state-dir", "none", "--quiet")
     url = re.fullmatch(r"channel-emu: ready at (http://127\.0\.0\.1:\d+)\n", line)[1]
     assert ask(f"{url}/_emu/health")["status"] == "ready"
     assert end(process) == (0, "", "")
@@ -72,7 +72,7 @@ def test_the_log_has_the_apps_requests_and_in_the_end_what_they_cost(serve, tmp_
 
 
 def test_ctrl_c_is_a_clean_stop(serve):
-    process, _ = serve("--port", "0", "--state-dir", "none")
+    process, _ = serve("--port", "0", "--state-dir", "none", "--quiet")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=LONG_ENOUGH)
     assert (process.returncode, err) == (0, "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appengine_channel_emu.host.backend import AppAnswer
+from appengine_channel_emu.host.backend import AppAnswer, AppDescription
 
 
 class PlayedBackend:
@@ -13,6 +13,7 @@ class PlayedBackend:
     takes_presence = True
     presence_hint = None
     looks_for_app = False
+    description = AppDescription("played app", "played")
     text = b""
 
     def start(self) -> None:

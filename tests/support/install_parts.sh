@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx and Go (with its App Engine library) when they are
-# missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to say so.
+# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, zsh, fish and Go (with its App Engine library) when
+# they are missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to
+# say so.
 # Whoever is not root and sits at a terminal is asked before the system gets anything.
 set -u
 
@@ -16,6 +17,8 @@ command -v Xvfb >/dev/null 2>&1 || wanted="$wanted xvfb"
 command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx"
 command -v curl >/dev/null 2>&1 || wanted="$wanted curl"
+command -v zsh >/dev/null 2>&1 || wanted="$wanted zsh"
+command -v fish >/dev/null 2>&1 || wanted="$wanted fish"
 command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
 [ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"
 

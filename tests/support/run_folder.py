@@ -13,12 +13,15 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.processes import started_below
+
+FOLDERS = ("TMPDIR", "XDG_RUNTIME_DIR")
+"""The second is where emulators say that they run: none of the tests' is to be found by the verbs of who runs them."""
 
 ENDING_SECONDS = 10.0
 """As long may a process take that was told to end."""
@@ -35,11 +38,11 @@ class RunFolder:
     """The folder of one run; made at once."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._before = os.environ.get("TMPDIR")
+        self._before = {variable: os.environ.get(variable) for variable in FOLDERS}
         self._left: list[str] = []
         # Short: paths of Unix sockets have room for 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="emu-"))
-        self._use(str(self._folder))
+        self._use(dict.fromkeys(FOLDERS, str(self._folder)))
         if not config.option.basetemp:
             config.option.basetemp = str(self._folder / "t")
 
@@ -78,10 +81,11 @@ class RunFolder:
             left = started_below(self._folder)
         return commands
 
-    def _use(self, folder: str | None) -> None:
-        os.environ.pop("TMPDIR", None)
-        if folder is not None:
-            os.environ["TMPDIR"] = folder
+    def _use(self, folders: Mapping[str, str | None]) -> None:
+        for variable, value in folders.items():
+            os.environ.pop(variable, None)
+            if value is not None:
+                os.environ[variable] = value
         tempfile.tempdir = None
 
 

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.host.answer_reader import HttpAnswer
+from appengine_channel_emu.host.backend import AppDescription
 from appengine_channel_emu.host.errors import BackendUnavailable, CannotStart, DevServerSilent, HandlerCut, Overrun
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, tcp_socket
 from appengine_channel_emu.host.login import way_to_the_form
@@ -19,7 +20,7 @@ from appengine_channel_emu.host.origins.dev_server_process import (
     DevServerProcess,
     DevServerSpec,
 )
-from appengine_channel_emu.host.process import CrashPause
+from appengine_channel_emu.host.process import CrashPause, python_version
 from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class DevServerOrigin(Origin):
 
     def __init__(self, spec: DevServerSpec) -> None:
         self._spec = spec
+        self.description = AppDescription("SDK app", str(spec.yaml), python_version(spec.python))
         self._lock = threading.Lock()
         self._process: DevServerProcess | None = None
         self._connections: ConnectionPool | None = None

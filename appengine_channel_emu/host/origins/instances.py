@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from appengine_channel_emu.host.answer_reader import HttpAnswer
+from appengine_channel_emu.host.backend import PYTHON3_APP, AppDescription
 from appengine_channel_emu.host.errors import (
     BackendUnavailable,
     BadAnswer,
@@ -27,7 +28,7 @@ from appengine_channel_emu.host.errors import (
 )
 from appengine_channel_emu.host.exchange import HttpRequest
 from appengine_channel_emu.host.origins.instance import AppSpec, Instance
-from appengine_channel_emu.host.process import CrashPause
+from appengine_channel_emu.host.process import CrashPause, python_version
 from appengine_channel_emu.host.proxy import REQUEST_HEADER, RESULT_HEADER, AboutRequest, Origin
 from appengine_channel_emu.host.tracebacks import Traceback
 
@@ -48,6 +49,7 @@ class InstancesOrigin(Origin):
 
     def __init__(self, spec: AppSpec, deadline: float | None) -> None:
         self._spec = spec
+        self.description = AppDescription(PYTHON3_APP, spec.target, python_version(spec.python))
         self._deadline = deadline
         self._instances = Instances(spec, deadline)
         self._numbers = itertools.count(1)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from appengine_channel_emu.environment import variables
 from appengine_channel_emu.host.answer_reader import HttpAnswer
+from appengine_channel_emu.host.backend import AppDescription
 from appengine_channel_emu.host.errors import CannotStart, Unreachable
 from appengine_channel_emu.host.exchange import ConnectionPool, HttpRequest, tcp_socket
 from appengine_channel_emu.host.proxy import AboutRequest, Origin
@@ -52,6 +53,7 @@ class UpstreamOrigin(Origin):
         self._unreachable: str | None = None
         self._address = address
         self._deadline = deadline
+        self.description = AppDescription("upstream app", url)
         self._name = f"The app at {url}"
         self._connections = ConnectionPool(lambda: tcp_socket(host, port), self._name)
 

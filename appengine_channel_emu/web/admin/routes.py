@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from threading import Lock
@@ -27,6 +27,7 @@ from appengine_channel_emu.web.admin.channels import (
 from appengine_channel_emu.web.admin.events import AwaitedMessagesResource, EventsResource, EventWatch
 from appengine_channel_emu.web.admin.explanations import ExplainResource, NearMissesResource
 from appengine_channel_emu.web.admin.metrics import MetricsResource
+from appengine_channel_emu.web.admin.status import About, Status, clock_report
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json
 
@@ -56,19 +57,6 @@ _FAULT_FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What the front is told of the server around it.
-
-    why_not_ready: says why the app cannot be reached, None while it can.
-    looks_for_app: whether saying so takes a look at the app, and so may take a while.
-    """
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    why_not_ready: Callable[[], str | None] = lambda: None
-    looks_for_app: bool = False
-
-
 def admin_resources(
     broker: Broker,
     faults: FaultGate,
@@ -85,6 +73,7 @@ def admin_resources(
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
         "/_emu/health/live": ReportResource(lambda: {"status": "live", "version": __version__}),
+        "/_emu/status": ReportResource(Status(broker, about).report),
         "/_emu/channels": ChannelsResource(broker, faults, refusals),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
@@ -174,8 +163,7 @@ class ClockResource:
         self._answer(resp)
 
     def _answer(self, resp: falcon.Response) -> None:
-        clock = self._broker.clock
-        answer_json(resp, {"now": clock.now(), "frozen": clock.frozen, "advanced": self._broker.control.travelled})
+        answer_json(resp, clock_report(self._broker))
 
 
 class ResetResource:
