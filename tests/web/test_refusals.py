@@ -68,10 +68,11 @@ def test_each_rule_of_the_guard_says_what_to_do(http, emulator, ask, rule, statu
         ("null", 'came with the text "null" instead of a token'),
         ("", 'came with the text "" instead of a token'),
         ("anna", "this is a client id. It needs the token that create_channel returned"),
-        (
+        pytest.param(
             Emulator().create_channel("anna"),
             "this token is not of this emulator: it is another app's, another emulator's, or of one whose state was "
             "not kept",
+            id="another-emulators",
         ),
     ],
 )
