@@ -482,10 +482,13 @@ function pause(link, keepStream) {
   link.frame.drop();
 }
 
-/** Tries at once; in place of a request under way only if that may be `dead`. */
+/**
+ * Tries at once; in place of what is under way only if that may be `dead`. A stream that is tried beside a pause does
+ * not count: browsers put off a WebSocket where others have failed.
+ */
 function wake(link, dead) {
-  if ((link.request || link.stream) && !(dead && link.id)) return;
-  pause(link);
+  if ((link.request || link.stream) && !link.timer && !(dead && link.id)) return;
+  pause(link, !dead);
   if (link.id) link.state = 'retrying';
   next(link);
 }

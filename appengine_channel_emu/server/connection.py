@@ -53,6 +53,8 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     request: Any
     requests: list[Any]
     events = 0
+    poller: Any = None
+    """What of the loop looks at it, and for which events."""
     _half_closed = False
     """Whether its client has ended its sending side."""
     _refused = False

@@ -28,10 +28,19 @@ OFTEN_SECONDS = 0.02
 LOOK_SECONDS = 1.0
 """Between two looks at all that is open, at the least."""
 
+WORDS_SECONDS = 0.01
+"""Between two looks at what pages say over their streams, at the least. They say which messages they have, thousands of
+them at about the same time, and nobody waits for it; to sleep and wake for each costs more than to take it."""
+
+WORDS_AT_ONCE = 128
+"""Streams that are heard before others are served; with so many, more may be there already."""
+
 TASKS_A_TURN = 50
 ANSWERS_AT_ONCE = 8
 """Pages that have a message before its sender has its answer; the others follow."""
 PAUSE_SECONDS = 0.05
+
+ONCE = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLONESHOT", 0)  # Until it is asked for again.
 
 log = logging.getLogger("channel_emu")
 
@@ -121,6 +130,9 @@ class Loop:
         if self._asleep and not on_loop:
             self.wake()
 
+    def let_wait(self, channel: Any) -> None:
+        """What comes on `channel` may wait for `WORDS_SECONDS`; called on the loop's own thread, under `loop_lock`."""
+
     def pause(self, server: Any) -> None:
         """Take no connections of `server` for a moment, on the loop's own thread."""
         raise NotImplementedError
@@ -194,20 +206,31 @@ class Loop:
 
 
 class EpollLoop(Loop):
-    """One epoll object for the listening sockets, the triggers and every connection.
+    """One epoll object for the listening sockets, the triggers and every connection, and in it one for streams.
 
     Polls are served here, without a change of threads: a page's poll costs little more than its two system calls.
     """
 
     def __init__(self, socket_map: dict[int, Any] | None = None) -> None:
         super().__init__(socket_map)
-        self._epoll = select.epoll()
+        self._epoll, self._words = select.epoll(), select.epoll()
+        self._epoll.register(self._words, ONCE)
+        self._words_number = self._words.fileno()
+        self._words_due: float | None = None
+        """When streams are looked at again; None: once one of them has something."""
         self._servers: list[Any] = []
 
     def add(self, channel: Any) -> None:
         """See `Loop`."""
         channel.events = select.EPOLLIN
+        channel.poller = self._epoll
         self._epoll.register(channel.fileno_or_none, channel.events)
+
+    def let_wait(self, channel: Any) -> None:
+        """See `Loop`."""
+        self._forget(channel.poller, channel.fileno_or_none)
+        channel.poller = self._words
+        self._words.register(channel.fileno_or_none, channel.events)
 
     def update(self, channel: Any) -> None:
         """See `Loop`."""
@@ -216,7 +239,7 @@ class EpollLoop(Loop):
             channel.events = events
             # It may have been closed by the other side at this very moment.
             with contextlib.suppress(OSError):
-                self._epoll.modify(channel.fileno_or_none, events)
+                channel.poller.modify(channel.fileno_or_none, events)
 
     def remove(self, channel: Any) -> None:
         """See `Loop`. Closing alone does not do it.
@@ -224,7 +247,7 @@ class EpollLoop(Loop):
         A process that was forked and has not yet begun its program holds a copy of every descriptor. Until then an
         entry outlives `close()`, and its events come under a number that the next connection may have.
         """
-        self._forget(channel.fileno_or_none)
+        self._forget(channel.poller, channel.fileno_or_none)
 
     def pause(self, server: Any) -> None:
         """See `Loop`; the next look at all ends it."""
@@ -239,23 +262,44 @@ class EpollLoop(Loop):
                 thing.pull_trigger = _nothing
 
     def _serve_descriptors(self, seconds: float) -> None:
-        ready = self._epoll.poll(seconds)
+        due = self._words_due
+        ready = self._epoll.poll(seconds if due is None else min(seconds, max(0.0, due - time.monotonic())))
         self._asleep = False
+        self._serve_ready(self._epoll, ready)
+        if due is not None and time.monotonic() >= due:
+            self._words_due = None
+            self._epoll.modify(self._words, ONCE)
+
+    def _serve_ready(self, poller: select.epoll, ready: list[tuple[int, int]]) -> None:
         # All are looked up before any is served: what is accepted meanwhile may get the number of one that ends
         # meanwhile, and an event of that one is not for it.
         found: list[tuple[int, Any, int]] = [(number, self.socket_map.get(number), flags) for number, flags in ready]
         for descriptor, thing, flags in found:
-            if thing is None:
-                self._forget(descriptor)
+            if descriptor == self._words_number:
+                self._serve_words()
+            elif thing is None:
+                self._forget(poller, descriptor)
             elif self.socket_map.get(descriptor) is thing:
                 wasyncore.readwrite(thing, flags)
                 changed = getattr(thing, "changed", None)
                 if changed is not None:
                     changed()
 
-    def _forget(self, descriptor: int | None) -> None:
+    def _serve_words(self) -> None:
+        """Of streams."""
+        ready = self._words.poll(0, WORDS_AT_ONCE)
+        # First: whatever goes wrong, they are looked at again.
+        self._words_due = time.monotonic() + (WORDS_SECONDS if len(ready) < WORDS_AT_ONCE else 0.0)
+        others = []
+        for descriptor, flags in ready:
+            channel = self.socket_map.get(descriptor)
+            if flags != select.EPOLLIN or channel is None or not channel.hear():
+                others.append((descriptor, flags))
+        self._serve_ready(self._words, others)
+
+    def _forget(self, poller: select.epoll, descriptor: int | None) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._epoll.unregister(descriptor if descriptor is not None else -1)
+            poller.unregister(descriptor if descriptor is not None else -1)
 
     def _look_at_all(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
@@ -264,7 +308,8 @@ class EpollLoop(Loop):
             self._epoll.modify(server._fileno, select.EPOLLIN if server.readable() else 0)
             if server.next_channel_cleanup != due:
                 for channel in list(server.active_channels.values()):
-                    channel.changed()
+                    if channel.will_close:
+                        channel.changed()
 
 
 class StockLoop(Loop):

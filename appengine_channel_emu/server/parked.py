@@ -82,6 +82,19 @@ class ParkingChannel(Connection):
         else:
             super()._take(data)
 
+    def hear(self) -> bool:
+        """Read what the page of a stream says; False where this is none that goes on, and `handle_read` is to look."""
+        websocket = self.websocket
+        if websocket is None or self.requests:
+            return False
+        try:
+            data = self.socket.recv(self.adj.recv_bytes)
+        except OSError:
+            return False
+        if data:
+            websocket.received(data)
+        return bool(data)
+
     def received(self, data: bytes) -> bool:
         """See waitress; what follows a request for a WebSocket may be for that."""
         with self.requests_lock:
@@ -131,6 +144,9 @@ class ParkingChannel(Connection):
         with self.requests_lock:
             request = self.requests.pop(0)
             request.close()
+        with self.loop_lock:
+            if self._fileno is not None:
+                self.port.loop.let_wait(self)
         self.changed()
         return request.behind if self.connected and not self._half_closed else None
 

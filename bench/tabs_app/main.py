@@ -1,13 +1,15 @@
-"""Pages with a channel each, which note how long messages that hold the time took."""
+"""Pages with a channel each, which say how soon it was open, and how long messages that hold the time took."""
+
+from urllib.parse import parse_qs
 
 from google.appengine.api import channel
 
 PAGE = """<!DOCTYPE html><title>tab</title><link rel="icon" href="data:,"><body>
 <script src="/_ah/channel/jsapi"></script><script>
-var openedAt = 0, delays = [];
+function tell(milliseconds) { navigator.sendBeacon('%s', String(milliseconds)); }
 new goog.appengine.Channel('%s').open({
-  onopen: function () { openedAt = performance.now(); },
-  onmessage: function (message) { delays.push(Date.now() - 1000 * message.data); },
+  onopen: function () { tell(performance.now()); },
+  onmessage: function (message) { tell(Date.now() - 1000 * message.data); },
   onerror: function () {},
   onclose: function () {}
 });
@@ -15,6 +17,7 @@ new goog.appengine.Channel('%s').open({
 
 
 def app(environ, start_response):
-    """`/?name=CLIENT_ID`: a page."""
+    """`/?name=CLIENT_ID&beacon=URL`: a page."""
+    query = parse_qs(environ["QUERY_STRING"])
     start_response("200 OK", [("Content-Type", "text/html")])
-    return [(PAGE % channel.create_channel(environ["QUERY_STRING"].partition("=")[2])).encode("ascii")]
+    return [(PAGE % (query["beacon"][0], channel.create_channel(query["name"][0]))).encode("ascii")]

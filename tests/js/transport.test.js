@@ -208,6 +208,21 @@ test('or at once, when another page of the browser calls it', async () => {
   assert.deepEqual(BroadcastChannel.all.map((each) => each.name), ['me', 'another']);
 });
 
+test('or at once, though a stream is tried, which browsers may put off', async () => {
+  const BroadcastChannel = fakeBroadcastChannel();
+  const pages = [1, 2].map(() => new Page({ globals: { BroadcastChannel } }));
+  const [called, calling] = pages;
+  for (const page of pages) await page.connected({ stream: true });
+  const [stream, poll] = ['stream', 'poll'].map((path) => called.waiting.find((request) => request.path === path));
+  await poll.answer(200, { messages: [], next: 0, released: true, pause: 'me' });
+  assert.deepEqual(called.waiting, [stream]);
+  await calling.waiting.find((request) => request.path === 'poll')
+    .answer(200, { messages: [], next: 0, released: true, call: ['me'] });
+  await settle();
+  assert.deepEqual(called.waiting.map((request) => request.path), ['stream', 'poll']);
+  assert.equal(called.waiting[0], stream); // It goes on.
+});
+
 test('no BroadcastChannel is there before one is needed', async () => {
   const BroadcastChannel = fakeBroadcastChannel();
   const page = new Page({ globals: { BroadcastChannel } });

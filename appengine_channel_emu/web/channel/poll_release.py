@@ -5,9 +5,9 @@ own requests. Many parked polls would leave none, not for a fresh page either. S
 and the other pages pause between two. When a message comes for one of these, the oldest parked poll is answered early,
 and its page calls that one, over a BroadcastChannel.
 
-Pages of Firefox, and those that cannot, do not pause: with many tabs some of their polls stay in the browser, even when
-a message for them is here. Then the browser's parked polls are answered empty: their connections take the polls that
-stayed, and their tabs poll again behind them. Firefox prefers some tabs for as long as they ask
+Pages that cannot pause poll without end: with many tabs some of their polls stay in the browser, even when a message
+for them is here. Then the browser's parked polls are answered empty: their connections take the polls that stayed, and
+their tabs poll again behind them. Firefox prefers some tabs for as long as they ask
 (netwerk/protocol/http/PendingTransactionQueue.cpp): the last one gets through while all others are busy with their
 answers, so polls that arrive meanwhile are answered at once, too.
 """
@@ -35,10 +35,6 @@ FEWEST_PARKED, MOST_PARKED = 5, 32
 
 MOST_PAUSABLE = 4
 """Parked polls that can pause: two connections stay free, for the app and for pages that are called."""
-
-CALLED = "AppleWebKit/"
-"""In the User-Agent of WebKit, which all browsers of iOS are, and of Chromium. In Firefox a call may take a second to
-get to a hidden page."""
 
 
 class ParkedPoll(Protocol):
@@ -86,7 +82,7 @@ class PollRelease:
             tabs.awaited.discard(socket_id)
             if not tabs.awaited:
                 tabs.try_ends = 0.0
-            if poll.pauses and CALLED in browser:
+            if poll.pauses:
                 tabs.pausable[poll] = socket_id
                 if len(tabs.pausable) <= MOST_PAUSABLE:
                     return
