@@ -552,7 +552,7 @@ function emit(socket, name, args) {
     try {
       if (typeof handler === 'function' && handler !== nothing) socket[event[0]](event[1]);
       else if (event[1].data) { // It may stand under a name such as onMessage.
-        once('warn', 'channel: a message came and there is no onmessage handler (names are in lower case)');
+        once('warn', 'goog.appengine: a message came, and there is no onmessage (in lower case)');
       }
     } catch (error) {
       setTimeout(function () { throw error; }, 0); // To window.onerror.

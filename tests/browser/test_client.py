@@ -12,7 +12,7 @@ from tests.support.waiting import LONG_ENOUGH, eventually
 
 OPENED = ["onopen", {}]
 CLOSED = ["onclose", {}]
-NO_HANDLER = "channel: a message came and there is no onmessage handler (names are in lower case)"
+NO_HANDLER = "goog.appengine: a message came, and there is no onmessage (in lower case)"
 
 
 def open_tab(tab, emulator, client_id="anna"):

@@ -97,7 +97,7 @@ test('missing, null and mistyped handlers are passed over', async () => {
   assert.deepEqual(page.errors, []);
 });
 
-const NO_HANDLER = 'channel: a message came and there is no onmessage handler (names are in lower case)';
+const NO_HANDLER = 'goog.appengine: a message came, and there is no onmessage (in lower case)';
 
 test('a message that no onmessage takes is told in the console, once in a page', async () => {
   for (const name of ['onMessage', 'onmessaged', 'on_message', 'onopened']) {
