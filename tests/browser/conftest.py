@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.testing import ChannelServer
+from tests.browser.console_page import visit
 from tests.browser.engines import FLAGS
 from tests.browser.page_app import app
 from tests.browser.page_emulator import PageEmulator
@@ -110,6 +111,18 @@ def server(module_server: ChannelServer) -> Iterator[ChannelServer]:
     """The same one for all tests of a module, which leave it as it was."""
     yield module_server
     module_server.reset()
+
+
+@pytest.fixture
+def console(server: ChannelServer, context: BrowserContext) -> Iterator[Page]:
+    """The console of `server`, which may have no error, and break no rule of its own policy."""
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+    visit(page, server.url)
+    yield page
+    assert errors == []
 
 
 @pytest.fixture

@@ -1,275 +1,365 @@
-"""The console: every control does what it says, live, by keyboard, light and dark, and with ten thousand sockets."""
+"""The console's messages and events: live, whole, found, paused, by keyboard, and quick with ten thousand of them."""
 
 from __future__ import annotations
 
-import os
-from urllib.parse import quote
+import json
+import re
 
 import pytest
 import urllib3
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from appengine_channel_emu.testing import ChannelServer
-from tests.support import parts
+from tests.browser.console_page import VIEWS, answer, count_made, detail, go, made, newest, result, rows, visit
 from tests.support.waiting import LONG_ENOUGH, eventually
 
-AXE = """async () => {
-    const result = await axe.run(document, {resultTypes: ['violations']});
-    return result.violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.target).join(', ')}`);
-}"""
+MOVE = {"type": "move", "board": "X O", "turn": "anna"}
 
 
-@pytest.fixture
-def console(server, context):
-    page = context.new_page()
-    errors = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
-    page.goto(f"{server.url}/_emu/")
-    expect(page.locator("#summary")).to_have_text("0 open sockets, 0 channels")
-    yield page
-    assert errors == []
-
-
-def rows(page: Page, name: str):
-    return page.locator(f"#{name}-rows tr")
-
-
-CONTROLS = {
-    *("Skip to the channels", "Channels", "Send", "Clock", "Events", "Presence", "Requests", "Faults", "Production"),
-    *("Search client ids", "Close a socket of anna", "Cut a socket of anna", "Expire a socket of anna"),
-    *("Client id", "Message"),
-    *("Advance by seconds", "Advance", "Advance two hours", "Freeze", "Reset everything"),
-    "Show",
-    *("Stage", "Action", "Seconds", "Error", "Probability", "Times", "Path", "Seed", "Add", "Remove fault poll cut"),
-}
-"""By their accessible names: links, channels, send box, clock, events, faults. The tests below drive each of them."""
-
-
-def test_the_controls_are_those_that_are_tested(console, server):
-    server.client("anna").open()
-    server.faults.add("poll cut")
-    expect(rows(console, "channel")).to_have_count(1)
-    expect(rows(console, "fault")).to_have_count(1)
-    names = console.evaluate(
-        """() => [...document.querySelectorAll('a, button, input, select, textarea, [onclick]')].map((control) =>
-            control.getAttribute('aria-label') || (control.labels && control.labels.length
-                ? control.labels[0].textContent : control.textContent.trim()))"""
-    )
-    assert set(names) == CONTROLS
-
-
-def test_links_lead_to_their_sections(console, server):
-    names = ["Channels", "Send", "Clock", "Events", "Presence", "Requests", "Faults", "Production"]
-    for name in names:
-        link = console.get_by_role("navigation").get_by_role("link", name=name)
+def test_each_view_is_behind_a_tab_with_its_own_address(console):
+    for tab, view in VIEWS.items():
+        link = console.get_by_role("navigation").get_by_role("link", name=tab, exact=True)
+        expect(link).to_be_visible()
         link.click()
-        target = console.locator(link.get_attribute("href"))
-        expect(target).to_be_in_viewport()
-        assert name.lower() in target.get_by_role("heading").inner_text().lower() or name in ("Production",)
-    console.goto(f"{server.url}/_emu/")
-    console.keyboard.press("Tab")
-    expect(console.get_by_role("link", name="Skip to the channels")).to_be_focused()
-    console.keyboard.press("Enter")
-    expect(console.locator("#channels")).to_be_in_viewport()
+        expect(console).to_have_url(re.compile(rf"#/{view}$"))
+        expect(link).to_have_attribute("aria-current", "page")
+        expect(console.locator("main > section:visible")).to_have_count(1)
+        expect(console).to_have_title(re.compile(rf"^{tab} · channel-emu$"))
+    console.go_back()
+    expect(console).to_have_url(re.compile("#/api$"))
 
 
-def test_it_is_live(console, server):
+def test_a_message_is_there_at_once_with_its_payload_and_what_became_of_it(console, server):
+    expect(console.get_by_text("No message yet")).to_be_visible()
+    expect(console.get_by_role("link", name="Make a channel and say hello")).to_have_attribute("href", "#/send")
     client = server.client("anna").open()
-    expect(rows(console, "channel")).to_have_count(1)
-    expect(rows(console, "channel")).to_contain_text("anna")
-    expect(rows(console, "channel")).to_contain_text("attached")
-    expect(rows(console, "channel")).to_contain_text("connected")
-    expect(rows(console, "presence").first).to_contain_text("connected")
-    server.send_message("Anna", "x")
-    expect(rows(console, "event").first).to_contain_text("No channel was created for this client id.")
-    client.close()
-    expect(rows(console, "channel")).to_contain_text("none (1 token)")
+    server.send_message("anna", json.dumps(MOVE))
+    row = rows(console).filter(has_text="move")
+    expect(row.locator(".what")).to_have_text(json.dumps(MOVE))
+    expect(row.locator(".who")).to_have_text("anna")
+    expect(row.locator("time")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d\.\d{3}$"))
+    assert client.receive(timeout=LONG_ENOUGH) == json.dumps(MOVE)
+    server.send_message("Anna", "lost")
+    dropped = rows(console).filter(has_text="lost")
+    expect(dropped.locator(".kind")).to_have_text("dropped")
+    expect(dropped.locator(".outcome")).to_have_text('No channel of that name. Open: "anna"')
+    expect(console.get_by_text("No message yet")).to_be_hidden()
 
 
-TRANSPORTS = {"anna": "WebSocket", "bert": "SDK's wire", "carl": "short or none", "dora": "long poll"}
+def test_what_happened_before_it_was_opened_is_there_newest_first(server, context):
+    for number in range(250):
+        server.send_message("nobody", f"number {number}")
+    page = context.new_page()
+    visit(page, server.url)
+    expect(rows(page)).to_have_count(200)
+    expect(rows(page).first.locator(".what")).to_have_text("number 249")
+    expect(rows(page).last.locator(".what")).to_have_text("number 50")
+    page.get_by_role("button", name="Older").click()
+    expect(rows(page).first.locator(".what")).to_have_text("number 49")
+    expect(rows(page).filter(has_text="number ")).to_have_count(50)
+    page.get_by_role("button", name="Newest").click()
+    expect(rows(page).first.locator(".what")).to_have_text("number 249")
 
 
-def test_how_messages_reach_each_socket(console, server):
+def test_a_message_opens_whole(console, server):
     server.client("anna", transport="stream").open()
-    expect(console.locator("#summary")).to_have_text("1 open socket, 1 channel")
-    server.client("dora").open()
-    urllib3.request("GET", f"{server.url}/_ah/channel/dev?command=connect&channel={server.create_channel('bert')}")
-    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('carl')}")
-    for client_id, transport in TRANSPORTS.items():
-        row = rows(console, "channel").filter(has_text=client_id)
-        expect(row.locator("[data-name=transport]")).to_have_text(transport)
+    server.send_message("anna", json.dumps(MOVE))
+    rows(console).filter(has_text="move").click()
+    opened = detail(console)
+    expect(console).to_have_url(re.compile(f"#/message/{newest(server)}$"))
+    expect(opened.locator("pre")).to_have_text(json.dumps(MOVE, indent=2))
+    expect(opened.get_by_role("row").filter(has_text="WebSocket")).to_have_count(1)
+    opened.get_by_role("button", name="Raw text").click()
+    expect(opened.locator("pre")).to_have_text(json.dumps(MOVE))
+    opened.get_by_role("link", name="anna").click()
+    expect(console).to_have_url(re.compile("#/client/anna$"))
 
 
-@pytest.mark.parametrize("width", [1200, 800])
-def test_what_can_be_done_to_a_socket_is_in_sight(console, server, width):
-    console.set_viewport_size({"width": width, "height": 900})
-    server.client("bert@example.com/room-7/a-client-id-of-some-length").open()
-    server.send_message("bert@example.com/room-7/a-client-id-of-some-length", "x" * 30_000)
-    expect(rows(console, "channel")).to_contain_text("30000 B")
-    for name in ("Close", "Cut", "Expire"):
-        expect(rows(console, "channel").get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+def test_when_each_page_has_acknowledged_it(console, server):
+    """A page that takes it says so; the time since the sending stands beside it."""
+    go(console, "send")
+    console.get_by_label("Client id of your page").fill("anna")
+    console.get_by_role("button", name="Open", exact=True).click()
+    answer(console, "Open")
+    expect(console.locator(".own-state")).to_have_text("Open: anna")
+    server.send_message("anna", "hello")
+    expect(console.locator("#received")).to_contain_text("hello")
+    go(console, f"message/{newest(server)}")
+    expect(detail(console).get_by_role("row").filter(has_text="acknowledged")).to_contain_text(re.compile(r"\+\d+ ms"))
+    expect(detail(console).get_by_role("row").filter(has_text="opened by console")).to_have_count(1)
+    go(console, "messages")
+    expect(rows(console).filter(has_text="hello").locator(".outcome")).to_have_text("1 socket, acknowledged")
 
 
-def test_sending(console, server):
-    client = server.client("<b>anna</b>").open()
-    console.get_by_label("Client id", exact=True).first.fill("<b>anna</b>")
-    console.get_by_role("textbox", name="Message").fill("שלום <b>")
-    console.get_by_role("button", name="Send", exact=True).click()
-    expect(console.locator("#send-result")).to_have_text("Sent to 1 socket.")
-    assert client.receive(timeout=LONG_ENOUGH) == "שלום <b>"
-    expect(rows(console, "channel").locator("th")).to_have_text("<b>anna</b>")
-    console.get_by_label("Client id", exact=True).first.fill("nobody")
-    console.get_by_role("button", name="Send", exact=True).click()
-    expect(console.locator("#send-result")).to_have_text("Dropped: No channel was created for this client id.")
-
-
-@pytest.mark.parametrize(
-    ("button", "outcome"),
-    [("Close", "Closed+by+the+server."), ("Expire", "Token+timed+out."), ("Cut", None)],
-)
-def test_ending_sockets(console, server, button, outcome):
-    client = server.client("anna").open()
-    console.get_by_role("button", name=f"{button} a socket of anna").click()
-    if outcome:
-        expect(rows(console, "event").filter(has_text="socket closed")).to_have_count(1)
-        assert client.error.description == outcome
-    else:
-        expect(rows(console, "event").filter(has_text="socket cut")).to_have_count(1)
-        server.send_message("anna", "still there")
-        assert client.receive(timeout=LONG_ENOUGH) == "still there"
-
-
-def test_the_clock_and_the_banner(console, server):
-    client = server.client("anna").open()
-    expect(console.locator("#unreal")).to_be_hidden()
-    console.get_by_label("Advance by seconds").fill("600")
-    console.get_by_role("button", name="Advance", exact=True).click()
-    expect(console.locator("#unreal")).to_contain_text(
-        "The time of this emulator is not real: it was advanced by 10 min"
-    )
-    assert client.error is None
-    console.get_by_role("button", name="Advance two hours").click()
-    expect(rows(console, "event").filter(has_text="timed out")).to_have_count(1)
-    assert client.error.description == "Token+timed+out."
-    console.get_by_role("button", name="Freeze").click()
-    expect(console.get_by_role("button", name="Freeze")).to_have_attribute("aria-pressed", "true")
-    expect(console.locator("#unreal")).to_contain_text("it stands still")
-    console.get_by_role("button", name="Freeze").click()
-    expect(console.get_by_role("button", name="Freeze")).to_have_attribute("aria-pressed", "false")
-
-
-def test_faults(console, server):
-    console.get_by_label("Stage").select_option("open")
-    console.get_by_label("Action").select_option("error")
-    console.get_by_label("Error").fill("Invalid+token.")
-    console.get_by_label("Times").fill("2")
-    console.get_by_role("button", name="Add").click()
-    expect(rows(console, "fault")).to_contain_text("open error Invalid+token.")
-    assert server.client("anna").open().error.description == "Invalid+token."
-    expect(rows(console, "fault").locator("[data-name=happened]")).to_have_text("1")
-    console.get_by_role("button", name="Remove fault").click()
-    expect(rows(console, "fault")).to_have_count(0)
-    assert server.client("anna").open().error is None
-    console.get_by_label("Error").fill("nonsense")
-    console.get_by_role("button", name="Add").click()
-    expect(console.locator("#fault-result")).to_contain_text("An error at open is one of")
-
-
-FAULTS = [
-    ("poll", "delay", {"Seconds": "0.5", "Client id": "anna"}, {"seconds": 0.5, "client_id": "anna"}),
-    ("send", "error", {"Error": "BAD_MESSAGE"}, {"error": "BAD_MESSAGE"}),
-    ("app", "cut", {"Path": "/updates*", "Probability": "0.25", "Seed": "7"}, {"path": "/updates*", "seed": 7}),
-    ("rpc", "duplicate", {"Times": "3"}, {"count": 3}),
-    ("presence", "drop", {}, {"client_id": None, "count": None}),
-    ("create", "drop", {"Client id": "<b>"}, {"client_id": "<b>"}),
-]
-
-
-@pytest.mark.parametrize(("stage", "action", "fields", "listed"), FAULTS)
-def test_every_field_of_a_fault(console, server, stage, action, fields, listed):
-    form = console.locator("#fault-form")
-    form.get_by_label("Stage").select_option(stage)
-    form.get_by_label("Action").select_option(action)
-    for label, wanted in {"Seconds": "delay", "Error": "error"}.items():
-        expect(form.get_by_label(label)).to_be_visible(visible=action == wanted)
-    expect(form.get_by_label("Path")).to_be_visible(visible=stage == "app")
-    expect(form.get_by_label("Client id")).to_be_visible(visible=stage != "app")
-    for label, value in fields.items():
-        form.get_by_label(label).fill(value)
-    form.get_by_role("button", name="Add").click()
-    expect(rows(console, "fault")).to_contain_text(f"{stage} {action}")
-    (fault,) = server.faults.listed()
-    assert fault | listed == fault
-
-
-def test_search_filter_requests_notes_and_reset(console, server):
-    first = server.client("anna").open()
-    server.client("bert").open()
+def test_why_a_message_was_dropped_and_what_is_near(console, server):
     server.client("anna").open()
-    console.request.get(f"{server.url}/page")
-    server.send_message("anna", "x")
-    expect(rows(console, "channel")).to_have_count(3)
-    expect(rows(console, "request")).to_contain_text("/page")
-    expect(console.locator("#notes")).to_contain_text("One client id had two sockets open.")
-    console.get_by_label("Search client ids").fill("BER")
-    expect(rows(console, "channel")).to_have_count(1)
-    expect(console.locator("#found")).to_have_text("1 found")
-    for kind, count in (("socket", 3), ("presence", 2), ("fault", 0), ("message", 1)):
-        console.get_by_label("Show").select_option(kind)
-        expect(rows(console, "event")).to_have_count(count)
-    console.once("dialog", lambda dialog: dialog.accept())
-    console.get_by_role("button", name="Reset everything").click()
-    expect(rows(console, "channel")).to_have_count(0)
-    assert first.closed
+    server.send_message("Anna", "x")
+    rows(console).filter(has_text="dropped").click()
+    expect(detail(console)).to_contain_text("It reached nobody.")
+    expect(detail(console)).to_contain_text("What may be the cause")
+    detail(console).get_by_role("link", name="anna", exact=True).click()
+    expect(console).to_have_url(re.compile("#/client/anna$"))
 
 
-def seen(page: Page) -> dict[str, str]:
-    """What a console shows, less what tells the seconds."""
-    tables = {name: rows(page, name).all_inner_texts() for name in ("event", "presence", "fault")}
-    return tables | {
-        "clients": page.locator("#channel-rows th").all_inner_texts(),
-        "summary": page.locator("#summary").inner_text(),
-        "unreal": page.locator("#unreal").inner_text(),
-        "frozen": page.locator("#freeze").get_attribute("aria-pressed"),
-    }
+def test_a_permalink_and_what_is_no_longer_kept(console, server, context):
+    server.send_message("nobody", "first")
+    page = context.new_page()
+    visit(page, server.url, f"message/{newest(server)}")
+    expect(detail(page).locator("pre")).to_have_text("first")
+    go(page, f"event/{server.broker.events.last_number}")
+    expect(detail(page)).to_contain_text("message_dropped")
+    go(page, "message/99999")
+    expect(detail(page).get_by_role("status")).to_contain_text("kept")
+    go(page, "event/99999")
+    expect(detail(page).get_by_role("status")).to_contain_text("kept")
+
+
+def test_the_text_of_an_old_message_is_no_longer_kept(server, context):
+    """The journal has 1,000 messages, and the log ten times as many events."""
+    for number in range(1100):
+        server.send_message("nobody", f"number {number}")
+    page = context.new_page()
+    visit(page, server.url)
+    expect(rows(page).first).to_contain_text("number 1099")
+    for _ in range(5):
+        page.get_by_role("button", name="Older").click()
+    expect(rows(page).filter(has_text="Its text is no longer kept")).to_have_count(100)
+    rows(page).last.click()
+    expect(detail(page)).to_contain_text("no longer kept")
+
+
+def test_copying(console, server, context):
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    text = 'it\'s <b>"quoted"</b> $HOME'
+    server.client("anna").open()
+    server.send_message("anna", text)
+    rows(console).filter(has_text=text).click()
+    copied = {}
+    for name in ("Copy", "Copy as curl", "Copy link"):
+        detail(console).get_by_role("button", name=name, exact=True).click()
+        copied[name] = eventually(
+            lambda: console.evaluate("navigator.clipboard.readText()"), lambda got: got not in copied.values()
+        )
+    assert copied["Copy"] == text
+    assert copied["Copy link"].endswith(f"/_emu/#/message/{newest(server)}")
+    assert copied["Copy as curl"].startswith(
+        f"curl -s '{server.url}/_emu/messages' -H 'Content-Type: application/json'"
+    )
+    assert "it'\\''s" in copied["Copy as curl"]
+
+
+def test_sending_again(console, server):
+    client = server.client("anna").open()
+    server.send_message("anna", "hello")
+    rows(console).filter(has_text="hello").click()
+    detail(console).get_by_role("button", name="Send again").click()
+    expect(result(detail(console))).to_contain_text("Sent to 1 socket.")
+    assert [client.receive(timeout=LONG_ENOUGH) for _ in range(2)] == ["hello", "hello"]
+    result(detail(console)).get_by_role("link", name=f"Message {newest(server)}").click()
+    expect(console).to_have_url(re.compile(f"#/message/{newest(server)}$"))
+
+
+def test_an_event_opens_whole(console, server):
+    server.client("anna").open()
+    rows(console).filter(has_text="socket opened").click()
+    expect(detail(console).get_by_role("heading", level=2)).to_contain_text("socket opened")
+    expect(detail(console)).to_contain_text("socket_opened")
+    expect(detail(console).get_by_role("link", name="anna")).to_be_visible()
+
+
+def test_searching_by_text_client_id_and_kind(console, server):
+    server.client("anna").open()
+    server.client("bert").open()
+    server.send_message("anna", "About Apples")
+    server.send_message("bert", "about pears")
+    server.send_message("nobody", "about apples")
+    expect(rows(console).filter(has_text="about")).to_have_count(3)
+    console.get_by_label("Search text").fill("apples")
+    expect(rows(console)).to_have_count(2)
+    console.get_by_role("searchbox", name="Client id").fill("ANN")
+    expect(rows(console)).to_have_count(1)
+    console.get_by_label("Search text").fill("")
+    kinds = {"Messages": 1, "Sockets": 1, "Presence": 1, "Problems": 0}
+    for kind, count in kinds.items():
+        console.get_by_role("button", name=kind, exact=True).click()
+        expect(rows(console)).to_have_count(count)
+    expect(console.get_by_text("Nothing matches")).to_be_visible()
+    console.get_by_role("button", name="Clear the search").click()
+    expect(rows(console).filter(has_text="about pears")).to_have_count(1)
+    console.get_by_role("button", name="Problems", exact=True).click()
+    expect(rows(console)).to_have_count(1)
+    expect(rows(console)).to_contain_text("nobody")
+
+
+def test_a_search_finds_what_is_older_than_the_first_page(server, context):
+    server.send_message("nobody", "the needle")
+    for _ in range(600):
+        server.send_message("nobody", "hay")
+    page = context.new_page()
+    visit(page, server.url)
+    expect(rows(page)).to_have_count(200)
+    page.get_by_label("Search text").fill("needle")
+    expect(rows(page)).to_have_count(1)
+    expect(page.locator(".found:visible")).to_have_text("1 match")
+
+
+def test_pausing(console, server):
+    server.send_message("nobody", "before")
+    expect(rows(console).first).to_contain_text("before")
+    console.get_by_role("button", name="Pause").click()
+    server.send_message("nobody", "meanwhile")
+    expect(console.locator(".found:visible")).to_have_text(re.compile("^Paused: 1 new"))
+    expect(rows(console).first).to_contain_text("before")
+    console.get_by_role("button", name="Go on").click()
+    expect(rows(console).first).to_contain_text("meanwhile")
+
+
+def test_the_list_by_keyboard(console, server):
+    for text in ("one", "two", "three"):
+        server.send_message("nobody", text)
+    expect(rows(console)).to_have_count(3)
+    keys, focused = console.keyboard, console.locator("*:focus")
+    keys.press("j")
+    expect(focused).to_contain_text("three")
+    keys.press("ArrowDown")
+    keys.press("j")
+    expect(focused).to_contain_text("one")
+    keys.press("k")
+    expect(focused).to_contain_text("two")
+    keys.press("Enter")
+    expect(detail(console).locator("pre")).to_have_text("two")
+    keys.press("ArrowUp")
+    expect(detail(console).locator("pre")).to_have_text("three")
+    keys.press("Home")
+    keys.press("ArrowDown")
+    keys.press("j")
+    expect(detail(console).locator("pre")).to_have_text("one")
+    keys.press("Escape")
+    expect(detail(console)).to_have_count(0)
+    expect(focused).to_contain_text("one")
+    keys.press("/")
+    expect(console.get_by_label("Search text")).to_be_focused()
+    keys.type("tw")
+    expect(rows(console)).to_have_count(1)
+    keys.press("Escape")
+    expect(rows(console)).to_have_count(3)
+    console.get_by_role("button", name="Pause").focus()
+    keys.press("p")
+    expect(console.get_by_role("button", name="Go on")).to_be_focused()
+    keys.press("?")
+    expect(console).to_have_url(re.compile("#/help$"))
+
+
+def test_the_keyboard_keeps_its_place_while_messages_come(console, server):
+    server.send_message("nobody", "this one")
+    expect(rows(console)).to_have_count(1)
+    console.keyboard.press("j")
+    for number in range(3):
+        server.send_message("nobody", f"later {number}")
+        expect(rows(console)).to_have_count(2 + number)
+    expect(console.locator("*:focus")).to_contain_text("this one")
+    console.keyboard.press("Enter")
+    expect(detail(console).locator("pre")).to_have_text("this one")
+
+
+def test_on_a_phone_what_is_opened_takes_the_place_of_the_list(console, server):
+    console.set_viewport_size({"width": 390, "height": 844})
+    server.send_message("nobody", "hello")
+    rows(console).first.click()
+    expect(detail(console)).to_be_focused()
+    expect(console.locator("#rows")).to_be_hidden()
+    console.keyboard.press("Escape")
+    expect(rows(console).first.get_by_role("link")).to_be_focused()
+
+
+def test_a_new_message_makes_one_row_and_leaves_the_others_alone(server, context):
+    """Ten thousand events and five thousand channels: what a message costs does not grow with them."""
+    broker = server._running.broker
+    for number in range(5_000):
+        broker.create_channel(f"client-{number}")
+    for number in range(5_000):
+        broker.send_message(f"client-{number}", "x")
+    page = context.new_page()
+    visit(page, server.url)
+    expect(rows(page)).to_have_count(200)
+    count_made(page)
+    server.send_message("client-1", "the newest")
+    expect(rows(page).first).to_contain_text("the newest")
+    assert made(page) == 2
+    go(page, "clients")
+    expect(page.locator(".clients tbody")).to_have_count(100)
+    expect(page.locator(".found:visible")).to_contain_text("of 5,000 clients")
+
+
+def test_a_flood_ends_in_two_hundred_rows(console, server):
+    broker = server._running.broker
+    for number in range(3_000):
+        broker.send_message("nobody", f"number {number}")
+    expect(rows(console).first).to_contain_text("number 2999")
+    expect(rows(console)).to_have_count(200)
+
+
+def test_what_is_new_while_nobody_looks_is_counted(console, server):
+    icon = console.locator("link[rel=icon]")
+    before = icon.get_attribute("href")
+    # Headless tabs are never hidden.
+    hide = "is => Object.defineProperty(document, 'hidden', {configurable: true, get: () => is})"
+    console.evaluate(hide, True)
+    for _ in range(3):
+        server.send_message("nobody", "x")
+    expect(console).to_have_title("(3) Messages · channel-emu")
+    assert icon.get_attribute("href") != before
+    console.evaluate(hide, False)
+    console.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(console).to_have_title("Messages · channel-emu")
+    assert icon.get_attribute("href") == before
+
+
+def test_a_screen_reader_is_not_read_every_message(console, server):
+    """Of what is new it hears a sentence at once, and the next one no sooner than after a quarter of a minute."""
+    console.evaluate(
+        """() => {
+            window.spoken = [];
+            for (const region of document.querySelectorAll('[role=status], [aria-live]')) {
+                const heard = new MutationObserver(() => window.spoken.push(region.textContent));
+                heard.observe(region, {childList: true, characterData: true, subtree: true});
+            }
+        }"""
+    )
+    for number in range(20):
+        server.send_message("nobody", f"number {number}")
+        expect(rows(console)).to_have_count(number + 1)
+    assert len(console.evaluate("window.spoken")) <= 1
+
+
+def test_it_goes_on_when_the_emulator_comes_back(context, serve):
+    emulator = serve()
+    page = context.new_page()
+    visit(page, emulator.url)
+    emulator.send("nobody", "before")
+    expect(rows(page)).to_contain_text(["before"])
+    emulator.stop()
+    expect(page.locator("#away")).to_be_visible()
+    emulator.start()
+    expect(page.locator("#away")).to_be_hidden()
+    emulator.send("nobody", "after")
+    expect(rows(page).first).to_contain_text("after")
+    expect(rows(page).filter(has_text="before")).to_have_count(0)
 
 
 def test_two_consoles_agree(console, server, context):
     other = context.new_page()
-    other.goto(f"{server.url}/_emu/")
+    visit(other, server.url)
     server.client("anna").open()
     server.send_message("anna", "x")
-    console.get_by_role("button", name="Advance two hours").click()
-    other.get_by_role("button", name="Freeze").click()
-    other.get_by_role("button", name="Add").click()
-    console.locator("#send-client").fill("bert")
-    console.locator("#send-text").fill("x")
-    console.get_by_role("button", name="Send", exact=True).click()
+    go(other, "clock")
+    other.get_by_role("button", name="Advance by 2 hours").click()
     for page in (console, other):
-        expect(rows(page, "event").first).to_contain_text("bert")
-        expect(rows(page, "fault")).to_have_count(1)
-        expect(page.locator("#freeze")).to_have_attribute("aria-pressed", "true")
-        expect(page.locator("#unreal")).to_contain_text("it was advanced by")
-    eventually(lambda: [seen(page) for page in (console, other)], lambda both: both[0] == both[1])
-    other.get_by_role("button", name="Freeze").click()
-
-
-def test_the_time_held_is_a_chart(console, server):
-    accounts = server._running.front.accounts
-    # How long requests are really held is a busy machine's affair, too.
-    accounts.add("/short", held_seconds=0.5, cpu_seconds=None, cut=False)
-    accounts.add("/long", held_seconds=1.0, cpu_seconds=None, cut=False)
-    accounts.add("/long", held_seconds=1.0, cpu_seconds=None, cut=False)
-    server.send_message("nobody", "x")
-    expect(rows(console, "request")).to_have_count(2)
-    shares = (
-        rows(console, "request")
-        .locator("td.bar")
-        .evaluate_all("bars => bars.map((bar) => bar.style.getPropertyValue('--share'))")
-    )
-    assert rows(console, "request").locator("th").all_inner_texts() == ["/long", "/short"]
-    assert shares == ["100%", "25%"]
+        expect(page.locator("#unreal")).to_contain_text("it was advanced by 2 h")
+    go(other, "messages")
+    expect(rows(other).filter(has_text="timed out")).to_have_count(1)
+    seen = [eventually(rows(page).all_inner_texts, len) for page in (console, other)]
+    assert seen[0] == seen[1]
 
 
 def test_left_open_for_a_day_it_does_not_grow(console, server):
@@ -288,100 +378,46 @@ def test_left_open_for_a_day_it_does_not_grow(console, server):
         for each in range(120):
             broker.close(broker.open(server.create_channel(f"client-{number}-{each}")).socket)
             urllib3.request("GET", f"{server.url}/{number}/{each}")
+        for view in ("clients", "requests", "messages"):
+            go(console, view)
+            expect(console.locator("main > section:visible")).to_have_count(1)
         server.send_message(f"end-{number}", "x")
-        expect(rows(console, "event").filter(has_text=f"end-{number}")).to_have_count(1)
+        expect(rows(console).filter(has_text=f"end-{number}")).to_have_count(1)
 
     sizes = []
-    for number in range(5):
+    for number in range(6):
         busy_hour(number)
         sizes.append(size())
-    assert rows(console, "event").count() <= 200
-    assert rows(console, "presence").count() <= 200
-    assert rows(console, "channel").count() <= 100
-    assert rows(console, "request").count() <= 100
-    nodes, listeners, heap = sizes[1]
+    assert rows(console).count() <= 200
+    assert console.locator(".clients tbody").count() <= 100
+    assert console.locator("#request-rows tr").count() <= 100
+    nodes, listeners, heap = sizes[2]
     bounds = (nodes * 1.2, listeners * 1.2, heap * 1.2 + 500_000)
-    # A table that is being drawn anew stands there twice for a moment; what has leaked stays.
+    # A list that is being drawn anew stands there twice for a moment; what has leaked stays.
     eventually(size, lambda last: all(had <= bound for had, bound in zip(last, bounds, strict=True)))
 
 
-def test_the_keyboard_keeps_its_place_while_things_change(console, server):
-    server.client("anna").open()
-    button = console.get_by_role("button", name="Cut a socket of anna")
-    button.focus()
-    for number in range(3):
-        server.client(f"bert{number}").open()
-        expect(rows(console, "channel")).to_have_count(2 + number)
-    expect(button).to_be_focused()
-    console.keyboard.press("Enter")
-    expect(rows(console, "event").filter(has_text="socket cut")).to_have_count(1)
-
-
-@pytest.mark.parametrize("count", [150, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_with_many_sockets_it_shows_a_hundred_and_finds_the_rest(console, server, count):
-    broker = server._running.broker
-    broker.clock.freeze(True)  # nobody polls them
-    for number in range(count):
-        broker.open(broker.create_channel(f"client-{number}").token)
-    expect(console.locator("#summary")).to_have_text(f"{count} open sockets, {count} channels")
-    expect(rows(console, "channel")).to_have_count(100)
-    expect(console.locator("#found")).to_have_text(f"the first 100 of {count}")
-    console.get_by_label("Search client ids").fill(f"client-{count - 1}")
-    expect(rows(console, "channel")).to_have_count(1)
-    assert console.locator("#event-rows tr").count() <= 200
-    broker.clock.freeze(False)
-
-
-def test_it_goes_on_when_the_emulator_comes_back(context, serve):
-    emulator = serve()
-    page = context.new_page()
-    page.goto(f"{emulator.url}/_emu/")
-    expect(page.locator("#summary")).to_have_text("0 open sockets, 0 channels")
-    emulator.stop()
-    expect(page.locator("#away")).to_be_visible()
-    emulator.start()
-    expect(page.locator("#away")).to_be_hidden()
-    emulator.create_channel("anna")
-    expect(rows(page, "channel")).to_contain_text("anna")
-
-
-def busy(server, page):
-    """A console with something in every part of it."""
-    for client_id, transport in (("anna", "stream"), ("bert", "poll"), ("anna", "stream")):
-        server.client(client_id, transport=transport).open()
-    server.send_message("anna", "It is your turn.")
-    server.send_message("Anna", "x")
-    for path, times in (("/updates", 9), ("/", 3)):
-        for _ in range(times):
-            page.request.get(server.url + path)
-    server.faults.add("poll cut probability=0.05 client_id=bert")
-    server.advance(300)
-    expect(rows(page, "fault")).to_have_count(1)
-    expect(rows(page, "channel")).to_have_count(3)
-    expect(rows(page, "request")).to_have_count(2)
-    expect(page.locator("#unreal")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_no_violation(console, server, scheme, width):
-    axe = parts.need(parts.node_packages) / "axe-core" / "axe.min.js"
-    console.emulate_media(color_scheme=scheme)
-    console.set_viewport_size({"width": width, "height": 900})
-    busy(server, console)
-    # As the browser's own tools do it: the page's policy lets no foreign script in.
-    console.evaluate(axe.read_text("utf-8"))
-    assert console.evaluate(AXE) == []
-    assert console.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    if width == 1280 and os.environ.get("SCREENSHOTS"):
-        console.screenshot(path=str(parts.ROOT / "docs" / "images" / f"console-{scheme}.png"), full_page=True)
-
-
 def test_no_page_can_frame_it_and_no_foreign_script_runs_in_it(console, server, context):
-    headers = context.request.get(f"{server.url}/_emu/").headers
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
-    assert "unsafe" not in headers["content-security-policy"]
+    answered = context.request.get(f"{server.url}/_emu/")
+    headers = answered.headers
+    policy = headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
     assert headers["x-frame-options"] == "DENY"
+    text = answered.text()
+    assert "style=" not in text
+    assert not re.search(r"<script(?![^>]*src)", text)
+    assert "//" not in re.sub(r'<!DOCTYPE[^>]*>|xmlns="[^"]*"', "", text)
+
+
+def test_all_files_are_loaded_in_one_go(console, server, context):
+    """Each module of the console stands in its page, or the browser would learn of it from another one alone."""
+    page = context.request.get(f"{server.url}/_emu/").text()
+    loaded = console.evaluate("performance.getEntriesByType('resource').map((each) => new URL(each.name).pathname)")
+    modules = {path.rpartition("/")[2] for path in loaded if path.startswith("/_emu/console/")}
+    assert len(modules) > 15
+    assert modules == set(re.findall(r'(?:href|src)="console/([^"]+)"', page))
 
 
 def test_what_others_write_is_text(console, server):
@@ -390,18 +426,37 @@ def test_what_others_write_is_text(console, server):
     server.client(hostile).open()
     server.send_message(hostile, f"<script>document.title='taken'</script>{hostile}")
     server.send_message(f"{hostile}\"'>", hostile)
-    urllib3.request("GET", f"{server.url}/{quote(hostile)}?{quote(hostile)}", retries=False)
-    expect(rows(console, "channel").locator("th")).to_have_text(hostile)
-    console.reload()
-    expect(rows(console, "channel").locator("th")).to_have_text(hostile)
+    expect(rows(console).first.locator(".who")).to_have_text(f"{hostile}\"'>")
+    rows(console).nth(1).click()
+    expect(detail(console).locator("pre")).to_contain_text(hostile)
+    go(console, "clients")
+    console.get_by_role("link", name=hostile, exact=True).click()
+    expect(detail(console).get_by_role("heading", level=2)).to_have_text(hostile)
     assert console.locator("img[src=x]").count() == 0
-    expect(console).to_have_title("channel-emu console")
+    expect(console).to_have_title(f"{hostile} · channel-emu")
 
 
 def test_without_an_app_the_front_page_leads_to_it(context):
     with ChannelServer() as server:
         page = context.new_page()
-        page.goto(server.url)
-        expect(page).to_have_title("channel-emu console")
-        page.goto(f"{server.url}/_emu")
-        expect(page).to_have_title("channel-emu console")
+        for address in ("/", "/_emu"):
+            page.goto(f"{server.url}{address}")
+            expect(page).to_have_title("Messages · channel-emu")
+        expect(page.locator("#app")).to_have_text("no app")
+
+
+@pytest.mark.parametrize("width", [390, 1366, 1920])
+def test_long_ids_and_texts_break_nothing(console, server, width):
+    console.set_viewport_size({"width": width, "height": 844})
+    long_id = "bert@example.com/room-7/" + "a-client-id-of-some-length-" * 8
+    server.client(long_id).open()
+    server.send_message(long_id, "x" * 30_000)
+    urllib3.request("GET", f"{server.url}/{'a-long-path-' * 40}")
+    server.faults.add(f"poll cut client_id={long_id}")
+    expect(rows(console).filter(has_text="xxx").locator(".who")).to_have_attribute("title", long_id)
+    rows(console).filter(has_text="xxx").click()
+    expect(detail(console).locator("pre")).to_be_visible()
+    for view in (f"message/{newest(server)}", "messages", "clients", f"client/{long_id}", "send", "faults", "requests"):
+        go(console, view)
+        expect(console.locator("main > section:visible")).to_have_count(1)
+        assert console.evaluate("document.documentElement.scrollWidth <= innerWidth"), view

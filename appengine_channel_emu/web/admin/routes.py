@@ -1,4 +1,4 @@
-"""Every path of the admin API and the console, and the resources that are about the emulator as a whole."""
+"""Every path of the admin API, and the resources that are about the emulator as a whole."""
 
 from __future__ import annotations
 
@@ -36,13 +36,6 @@ FARTHEST_ADVANCE = 100_000_000
 
 LARGEST_NUMBER_OF_PATHS = 1_000
 """Paths that are told apart; requests for further ones are counted together, under `(other)`."""
-
-CONSOLE_PATH = "/_emu/"
-
-CONSOLE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 _FAULT_FIELDS = {
     "stage": str,
@@ -92,16 +85,6 @@ def admin_resources(
         "/_emu/metrics": MetricsResource(broker, accounts.answered),
         "/_emu/notes": ReportResource(lambda: {"notes": [asdict(note) for note in notes.all()]}),
         "/_emu/openapi.json": ReportResource(_document),
-    }
-
-
-def console_resources() -> dict[str, object]:
-    """The console's files by path."""
-    return {
-        "/_emu": ConsoleRedirect(),
-        CONSOLE_PATH: ConsoleFile("index.html", "text/html; charset=utf-8"),
-        "/_emu/console.css": ConsoleFile("console.css", "text/css; charset=utf-8"),
-        "/_emu/console.js": ConsoleFile("console.js", "text/javascript; charset=utf-8"),
     }
 
 
@@ -270,25 +253,3 @@ def _document() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load(source.read_text("utf-8"))
     document["info"]["version"] = __version__
     return document
-
-
-class ConsoleFile:
-    """One file of the console."""
-
-    def __init__(self, name: str, content_type: str) -> None:
-        self._data = (resources.files("appengine_channel_emu") / "console" / name).read_bytes()
-        self._content_type = content_type
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """The file, for a page that loads nothing from elsewhere and can be framed by nobody."""
-        resp.content_type = self._content_type
-        resp.set_header("Content-Security-Policy", CONSOLE_POLICY)
-        resp.data = self._data
-
-
-class ConsoleRedirect:
-    """`GET /_emu`."""
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Its relative addresses need the slash."""
-        raise falcon.HTTPFound(CONSOLE_PATH)
