@@ -56,6 +56,7 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/delivery.py
 	$(BIN)/python bench/answers.py
 	$(BIN)/python bench/page.py
+	$(BIN)/python bench/console.py
 	$(BIN)/python bench/deadline.py
 	$(BIN)/python bench/plugin.py
 	$(BIN)/python bench/streams.py

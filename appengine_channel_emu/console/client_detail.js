@@ -101,7 +101,7 @@ export class ClientDetail {
     this.messagePart.hidden = !messages.length;
     const entries = messages.map((message) => ({
       key: message.number, message, event: null, isMessage: true, time: message.time, clientId: message.client_id,
-      kind: message.reason ? 'message_dropped' : 'message_sent', problem: Boolean(message.reason), href: `#/message/${message.number}`,
+      kind: message.reason ? 'message_dropped' : 'message_sent', problem: Boolean(message.reason) || message.lost > 0, href: `#/message/${message.number}`,
     })).reverse();
     fill(this.rows, entries, (entry) => entry.key, (entry) => {
       const item = makeRow(entry);

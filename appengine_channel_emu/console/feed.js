@@ -32,13 +32,13 @@ class Entry {
   get isMessage() { return this.number !== null; }
   get kind() { return this.event ? this.event.kind : this.message.reason ? 'message_dropped' : 'message_sent'; }
   get clientId() { return (this.message || this.event).client_id; }
-  get problem() { return this.message ? Boolean(this.message.reason) : isProblem(this.kind); }
+  get problem() { return this.message ? Boolean(this.message.reason) || this.message.lost > 0 : isProblem(this.kind); }
   get order() { return this.event ? this.event.number : Infinity; }
   get href() { return this.message ? `#/message/${this.number}` : `#/event/${this.event.number}`; }
   /** Whether it is `other`, or happened before it. */
   isUpTo(other) { return (this.time - other.time || this.order - other.order || this.number - other.number || 0) <= 0; }
 
-  get pending() { return Boolean(this.message) && this.message.acknowledged < this.message.delivered_to; }
+  get pending() { return Boolean(this.message) && this.message.acknowledged + this.message.lost < this.message.delivered_to; }
 
   /** Whether `words`, in lower case, occur in its texts. */
   holds(words) {

@@ -32,7 +32,7 @@ export function updateRow(item, entry, isOpen) {
 }
 
 function stateOf({message, event}) {
-  return message ? `${message.acknowledged}/${message.delivered_to}/${message.held}/${event ? event.kind : ''}` : 'event';
+  return message ? `${message.acknowledged}/${message.lost}/${message.delivered_to}/${message.held}/${event ? event.kind : ''}` : 'event';
 }
 
 function textOf({message, event, isMessage}) {
@@ -47,6 +47,9 @@ export function outcomeOf({message, event, isMessage}) {
   if (message.reason) return event ? event.text : message.reason;
   const sockets = message.delivered_to === 1 ? '1 socket' : `${message.delivered_to} sockets`;
   if (message.held) return `${sockets}, held`;
-  if (message.acknowledged >= message.delivered_to) return `${sockets}, acknowledged`;
-  return message.acknowledged ? `${sockets}, ${message.acknowledged} acknowledged` : `${sockets}, not yet acknowledged`;
+  const {acknowledged, lost, delivered_to: all} = message;
+  if (acknowledged === all) return `${sockets}, acknowledged`;
+  if (lost === all) return `${sockets}, lost`;
+  const parts = [sockets, acknowledged && `${acknowledged} acknowledged`, lost && `${lost} lost`].filter(Boolean);
+  return parts.length > 1 ? parts.join(', ') : `${sockets}, not yet acknowledged`;
 }
