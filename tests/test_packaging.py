@@ -38,6 +38,8 @@ def test_the_wheel(source, tmp_path):
         assert wheel.read("appengine_channel_emu/js/goog_appengine_channel.js") == SCRIPT.read_bytes()
         for name, data in compat_files().items():
             assert wheel.read(f"appengine_channel_emu/{name}") == data
+        assert wheel.read("appengine_channel_emu/docs/console.md") == (ROOT / "docs" / "console.md").read_bytes()
+        assert "appengine_channel_emu/console/main.js" in wheel.namelist()
         tops = {name.split("/")[0] for name in wheel.namelist()}
         assert tops == {"appengine_channel_emu", f"appengine_channel_emu-{appengine_channel_emu.__version__}.dist-info"}
 
@@ -51,6 +53,7 @@ def test_the_sdist(source, tmp_path):
         assert sdist.extractfile(script).read() == SCRIPT.read_bytes()
         for name in compat_files():
             assert f"appengine_channel_emu/{name}" in members
+        assert "appengine_channel_emu/docs/console.md" in members
 
 
 def test_the_editable_install():

@@ -12,6 +12,14 @@ const QUESTIONS = [
   ['Is something in force that breaks it?', 'A fault on request, or a clock that was moved: tokens expire by it.', '#/faults', 'Faults'],
 ];
 
+const DOCUMENTS = [
+  ['messages-do-not-arrive.md', 'the whole tree of questions'],
+  ['console.md', 'this console'],
+  ['testing.md', 'tests, time, faults on request'],
+  ['browser-client.md', 'what pages may rely on'],
+  ['README.md', 'all documents'],
+];
+
 const KEYS = [
   ['/', 'search'], ['j or ↓', 'next message or client'], ['k or ↑', 'the one before'], ['Enter', 'open it'],
   ['Esc', 'close it, or clear the search'], ['p', 'pause the list'], ['?', 'this page'],
@@ -23,16 +31,23 @@ export class HelpView {
   constructor() {
     this.address = h('p', {class: 'quiet'});
     status.listen((known) => setText(this.address, `This emulator is channel-emu ${known.version} at ${known.url}.`));
+    this.documents = h('ul', {class: 'plain'}, ...DOCUMENTS.map(([file, text]) => h('li', {hidden: true}, h('a', {href: `/_emu/docs/${file}`, text: file}), `: ${text}`)));
     this.element = h('section', {class: 'page narrow', 'aria-label': 'Help'}, h('h1', {text: 'A message does not arrive?'}), this.address,
       h('ol', {class: 'questions card'}, ...QUESTIONS.map(([question, text, href, label]) => h('li', {}, h('h2', {text: question}), h('p', {}, `${text} `, h('a', {href, text: label}))))),
-      h('p', {class: 'lead', text: 'The whole tree of questions is in docs/messages-do-not-arrive.md of the source, this console in docs/console.md.'}),
+      h('h2', {text: 'Documents'}), this.documents,
       h('h2', {text: 'Keys'}),
       h('dl', {class: 'facts keys'}, ...KEYS.map(([key, text]) => h('div', {}, h('dt', {}, h('kbd', {text: key})), h('dd', {text})))));
   }
 
   title() { return 'Help'; }
 
-  enter() {}
+  /** A link to what is not there helps nobody. */
+  async enter() {
+    for (const item of this.documents.children) {
+      const {ok} = await fetch(item.firstElementChild.href, {method: 'HEAD'}).catch(() => ({ok: false}));
+      item.hidden = !ok;
+    }
+  }
 
   leave() {}
 }

@@ -184,3 +184,6 @@ def test_help_has_the_address_and_leads_on(console, server):
     links = console.locator(".questions a")
     addresses = eventually(lambda: links.evaluate_all("all => all.map((one) => one.getAttribute('href'))"), len)
     assert {"#/messages", "#/clients", "#/send", "#/faults"} <= set(addresses)
+    expect(console.get_by_role("link", name="README.md")).to_be_visible()
+    for link in console.locator("a[href^='/_emu/docs/']:visible").all():
+        assert console.request.get(server.url + link.get_attribute("href")).text().startswith("# ")

@@ -36,7 +36,7 @@ def test_what_only_reads_answers_head_as_get_without_its_body(path, http):
 
 
 def test_these_are_among_them():
-    console = {"/_emu", "/_emu/", "/_emu/console/main.js", "/_emu/console/base.css"}
+    console = {"/_emu", "/_emu/", "/_emu/console/main.js", "/_emu/console/base.css", "/_emu/docs/console.md"}
     health = {"/_emu/health", "/_emu/health/live", "/_emu/health/ready"}
     assert console | health | {"/_emu/openapi.json", f"{CHANNEL}jsapi", f"{CHANNEL}xpc_blank"} <= set(READ)
 

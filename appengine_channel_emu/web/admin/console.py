@@ -1,4 +1,4 @@
-"""The console's files: a page of our own that asks the admin API, and loads nothing from elsewhere."""
+"""The console's files: a page of our own that asks the admin API, and loads nothing from elsewhere; the documents."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ CONSOLE_PATH = "/_emu/"
 FILES_PATH = "/_emu/console/"
 """Before the names of the files that the page loads."""
 
+DOCUMENTS_PATH = "/_emu/docs/"
+"""Before the names of the documents, as they are written: those of this very version, with no network."""
+
 CONSOLE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -22,19 +25,21 @@ CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".md": "text/plain; charset=utf-8",
 }
-"""Of the console's files, by the ends of their names."""
+"""By the ends of files' names; others are not served."""
 
 
 @cache
 def console_resources() -> dict[str, object]:
-    """The console's files by path; read once, for an emulator in process is made for each test."""
+    """The console's files and the documents by path; read once, for an emulator in process is made for each test."""
     table: dict[str, object] = {"/_emu": ConsoleRedirect()}
-    for file in (resources.files("appengine_channel_emu") / "console").iterdir():
-        content_type = CONTENT_TYPES.get(file.name[file.name.rfind(".") :])
-        if content_type is not None:
-            path = CONSOLE_PATH if file.name == "index.html" else f"{FILES_PATH}{file.name}"
-            table[path] = ConsoleFile(file.read_bytes(), content_type)
+    for folder, prefix in (("console", FILES_PATH), ("docs", DOCUMENTS_PATH)):
+        for file in (resources.files("appengine_channel_emu") / folder).iterdir():
+            content_type = CONTENT_TYPES.get(file.name[file.name.rfind(".") :])
+            if content_type is not None:
+                path = CONSOLE_PATH if file.name == "index.html" else f"{prefix}{file.name}"
+                table[path] = ConsoleFile(file.read_bytes(), content_type)
     return table
 
 
