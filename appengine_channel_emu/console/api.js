@@ -33,7 +33,8 @@ export function path(base, parameters) {
 export function curl(path, body = undefined, method = null) {
   const words = ['curl', '-s', shellWord(new URL(path, document.baseURI).href)];
   if (method) words.push('-X', method);
-  if (body !== undefined) words.push('-H', shellWord('Content-Type: application/json'), '-d', shellWord(JSON.stringify(body)));
+  if (body !== undefined)
+    words.push('-H', shellWord('Content-Type: application/json'), '-d', shellWord(JSON.stringify(body)));
   return words.join(' ');
 }
 
@@ -42,9 +43,13 @@ export async function sendMessage(clientId, message) {
   const sent = await ask('messages', {client_id: clientId, message});
   const {messages} = await ask(path('messages', {last: 1, client_id: clientId}));
   const number = messages.length ? messages[0].number : null;
-  return {number, dropped: Boolean(sent.reason), text: sent.reason
-    ? `Dropped. ${sent.reason}${sent.near ? ` Near: ${sent.near.join(', ')}` : ''}`
-    : `Sent to ${sent.delivered_to} ${sent.delivered_to === 1 ? 'socket' : 'sockets'}.`};
+  return {
+    number,
+    dropped: Boolean(sent.reason),
+    text: sent.reason
+      ? `Dropped. ${sent.reason}${sent.near ? ` Near: ${sent.near.join(', ')}` : ''}`
+      : `Sent to ${sent.delivered_to} ${sent.delivered_to === 1 ? 'socket' : 'sockets'}.`,
+  };
 }
 
 /** Put text on the clipboard; whether that worked. */

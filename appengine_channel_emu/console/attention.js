@@ -2,8 +2,9 @@
 
 import {feed} from './feed.js';
 
-const ICON = '<path d="M3 10a7 7 0 0 1 7-7h12a7 7 0 0 1 7 7v6a7 7 0 0 1-7 7H13l-7 6v-6.6A7 7 0 0 1 3 16z" fill="#3d5bd9"/>'
-  + '<path d="M10 13h12M13 18h6M13 8h6" stroke="#fff" stroke-width="2.4" stroke-linecap="round"/>';
+const ICON =
+  '<path d="M3 10a7 7 0 0 1 7-7h12a7 7 0 0 1 7 7v6a7 7 0 0 1-7 7H13l-7 6v-6.6A7 7 0 0 1 3 16z" fill="#3d5bd9"/>' +
+  '<path d="M10 13h12M13 18h6M13 8h6" stroke="#fff" stroke-width="2.4" stroke-linecap="round"/>';
 const DOT = '<circle cx="24" cy="24" r="8" fill="#d93025" stroke="#fff" stroke-width="2"/>';
 
 const link = () => document.querySelector('link[rel="icon"]');

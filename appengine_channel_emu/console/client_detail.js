@@ -38,22 +38,62 @@ export class ClientDetail {
     this.state = h('p', {class: 'quiet'});
     this.findings = h('div', {});
     this.sockets = h('tbody', {});
-    this.socketPart = part('Sockets', h('table', {class: 'small sockets'}, h('thead', {}, h('tr', {},
-      ...['Socket', 'Open for', 'Unread', 'Token expires', 'Actions'].map((text) => h('th', {scope: 'col', text})))), this.sockets));
+    this.socketPart = part(
+      'Sockets',
+      h(
+        'table',
+        {class: 'small sockets'},
+        h(
+          'thead',
+          {},
+          h(
+            'tr',
+            {},
+            ...['Socket', 'Open for', 'Unread', 'Token expires', 'Actions'].map((text) =>
+              h('th', {scope: 'col', text}),
+            ),
+          ),
+        ),
+        this.sockets,
+      ),
+    );
     this.socketResult = h('output', {class: 'result'});
     this.socketPart.append(this.socketResult);
     this.rows = h('ol', {class: 'rows', 'aria-label': 'Its latest messages'});
     this.messagePart = part('Latest messages', this.rows);
-    this.text = h('input', {id: 'client-message', placeholder: 'Message', 'aria-label': 'Message', autocomplete: 'off', required: true});
+    this.text = h('input', {
+      id: 'client-message',
+      placeholder: 'Message',
+      'aria-label': 'Message',
+      autocomplete: 'off',
+      required: true,
+    });
     this.result = h('output', {class: 'result'});
     this.body.replaceChildren(
-      h('div', {class: 'detail-head'},
+      h(
+        'div',
+        {class: 'detail-head'},
         h('div', {}, h('h2', {class: 'mono', text: this.#clientId}), this.state),
-        h('a', {class: 'button close', href: '#/clients', 'aria-label': 'Close details', title: 'Close (Esc)', text: '×'})),
+        h('a', {
+          class: 'button close',
+          href: '#/clients',
+          'aria-label': 'Close details',
+          title: 'Close (Esc)',
+          text: '×',
+        }),
+      ),
       this.findings,
-      form({class: 'actions'}, () => this.#send(), this.text, h('button', {class: 'primary', text: 'Send'}),
-        button('Open a page of your own', () => this.#open()), this.result),
-      this.socketPart, this.messagePart);
+      form(
+        {class: 'actions'},
+        () => this.#send(),
+        this.text,
+        h('button', {class: 'primary', text: 'Send'}),
+        button('Open a page of your own', () => this.#open()),
+        this.result,
+      ),
+      this.socketPart,
+      this.messagePart,
+    );
   }
 
   async refresh() {
@@ -77,9 +117,12 @@ export class ClientDetail {
   }
 
   #update(channel, explained, messages) {
-    setText(this.state, channel
-      ? `${counted(channel.sockets, 'open socket')}, ${counted(channel.tokens, 'valid token')}, the app was ${channel.told ? 'told that it is connected' : 'not told that it is connected'}`
-      : 'There is no channel to this client id.');
+    setText(
+      this.state,
+      channel
+        ? `${counted(channel.sockets, 'open socket')}, ${counted(channel.tokens, 'valid token')}, the app was ${channel.told ? 'told that it is connected' : 'not told that it is connected'}`
+        : 'There is no channel to this client id.',
+    );
     const found = JSON.stringify(explained.findings);
     if (this.findings.dataset.found !== found) {
       this.findings.dataset.found = found;
@@ -89,25 +132,46 @@ export class ClientDetail {
     const sockets = channel ? channel.sockets_shown : [];
     this.socketPart.hidden = !sockets.length && !this.socketResult.textContent;
     setAttribute(this.sockets.parentElement, 'hidden', sockets.length ? null : '');
-    fill(this.sockets, sockets, (socket) => socket.id, (socket) => {
-      const cells = makeSocketCells(socket, this.#clientId, (text) => {
-        setText(this.socketResult, text);
-        this.refresh();
-      });
-      const made = h('tr', {}, ...cells);
-      made.cellsOfSocket = cells;
-      return made;
-    }, (row, socket) => updateSocketCells(row.cellsOfSocket, socket));
+    fill(
+      this.sockets,
+      sockets,
+      (socket) => socket.id,
+      (socket) => {
+        const cells = makeSocketCells(socket, this.#clientId, (text) => {
+          setText(this.socketResult, text);
+          this.refresh();
+        });
+        const made = h('tr', {}, ...cells);
+        made.cellsOfSocket = cells;
+        return made;
+      },
+      (row, socket) => updateSocketCells(row.cellsOfSocket, socket),
+    );
     this.messagePart.hidden = !messages.length;
-    const entries = messages.map((message) => ({
-      key: message.number, message, event: null, isMessage: true, time: message.time, clientId: message.client_id,
-      kind: message.reason ? 'message_dropped' : 'message_sent', problem: Boolean(message.reason) || message.lost > 0, href: `#/message/${message.number}`,
-    })).reverse();
-    fill(this.rows, entries, (entry) => entry.key, (entry) => {
-      const item = makeRow(entry);
-      item.firstElementChild.removeAttribute('tabindex');
-      return item;
-    }, (item, entry) => updateRow(item, entry, false));
+    const entries = messages
+      .map((message) => ({
+        key: message.number,
+        message,
+        event: null,
+        isMessage: true,
+        time: message.time,
+        clientId: message.client_id,
+        kind: message.reason ? 'message_dropped' : 'message_sent',
+        problem: Boolean(message.reason) || message.lost > 0,
+        href: `#/message/${message.number}`,
+      }))
+      .reverse();
+    fill(
+      this.rows,
+      entries,
+      (entry) => entry.key,
+      (entry) => {
+        const item = makeRow(entry);
+        item.firstElementChild.removeAttribute('tabindex');
+        return item;
+      },
+      (item, entry) => updateRow(item, entry, false),
+    );
   }
 
   async #send() {

@@ -72,7 +72,8 @@ export class Detail {
     const number = Number(route.argument);
     const {events} = await ask(path('events', {before: number + 1, last: 1}));
     const event = events.find((each) => each.number === number);
-    const explained = event && event.client_id !== null ? await ask(path('explain', {client_id: event.client_id})) : null;
+    const explained =
+      event && event.client_id !== null ? await ask(path('explain', {client_id: event.client_id})) : null;
     const about = event && event.detail.message;
     const message = about ? await ask(path('message', {number: about})).catch(() => null) : null;
     if (this.#route !== route) return;
@@ -81,10 +82,23 @@ export class Detail {
   }
 
   #head(title, kind, time, problem) {
-    return h('div', {class: 'detail-head'},
-      h('div', {}, h('h2', {}, title, ' ', h('span', {class: `kind${problem ? ' is-problem' : ''}`, text: kind})),
-        h('p', {class: 'quiet'}, h('time', {text: moment(time), datetime: new Date(time * 1000).toISOString()}))),
-      h('a', {class: 'button close', href: '#/messages', 'aria-label': 'Close details', title: 'Close (Esc)', text: '×'}));
+    return h(
+      'div',
+      {class: 'detail-head'},
+      h(
+        'div',
+        {},
+        h('h2', {}, title, ' ', h('span', {class: `kind${problem ? ' is-problem' : ''}`, text: kind})),
+        h('p', {class: 'quiet'}, h('time', {text: moment(time), datetime: new Date(time * 1000).toISOString()})),
+      ),
+      h('a', {
+        class: 'button close',
+        href: '#/messages',
+        'aria-label': 'Close details',
+        title: 'Close (Esc)',
+        text: '×',
+      }),
+    );
   }
 
   /** `receipts` is null while they are not known. */
@@ -120,71 +134,162 @@ export class Detail {
     this.#parts = parts;
     const to = h('p', {class: 'to'}, 'to ', clientLink(message.client_id));
     this.body.replaceChildren(
-      this.#head(`Message ${message.number}`, message.reason ? 'dropped' : 'sent', message.time, Boolean(message.reason)),
-      to, parts.outcome,
-      h('div', {class: 'actions'}, copyButton('Copy', () => message.text),
-        copyButton('Copy as curl', () => curl('messages', {client_id: message.client_id, message: message.text})), again,
-        copyButton('Copy link', () => location.href), json ? asSent : null, result),
-      payload, h('p', {class: 'quiet small', text: `${bytes(message.bytes)}${json ? ' of JSON, laid out here' : ''}`}),
-      parts.near, parts.receipts, parts.findings);
+      this.#head(
+        `Message ${message.number}`,
+        message.reason ? 'dropped' : 'sent',
+        message.time,
+        Boolean(message.reason),
+      ),
+      to,
+      parts.outcome,
+      h(
+        'div',
+        {class: 'actions'},
+        copyButton('Copy', () => message.text),
+        copyButton('Copy as curl', () => curl('messages', {client_id: message.client_id, message: message.text})),
+        again,
+        copyButton('Copy link', () => location.href),
+        json ? asSent : null,
+        result,
+      ),
+      payload,
+      h('p', {class: 'quiet small', text: `${bytes(message.bytes)}${json ? ' of JSON, laid out here' : ''}`}),
+      parts.near,
+      parts.receipts,
+      parts.findings,
+    );
   }
 
   async #sendAgain(message, result) {
     try {
       const sent = await sendMessage(message.client_id, message.text);
-      result.replaceChildren(sent.text, ' ', sent.number ? h('a', {href: `#/message/${sent.number}`, text: `Message ${sent.number}`}) : '');
+      result.replaceChildren(
+        sent.text,
+        ' ',
+        sent.number ? h('a', {href: `#/message/${sent.number}`, text: `Message ${sent.number}`}) : '',
+      );
     } catch (error) {
       result.textContent = error.message;
     }
   }
 
   #outcome(message) {
-    if (message.reason) return [h('p', {class: 'callout bad'}, h('strong', {text: 'It reached nobody. '}), message.reason)];
-    if (message.held) return [h('p', {class: 'callout', text: 'It waits until the request that sent it is answered (--push-after-answer).'})];
+    if (message.reason)
+      return [h('p', {class: 'callout bad'}, h('strong', {text: 'It reached nobody. '}), message.reason)];
+    if (message.held)
+      return [
+        h('p', {class: 'callout', text: 'It waits until the request that sent it is answered (--push-after-answer).'}),
+      ];
     return [];
   }
 
   #near(message) {
     if (!message.near || !message.near.length) return null;
-    return part('Client ids that are like it, or open', h('ul', {class: 'plain'}, ...message.near.map((id) => h('li', {}, clientLink(id)))));
+    return part(
+      'Client ids that are like it, or open',
+      h('ul', {class: 'plain'}, ...message.near.map((id) => h('li', {}, clientLink(id)))),
+    );
   }
 
   #receipts(message) {
-    if (!message.receipts.length) return message.reason ? null : part('Who got it', h('p', {class: 'quiet', text: 'Its sockets are no longer known.'}));
-    const acknowledged = (receipt) => (receipt.acknowledged === null
-      ? STATES[receipt.state]
-      : h('span', {}, STATES.acknowledged, ' ', h('span', {class: 'quiet', title: clockTime(receipt.acknowledged), text: after(receipt.acknowledged - message.time)})));
-    return part('Who got it', h('table', {class: 'small'},
-      h('thead', {}, h('tr', {}, ...['Socket', 'Transport', 'Its page'].map((text) => h('th', {scope: 'col', text})))),
-      h('tbody', {}, ...message.receipts.map((receipt) => h('tr', {},
-        h('td', {class: 'mono', title: receipt.socket, text: receipt.socket.slice(0, 8)}),
-        h('td', {text: `${TRANSPORTS[receipt.transport] || 'none'}${receipt.opened_by ? `, opened by ${receipt.opened_by}` : ''}`}),
-        h('td', {}, acknowledged(receipt)))))));
+    if (!message.receipts.length)
+      return message.reason
+        ? null
+        : part('Who got it', h('p', {class: 'quiet', text: 'Its sockets are no longer known.'}));
+    const acknowledged = (receipt) =>
+      receipt.acknowledged === null
+        ? STATES[receipt.state]
+        : h(
+            'span',
+            {},
+            STATES.acknowledged,
+            ' ',
+            h('span', {
+              class: 'quiet',
+              title: clockTime(receipt.acknowledged),
+              text: after(receipt.acknowledged - message.time),
+            }),
+          );
+    return part(
+      'Who got it',
+      h(
+        'table',
+        {class: 'small'},
+        h(
+          'thead',
+          {},
+          h('tr', {}, ...['Socket', 'Transport', 'Its page'].map((text) => h('th', {scope: 'col', text}))),
+        ),
+        h(
+          'tbody',
+          {},
+          ...message.receipts.map((receipt) =>
+            h(
+              'tr',
+              {},
+              h('td', {class: 'mono', title: receipt.socket, text: receipt.socket.slice(0, 8)}),
+              h('td', {
+                text: `${TRANSPORTS[receipt.transport] || 'none'}${receipt.opened_by ? `, opened by ${receipt.opened_by}` : ''}`,
+              }),
+              h('td', {}, acknowledged(receipt)),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   #showEvent(event, explained, message) {
     const detail = Object.entries(event.detail);
     const value = (it) => h('span', {class: 'mono', text: typeof it === 'string' ? it : JSON.stringify(it)});
-    this.body.replaceChildren(...[
-      this.#head(`Event ${event.number}`, kindName(event.kind), event.time, isProblem(event.kind)),
-      event.client_id === null ? null : h('p', {class: 'to'}, 'client id ', clientLink(event.client_id)),
-      h('p', {class: 'lead', text: event.text}),
-      message && h('p', {}, h('a', {href: `#/message/${message.number}`, text: `Message ${message.number}`}), ' has its text, and who got it.'),
-      event.detail.message && !message ? h('p', {class: 'quiet', text: 'The text of this message is no longer kept: the journal holds the latest 1,000 messages, 4 MiB at most.'}) : null,
-      h('div', {class: 'actions'}, copyButton('Copy as JSON', () => JSON.stringify(event, null, 2)),
-        copyButton('Copy as curl', () => curl(path('events', {before: event.number + 1, last: 1}))),
-        copyButton('Copy link', () => location.href)),
-      facts([['Kind', value(event.kind)], ['Socket', event.socket && value(event.socket)], ...detail.filter(([, it]) => it !== null && it.length !== 0).map(([name, it]) => [name.replaceAll('_', ' '), value(it)])]),
-      explained && part('What became of its messages', findingList(explained.findings)),
-    ].filter(Boolean));
+    this.body.replaceChildren(
+      ...[
+        this.#head(`Event ${event.number}`, kindName(event.kind), event.time, isProblem(event.kind)),
+        event.client_id === null ? null : h('p', {class: 'to'}, 'client id ', clientLink(event.client_id)),
+        h('p', {class: 'lead', text: event.text}),
+        message &&
+          h(
+            'p',
+            {},
+            h('a', {href: `#/message/${message.number}`, text: `Message ${message.number}`}),
+            ' has its text, and who got it.',
+          ),
+        event.detail.message && !message
+          ? h('p', {
+              class: 'quiet',
+              text: 'The text of this message is no longer kept: the journal holds the latest 1,000 messages, 4 MiB at most.',
+            })
+          : null,
+        h(
+          'div',
+          {class: 'actions'},
+          copyButton('Copy as JSON', () => JSON.stringify(event, null, 2)),
+          copyButton('Copy as curl', () => curl(path('events', {before: event.number + 1, last: 1}))),
+          copyButton('Copy link', () => location.href),
+        ),
+        facts([
+          ['Kind', value(event.kind)],
+          ['Socket', event.socket && value(event.socket)],
+          ...detail
+            .filter(([, it]) => it !== null && it.length !== 0)
+            .map(([name, it]) => [name.replaceAll('_', ' '), value(it)]),
+        ]),
+        explained && part('What became of its messages', findingList(explained.findings)),
+      ].filter(Boolean),
+    );
   }
 
   #showGone(route, text) {
     this.#shown = '';
     this.#parts = null;
     this.body.replaceChildren(
-      h('div', {class: 'detail-head'}, h('h2', {text: `${route.name === 'message' ? 'Message' : 'Event'} ${route.argument}`}),
-        h('a', {class: 'button close', href: '#/messages', 'aria-label': 'Close details', text: '×'})),
-      h('p', {class: 'callout', role: 'status', text}));
+      h(
+        'div',
+        {class: 'detail-head'},
+        h('h2', {text: `${route.name === 'message' ? 'Message' : 'Event'} ${route.argument}`}),
+        h('a', {class: 'button close', href: '#/messages', 'aria-label': 'Close details', text: '×'}),
+      ),
+      h('p', {class: 'callout', role: 'status', text}),
+    );
   }
 }

@@ -8,19 +8,37 @@ import {button, h} from './dom.js';
 export function confirm(title, text, verb, {danger = false} = {}) {
   return new Promise((answer) => {
     let said = false;
-    const yes = button(verb, () => {
-      said = true;
-      dialog.close();
-    }, {kind: danger ? 'danger' : 'primary'});
-    const dialog = h('dialog', {'aria-labelledby': 'dialog-title', 'aria-describedby': 'dialog-text'},
+    const yes = button(
+      verb,
+      () => {
+        said = true;
+        dialog.close();
+      },
+      {kind: danger ? 'danger' : 'primary'},
+    );
+    const dialog = h(
+      'dialog',
+      {'aria-labelledby': 'dialog-title', 'aria-describedby': 'dialog-text'},
       h('h2', {id: 'dialog-title', text: title}),
-      h('div', {id: 'dialog-text'}, ...[text].flat().map((part) => (typeof part === 'string' ? h('p', {text: part}) : part))),
-      h('div', {class: 'dialog-actions'}, button('Cancel', () => dialog.close()), yes));
+      h(
+        'div',
+        {id: 'dialog-text'},
+        ...[text].flat().map((part) => (typeof part === 'string' ? h('p', {text: part}) : part)),
+      ),
+      h(
+        'div',
+        {class: 'dialog-actions'},
+        button('Cancel', () => dialog.close()),
+        yes,
+      ),
+    );
     dialog.addEventListener('close', () => {
       dialog.remove();
       answer(said);
     });
-    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener('click', (event) => {
+      if (event.target === dialog) dialog.close();
+    });
     document.body.append(dialog);
     dialog.showModal();
     yes.focus();

@@ -2,6 +2,9 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+/** The path of a magnifying glass, for `icon`. */
+export const SEARCH = 'M7 2.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9M10.4 10.4L14 14';
+
 /** An element. `props` are attributes; of them `on` holds listeners, `text` its text; false and null mean none. */
 export function h(tag, props = {}, ...children) {
   const made = document.createElement(tag);
@@ -66,8 +69,13 @@ export function field(label, control, hint = null) {
   const id = control.id || `field-${(field.count = (field.count || 0) + 1)}`;
   control.id = id;
   if (hint) control.setAttribute('aria-describedby', `${id}-hint`);
-  return h('div', {class: 'field'}, h('label', {for: id, text: label}), control,
-    hint && h('p', {class: 'hint', id: `${id}-hint`, text: hint}));
+  return h(
+    'div',
+    {class: 'field'},
+    h('label', {for: id, text: label}),
+    control,
+    hint && h('p', {class: 'hint', id: `${id}-hint`, text: hint}),
+  );
 }
 
 /** A form whose submission is `action`, and nothing else. */
@@ -82,8 +90,12 @@ export function form(props, action, ...children) {
 
 /** What there is to do where there is nothing to show: a title, and sentences or elements. */
 export function empty(title, ...parts) {
-  return h('div', {class: 'empty'}, h('p', {class: 'empty-title', text: title}),
-    ...parts.map((part) => (typeof part === 'string' ? h('p', {text: part}) : part)));
+  return h(
+    'div',
+    {class: 'empty'},
+    h('p', {class: 'empty-title', text: title}),
+    ...parts.map((part) => (typeof part === 'string' ? h('p', {text: part}) : part)),
+  );
 }
 
 /** One of the interface's few pictures. */

@@ -18,7 +18,10 @@ const PENDING_FIRST = 120;
 const PENDING_LONGEST = 2000;
 const PENDING_FOR = 60000;
 
-const sleep = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+const sleep = (milliseconds) =>
+  new Promise((done) => {
+    setTimeout(done, milliseconds);
+  });
 
 class Entry {
   constructor(key, time) {
@@ -29,20 +32,43 @@ class Entry {
     this.number = null;
   }
 
-  get isMessage() { return this.number !== null; }
-  get kind() { return this.event ? this.event.kind : this.message.reason ? 'message_dropped' : 'message_sent'; }
-  get clientId() { return (this.message || this.event).client_id; }
-  get problem() { return this.message ? Boolean(this.message.reason) || this.message.lost > 0 : isProblem(this.kind); }
-  get order() { return this.event ? this.event.number : Infinity; }
-  get href() { return this.message ? `#/message/${this.number}` : `#/event/${this.event.number}`; }
+  get isMessage() {
+    return this.number !== null;
+  }
+  get kind() {
+    return this.event ? this.event.kind : this.message.reason ? 'message_dropped' : 'message_sent';
+  }
+  get clientId() {
+    return (this.message || this.event).client_id;
+  }
+  get problem() {
+    return this.message ? Boolean(this.message.reason) || this.message.lost > 0 : isProblem(this.kind);
+  }
+  get order() {
+    return this.event ? this.event.number : Infinity;
+  }
+  get href() {
+    return this.message ? `#/message/${this.number}` : `#/event/${this.event.number}`;
+  }
   /** Whether it is `other`, or happened before it. */
-  isUpTo(other) { return (this.time - other.time || this.order - other.order || this.number - other.number || 0) <= 0; }
+  isUpTo(other) {
+    return (this.time - other.time || this.order - other.order || this.number - other.number || 0) <= 0;
+  }
 
-  get pending() { return Boolean(this.message) && this.message.acknowledged + this.message.lost < this.message.delivered_to; }
+  get pending() {
+    return Boolean(this.message) && this.message.acknowledged + this.message.lost < this.message.delivered_to;
+  }
 
   /** Whether `words`, in lower case, occur in its texts. */
   holds(words) {
-    const texts = [this.message && this.message.text, this.event && this.event.text, this.clientId, this.message && this.message.reason, kindName(this.kind), this.kind];
+    const texts = [
+      this.message && this.message.text,
+      this.event && this.event.text,
+      this.clientId,
+      this.message && this.message.reason,
+      kindName(this.kind),
+      this.kind,
+    ];
     return texts.some((text) => text && text.toLowerCase().includes(words));
   }
 }
@@ -63,14 +89,22 @@ class Feed {
   loaded = false;
 
   /** Call `listener` with the events that are new, each time that something has changed. */
-  listen(listener) { this.#listeners.push(listener); }
+  listen(listener) {
+    this.#listeners.push(listener);
+  }
 
   /** The entries, oldest first, without gaps between them. */
-  get entries() { return this.#sorted; }
+  get entries() {
+    return this.#sorted;
+  }
 
-  get exhausted() { return this.#events.exhausted && this.#messages.exhausted; }
+  get exhausted() {
+    return this.#events.exhausted && this.#messages.exhausted;
+  }
 
-  entryOfMessage(number) { return this.#entries.get(`m${number}`) || null; }
+  entryOfMessage(number) {
+    return this.#entries.get(`m${number}`) || null;
+  }
 
   /** Keep up with the emulator for as long as the page is open. */
   async run() {
@@ -130,13 +164,16 @@ class Feed {
   /** Load what was before all that is here, `size` of each kind at most. */
   async older(size = PAGE) {
     if (!this.#loading) {
-      this.#loading = this.#loadOlder(size).finally(() => { this.#loading = null; });
+      this.#loading = this.#loadOlder(size).finally(() => {
+        this.#loading = null;
+      });
     }
     return this.#loading;
   }
 
   async #loadOlder(size) {
-    const before = (what, state, none) => (state.exhausted ? none : ask(path(what, {last: size, before: state.cursor})));
+    const before = (what, state, none) =>
+      state.exhausted ? none : ask(path(what, {last: size, before: state.cursor}));
     const [events, messages] = await Promise.all([
       before('events', this.#events, {events: []}),
       before('messages', this.#messages, {messages: [], oldest: 0}),
@@ -162,7 +199,7 @@ class Feed {
 
   #entryFor(key, time) {
     let entry = this.#entries.get(key);
-    if (!entry) this.#entries.set(key, entry = new Entry(key, time));
+    if (!entry) this.#entries.set(key, (entry = new Entry(key, time)));
     return entry;
   }
 
@@ -177,7 +214,9 @@ class Feed {
 
   /** In order, from the first moment since which nothing is missing. */
   #arrange() {
-    let sorted = [...this.#entries.values()].sort((one, other) => one.time - other.time || one.order - other.order || one.number - other.number);
+    let sorted = [...this.#entries.values()].sort(
+      (one, other) => one.time - other.time || one.order - other.order || one.number - other.number,
+    );
     if (sorted.length > (this.held ? MOST_KEPT : KEPT)) {
       sorted = sorted.slice(-(this.held ? MOST_KEPT : KEPT));
       this.#entries = new Map(sorted.map((entry) => [entry.key, entry]));

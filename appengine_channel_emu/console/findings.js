@@ -7,9 +7,23 @@ import {clockTime} from './format.js';
 /** A list of findings (`/_emu/explain`), the likeliest first; null where there are none. */
 export function findingList(findings) {
   if (!findings.length) return null;
-  return h('ul', {class: 'findings'}, ...findings.map((finding) => h('li', {},
-    h('p', {}, finding.text, finding.time !== null ? h('time', {class: 'quiet', text: ` ${clockTime(finding.time)}`}) : null),
-    finding.advice && h('p', {class: 'advice', text: finding.advice}))));
+  return h(
+    'ul',
+    {class: 'findings'},
+    ...findings.map((finding) =>
+      h(
+        'li',
+        {},
+        h(
+          'p',
+          {},
+          finding.text,
+          finding.time !== null ? h('time', {class: 'quiet', text: ` ${clockTime(finding.time)}`}) : null,
+        ),
+        finding.advice && h('p', {class: 'advice', text: finding.advice}),
+      ),
+    ),
+  );
 }
 
 /** A heading and what is under it; null where that is nothing. */
@@ -20,8 +34,13 @@ export function part(title, ...children) {
 
 /** Pairs of name and value; those without a value are left out. */
 export function facts(pairs) {
-  return h('dl', {class: 'facts'}, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== '')
-    .map(([term, value]) => h('div', {}, h('dt', {text: term}), h('dd', {}, value))));
+  return h(
+    'dl',
+    {class: 'facts'},
+    ...pairs
+      .filter(([, value]) => value !== null && value !== undefined && value !== '')
+      .map(([term, value]) => h('div', {}, h('dt', {text: term}), h('dd', {}, value))),
+  );
 }
 
 /** A button that copies what `text` gives, and says so for a moment. */
@@ -29,14 +48,21 @@ export function copyButton(label, text) {
   const made = button(label, async () => {
     const done = await copy(text());
     made.textContent = done ? 'Copied' : 'Not allowed';
-    setTimeout(() => { made.textContent = label; }, 1500);
+    setTimeout(() => {
+      made.textContent = label;
+    }, 1500);
   });
   return made;
 }
 
 /** A link to all about a client id. */
 export function clientLink(clientId) {
-  return h('a', {class: 'name mono', href: clientHref(clientId), title: clientId, text: clientId === '' ? '(empty)' : clientId});
+  return h('a', {
+    class: 'name mono',
+    href: clientHref(clientId),
+    title: clientId,
+    text: clientId === '' ? '(empty)' : clientId,
+  });
 }
 
 /** The address of all about a client id. */

@@ -19,7 +19,8 @@ export function lasting(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 120) return `${whole} s`;
   if (whole < 7200) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ''}`;
-  if (whole < 172800) return `${Math.floor(whole / 3600)} h${whole % 3600 >= 60 ? ` ${Math.floor((whole % 3600) / 60)} min` : ''}`;
+  if (whole < 172800)
+    return `${Math.floor(whole / 3600)} h${whole % 3600 >= 60 ? ` ${Math.floor((whole % 3600) / 60)} min` : ''}`;
   return `${Math.floor(whole / 86400)} days`;
 }
 
@@ -51,16 +52,21 @@ export function counted(number, what) {
 
 /** The kind of an event in words: "socket opened". */
 export function kindName(kind) {
-  return {message_sent: 'message', message_dropped: 'dropped', message_mended: 'text fixed'}[kind] || kind.replaceAll('_', ' ');
+  return (
+    {message_sent: 'message', message_dropped: 'dropped', message_mended: 'text fixed'}[kind] ||
+    kind.replaceAll('_', ' ')
+  );
 }
 
 /** Whether an event of this kind, or a message with a reason, is something that went wrong. */
 export function isProblem(kind) {
-  return kind === 'message_dropped' || /(_refused|_failed|_cut|_full|_slow|_not_found|_set_aside|unclean_start)$/.test(kind);
+  return (
+    kind === 'message_dropped' || /(_refused|_failed|_cut|_full|_slow|_not_found|_set_aside|unclean_start)$/.test(kind)
+  );
 }
 
 /** The names of transports as users know them. */
-export const TRANSPORTS = {stream: 'WebSocket', poll: 'long poll', sdk: 'SDK\'s wire'};
+export const TRANSPORTS = {stream: 'WebSocket', poll: 'long poll', sdk: "SDK's wire"};
 
 /** How messages reach a socket at this moment. */
 export function transportName(socket) {
@@ -89,5 +95,5 @@ export function oneLine(text, most = 400) {
 
 /** `text` as one word of a POSIX shell. */
 export function shellWord(text) {
-  return `'${text.replaceAll('\'', '\'\\\'\'')}'`;
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -69,7 +69,8 @@ function route() {
     before.leave();
   }
   view.element.hidden = false;
-  for (const link of document.querySelectorAll('[data-tab]')) setAttribute(link, 'aria-current', link.dataset.tab === view.tab ? 'page' : null);
+  for (const link of document.querySelectorAll('[data-tab]'))
+    setAttribute(link, 'aria-current', link.dataset.tab === view.tab ? 'page' : null);
   view.enter(asked);
   setTitle(view.title(asked));
   // Another view is another page to who only hears it.
@@ -83,8 +84,19 @@ function showStatus(known) {
   const {app, version, url, clock} = known;
   setText(by('app'), app ? `${app.name || 'the app'} ↗` : 'no app');
   setAttribute(by('app'), 'href', app ? '/' : null);
-  setAttribute(by('app'), 'title', app ? `Open the app (${[app.kind, app.python && `Python ${app.python}`].filter(Boolean).join(', ')})` : 'No app runs behind this emulator');
-  setText(by('counts'), `${known.channels.toLocaleString('en')} channels · ${Object.values(known.sockets).reduce((sum, each) => sum + each, 0).toLocaleString('en')} sockets`);
+  setAttribute(
+    by('app'),
+    'title',
+    app
+      ? `Open the app (${[app.kind, app.python && `Python ${app.python}`].filter(Boolean).join(', ')})`
+      : 'No app runs behind this emulator',
+  );
+  setText(
+    by('counts'),
+    `${known.channels.toLocaleString('en')} channels · ${Object.values(known.sockets)
+      .reduce((sum, each) => sum + each, 0)
+      .toLocaleString('en')} sockets`,
+  );
   setText(by('version'), version);
   setText(by('address'), url || '');
   const text = unreal(clock);
@@ -105,7 +117,14 @@ function showOwnPage() {
 }
 
 document.addEventListener('keydown', (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
+  if (
+    event.defaultPrevented ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    document.querySelector('dialog[open]')
+  )
+    return;
   if (event.key === '?' && !isTyping(event.target)) show('#/help');
   else if (!shown.onKey || !shown.onKey(event)) return;
   event.preventDefault();

@@ -35,21 +35,29 @@ class OwnPage {
   /** The latest messages, newest first. */
   messages = [];
 
-  listen(listener) { this.#listeners.push(listener); }
+  listen(listener) {
+    this.#listeners.push(listener);
+  }
 
   #tell() {
     for (const listener of this.#listeners) listener(this);
   }
 
-  get isOpen() { return this.state === 'open' || this.state === 'opening'; }
+  get isOpen() {
+    return this.state === 'open' || this.state === 'opening';
+  }
 
   /** Ask first, for the app hears of it; then open. Whether it was opened. Throws what the emulator refuses. */
   async ask(clientId) {
-    const sure = await confirm(`Open a page on "${clientId}"?`, [
-      'This console then is a page on that channel, like a tab of a visitor: it gets every message to this client id.',
-      'Your app hears of it: connected/ now, and disconnected/ when you close the page and no other is open.',
-      ...(this.isOpen ? [`The page on "${this.clientId}" is closed first.`] : []),
-    ], 'Open');
+    const sure = await confirm(
+      `Open a page on "${clientId}"?`,
+      [
+        'This console then is a page on that channel, like a tab of a visitor: it gets every message to this client id.',
+        'Your app hears of it: connected/ now, and disconnected/ when you close the page and no other is open.',
+        ...(this.isOpen ? [`The page on "${this.clientId}" is closed first.`] : []),
+      ],
+      'Open',
+    );
     if (!sure) return false;
     this.close();
     const {token} = await ask('channels', {client_id: clientId, opened_by: 'console'});
@@ -70,7 +78,10 @@ class OwnPage {
         this.#tell();
       },
       onerror: (error) => {
-        this.problem = error && error.description ? `${error.code} ${String(error.description).replaceAll('+', ' ')}` : 'The connection failed.';
+        this.problem =
+          error && error.description
+            ? `${error.code} ${String(error.description).replaceAll('+', ' ')}`
+            : 'The connection failed.';
         this.#tell();
       },
       onclose: () => this.#become(socket, 'closed'),

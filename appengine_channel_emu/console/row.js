@@ -5,9 +5,19 @@ import {bytes, clockTime, kindName, moment, oneLine} from './format.js';
 
 /** A row of the list for an entry of the feed. */
 export function makeRow(entry) {
-  const link = h('a', {class: 'row', tabindex: '-1'},
-    h('time', {text: clockTime(entry.time), title: moment(entry.time), datetime: new Date(entry.time * 1000).toISOString()}),
-    h('span', {class: 'kind'}), h('span', {class: 'who name'}), h('span', {class: 'what'}), h('span', {class: 'outcome'}));
+  const link = h(
+    'a',
+    {class: 'row', tabindex: '-1'},
+    h('time', {
+      text: clockTime(entry.time),
+      title: moment(entry.time),
+      datetime: new Date(entry.time * 1000).toISOString(),
+    }),
+    h('span', {class: 'kind'}),
+    h('span', {class: 'who name'}),
+    h('span', {class: 'what'}),
+    h('span', {class: 'outcome'}),
+  );
   return h('li', {}, link);
 }
 
@@ -32,12 +42,16 @@ export function updateRow(item, entry, isOpen) {
 }
 
 function stateOf({message, event}) {
-  return message ? `${message.acknowledged}/${message.lost}/${message.delivered_to}/${message.held}/${event ? event.kind : ''}` : 'event';
+  return message
+    ? `${message.acknowledged}/${message.lost}/${message.delivered_to}/${message.held}/${event ? event.kind : ''}`
+    : 'event';
 }
 
 function textOf({message, event, isMessage}) {
   if (message) return oneLine(message.text);
-  return isMessage ? `Its text is no longer kept${event.detail.bytes ? ` (${bytes(event.detail.bytes)})` : ''}.` : `${oneLine(event.text)}${event.detail.opened_by ? ` Opened by ${event.detail.opened_by}.` : ''}`;
+  return isMessage
+    ? `Its text is no longer kept${event.detail.bytes ? ` (${bytes(event.detail.bytes)})` : ''}.`
+    : `${oneLine(event.text)}${event.detail.opened_by ? ` Opened by ${event.detail.opened_by}.` : ''}`;
 }
 
 /** What became of a message, as short as it can be said. */

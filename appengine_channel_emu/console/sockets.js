@@ -7,32 +7,70 @@ import {bytes, lasting, moment, roughly, transportName} from './format.js';
 import {status} from './status.js';
 
 const ACTIONS = [
-  {action: 'close', label: 'Close', done: 'Closed: its page got onclose.', danger: true,
-    question: ['Close this socket?', 'Its page gets onclose, and gets no further message. What it has not fetched yet is lost.']},
-  {action: 'cut', label: 'Cut', done: 'Cut: its page goes on with a new connection.', title: 'Break its connection; its page goes on, and loses nothing'},
-  {action: 'expire', label: 'Expire', done: 'Expired: its page got onerror 401, then onclose.', danger: true,
-    question: ['Let its token time out?', 'Every page that opened with this token gets onerror with 401 Token+timed+out., then onclose.']},
+  {
+    action: 'close',
+    label: 'Close',
+    done: 'Closed: its page got onclose.',
+    danger: true,
+    question: [
+      'Close this socket?',
+      'Its page gets onclose, and gets no further message. What it has not fetched yet is lost.',
+    ],
+  },
+  {
+    action: 'cut',
+    label: 'Cut',
+    done: 'Cut: its page goes on with a new connection.',
+    title: 'Break its connection; its page goes on, and loses nothing',
+  },
+  {
+    action: 'expire',
+    label: 'Expire',
+    done: 'Expired: its page got onerror 401, then onclose.',
+    danger: true,
+    question: [
+      'Let its token time out?',
+      'Every page that opened with this token gets onerror with 401 Token+timed+out., then onclose.',
+    ],
+  },
 ];
 
 /** The three actions on the socket `id` of `clientId`; `tell` is given a sentence on the outcome. */
 function actionButtons(id, clientId, tell) {
-  return ACTIONS.map(({action, label, done, danger, question, title}) => button(label, async () => {
-    if (question && !await confirm(question[0], question[1], label, {danger})) return;
-    try {
-      await ask('sockets', {action, socket: id});
-      tell(done);
-    } catch (error) {
-      tell(error.message);
-    }
-  }, {kind: danger ? 'small danger-quiet' : 'small', label: `${label} a socket of ${clientId}`, title}));
+  return ACTIONS.map(({action, label, done, danger, question, title}) =>
+    button(
+      label,
+      async () => {
+        if (question && !(await confirm(question[0], question[1], label, {danger}))) return;
+        try {
+          await ask('sockets', {action, socket: id});
+          tell(done);
+        } catch (error) {
+          tell(error.message);
+        }
+      },
+      {kind: danger ? 'small danger-quiet' : 'small', label: `${label} a socket of ${clientId}`, title},
+    ),
+  );
 }
 
 /** Cells of a socket's row, in the order of the table's columns. */
 export function makeSocketCells(socket, clientId, tell) {
   const cell = (label) => h('td', {'data-label': label});
-  const transport = h('td', {class: 'transport', 'data-label': 'Socket'}, h('span', {class: 'dot'}), h('span', {}), h('span', {class: 'tag', hidden: true}));
-  return [transport, cell('Open for'), cell('Unread'), cell('Token expires'),
-    h('td', {class: 'do'}, ...actionButtons(socket.id, clientId, tell))];
+  const transport = h(
+    'td',
+    {class: 'transport', 'data-label': 'Socket'},
+    h('span', {class: 'dot'}),
+    h('span', {}),
+    h('span', {class: 'tag', hidden: true}),
+  );
+  return [
+    transport,
+    cell('Open for'),
+    cell('Unread'),
+    cell('Token expires'),
+    h('td', {class: 'do'}, ...actionButtons(socket.id, clientId, tell)),
+  ];
 }
 
 /** Bring them up to date. */
@@ -43,7 +81,7 @@ export function updateSocketCells(cells, socket) {
   dot.classList.toggle('is-on', socket.state === 'attached');
   setText(what, `${transportName(socket)}${socket.state === 'detached' ? ', detached' : ''}`);
   tag.hidden = !socket.opened_by;
-  setText(tag, socket.opened_by === 'console' ? 'a console\'s page' : socket.opened_by || '');
+  setText(tag, socket.opened_by === 'console' ? "a console's page" : socket.opened_by || '');
   const now = status.now || socket.since;
   setText(since, lasting(now - socket.since));
   setText(unread, socket.unread ? `${socket.unread} (${bytes(socket.unread_bytes)})` : '0');

@@ -29,8 +29,12 @@ class Status {
   }
 
   start() {
-    feed.listen((news) => { if (news.length || !this.known) this.#soon(); });
-    setInterval(() => { if (!document.hidden) this.refresh(); }, EVERY);
+    feed.listen((news) => {
+      if (news.length || !this.known) this.#soon();
+    });
+    setInterval(() => {
+      if (!document.hidden) this.refresh();
+    }, EVERY);
     this.refresh();
   }
 

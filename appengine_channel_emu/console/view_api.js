@@ -16,7 +16,9 @@ export class ApiView {
     this.element = h('section', {class: 'page narrow', 'aria-label': 'API'}, h('h1', {text: 'Admin API'}), this.body);
   }
 
-  title() { return 'API'; }
+  title() {
+    return 'API';
+  }
 
   leave() {}
 
@@ -32,50 +34,119 @@ export class ApiView {
 
   #draw() {
     const {info, paths} = this.#document;
-    const operations = Object.entries(paths).flatMap(([path, item]) => METHODS.filter((method) => item[method]).map((method) => ({path, method, ...item[method]})));
+    const operations = Object.entries(paths).flatMap(([path, item]) =>
+      METHODS.filter((method) => item[method]).map((method) => ({path, method, ...item[method]})),
+    );
     this.body.replaceChildren(
       h('p', {class: 'lead', text: info.description || info.title}),
-      h('p', {class: 'quiet'}, `Version ${info.version}. As JSON: `, h('a', {href: '/_emu/openapi.json', text: 'openapi.json'})),
-      ...operations.map((operation) => this.#operation(operation)));
+      h(
+        'p',
+        {class: 'quiet'},
+        `Version ${info.version}. As JSON: `,
+        h('a', {href: '/_emu/openapi.json', text: 'openapi.json'}),
+      ),
+      ...operations.map((operation) => this.#operation(operation)),
+    );
   }
 
   #operation(operation) {
     const {path, method, summary, description} = operation;
-    return h('details', {class: 'operation'},
-      h('summary', {}, h('span', {class: `method is-${method}`, text: method.toUpperCase()}), h('code', {text: path}), h('span', {class: 'quiet', text: summary || ''})),
-      h('div', {class: 'operation-body'},
-        description && h('p', {text: description}), this.#parameters(operation), this.#body(operation), this.#responses(operation), this.#example(operation)));
+    return h(
+      'details',
+      {class: 'operation'},
+      h(
+        'summary',
+        {},
+        h('span', {class: `method is-${method}`, text: method.toUpperCase()}),
+        h('code', {text: path}),
+        h('span', {class: 'quiet', text: summary || ''}),
+      ),
+      h(
+        'div',
+        {class: 'operation-body'},
+        description && h('p', {text: description}),
+        this.#parameters(operation),
+        this.#body(operation),
+        this.#responses(operation),
+        this.#example(operation),
+      ),
+    );
   }
 
   #parameters(operation) {
     const parameters = (operation.parameters || []).map((each) => this.#resolved(each));
     if (!parameters.length) return null;
-    return this.#fields('Parameters', parameters.map((each) => ({
-      name: each.name, required: each.required, type: this.#type(each.schema), text: each.description || (each.schema && each.schema.description) || ''})));
+    return this.#fields(
+      'Parameters',
+      parameters.map((each) => ({
+        name: each.name,
+        required: each.required,
+        type: this.#type(each.schema),
+        text: each.description || (each.schema && each.schema.description) || '',
+      })),
+    );
   }
 
   #body(operation) {
     const schema = this.#schemaOf(operation.requestBody);
     if (!schema || !schema.properties) return null;
-    return this.#fields('Body, as application/json', Object.entries(schema.properties).map(([name, each]) => {
-      const is = this.#resolved(each);
-      return {name, required: (schema.required || []).includes(name), type: this.#type(is), text: is.description || ''};
-    }));
+    return this.#fields(
+      'Body, as application/json',
+      Object.entries(schema.properties).map(([name, each]) => {
+        const is = this.#resolved(each);
+        return {
+          name,
+          required: (schema.required || []).includes(name),
+          type: this.#type(is),
+          text: is.description || '',
+        };
+      }),
+    );
   }
 
   #fields(title, fields) {
-    return h('div', {}, h('h2', {text: title}), h('table', {class: 'small'},
-      h('thead', {}, h('tr', {}, ...['Name', 'Type', 'What it is'].map((text) => h('th', {scope: 'col', text})))),
-      h('tbody', {}, ...fields.map((each) => h('tr', {}, h('th', {scope: 'row'}, h('code', {text: each.name}), each.required ? ' *' : ''),
-        h('td', {text: each.type}), h('td', {class: 'wrap', text: `${each.text}${each.required ? `${each.text ? ' ' : ''}(required)` : ''}`}))))));
+    return h(
+      'div',
+      {},
+      h('h2', {text: title}),
+      h(
+        'table',
+        {class: 'small'},
+        h('thead', {}, h('tr', {}, ...['Name', 'Type', 'What it is'].map((text) => h('th', {scope: 'col', text})))),
+        h(
+          'tbody',
+          {},
+          ...fields.map((each) =>
+            h(
+              'tr',
+              {},
+              h('th', {scope: 'row'}, h('code', {text: each.name}), each.required ? ' *' : ''),
+              h('td', {text: each.type}),
+              h('td', {class: 'wrap', text: `${each.text}${each.required ? `${each.text ? ' ' : ''}(required)` : ''}`}),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   #responses(operation) {
     const rows = Object.entries(operation.responses || {}).map(([status, each]) => {
       const response = this.#resolved(each);
       const schema = this.#schemaOf(response);
-      return h('div', {class: 'response'}, h('p', {}, h('code', {text: status}), ' ', response.description || ''),
-        schema && status < '300' ? h('pre', {class: 'shape', tabindex: '0', 'aria-label': `Shape of the answer ${status}`, text: this.#shape(schema)}) : null);
+      return h(
+        'div',
+        {class: 'response'},
+        h('p', {}, h('code', {text: status}), ' ', response.description || ''),
+        schema && status < '300'
+          ? h('pre', {
+              class: 'shape',
+              tabindex: '0',
+              'aria-label': `Shape of the answer ${status}`,
+              text: this.#shape(schema),
+            })
+          : null,
+      );
     });
     return h('div', {}, h('h2', {text: 'Answers'}), ...rows);
   }
@@ -83,20 +154,37 @@ export class ApiView {
   #example({path, method, ...operation}) {
     const schema = this.#schemaOf(operation.requestBody);
     const names = schema ? schema.required || Object.keys(schema.properties || {}).slice(0, 1) : [];
-    const body = schema ? Object.fromEntries(names.map((name) => [name, this.#sample(schema.properties[name])])) : undefined;
+    const body = schema
+      ? Object.fromEntries(names.map((name) => [name, this.#sample(schema.properties[name])]))
+      : undefined;
     const command = curl(path, body, method === 'delete' ? 'DELETE' : null);
-    return h('div', {}, h('h2', {text: 'With curl'}), h('pre', {class: 'payload', tabindex: '0', 'aria-label': 'Command', text: command}), h('div', {class: 'actions'}, copyButton('Copy', () => command)));
+    return h(
+      'div',
+      {},
+      h('h2', {text: 'With curl'}),
+      h('pre', {class: 'payload', tabindex: '0', 'aria-label': 'Command', text: command}),
+      h(
+        'div',
+        {class: 'actions'},
+        copyButton('Copy', () => command),
+      ),
+    );
   }
 
   #sample(schema) {
     const is = this.#resolved(schema || {});
     if (is.enum) return is.enum[0];
-    return {string: 'anna', integer: 1, number: 1, boolean: true, array: ['anna'], object: {}}[[is.type].flat()[0]] ?? 'anna';
+    return (
+      {string: 'anna', integer: 1, number: 1, boolean: true, array: ['anna'], object: {}}[[is.type].flat()[0]] ?? 'anna'
+    );
   }
 
   #resolved(schema) {
     if (!schema || !schema.$ref) return schema;
-    return schema.$ref.slice(2).split('/').reduce((at, key) => at[key], this.#document);
+    return schema.$ref
+      .slice(2)
+      .split('/')
+      .reduce((at, key) => at[key], this.#document);
   }
 
   #schemaOf(holder) {
@@ -118,7 +206,9 @@ export class ApiView {
     const indent = '  '.repeat(depth + 1);
     if (is.allOf) return is.allOf.map((each) => this.#shape(each, depth)).join(' and ');
     if (is.properties && depth < DEEPEST) {
-      const lines = Object.entries(is.properties).map(([name, each]) => `${indent}${name}: ${this.#shape(each, depth + 1)}`);
+      const lines = Object.entries(is.properties).map(
+        ([name, each]) => `${indent}${name}: ${this.#shape(each, depth + 1)}`,
+      );
       return `{\n${lines.join('\n')}\n${'  '.repeat(depth)}}`;
     }
     if (is.type === 'array') return `[${this.#shape(is.items, depth)}, …]`;

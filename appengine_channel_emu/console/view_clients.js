@@ -2,7 +2,7 @@
 
 import {ask, path} from './api.js';
 import {ClientDetail} from './client_detail.js';
-import {button, empty, fill, form, h, icon, isTyping, setAttribute, setText} from './dom.js';
+import {button, empty, fill, form, h, icon, isTyping, SEARCH, setAttribute, setText} from './dom.js';
 import {feed} from './feed.js';
 import {clientHref} from './findings.js';
 import {counted, roughly} from './format.js';
@@ -17,8 +17,6 @@ const LATE = 1;
 /** The key of the table's head among those of client ids, none of which holds a null. */
 const HEAD = '\0';
 
-const SEARCH = 'M7 2.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9M10.4 10.4L14 14';
-
 export class ClientsView {
   tab = 'clients';
   #asked = 0;
@@ -29,21 +27,61 @@ export class ClientsView {
   constructor(show) {
     this.show = show;
     this.detail = new ClientDetail();
-    this.search = h('input', {id: 'client-search', type: 'search', placeholder: 'Search client ids', 'aria-label': 'Search client ids', autocomplete: 'off', on: {input: () => this.#find()}});
+    this.search = h('input', {
+      id: 'client-search',
+      type: 'search',
+      placeholder: 'Search client ids',
+      'aria-label': 'Search client ids',
+      autocomplete: 'off',
+      on: {input: () => this.#find()},
+    });
     this.found = h('p', {class: 'found'});
     this.spoken = h('p', {class: 'unseen', role: 'status'});
-    this.groups = h('table', {class: 'clients sockets', 'aria-label': 'Clients and their sockets'}, h('thead', {'data-key': HEAD}, h('tr', {},
-      ...['Client id', 'Presence', 'Last message', 'Socket', 'Open for', 'Unread', 'Token expires', 'Actions'].map((text) => h('th', {scope: 'col', text})))));
+    this.groups = h(
+      'table',
+      {class: 'clients sockets', 'aria-label': 'Clients and their sockets'},
+      h(
+        'thead',
+        {'data-key': HEAD},
+        h(
+          'tr',
+          {},
+          ...['Client id', 'Presence', 'Last message', 'Socket', 'Open for', 'Unread', 'Token expires', 'Actions'].map(
+            (text) => h('th', {scope: 'col', text}),
+          ),
+        ),
+      ),
+    );
     this.none = h('div', {hidden: true});
-    this.element = h('section', {class: 'split', 'aria-label': 'Clients'},
+    this.element = h(
+      'section',
+      {class: 'split', 'aria-label': 'Clients'},
       h('h1', {class: 'unseen', text: 'Clients'}),
-      h('div', {class: 'pane list'},
-        form({class: 'toolbar', role: 'search', 'aria-label': 'Clients'}, () => this.refresh(),
-          h('div', {class: 'with-icon'}, icon(SEARCH), this.search), this.found, this.spoken),
-        h('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of clients'}, this.groups, this.none)),
-      this.detail.element);
-    feed.listen((news) => { if (news.length) this.#soon(); });
-    setInterval(() => { if (!this.element.hidden && !document.hidden) this.#draw(); }, EVERY);
+      h(
+        'div',
+        {class: 'pane list'},
+        form(
+          {class: 'toolbar', role: 'search', 'aria-label': 'Clients'},
+          () => this.refresh(),
+          h('div', {class: 'with-icon'}, icon(SEARCH), this.search),
+          this.found,
+          this.spoken,
+        ),
+        h(
+          'div',
+          {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of clients'},
+          this.groups,
+          this.none,
+        ),
+      ),
+      this.detail.element,
+    );
+    feed.listen((news) => {
+      if (news.length) this.#soon();
+    });
+    setInterval(() => {
+      if (!this.element.hidden && !document.hidden) this.#draw();
+    }, EVERY);
   }
 
   title(route) {
@@ -95,16 +133,36 @@ export class ClientsView {
   #draw() {
     if (!this.#list || this.element.hidden) return;
     const {channels, matching, total, sockets} = this.#list;
-    fill(this.groups, [null, ...channels], (channel) => (channel ? channel.client_id : HEAD),
-      (channel) => this.#makeGroup(channel), (group, channel) => { if (channel) this.#updateGroup(group, channel); });
-    setText(this.found, channels.length < matching ? `the first ${channels.length} of ${counted(matching, 'client')}: search for the others`
-      : `${counted(matching, 'client')}${matching < total ? ` of ${total}` : ''}, ${counted(sockets, 'open socket')}`);
+    fill(
+      this.groups,
+      [null, ...channels],
+      (channel) => (channel ? channel.client_id : HEAD),
+      (channel) => this.#makeGroup(channel),
+      (group, channel) => {
+        if (channel) this.#updateGroup(group, channel);
+      },
+    );
+    setText(
+      this.found,
+      channels.length < matching
+        ? `the first ${channels.length} of ${counted(matching, 'client')}: search for the others`
+        : `${counted(matching, 'client')}${matching < total ? ` of ${total}` : ''}, ${counted(sockets, 'open socket')}`,
+    );
     this.groups.hidden = !channels.length;
     this.none.hidden = channels.length > 0;
-    if (!this.none.hidden) this.none.replaceChildren(total
-      ? empty('No client id matches', 'Upper and lower case mean the same in this search. A channel itself tells them apart.')
-      : empty('No channel yet', 'An app makes one with create_channel, and its page opens it.',
-        h('p', {}, h('a', {class: 'button primary', href: '#/send', text: 'Make a channel and say hello'}))));
+    if (!this.none.hidden)
+      this.none.replaceChildren(
+        total
+          ? empty(
+              'No client id matches',
+              'Upper and lower case mean the same in this search. A channel itself tells them apart.',
+            )
+          : empty(
+              'No channel yet',
+              'An app makes one with create_channel, and its page opens it.',
+              h('p', {}, h('a', {class: 'button primary', href: '#/send', text: 'Make a channel and say hello'})),
+            ),
+      );
   }
 
   #makeGroup(channel) {
@@ -112,8 +170,19 @@ export class ClientsView {
     const group = h('tbody', {});
     group.result = result;
     group.head = [
-      h('th', {scope: 'row'}, h('a', {class: 'name mono', href: clientHref(channel.client_id), title: channel.client_id, text: channel.client_id}), result),
-      h('td', {'data-label': 'Presence'}), h('td', {'data-label': 'Last message'}),
+      h(
+        'th',
+        {scope: 'row'},
+        h('a', {
+          class: 'name mono',
+          href: clientHref(channel.client_id),
+          title: channel.client_id,
+          text: channel.client_id,
+        }),
+        result,
+      ),
+      h('td', {'data-label': 'Presence'}),
+      h('td', {'data-label': 'Last message'}),
     ];
     return group;
   }
@@ -122,10 +191,24 @@ export class ClientsView {
     const shown = channel.sockets_shown.slice(0, SOCKETS_SHOWN);
     const rows = shown.length ? shown.map((socket) => ({key: socket.id, socket})) : [{key: 'none', socket: null}];
     if (channel.sockets > shown.length) rows.push({key: 'more', socket: null, more: channel.sockets - shown.length});
-    fill(group, rows, (row) => row.key, (row) => this.#makeRow(row, channel, group), (element, row) => {
-      if (row.socket) updateSocketCells(element.cellsOfSocket, row.socket);
-      else setText(element.lastElementChild, row.more ? `and ${row.more} more` : channel.tokens ? `none open, ${counted(channel.tokens, 'token')}` : 'none open');
-    });
+    fill(
+      group,
+      rows,
+      (row) => row.key,
+      (row) => this.#makeRow(row, channel, group),
+      (element, row) => {
+        if (row.socket) updateSocketCells(element.cellsOfSocket, row.socket);
+        else
+          setText(
+            element.lastElementChild,
+            row.more
+              ? `and ${row.more} more`
+              : channel.tokens
+                ? `none open, ${counted(channel.tokens, 'token')}`
+                : 'none open',
+          );
+      },
+    );
     const [head, presence, last] = group.head;
     if (group.firstElementChild.firstElementChild !== head) group.firstElementChild.prepend(...group.head);
     for (const cell of group.head) setAttribute(cell, 'rowspan', rows.length);
@@ -134,7 +217,12 @@ export class ClientsView {
     setAttribute(presence, 'title', asked > LATE ? 'The app has not answered a presence post yet' : null);
     presence.classList.toggle('quiet', !channel.told);
     presence.classList.toggle('is-problem', asked > LATE);
-    setText(last, channel.last_message_at ? `${roughly((status.now || channel.last_message_at) - channel.last_message_at)} ago` : '–');
+    setText(
+      last,
+      channel.last_message_at
+        ? `${roughly((status.now || channel.last_message_at) - channel.last_message_at)} ago`
+        : '–',
+    );
     setAttribute(head.firstElementChild, 'aria-current', channel.client_id === this.#opened ? 'true' : null);
   }
 

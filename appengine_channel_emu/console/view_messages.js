@@ -1,43 +1,27 @@
 /* Messages and events, live, newest first; each opens whole beside the list. */
 
 import {feed} from './feed.js';
-import {button, empty, fill, form, h, icon, isTyping, setAttribute, setText} from './dom.js';
-import {counted, kindName} from './format.js';
-import {makeRow, updateRow} from './row.js';
 import {Detail} from './detail.js';
+import {button, empty, fill, form, h, isTyping, setAttribute, setText} from './dom.js';
+import {Filter} from './filter.js';
+import {makeRow, updateRow} from './row.js';
 
 const SHOWN = 200;
 const SEARCH_PAGE = 1000;
 const TOLD_EVERY = 15000;
-
-const SEARCH = 'M7 2.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 0 0 0-9M10.4 10.4L14 14';
-
-const KINDS = [
-  ['', 'All'],
-  ['messages', 'Messages'],
-  ['problems', 'Problems'],
-  ['sockets', 'Sockets'],
-  ['presence', 'Presence'],
-  ['other', 'Other'],
-];
-
-function groupOf(entry) {
-  if (entry.isMessage) return 'messages';
-  if (/^socket_/.test(entry.kind)) return 'sockets';
-  return /^presence_/.test(entry.kind) ? 'presence' : 'other';
-}
 
 export class MessagesView {
   tab = 'messages';
   #offset = 0;
   /** While the list is paused, the last entry that it shows. */
   #frozen = null;
+  /** The same while older pages are looked at: they stand still. */
+  #pinned = null;
   #fresh = 0;
   #searching = null;
   #told = {at: 0, count: 0};
   #drawing = false;
   #shown = [];
-  #filter = {words: '', client: '', kind: ''};
 
   constructor(show) {
     this.show = show;
@@ -52,29 +36,40 @@ export class MessagesView {
   }
 
   #build() {
-    const changed = () => this.#search();
-    this.words = h('input', {id: 'words', type: 'search', placeholder: 'Search text', autocomplete: 'off', 'aria-label': 'Search text', 'aria-keyshortcuts': '/', on: {input: changed}});
-    this.client = h('input', {id: 'client-filter', type: 'search', placeholder: 'Client id', autocomplete: 'off', 'aria-label': 'Client id', on: {input: changed}});
-    this.kinds = h('div', {class: 'segments', role: 'group', 'aria-label': 'Kind'}, ...KINDS.map(([kind, label]) => h('button', {
-      type: 'button', 'data-kind': kind, 'aria-pressed': String(kind === ''), text: label, on: {click: () => this.#choose(kind)}})));
+    this.filter = new Filter(() => this.#search());
     this.pause = button('Pause', () => this.#togglePause(), {title: 'Pause the list (p)'});
     this.pause.setAttribute('aria-pressed', 'false');
     this.found = h('p', {class: 'found'});
-    this.rows = h('ol', {class: 'rows', id: 'rows', 'aria-label': 'Messages and events, newest first', on: {keydown: (event) => this.#onListKey(event)}});
+    this.rows = h('ol', {
+      class: 'rows',
+      id: 'rows',
+      'aria-label': 'Messages and events, newest first',
+      on: {keydown: (event) => this.#onListKey(event)},
+    });
     this.none = h('div', {hidden: true});
     this.older = button('Older', () => this.#page(1));
     this.newer = button('Newer', () => this.#page(-1));
     this.newest = button('Newest', () => this.#goToNewest());
     this.pages = h('div', {class: 'pages'}, this.newest, this.newer, this.older);
     this.spoken = h('p', {class: 'unseen', role: 'status'});
-    this.element = h('section', {class: 'split', 'aria-label': 'Messages and events'},
+    this.element = h(
+      'section',
+      {class: 'split', 'aria-label': 'Messages and events'},
       h('h1', {class: 'unseen', text: 'Messages and events'}),
-      h('div', {class: 'pane list'},
-        form({class: 'toolbar', role: 'search', 'aria-label': 'Messages and events'}, changed,
-          h('div', {class: 'with-icon'}, icon(SEARCH), this.words), this.client, this.kinds, this.pause),
+      h(
+        'div',
+        {class: 'pane list'},
+        form(
+          {class: 'toolbar', role: 'search', 'aria-label': 'Messages and events'},
+          () => this.#search(),
+          ...this.filter.elements,
+          this.pause,
+        ),
         h('div', {class: 'scroll'}, this.rows, this.none, h('div', {class: 'list-foot'}, this.found, this.pages)),
-        this.spoken),
-      this.detail.element);
+        this.spoken,
+      ),
+      this.detail.element,
+    );
   }
 
   enter(route) {
@@ -88,16 +83,12 @@ export class MessagesView {
     this.#drawNow();
     // What is hidden now cannot keep the keyboard's focus.
     if (opened && this.rows.offsetParent === null) this.detail.element.focus();
-    else if (!opened && before && wasThere) this.#focusRow(this.rows.querySelector(`[data-key="${CSS.escape(before)}"]`));
+    else if (!opened && before && wasThere)
+      this.#focusRow(this.rows.querySelector(`[data-key="${CSS.escape(before)}"]`));
   }
 
   leave() {
     this.detail.hide();
-  }
-
-  #choose(kind) {
-    for (const each of this.kinds.children) each.setAttribute('aria-pressed', String(each.dataset.kind === kind));
-    this.#search();
   }
 
   #hear(news) {
@@ -115,38 +106,31 @@ export class MessagesView {
     Object.assign(told, {at: performance.now(), count: 0});
   }
 
-  get #isFiltered() {
-    const {words, client, kind} = this.#filter;
-    return Boolean(words || client || kind);
-  }
-
   #matching() {
-    const {words, client, kind} = this.#filter;
-    const last = this.#frozen;
-    const entries = last ? feed.entries.filter((entry) => entry.isUpTo(last)) : feed.entries;
-    if (!this.#isFiltered) return entries;
-    return entries.filter((entry) => (!kind || (kind === 'problems' ? entry.problem : groupOf(entry) === kind))
-      && (!client || (entry.clientId || '').toLowerCase().includes(client))
-      && (!words || entry.holds(words)));
+    const last = this.#frozen || this.#pinned;
+    return this.filter.of(last ? feed.entries.filter((entry) => entry.isUpTo(last)) : feed.entries);
   }
 
   /** What is searched for may be older than what is here: load until a page is full. */
   async #search() {
-    const pressed = this.kinds.querySelector('[aria-pressed="true"]');
-    this.#filter = {words: this.words.value.toLowerCase(), client: this.client.value.toLowerCase(), kind: pressed.dataset.kind};
-    this.#offset = 0;
     const search = {};
     this.#searching = search;
+    this.#leaveOlder();
     this.#draw();
     await this.#loadEnough(search);
     if (this.#searching !== search) return;
     this.#searching = null;
     this.#draw();
-    if (this.#isFiltered) setText(this.spoken, `${this.#matching().length} found`);
+    if (this.filter.isSet) setText(this.spoken, `${this.#matching().length} found`);
   }
 
   async #loadEnough(search = null) {
-    while ((this.#isFiltered || this.#offset > 0) && !feed.exhausted && this.#matching().length < this.#offset + SHOWN && (!search || this.#searching === search)) {
+    while (
+      (this.filter.isSet || this.#offset > 0) &&
+      !feed.exhausted &&
+      this.#matching().length < this.#offset + SHOWN &&
+      (!search || this.#searching === search)
+    ) {
       feed.held = true;
       try {
         await feed.older(SEARCH_PAGE);
@@ -157,20 +141,32 @@ export class MessagesView {
     feed.held = this.#isHolding;
   }
 
-  get #isHolding() { return this.#isFiltered || this.#offset > 0 || this.#frozen !== null; }
+  get #isHolding() {
+    return this.filter.isSet || this.#offset > 0 || this.#frozen !== null;
+  }
 
   async #page(by) {
+    if (this.#offset === 0) this.#pinned = feed.entries.at(-1);
     this.#offset = Math.max(0, this.#offset + by * SHOWN);
+    if (this.#offset === 0) this.#leaveOlder();
     await this.#loadEnough();
-    this.#draw();
-    this.element.querySelector('.scroll').scrollTop = 0;
-    this.#focusRow(this.rows.firstElementChild);
+    this.#turnTo();
+  }
+
+  #leaveOlder() {
+    this.#offset = 0;
+    this.#pinned = null;
+    feed.held = this.#isHolding;
   }
 
   #goToNewest() {
-    this.#offset = 0;
-    feed.held = this.#isHolding;
-    this.#draw();
+    this.#leaveOlder();
+    this.#turnTo();
+  }
+
+  #turnTo() {
+    this.#drawNow();
+    this.rows.parentElement.scrollTop = 0;
     this.#focusRow(this.rows.firstElementChild);
   }
 
@@ -199,8 +195,15 @@ export class MessagesView {
     const matching = this.#matching();
     const end = matching.length - this.#offset;
     this.#shown = matching.slice(Math.max(0, end - SHOWN), Math.max(0, end)).reverse();
-    fill(this.rows, this.#shown, (entry) => entry.key, makeRow, (row, entry) => updateRow(row, entry, entry.key === this.opened));
-    if (!this.rows.querySelector('a[tabindex="0"]') && this.rows.firstElementChild) this.#makeReachable(this.rows.firstElementChild);
+    fill(
+      this.rows,
+      this.#shown,
+      (entry) => entry.key,
+      makeRow,
+      (row, entry) => updateRow(row, entry, entry.key === this.opened),
+    );
+    if (!this.rows.querySelector('a[tabindex="0"]') && this.rows.firstElementChild)
+      this.#makeReachable(this.rows.firstElementChild);
     this.#drawFoot(matching);
   }
 
@@ -210,27 +213,38 @@ export class MessagesView {
     let text = '';
     if (this.#frozen) text = `Paused${this.#fresh ? `: ${this.#fresh} new` : ''}. `;
     if (this.#searching) text += 'Searching what is older…';
-    else if (this.#isFiltered) text += `${counted(matching.length, 'match').replace('matchs', 'matches')}${feed.exhausted ? '' : ' so far'}`;
-    else if (count) text += this.#offset ? `${this.#offset + 1} to ${this.#offset + count}, newest first` : `the newest ${count}`;
+    else if (this.filter.isSet)
+      text += `${matching.length.toLocaleString('en')} found${feed.exhausted ? '' : ' so far'}`;
+    else if (count)
+      text += this.#offset ? `${this.#offset + 1} to ${this.#offset + count}, newest first` : `the newest ${count}`;
     setText(this.found, text);
     for (const each of [this.newest, this.newer]) each.hidden = this.#offset === 0;
-    this.older.hidden = !more || (!count && !this.#isFiltered);
+    this.older.hidden = !more || (!count && !this.filter.isSet);
     // That the emulator has started, or was reset, is no beginning yet.
-    const begun = this.#isFiltered ? count > 0 : this.#shown.some((entry) => entry.clientId !== null);
+    const begun = this.filter.isSet ? count > 0 : this.#shown.some((entry) => entry.clientId !== null);
     this.none.hidden = begun || Boolean(this.#searching) || !feed.loaded;
-    if (!this.none.hidden) this.none.replaceChildren(this.#isFiltered
-      ? empty('Nothing matches', 'Search looks at the texts of messages and events, in upper and lower case.',
-        button('Clear the search', () => this.#clear()))
-      : empty('No message yet', 'Make a channel and say hello: open a page of your own and send it a message.',
-        h('p', {}, h('a', {class: 'button primary', href: '#/send', text: 'Make a channel and say hello'})),
-        'Or use your app: what it sends with send_message is here at once.'));
+    if (!this.none.hidden) this.#drawNone();
   }
 
-  #clear() {
-    this.words.value = '';
-    this.client.value = '';
-    this.#choose('');
-    this.words.focus();
+  #drawNone() {
+    const why = this.filter.isSet ? 'filtered' : 'nothing';
+    // Drawn once: somebody may be on its button.
+    if (this.none.dataset.why === why) return;
+    this.none.dataset.why = why;
+    this.none.replaceChildren(
+      this.filter.isSet
+        ? empty(
+            'Nothing matches',
+            'Upper and lower case mean the same here. What is searched are texts, reasons and client ids, as far back as they are kept.',
+            button('Clear the search', () => this.filter.clear()),
+          )
+        : empty(
+            'No message yet',
+            'Make a channel and say hello: open a page of your own and send it a message.',
+            h('p', {}, h('a', {class: 'button primary', href: '#/send', text: 'Make a channel and say hello'})),
+            'Or use your app: what it sends with send_message is here at once.',
+          ),
+    );
   }
 
   // By keyboard
@@ -269,7 +283,7 @@ export class MessagesView {
     if (event.key === 'Escape') return this.#escape();
     if (isTyping(event.target)) return false;
     const actions = {
-      '/': () => this.words.focus(),
+      '/': () => this.filter.words.focus(),
       j: () => this.#move(1),
       k: () => this.#move(-1),
       p: () => this.#togglePause(),
@@ -280,15 +294,10 @@ export class MessagesView {
   }
 
   #escape() {
-    const target = document.activeElement;
-    if ((target === this.words || target === this.client) && target.value) {
-      target.value = '';
-      this.#search();
-      return true;
-    }
+    if (this.filter.clearFocused()) return true;
     if (!this.opened) return false;
     // So that the list has the focus again.
-    if (target === document.body) this.detail.element.focus();
+    if (document.activeElement === document.body) this.detail.element.focus();
     this.show('#/messages');
     return true;
   }

@@ -200,7 +200,7 @@ def test_a_search_finds_what_is_older_than_the_first_page(server, context):
     expect(rows(page)).to_have_count(200)
     page.get_by_label("Search text").fill("needle")
     expect(rows(page)).to_have_count(1)
-    expect(page.locator(".found:visible")).to_have_text("1 match")
+    expect(page.locator(".found:visible")).to_have_text("1 found")
 
 
 def test_pausing(console, server):
