@@ -3,6 +3,7 @@
 import {setTitle, startAttention} from './attention.js';
 import {isTyping, setAttribute, setText} from './dom.js';
 import {feed} from './feed.js';
+import {counted} from './format.js';
 import {ownPage} from './own_page.js';
 import {status} from './status.js';
 import {ApiView} from './view_api.js';
@@ -80,23 +81,19 @@ function route() {
   }
 }
 
+/** Of a path its end, which tells apps apart. */
+function shortName(name) {
+  return name.startsWith('/') ? name.split('/').slice(-2).join('/') : name || 'the app';
+}
+
 function showStatus(known) {
   const {app, version, url, clock} = known;
-  setText(by('app'), app ? `${app.name || 'the app'} ↗` : 'no app');
+  const about = app && [app.name, app.kind, app.python && `Python ${app.python}`].filter(Boolean).join(', ');
+  const sockets = Object.values(known.sockets).reduce((sum, each) => sum + each, 0);
+  setText(by('app'), app ? `${shortName(app.name)} ↗` : 'no app');
   setAttribute(by('app'), 'href', app ? '/' : null);
-  setAttribute(
-    by('app'),
-    'title',
-    app
-      ? `Open the app (${[app.kind, app.python && `Python ${app.python}`].filter(Boolean).join(', ')})`
-      : 'No app runs behind this emulator',
-  );
-  setText(
-    by('counts'),
-    `${known.channels.toLocaleString('en')} channels · ${Object.values(known.sockets)
-      .reduce((sum, each) => sum + each, 0)
-      .toLocaleString('en')} sockets`,
-  );
+  setAttribute(by('app'), 'title', app ? `Open the app: ${about}` : 'No app runs behind this emulator');
+  setText(by('counts'), `${counted(known.channels, 'channel')} · ${counted(sockets, 'socket')}`);
   setText(by('version'), version);
   setText(by('address'), url || '');
   const text = unreal(clock);
