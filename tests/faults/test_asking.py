@@ -1,6 +1,6 @@
 """How faults are asked for: by settings, JSON, fixture and header; by chance, count, client id and path; and nonsense.
 
-The console is another way: tests/browser/test_console.py.
+The console is another way: tests/browser/test_console_forms.py.
 """
 
 from __future__ import annotations
