@@ -17,9 +17,6 @@ AXE = """async () => {
     return result.violations.map((each) => `${each.id}: ${each.nodes.map((node) => node.target).join(', ')}`);
 }"""
 
-BY_HAND = pytest.mark.skipif(
-    not os.environ.get("SCREENSHOTS"), reason="pictures are taken, and looked at, by hand: SCREENSHOTS=FOLDER"
-)
 LONG = "bert@example.com/room-7/a-client-id-of-some-length"
 
 
@@ -164,47 +161,48 @@ def test_forms_and_dialogs_by_keyboard_alone(console, server):
 
 PICTURES = parts.ROOT / "docs" / "images"
 
+# Taken, and looked at, by hand: SCREENSHOTS=FOLDER pytest … -k pictures
+if os.environ.get("SCREENSHOTS"):
 
-@BY_HAND
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_screenshots(busy, server, scheme):
-    """Each view at three widths."""
-    busy.emulate_media(color_scheme=scheme)
-    for width, height in ((390, 844), (1366, 768), (1920, 1080)):
-        busy.set_viewport_size({"width": width, "height": height})
-        for view in PLACES:
-            opened(busy, server, view)
-            busy.wait_for_timeout(300)
-            name = view.replace("/", "-").lower()
-            busy.screenshot(path=f"{os.environ['SCREENSHOTS']}/{name}-{width}-{scheme}.png")
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_screenshots(busy, server, scheme):
+        """Each view at three widths."""
+        busy.emulate_media(color_scheme=scheme)
+        for width, height in ((390, 844), (1366, 768), (1920, 1080)):
+            busy.set_viewport_size({"width": width, "height": height})
+            for view in PLACES:
+                opened(busy, server, view)
+                busy.wait_for_timeout(300)
+                name = view.replace("/", "-").lower()
+                busy.screenshot(path=f"{os.environ['SCREENSHOTS']}/{name}-{width}-{scheme}.png")
 
-
-@BY_HAND
-def test_pictures_of_the_documents(console, server, context):
-    """A game between two real pages, and what the console makes of it."""
-    for name in ("anna", "bert"):
-        tab = Tab(context.new_page())
-        tab.visit(f"{server.url}/page")
-        tab.open(server.create_channel(name))
-        tab.wait(1)
-    board = ["-"] * 9
-    for number, field in enumerate((4, 0, 2, 6, 3, 5, 1, 7)):
-        board[field] = "XO"[number % 2]
-        move = {"type": "move", "board": "".join(board), "turn": ("bert", "anna")[number % 2]}
+    def test_pictures_of_the_documents(console, server, context):
+        """A game between two real pages, and what the console makes of it."""
         for name in ("anna", "bert"):
-            server.send_message(name, json.dumps(move))
-        console.wait_for_timeout(700)
-    server.send_message("anna", '{"type": "chat", "from": "bert", "text": "A draw! Once more?"}')
-    server.send_message("Anna", '{"type": "chat", "from": "bert", "text": "Are you there?"}')
-    dropped = f"message/{newest(server)}"
-    expect(rows(console).filter(has_text="Once more?")).to_contain_text("1 socket, acknowledged")
-    for name, scheme, view in (
-        ("light", "light", dropped),
-        ("dark", "dark", "client/anna"),
-        ("phone", "light", "messages"),
-    ):
-        console.emulate_media(color_scheme=scheme)
-        console.set_viewport_size({"width": 390, "height": 844} if name == "phone" else {"width": 1366, "height": 768})
-        go(console, view)
-        console.wait_for_timeout(700)
-        console.screenshot(path=str(PICTURES / f"console-{name}.png"))
+            tab = Tab(context.new_page())
+            tab.visit(f"{server.url}/page")
+            tab.open(server.create_channel(name))
+            tab.wait(1)
+        board = ["-"] * 9
+        for number, field in enumerate((4, 0, 2, 6, 3, 5, 1, 7)):
+            board[field] = "XO"[number % 2]
+            move = {"type": "move", "board": "".join(board), "turn": ("bert", "anna")[number % 2]}
+            for name in ("anna", "bert"):
+                server.send_message(name, json.dumps(move))
+            console.wait_for_timeout(700)
+        server.send_message("anna", '{"type": "chat", "from": "bert", "text": "A draw! Once more?"}')
+        server.send_message("Anna", '{"type": "chat", "from": "bert", "text": "Are you there?"}')
+        dropped = f"message/{newest(server)}"
+        expect(rows(console).filter(has_text="Once more?")).to_contain_text("1 socket, acknowledged")
+        for name, scheme, view in (
+            ("light", "light", dropped),
+            ("dark", "dark", "client/anna"),
+            ("phone", "light", "messages"),
+        ):
+            console.emulate_media(color_scheme=scheme)
+            console.set_viewport_size(
+                {"width": 390, "height": 844} if name == "phone" else {"width": 1366, "height": 768}
+            )
+            go(console, view)
+            console.wait_for_timeout(700)
+            console.screenshot(path=str(PICTURES / f"console-{name}.png"))
