@@ -1,0 +1,129 @@
+"""To which client id was it sent?"""
+
+from __future__ import annotations
+
+from appengine_channel_emu.testing import ChannelClient
+from tests.ways.stage import Stage
+from tests.ways.way import SILENT, way
+
+
+@way(
+    "The client id is written in another case.",
+    log='WARNING dropped for "Anna": no channel of that name. Open: "anna"',
+    says='1 message to "Anna" was dropped: no channel of that name',
+    console='no channel of that name. Open: "anna"',
+)
+def another_case(stage: Stage) -> ChannelClient:
+    page = stage.page("anna")
+    stage.send("Anna")
+    return page
+
+
+@way(
+    "The client id has white space around it.",
+    log='WARNING dropped for "anna\\n": no channel of that name. Open: "anna"',
+    says='1 message to "anna\\n" was dropped: no channel of that name',
+    console='no channel of that name. Open: "anna"',
+)
+def white_space(stage: Stage) -> ChannelClient:
+    page = stage.page("anna")
+    stage.send("anna\n")
+    return page
+
+
+@way(
+    "The client id is in another normal form of Unicode: `Zoë` with one character or two for its last letter.",
+    log='WARNING dropped for "Zoë": no channel of that name. Open: "Zoë"',
+    says="normal form",
+    console="normal form",
+)
+def normal_form(stage: Stage) -> ChannelClient:
+    page = stage.page("Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}")
+    stage.send("Zoe\N{COMBINING DIAERESIS}")
+    return page
+
+
+@way(
+    "Two client ids are swapped, and the other page has it.",
+    log='INFO opened for "bert"',
+    says='No message to "anna"…1 message went to "bert"',
+    console='"bert"',
+)
+def swapped(stage: Stage) -> ChannelClient:
+    page, other = stage.page("anna"), stage.page("bert")
+    stage.send("bert")
+    other.receive()
+    return page
+
+
+@way(
+    "The app has no client id yet, and sends to the text `None`.",
+    log='WARNING dropped for "None": no channel of that name. Open: "anna"',
+    says='1 message to "None" was dropped',
+    console='dropped for "None"',
+)
+def none_as_text(stage: Stage) -> ChannelClient:
+    page = stage.page("anna")
+    stage.send("None")
+    return page
+
+
+@way(
+    "The client id is empty.",
+    log='WARNING dropped for "": the client id is empty. Open: "anna"',
+    says="1 message to an empty client id was dropped",
+    console="the client id is empty",
+)
+def sent_to_nobody(stage: Stage) -> ChannelClient:
+    page = stage.page("anna")
+    stage.send("")
+    return page
+
+
+@way(
+    "It was sent to a token instead of a client id, and the token is another app's.",
+    log='WARNING dropped for a token of another app or emulator ("…"): … Open: "anna"',
+    says="token of another app",
+)
+def sent_to_a_foreign_token(stage: Stage) -> ChannelClient:
+    page = stage.page("anna")
+    stage.send(stage.another_emulator().token("anna"))
+    return page
+
+
+@way(
+    "It was sent to a token instead of a client id, and the token has timed out.",
+    log=SILENT,
+    says="has timed out",
+)
+def sent_to_an_old_token(stage: Stage) -> ChannelClient:
+    token = stage.token("anna", minutes=1)
+    stage.advance(61)
+    page = stage.page("anna")
+    stage.send(token)
+    return page
+
+
+@way(
+    "`create_channel` was never called for that client id.",
+    log='WARNING dropped for "carl": no channel of that name. Open: "anna"',
+    says='1 message to "carl" was dropped: no channel of that name',
+    console='dropped for "carl"',
+)
+def never_created(stage: Stage) -> ChannelClient:
+    page = stage.page("anna")
+    stage.send("carl")
+    return page
+
+
+WAYS = (
+    another_case,
+    white_space,
+    normal_form,
+    swapped,
+    none_as_text,
+    sent_to_nobody,
+    sent_to_a_foreign_token,
+    sent_to_an_old_token,
+    never_created,
+)

@@ -1,0 +1,64 @@
+"""Is it on its way, or in the page already?"""
+
+from __future__ import annotations
+
+from appengine_channel_emu.testing import ChannelClient
+from appengine_channel_emu.testing.transports import AGENT
+from appengine_channel_emu.web.wsgi import browser_of
+from tests.support.waiting import until
+from tests.ways.stage import Stage
+from tests.ways.way import SILENT, way
+
+
+@way(
+    "It waits behind the answer of the request that sent it, because the page made that request.",
+    log=SILENT,
+    says="--push-after-answer",
+    console="--push-after-answer",
+)
+def held(stage: Stage) -> ChannelClient:
+    page = stage.page()
+    browser = browser_of({"REMOTE_ADDR": "127.0.0.1", "HTTP_USER_AGENT": AGENT["User-Agent"]})
+    request = stage.server.broker.app_requests.begin(browser, navigation=False)
+    stage.send(request_id=request)
+    return page
+
+
+@way(
+    "A fault on request loses the page's polls: `poll drop`.",
+    log=SILENT,
+    says="poll drop",
+    view="Faults",
+    fault=("poll drop",),
+)
+def fault_of_poll(stage: Stage) -> ChannelClient:
+    page = stage.page()
+    stage.send()
+    return page
+
+
+@way(
+    "The page's handler has a mistyped name: `socket.onMessage` instead of `onmessage`.",
+    log=SILENT,
+    says="onmessage",
+)
+def mistyped_handler(stage: Stage) -> ChannelClient:
+    page = stage.page()
+    stage.send()
+    page.receive()
+    until(lambda: stage.acknowledged("anna"))
+    return page
+
+
+@way(
+    "The page sends the wrong way: `socket.send()` goes to the app, which has no handler of `/_ah/channel/receive`.",
+    log=SILENT,
+    says="socket.send()",
+)
+def wrong_way(stage: Stage) -> ChannelClient:
+    page = stage.page()
+    stage.ask("POST", "/_ah/channel/receive", fields={"key": "anna", "msg": "hello"}, encode_multipart=False)
+    return page
+
+
+WAYS = (held, fault_of_poll, mistyped_handler, wrong_way)

@@ -1,0 +1,126 @@
+"""Was it to be sent when a page connects or leaves?"""
+
+from __future__ import annotations
+
+import threading
+
+from appengine_channel_emu.testing import ChannelClient
+from tests.ways.stage import Stage
+from tests.ways.way import SILENT, way
+
+APP_YAML = """
+runtime: python39
+handlers:
+- url: /.*
+  script: auto
+"""
+SOURCE = """
+# POST /_ah/channel/connected/ is for a handler that greets.
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b""]
+"""
+
+
+@way(
+    "The app has no handler of `/_ah/channel/connected/`, from which it would send.",
+    log="WARNING POST /_ah/channel/connected/ from=anna: the app answered 404 in … ms",
+    says="The app answered 404 to /_ah/channel/connected/",
+)
+def no_handler(stage: Stage) -> ChannelClient:
+    stage.app.connected = lambda client_id: 404
+    page = stage.page()
+    stage.wait_for("presence_failed")
+    return page
+
+
+@way(
+    "The app's handler of `connected/` raises before it sends.",
+    log="WARNING POST /_ah/channel/connected/ from=anna: …KeyError",
+    says="KeyError",
+)
+def handler_raises(stage: Stage) -> ChannelClient:
+    stage.app.connected = lambda client_id: {}[client_id]
+    page = stage.page()
+    stage.wait_for("presence_failed")
+    return page
+
+
+@way(
+    "The app's app.yaml does not list `channel_presence`, so the app is not told of pages.",
+    log="WARNING …channel_presence…",
+    says="channel_presence",
+)
+def not_listed(stage: Stage) -> ChannelClient:
+    stage.serve(APP_YAML, SOURCE)
+    return stage.page()
+
+
+@way(
+    "The app is not to be told of pages: `--presence=never`.",
+    log=SILENT,
+    says="--presence=never",
+    presence="never",
+)
+def presence_off(stage: Stage) -> ChannelClient:
+    return stage.page()
+
+
+@way(
+    "A page, or curl, posts to `/_ah/channel/connected/` itself: status 403.",
+    log="WARNING refused …/_ah/channel/connected/…--presence-from-visitors",
+    says="--presence-from-visitors",
+)
+def posted_by_a_visitor(stage: Stage) -> ChannelClient:
+    page = stage.page(opened=False)
+    stage.ask("POST", "/_ah/channel/connected/", fields={"from": "anna"}, encode_multipart=False)
+    return page
+
+
+@way(
+    "A fault on request: `presence drop`.",
+    log="WARNING POST /_ah/channel/connected/ from=anna: a fault on request: the app was not told",
+    says="fault on request: the app was not told",
+    fault=("presence drop",),
+)
+def fault_of_presence(stage: Stage) -> ChannelClient:
+    page = stage.page()
+    stage.wait_for("presence_failed")
+    return page
+
+
+@way(
+    "The app's handler of `connected/` has not answered yet.",
+    log=SILENT,
+    says="has not answered",
+)
+def slow_handler(stage: Stage) -> ChannelClient:
+    over = threading.Event()
+    stage.at_the_end(over.set)
+    stage.app.connected = lambda client_id: over.wait() and 200
+    return stage.page()
+
+
+@way(
+    "The clock stands still, so the app is not told that a page has left.",
+    log=SILENT,
+    says="The clock stands still",
+    view="Clock",
+)
+def frozen_clock(stage: Stage) -> ChannelClient:
+    page, other = stage.page("anna"), stage.page("bert")
+    stage.ask("POST", "/_emu/clock", json={"frozen": True})
+    other.close()
+    return page
+
+
+WAYS = (
+    no_handler,
+    handler_raises,
+    not_listed,
+    presence_off,
+    posted_by_a_visitor,
+    fault_of_presence,
+    slow_handler,
+    frozen_clock,
+)

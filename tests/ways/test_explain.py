@@ -1,0 +1,19 @@
+"""What a test says of each way in which a message does not arrive: its failure, and `page.explain()`."""
+
+from __future__ import annotations
+
+import pytest
+
+from appengine_channel_emu.testing import NoMessage
+from tests.ways.table import WAYS
+from tests.ways.way import is_in
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_what_a_test_says(way, played):
+    _, page = played(way)
+    explained = page.explain()
+    assert is_in(way.says, explained), explained
+    with pytest.raises(NoMessage) as failed:
+        page.receive(timeout=0)
+    assert is_in(way.says, str(failed.value)), str(failed.value)

@@ -1,0 +1,17 @@
+"""What the log says of each way in which a message does not arrive."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ways.table import WAYS
+from tests.ways.way import SILENT, is_in
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_what_the_log_says(way, played):
+    stage, _ = played(way)
+    if way.log == SILENT:
+        assert [line for line in stage.log if line.startswith(("WARNING", "ERROR"))] == []
+    else:
+        assert [line for line in stage.log if is_in(way.log, line)], "\n".join(stage.log)
