@@ -195,6 +195,12 @@ class _ParkedPoll:
 
     def _poll(self) -> Reply:
         target = f"{self._path}?{urlencode(self._query | {'wait': PARKED_SECONDS})}"
+        if self._connection.sock is None:
+            self._connection.connect()
+        if self._abandoned:
+            # It was, before there was a connection that could be broken.
+            self._connection.close()
+            raise ConnectionAbortedError
         self._connection.request("GET", target, headers=AGENT)
         answer = self._connection.getresponse()
         return Reply(answer.status, answer.reason, answer.read())

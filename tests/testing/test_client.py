@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from http.client import HTTPConnection
 
 import pytest
 
@@ -12,6 +13,7 @@ from appengine_channel_emu.server import websocket
 from appengine_channel_emu.testing import ChannelClient, ChannelServer, Emulator, EmulatorAway, stream
 from appengine_channel_emu.testing.stream import ClientStream, StreamRefused
 from appengine_channel_emu.web.channel.stream import PageStream
+from appengine_channel_emu.web.guard import LONGEST_POLL
 from tests.support.waiting import LONG_ENOUGH, until
 
 TRANSPORTS = ["poll", "stream"]
@@ -78,6 +80,20 @@ def test_one_that_vanishes_is_seen_to(server, transport):
     until(lambda: transport_of(server, "bob") == transport)
     client.vanish()
     until(lambda: transport_of(server, "bob") is None)
+
+
+def test_one_that_vanishes_before_it_has_a_connection_makes_none(server, monkeypatch):
+    gone, connect = threading.Event(), HTTPConnection.connect
+    monkeypatch.setattr(HTTPConnection, "connect", lambda self: gone.wait() and connect(self))
+    before = set(threading.enumerate())
+    client = server.client("bob").open()
+    polls = [thread for thread in set(threading.enumerate()) - before if thread.name == "poll"]
+    client.vanish()
+    gone.set()
+    for poll in polls:
+        poll.join(LONGEST_POLL / 2)
+        assert not poll.is_alive()
+    assert transport_of(server, "bob") is None
 
 
 def test_where_the_upgrade_is_refused_it_polls(server):
