@@ -5,7 +5,12 @@ import sys
 
 import pytest
 
-pytest_plugins = ["tests.support.accounting", "tests.support.markers", "tests.support.run_folder"]
+pytest_plugins = [
+    "tests.support.accounting",
+    "tests.support.browsers",
+    "tests.support.markers",
+    "tests.support.run_folder",
+]
 
 # Compiled once, not by every worker of every run. Processes that tests start do as the environment says.
 sys.dont_write_bytecode = False

@@ -1,4 +1,4 @@
-"""Browsers, the emulator as a process and in this one, and tabs. All but tabs are shared, and reset between tests."""
+"""The emulator as a process and in this one, and tabs. All but tabs are shared, and reset between tests."""
 
 from __future__ import annotations
 
@@ -6,44 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.testing import ChannelServer
 from tests.browser.console_page import visit
-from tests.browser.engines import FLAGS
 from tests.browser.page_app import app
 from tests.browser.page_emulator import PageEmulator
-from tests.browser.tab import WAIT, Tab
-from tests.support import parts
+from tests.browser.tab import Tab
+from tests.support.browsers import WAIT
 from tests.support.service import running_service
 
 Serve = Callable[..., PageEmulator]
-
-
-@pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    """What drives the browsers of all tests, with time for a busy machine."""
-    expect.set_options(timeout=WAIT)
-    with sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture(scope="session")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    """Chromium's headless shell. Without any Chromium the test is skipped, or fails on CI."""
-    browser = playwright.chromium.launch(executable_path=parts.need(parts.headless_shell), args=FLAGS)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh profile."""
-    context = browser.new_context()
-    context.set_default_timeout(WAIT)
-    yield context
-    context.close()
 
 
 @pytest.fixture

@@ -7,10 +7,7 @@ from typing import Any
 from playwright.sync_api import Page
 
 from tests.browser.engines import EnginePage
-from tests.support.waiting import LONG_ENOUGH
-
-WAIT = 1000 * LONG_ENOUGH
-"""The same in milliseconds, as browsers count it."""
+from tests.support.browsers import WAIT
 
 OPEN = """([token, name]) => {
     const calls = [];

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.tab import WAIT
+from tests.support.browsers import WAIT
 from tests.support.legacy import APPS, FORGETFUL, PlainSdk, Server, emulated
 
 

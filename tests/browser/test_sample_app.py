@@ -13,7 +13,7 @@ from appengine_channel_emu.host.origins.instance import AppSpec
 from appengine_channel_emu.host.proxy import ProxyBackend
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
-from tests.browser.tab import WAIT
+from tests.support.browsers import WAIT
 from tests.support.emulator import RunningEmulator
 from tests.support.legacy import FORGETFUL, PlainSdk
 from tests.support.parts import ROOT
