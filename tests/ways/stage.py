@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from appengine_channel_emu.testing import ChannelClient, ChannelServer
 from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH, until
 
-AGENT = "A browser"
-BROWSER = {"User-Agent": AGENT}
+_LINE = re.compile(r"^[\d-]+ [\d:,.]+ ([A-Z]+) +(.*)$", re.MULTILINE)
+"""Of the log of a process: time, level and text."""
 
 
 class PlayedApp:
@@ -75,8 +76,7 @@ class Stage:
     def log(self) -> list[str]:
         """The lines of its log so far, each with its level."""
         if self._log_file is not None:
-            # Without the time, and one space behind the level.
-            return [" ".join(line.split()[2:]) for line in self._log_file.read_text("utf-8").splitlines()]
+            return [f"{level} {text}" for level, text in _LINE.findall(self._log_file.read_text("utf-8"))]
         return list(self._lines)
 
     # The app

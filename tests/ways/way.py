@@ -64,7 +64,12 @@ def way(
     return made
 
 
+def pattern(expected: str) -> re.Pattern[str]:
+    """What finds `expected`, whatever stands in place of each `…`, and however its white space falls."""
+    parts = [r"\s+".join(re.escape(word) for word in re.split(r"\s+", part)) for part in expected.split("…")]
+    return re.compile(r"[^\n]*?".join(parts))
+
+
 def is_in(expected: str, text: str) -> bool:
-    """Whether `text` holds `expected`, whatever stands in place of each `…`, and however its white space falls."""
-    pattern = ".*?".join(re.escape(part) for part in " ".join(expected.split()).split("…"))
-    return re.search(pattern, " ".join(text.split())) is not None
+    """Whether `text` holds it, within one line of `text` but for its white space."""
+    return pattern(expected).search(text) is not None
