@@ -15,6 +15,7 @@ from functools import cached_property
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import Broker, ChannelSnapshot, Receipt
 from appengine_channel_emu.broker.drops import ago, fold
+from appengine_channel_emu.broker.errors import InvalidChannelKey
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import SentMessage
 from appengine_channel_emu.hints import quoted
@@ -49,7 +50,8 @@ ADVICE = {
     "presence_slow": "The page's onopen waits half a second for it at most, and then comes. Look what the handler "
     "waits for.",
     "socket_send": "Let the page post to a handler of the app, and the app send to the other pages.",
-    "held": "It leaves once the answer of the request that sent it is there; --push-after-answer 0 lets it go at once.",
+    "held": "It leaves once that answer is there, and at the latest half a second after it was sent; "
+    "--push-after-answer 0 lets it go at once.",
     "waiting": "The page is between two polls, its computer sleeps, or its network is gone. It gets the message if "
     "it comes back within --resume-window.",
     "lost": "Its socket ended first. Send again when the page has opened its channel.",
@@ -61,9 +63,10 @@ ADVICE = {
     "presence_off": "List channel_presence under inbound_services in app.yaml, if the app waits to be told of its "
     "pages.",
     "csp_blocks": "Add to the page's Content-Security-Policy what its event says.",
-    "frozen": 'Let it go on on the console, or send {"frozen": false} to /_emu/clock.',
+    "frozen": "Meanwhile no token times out, and the app is not told of pages that leave. Let it go on on the "
+    'console, or send {"frozen": false} to /_emu/clock.',
     "travelled": "What lasts, such as a token, is over so much earlier.",
-    "split": "With --tabs=split each message goes to one of them, in turn; --tabs=fanout gives it to all.",
+    "split": "Each message goes to one of them, in turn; --tabs=fanout gives it to all.",
     "single": "With --tabs=single the newest page of a client id is its only one; --tabs=fanout lets all stay.",
     "opened_by": "With --tabs=split or single it takes messages that are meant for the page. Close it on the console.",
     "no_message": "Look whether the app has called send_message, for this client id and at this emulator.",
@@ -75,6 +78,8 @@ MOST_UNDER_WAY = 100
 
 OF_CHANNELS = ("/_ah/channel/", "/_emu/channels", "/_emu/messages", "/rpc_http", "/_ah/remote_api")
 """How the paths begin by which channels are made, opened, sent to and told of."""
+
+OF_PAGES = ("/_ah/channel/open", "/_ah/channel/poll", "/_ah/channel/stream", "/_ah/channel/dev", "/_ah/channel/jsapi")
 
 LATE_SECONDS = 600.0
 """A start and a reset are told of for so long."""
@@ -316,10 +321,18 @@ def _refused_requests(case: _Case) -> Weighed:
     latest = {
         event.detail.get("rule"): event
         for event in case.broker.events.after(0)
-        if event.kind == "request_refused" and str(event.detail.get("path")).startswith(OF_CHANNELS)
+        if event.kind in ("request_refused", "call_refused") and _may_concern(case, event)
     }
     for event in latest.values():
-        yield 58, _finding("request_refused", event.text, event.time)
+        is_pages = not case.is_open and str(event.detail.get("path")).startswith(OF_PAGES)
+        yield (75 if is_pages else 58), _finding(event.kind, event.text, event.time)
+
+
+def _may_concern(case: _Case, event: Event) -> bool:
+    """Whether it may have been for this client id: of a request that was refused that is not known."""
+    if event.kind == "call_refused":
+        return event.detail.get("error") == InvalidChannelKey.name
+    return str(event.detail.get("path")).startswith(OF_CHANNELS)
 
 
 def _on_their_way(case: _Case) -> Weighed:
@@ -332,7 +345,9 @@ def _on_their_way(case: _Case) -> Weighed:
         if sent.acknowledged < sent.delivered_to and states.total() < MOST_UNDER_WAY:
             states.update({receipt.state for receipt in case.broker.control.receipts(sent)} - {"acknowledged"})
     if states["held"]:
-        yield 82, _finding("held", f"{_count(states['held'])} {_wait(states['held'])} for an answer of the app.")
+        number = states["held"]
+        what = f"{_count(number)} to {case.name} {_wait(number)} for the answer of the request that sent it."
+        yield 82, _finding("held", what)
     if states["waiting"] and not states["held"]:
         number = states["waiting"]
         yield 76, _finding("waiting", f"{_count(number)} to {case.name} {_wait(number)} for a page to take it.")
@@ -425,7 +440,8 @@ def _tabs(case: _Case) -> Weighed:
     if case.channel is None:
         return
     if case.channel.sockets > 1 and case.broker.options.tabs == "split":
-        yield 77, _finding("split", f"{case.name} has {_count(case.channel.sockets, 'page')} open.")
+        pages = _count(case.channel.sockets, "page")
+        yield 77, _finding("split", f"{case.name} has {pages} open, which share its messages (--tabs=split).")
     marks = sorted({socket.opened_by for socket in case.channel.sockets_shown if socket.opened_by is not None})
     if marks:
         text = f"A socket of {case.name} is no page of the app: it was opened by {', '.join(marks)}."

@@ -13,8 +13,8 @@ from tests.ways.way import SILENT, way
 @way(
     "It waits behind the answer of the request that sent it, because the page made that request.",
     log=SILENT,
-    says="--push-after-answer",
-    console="--push-after-answer",
+    view="Clients",
+    says='1 message to "anna" waits for the answer of the request that sent it.',
 )
 def held(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -26,9 +26,9 @@ def held(stage: Stage) -> ChannelClient:
 
 @way(
     "A fault on request loses the page's polls: `poll drop`.",
-    log=SILENT,
-    says="poll drop",
-    view="Faults",
+    log='INFO A fault on request: poll drop. ["anna"]',
+    view="Clients",
+    says='A fault on request is in force: poll drop. It has happened to "anna" … time',
     fault=("poll drop",),
 )
 def fault_of_poll(stage: Stage) -> ChannelClient:
@@ -40,7 +40,8 @@ def fault_of_poll(stage: Stage) -> ChannelClient:
 @way(
     "The page's handler has a mistyped name: `socket.onMessage` instead of `onmessage`.",
     log=SILENT,
-    says="onmessage",
+    view="Clients",
+    says="The page's script has it. The names of handlers are in lower case: onmessage, not onMessage.",
 )
 def mistyped_handler(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -53,7 +54,8 @@ def mistyped_handler(stage: Stage) -> ChannelClient:
 @way(
     "The page sends the wrong way: `socket.send()` goes to the app, which has no handler of `/_ah/channel/receive`.",
     log=SILENT,
-    says="socket.send()",
+    view="Clients",
+    says="A page has used socket.send(): that goes to the app, never to other pages.",
 )
 def wrong_way(stage: Stage) -> ChannelClient:
     page = stage.page()

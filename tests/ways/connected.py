@@ -12,8 +12,10 @@ RESUME_WINDOW = 60
 
 @way(
     "The page has closed its socket, or was left, a moment ago; the app has not heard of it yet.",
-    log='WARNING dropped for "anna": its page has left, … s ago; the app is told 2 s after that.',
-    says="its page has left",
+    log='WARNING dropped for "anna": the page left, a moment ago. The app is told of it later (--disconnect-after)',
+    console="The page left, a moment ago. The app is told of it later (--disconnect-after).",
+    says='1 message to "anna" was dropped: the page left, a moment ago. The app is told of it later '
+    "(--disconnect-after).",
 )
 def in_the_grace_time(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -24,14 +26,15 @@ def in_the_grace_time(stage: Stage) -> ChannelClient:
 
 @way(
     "The page has closed its socket, or was left, and the app has been told.",
-    log='WARNING dropped for "anna": its page has left',
-    says="its page has left",
+    log='WARNING dropped for "anna": the page left, 2 s ago',
+    console="The page left, 2 s ago.",
+    says='1 message to "anna" was dropped: the page left, 2 s ago.',
 )
 def after_close(stage: Stage) -> ChannelClient:
     page = stage.page()
     page.close()
-    stage.advance(2)
-    stage.wait_for("presence_sent")
+    stage.pass_time(2)
+    stage.wait_for("presence_sent", 2)
     stage.send()
     return page
 
@@ -39,7 +42,8 @@ def after_close(stage: Stage) -> ChannelClient:
 @way(
     "The page was left with messages that it had not fetched.",
     log='INFO closed for "anna": the page left; 2 unread messages are lost',
-    says="2 unread messages",
+    view="Clients",
+    says='2 messages to "anna" were lost: the socket had ended.',
 )
 def unread(stage: Stage) -> ChannelClient:
     opened = stage.ask("GET", f"/_ah/channel/open?channel={stage.token()}").json()
@@ -51,37 +55,38 @@ def unread(stage: Stage) -> ChannelClient:
 
 @way(
     "The page has gone without a word (its machine sleeps, its network is down) for longer than `--resume-window`.",
-    log='INFO closed for "anna": …--resume-window…1 unread message',
-    says="--resume-window",
+    log='INFO closed for "anna": the page was not heard of within --resume-window; 1 unread message is lost',
+    view="Clients",
+    says='"anna" has no page any more. The page was not heard of within --resume-window.',
 )
 def vanished(stage: Stage) -> ChannelClient:
     page = stage.page()
     page.vanish()
     until(lambda: not stage.is_parked("anna"))
     stage.send()
-    # As time itself does: what a test lets pass does not count against a page that was there a moment ago.
-    stage.server.broker.clock.advance(5 + RESUME_WINDOW)
+    stage.pass_time(5 + RESUME_WINDOW)
     return page
 
 
 @way(
     "The token times out while the page is open: onerror 401 `Token+timed+out.`",
-    log='WARNING dropped for "anna": …timed out',
-    says="timed out",
+    log='WARNING dropped for "anna": its token timed out, 1 s ago',
+    console="Its token timed out, 1 s ago.",
+    says='1 message to "anna" was dropped: its token timed out, 1 s ago.',
 )
 def token_times_out(stage: Stage) -> ChannelClient:
     page = stage.page(token=stage.token(minutes=1))
-    stage.advance(59)
-    stage.advance(2)
+    stage.pass_time(59)
+    stage.pass_time(2)
     stage.send()
     return page
 
 
 @way(
     "The clock was moved, and with it the token's two hours.",
-    log='WARNING dropped for "anna": …timed out',
-    says="The clock was advanced by",
-    console="advanced by 2 h",
+    log="INFO The clock was advanced by 7200 s.",
+    view="Clients",
+    says="The clock was moved on by 7200 s by hand.",
 )
 def moved_clock(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -93,7 +98,8 @@ def moved_clock(stage: Stage) -> ChannelClient:
 @way(
     "A newer page of the same client id has taken over: `--tabs=single`.",
     log='INFO closed for "anna": a newer socket of the client id was opened (--tabs=single)',
-    says="--tabs=single",
+    view="Clients",
+    says='An older page of "anna" was closed a moment ago when a newer one came.',
     tabs="single",
 )
 def one_tab(stage: Stage) -> ChannelClient:
@@ -106,7 +112,8 @@ def one_tab(stage: Stage) -> ChannelClient:
 @way(
     "Another page of the same client id has it: `--tabs=split`.",
     log=SILENT,
-    says="--tabs=split",
+    view="Clients",
+    says='"anna" has 2 pages open, which share its messages (--tabs=split).',
     tabs="split",
 )
 def split_tabs(stage: Stage) -> ChannelClient:
@@ -119,7 +126,8 @@ def split_tabs(stage: Stage) -> ChannelClient:
 @way(
     "Two pages of the SDK's script share one token, and so their messages.",
     log=SILENT,
-    says="share one token",
+    view="Clients",
+    says='The page of "anna" has 1 of 1 message: it has said so.',
 )
 def shared_token(stage: Stage) -> ChannelClient:
     token = stage.token("anna")
@@ -132,8 +140,9 @@ def shared_token(stage: Stage) -> ChannelClient:
 
 @way(
     "The page does not fetch its messages, and its backlog is full: onerror 410 `Backlog+exceeded.`",
-    log='WARNING dropped for "anna": …--backlog',
-    says="--backlog",
+    log='WARNING dropped for "anna": a socket had more unread messages than the backlog allows',
+    console="A socket had more unread messages than the backlog allows.",
+    says='1 message to "anna" was dropped: a socket had more unread messages than the backlog allows.',
     backlog=2,
 )
 def full_backlog(stage: Stage) -> ChannelClient:
@@ -146,8 +155,9 @@ def full_backlog(stage: Stage) -> ChannelClient:
 
 @way(
     "Somebody has closed the socket on the console: onclose.",
-    log='INFO closed for "anna": …by hand',
-    says="by hand",
+    log='WARNING dropped for "anna": its socket was closed by hand, a moment ago',
+    console="Its socket was closed by hand, a moment ago.",
+    says='1 message to "anna" was dropped: its socket was closed by hand, a moment ago.',
 )
 def closed_by_hand(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -158,8 +168,9 @@ def closed_by_hand(stage: Stage) -> ChannelClient:
 
 @way(
     "The emulator was reset between the page's opening and the message: onerror 410 `Socket+gone.`",
-    log='WARNING dropped for "anna": no channel of that name…reset',
-    says="reset",
+    log="INFO The emulator was reset.",
+    view="Clients",
+    says="The emulator was reset a moment ago: pages that were open then have lost their channels.",
 )
 def reset_in_between(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -171,8 +182,8 @@ def reset_in_between(stage: Stage) -> ChannelClient:
 
 @way(
     "The emulator was started anew and keeps nothing (`--state-dir none`): onerror 410 `Socket+gone.`",
-    log="WARNING …before the emulator was started…--state-dir",
-    says="--state-dir",
+    says="A page goes on with a socket that this emulator does not know: it was opened at another one, or before "
+    "the start or the reset of this one. Load the page again.",
 )
 def restarted(stage: Stage) -> ChannelClient:
     page = stage.page()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from appengine_channel_emu.testing import ChannelClient
 from tests.ways.stage import Stage
-from tests.ways.way import SILENT, way
+from tests.ways.way import way
 
 
 @way(
     "It was sent before the page had opened its socket.",
-    log='WARNING dropped for "anna": a token was made, and no page has opened a socket with it yet.',
-    says='1 message to "anna" was dropped: no page has opened',
+    log='WARNING dropped for "anna": no page has opened this channel yet',
+    console="No page has opened this channel yet.",
+    says='1 message to "anna" was dropped: no page has opened this channel yet.',
 )
 def before_open(stage: Stage) -> ChannelClient:
     page = stage.page(opened=False)
@@ -20,8 +21,8 @@ def before_open(stage: Stage) -> ChannelClient:
 
 @way(
     "The token is another app's, or another emulator's: onerror 401 `Invalid+token.`",
-    log="WARNING open refused: the token … is not of this emulator",
-    says="token…not of this emulator",
+    says="A page came with \"…\": this token is not of this emulator: it is another app's, another emulator's, or "
+    "of one whose state was not kept.",
 )
 def token_of_another_app(stage: Stage) -> ChannelClient:
     return stage.page(token=stage.another_emulator().token("anna"))
@@ -29,8 +30,7 @@ def token_of_another_app(stage: Stage) -> ChannelClient:
 
 @way(
     "The token is the text `undefined`: the page's script has none yet.",
-    log='WARNING open refused: the token is the text "undefined"',
-    says='the token is the text "undefined"',
+    says='A page came with the text "undefined" instead of a token. Look what its script makes of the app\'s answer.',
 )
 def undefined_token(stage: Stage) -> ChannelClient:
     return stage.page(token="undefined")
@@ -38,20 +38,20 @@ def undefined_token(stage: Stage) -> ChannelClient:
 
 @way(
     "The token had timed out before the page opened: onerror 401 `Token+timed+out.`",
-    log="WARNING open refused: the token … has timed out",
-    says="token…timed out",
+    says='A page came with "…": this token of "anna" has timed out. Have it ask the app for a new one when '
+    "onerror says 401.",
 )
 def old_token(stage: Stage) -> ChannelClient:
     token = stage.token("anna", minutes=1)
-    stage.advance(61)
+    stage.pass_time(61)
     return stage.page(token=token)
 
 
 @way(
     "A fault on request refuses the page: `open error error=Invalid+token.`",
-    log=SILENT,
-    says="open error…1 time",
-    view="Faults",
+    log='INFO A fault on request: open error. ["anna"]',
+    view="Clients",
+    says='A fault on request is in force: open error. It has happened to "anna" 1 time.',
     fault=("open error error=Invalid+token.",),
 )
 def fault_of_open(stage: Stage) -> ChannelClient:
@@ -60,8 +60,7 @@ def fault_of_open(stage: Stage) -> ChannelClient:
 
 @way(
     "The client id has as many sockets as may be: onerror 429 `Too+many+sockets.`",
-    log='WARNING open refused for "anna": … --max-sockets …',
-    says="--max-sockets",
+    says='A page of "anna" cannot open a socket: there are 1, and --max-sockets allows no more.',
     max_sockets=1,
 )
 def too_many_sockets(stage: Stage) -> ChannelClient:
@@ -71,8 +70,8 @@ def too_many_sockets(stage: Stage) -> ChannelClient:
 
 @way(
     "The page's address has a name that is not the emulator's: status 421.",
-    log="WARNING refused …shop.test…--allow-host shop.test",
-    says="shop.test…--allow-host",
+    says='GET /_ah/channel/open from 127.0.0.1 was refused with 421: its Host, "shop.test", is no name of this '
+    "server. To allow it: --allow-host NAME.",
 )
 def page_under_another_name(stage: Stage) -> ChannelClient:
     token = stage.token("anna")
@@ -82,8 +81,7 @@ def page_under_another_name(stage: Stage) -> ChannelClient:
 
 @way(
     "The page's Content-Security-Policy keeps the script out: `script-src 'none'`.",
-    log="WARNING /page… Content-Security-Policy …script-src",
-    says="Content-Security-Policy",
+    says="The Content-Security-Policy of /page blocks /_ah/channel/jsapi: script-src allows no script of …",
 )
 def script_kept_out(stage: Stage) -> ChannelClient:
     stage.app.page_policy = "script-src 'none'"

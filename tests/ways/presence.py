@@ -25,7 +25,8 @@ def app(environ, start_response):
 @way(
     "The app has no handler of `/_ah/channel/connected/`, from which it would send.",
     log="WARNING POST /_ah/channel/connected/ from=anna: the app answered 404 in … ms",
-    says="The app answered 404 to /_ah/channel/connected/",
+    view="Clients",
+    says='The app was not told of "anna" (connected). The app answered 404 to /_ah/channel/connected/.',
 )
 def no_handler(stage: Stage) -> ChannelClient:
     stage.app.connected = lambda client_id: 404
@@ -36,8 +37,9 @@ def no_handler(stage: Stage) -> ChannelClient:
 
 @way(
     "The app's handler of `connected/` raises before it sends.",
-    log="WARNING POST /_ah/channel/connected/ from=anna: …KeyError",
-    says="KeyError",
+    log="WARNING POST /_ah/channel/connected/ from=anna: the app's handler raised KeyError",
+    view="Clients",
+    says='The app was not told of "anna" (connected). The app\'s handler raised KeyError',
 )
 def handler_raises(stage: Stage) -> ChannelClient:
     stage.app.connected = lambda client_id: {}[client_id]
@@ -48,8 +50,10 @@ def handler_raises(stage: Stage) -> ChannelClient:
 
 @way(
     "The app's app.yaml does not list `channel_presence`, so the app is not told of pages.",
-    log="WARNING …channel_presence…",
-    says="channel_presence",
+    log="WARNING app.yaml, line 4: a handler takes /_ah/channel/connected/, but the app is not told of clients "
+    "that connect: app.yaml does not list channel_presence under inbound_services",
+    view="Clients",
+    says="The app is not told of its pages: app.yaml does not list channel_presence.",
 )
 def not_listed(stage: Stage) -> ChannelClient:
     stage.serve(APP_YAML, SOURCE)
@@ -59,7 +63,8 @@ def not_listed(stage: Stage) -> ChannelClient:
 @way(
     "The app is not to be told of pages: `--presence=never`.",
     log=SILENT,
-    says="--presence=never",
+    view="Clients",
+    says="The app is not told of its pages: --presence=never.",
     presence="never",
 )
 def presence_off(stage: Stage) -> ChannelClient:
@@ -68,8 +73,8 @@ def presence_off(stage: Stage) -> ChannelClient:
 
 @way(
     "A page, or curl, posts to `/_ah/channel/connected/` itself: status 403.",
-    log="WARNING refused …/_ah/channel/connected/…--presence-from-visitors",
-    says="--presence-from-visitors",
+    says="POST /_ah/channel/connected/ from 127.0.0.1 was refused with 403: only the emulator tells the app who "
+    "is present. To post it by hand: --presence-from-visitors.",
 )
 def posted_by_a_visitor(stage: Stage) -> ChannelClient:
     page = stage.page(opened=False)
@@ -80,7 +85,8 @@ def posted_by_a_visitor(stage: Stage) -> ChannelClient:
 @way(
     "A fault on request: `presence drop`.",
     log="WARNING POST /_ah/channel/connected/ from=anna: a fault on request: the app was not told",
-    says="fault on request: the app was not told",
+    view="Clients",
+    says='A fault on request is in force: presence drop. It has happened to "anna" 1 time.',
     fault=("presence drop",),
 )
 def fault_of_presence(stage: Stage) -> ChannelClient:
@@ -92,20 +98,23 @@ def fault_of_presence(stage: Stage) -> ChannelClient:
 @way(
     "The app's handler of `connected/` has not answered yet.",
     log=SILENT,
-    says="has not answered",
+    view="Clients",
+    says='The app has not answered for … s: POST /_ah/channel/connected/ of "anna".',
 )
 def slow_handler(stage: Stage) -> ChannelClient:
     over = threading.Event()
     stage.at_the_end(over.set)
     stage.app.connected = lambda client_id: over.wait() and 200
-    return stage.page()
+    page = stage.page()
+    stage.pass_time(12)
+    return page
 
 
 @way(
     "The clock stands still, so the app is not told that a page has left.",
     log=SILENT,
-    says="The clock stands still",
-    view="Clock",
+    view="Clients",
+    says="The emulator's clock stands still.",
 )
 def frozen_clock(stage: Stage) -> ChannelClient:
     page, other = stage.page("anna"), stage.page("bert")

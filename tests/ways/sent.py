@@ -13,10 +13,13 @@ from tests.support.wire import free_port
 from tests.ways.stage import Stage
 from tests.ways.way import SILENT, way
 
-NONE_SENT = 'No message to "anna" has been sent since …'
 
-
-@way("Nothing was sent.", log=SILENT, says=NONE_SENT, view="Clients")
+@way(
+    "Nothing was sent.",
+    log=SILENT,
+    view="Clients",
+    says='A page of "anna" is open. No message was sent to it.',
+)
 def nothing_sent(stage: Stage) -> ChannelClient:
     return stage.page()
 
@@ -25,8 +28,8 @@ def nothing_sent(stage: Stage) -> ChannelClient:
     "The app asks a port at which no emulator is: `send_message` raises `RPCFailedError`, "
     "`No emulator answers at …: Connection refused.`",
     log=SILENT,
-    says=NONE_SENT,
     view="Clients",
+    says='A page of "anna" is open. No message was sent to it.',
 )
 def wrong_port(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -37,7 +40,12 @@ def wrong_port(stage: Stage) -> ChannelClient:
     return page
 
 
-@way("A second emulator runs, and the app sends to that one.", log=SILENT, says=NONE_SENT, view="Clients")
+@way(
+    "A second emulator runs, and the app sends to that one.",
+    log='WARNING dropped for "anna": no channel of that name',
+    view="Clients",
+    says='A page of "anna" is open. No message was sent to it.',
+)
 def second_emulator(stage: Stage) -> ChannelClient:
     page = stage.page()
     stage.another_emulator().send("anna")
@@ -47,8 +55,8 @@ def second_emulator(stage: Stage) -> ChannelClient:
 @way(
     "A test has two emulators, and a thread of the app's sends without saying to which: `AmbiguousEmulator`.",
     log=SILENT,
-    says=NONE_SENT,
     view="Clients",
+    says='A page of "anna" is open. No message was sent to it.',
 )
 def thread_of_two_emulators(stage: Stage) -> ChannelClient:
     page, raised = stage.page(), []
@@ -69,9 +77,8 @@ def thread_of_two_emulators(stage: Stage) -> ChannelClient:
 
 @way(
     "`create_channel` was given an empty client id.",
-    log="WARNING create_channel was refused: a client id has 1 to 256 bytes of UTF-8; this one has 0.",
-    says=NONE_SENT,
-    console="create_channel was refused: a client id has 1 to 256 bytes of UTF-8; this one has 0.",
+    says='create_channel for "" was refused with INVALID_CHANNEL_KEY: A client id has 1 to 256 bytes of UTF-8; '
+    "this one has 0.",
 )
 def empty_client_id(stage: Stage) -> ChannelClient:
     stage.ask("POST", "/_emu/channels", json={"client_id": ""})
@@ -80,9 +87,8 @@ def empty_client_id(stage: Stage) -> ChannelClient:
 
 @way(
     "`create_channel` was given a client id of more than 256 bytes.",
-    log="WARNING create_channel was refused: a client id has 1 to 256 bytes of UTF-8; this one has 300.",
-    says=NONE_SENT,
-    console="create_channel was refused: a client id has 1 to 256 bytes of UTF-8; this one has 300.",
+    says='create_channel for "annaanna…" was refused with INVALID_CHANNEL_KEY: A client id has 1 to 256 bytes of '
+    "UTF-8; this one has 300.",
 )
 def long_client_id(stage: Stage) -> ChannelClient:
     stage.ask("POST", "/_emu/channels", json={"client_id": "anna" * 75})
@@ -91,8 +97,8 @@ def long_client_id(stage: Stage) -> ChannelClient:
 
 @way(
     "The message is too long: `InvalidMessageError`.",
-    log='WARNING send_message to "anna" was refused: a message has 1 to 32767 bytes of UTF-8; this one has 32768.',
-    says='send_message to "anna" was refused: a message has 1 to 32767 bytes of UTF-8; this one has 32768.',
+    says='send_message for "anna" was refused with BAD_MESSAGE: A message has 1 to 32767 bytes of UTF-8; this one '
+    "has 32768.",
 )
 def oversized_message(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -102,8 +108,8 @@ def oversized_message(stage: Stage) -> ChannelClient:
 
 @way(
     "The message is empty: `InvalidMessageError`.",
-    log='WARNING send_message to "anna" was refused: a message has 1 to 32767 bytes of UTF-8; this one has 0.',
-    says='send_message to "anna" was refused: a message has 1 to 32767 bytes of UTF-8; this one has 0.',
+    says='send_message for "anna" was refused with BAD_MESSAGE: A message has 1 to 32767 bytes of UTF-8; this one '
+    "has 0.",
 )
 def empty_message(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -113,8 +119,8 @@ def empty_message(stage: Stage) -> ChannelClient:
 
 @way(
     "A program sends JSON without saying so: status 415.",
-    log="WARNING refused …/_emu/messages…415…application/json",
-    says="/_emu/messages…application/json",
+    says='POST /_emu/messages from 127.0.0.1 was refused with 415: it came as "text/plain". Send JSON as '
+    "application/json, and calls of rpc as application/octet-stream.",
 )
 def wrong_content_type(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -124,8 +130,8 @@ def wrong_content_type(stage: Stage) -> ChannelClient:
 
 @way(
     "A program asks the emulator under a name that is not its own: status 421.",
-    log="WARNING refused …emulator.test…--allow-host emulator.test",
-    says="emulator.test…--allow-host",
+    says='POST /_emu/messages from 127.0.0.1 was refused with 421: its Host, "emulator.test", is no name of this '
+    "server. To allow it: --allow-host NAME.",
 )
 def wrong_host(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -135,8 +141,8 @@ def wrong_host(stage: Stage) -> ChannelClient:
 
 @way(
     "The page of another site sends: status 403.",
-    log="WARNING refused …http://shop.test…/_emu/messages",
-    says="http://shop.test…/_emu/messages",
+    says='POST /_emu/messages from 127.0.0.1 was refused with 403: a page of another site, "http://shop.test", '
+    "asked for it, and only pages of this emulator may.",
 )
 def page_of_another_site(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -147,8 +153,8 @@ def page_of_another_site(stage: Stage) -> ChannelClient:
 
 @way(
     "The app runs on another machine: status 403.",
-    log="WARNING refused …192.0.2.7…--allow-remote-admin",
-    says="192.0.2.7…--allow-remote-admin",
+    says="POST /_emu/messages from 192.0.2.7 was refused with 403: only programs on this machine may ask this. To "
+    "allow others: --allow-remote-admin.",
     trusted_proxy="*",
 )
 def app_on_another_machine(stage: Stage) -> ChannelClient:
@@ -160,8 +166,9 @@ def app_on_another_machine(stage: Stage) -> ChannelClient:
 
 @way(
     "A fault on request loses it: `send drop`.",
-    log='WARNING dropped for "anna": a fault on request (send drop).',
-    says="a fault on request…send drop",
+    log='WARNING dropped for "anna": a fault on request (send drop)',
+    console="A fault on request (send drop).",
+    says='A fault on request is in force: send drop. It has happened to "anna" 1 time.',
     fault=("send drop",),
 )
 def fault_of_send(stage: Stage) -> ChannelClient:
@@ -172,9 +179,9 @@ def fault_of_send(stage: Stage) -> ChannelClient:
 
 @way(
     "A fault on request refuses the call: `send error error=INTERNAL_ERROR`; the app gets an exception.",
-    log=SILENT,
-    says="send error…1 time",
-    view="Faults",
+    log='INFO A fault on request: send error. ["anna"]',
+    view="Clients",
+    says='A fault on request is in force: send error. It has happened to "anna" 1 time.',
     fault=("send error error=INTERNAL_ERROR",),
 )
 def fault_that_refuses(stage: Stage) -> ChannelClient:

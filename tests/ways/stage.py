@@ -105,12 +105,16 @@ class Stage:
         return self._http.request(method, self.url + path, headers=headers, **more)
 
     def advance(self, seconds: float) -> None:
-        """Move the clock."""
+        """Move the clock, as a test does."""
         self.ask("POST", "/_emu/clock", json={"advance": seconds})
 
-    def wait_for(self, kind: str) -> None:
-        """Return once there is an event of that kind."""
-        until(lambda: any(event["kind"] == kind for event in self.events()))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass as it does by itself: it counts against pages that are away, and nobody has moved the clock."""
+        self.server.broker.clock.advance(seconds)
+
+    def wait_for(self, kind: str, count: int = 1) -> None:
+        """Return once there are so many events of that kind."""
+        until(lambda: sum(event["kind"] == kind for event in self.events()) >= count)
 
     def events(self) -> list[dict[str, Any]]:
         """What has happened."""

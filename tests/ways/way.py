@@ -45,16 +45,16 @@ class Way:
 
 
 def way(
-    title: str, *, log: str, says: str, console: str = "", view: View = "Messages", **settings: Any
+    title: str, *, says: str, log: str = "", console: str = "", view: View = "Messages", **settings: Any
 ) -> Callable[[Play], Way]:
-    """Make a `Way` of the function that plays it. The console says what a test says, unless it is told."""
+    """Make a `Way` of the function that plays it. The log and the console say what a test says, unless told."""
 
     def made(play: Play) -> Way:
         return Way(
             name=play.__name__,
             title=title,
             play=play,
-            log=log,
+            log=log or f"WARNING {says}",
             view=view,
             console=console or says,
             says=says,
