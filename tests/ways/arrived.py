@@ -5,7 +5,7 @@ from __future__ import annotations
 from appengine_channel_emu.testing import ChannelClient
 from appengine_channel_emu.testing.transports import AGENT
 from appengine_channel_emu.web.wsgi import browser_of
-from tests.support.waiting import until
+from tests.support.waiting import LONG_ENOUGH, until
 from tests.ways.stage import Stage
 from tests.ways.way import SILENT, way
 
@@ -17,6 +17,8 @@ from tests.ways.way import SILENT, way
     says='1 message to "anna" waits for the answer of the request that sent it.',
 )
 def held(stage: Stage) -> ChannelClient:
+    # For longer than half a second: until it has been looked at.
+    stage.set("appengine_channel_emu.broker.delivery.LONGEST_HOLD", LONG_ENOUGH)
     page = stage.page()
     browser = browser_of({"REMOTE_ADDR": "127.0.0.1", "HTTP_USER_AGENT": AGENT["User-Agent"]})
     request = stage.server.broker.app_requests.begin(browser, navigation=False)

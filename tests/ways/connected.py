@@ -7,15 +7,17 @@ from tests.support.waiting import until
 from tests.ways.stage import Stage
 from tests.ways.way import SILENT, way
 
+GRACE = 2
 RESUME_WINDOW = 60
+"""Seconds that a page may be away, before the app is told and before it is given up."""
 
 
 @way(
     "The page has closed its socket, or was left, a moment ago; the app has not heard of it yet.",
-    log='WARNING dropped for "anna": the page left, a moment ago. The app is told of it later (--disconnect-after)',
-    console="The page left, a moment ago. The app is told of it later (--disconnect-after).",
-    says='1 message to "anna" was dropped: the page left, a moment ago. The app is told of it later '
-    "(--disconnect-after).",
+    log='WARNING dropped for "anna": the page left, … ago. The app is told of it later (--disconnect-after)',
+    console="The page left, … ago. The app is told of it later (--disconnect-after).",
+    says='1 message to "anna" was dropped: the page left, … ago. The app is told of it later (--disconnect-after).',
+    disconnect_after=60.0,
 )
 def in_the_grace_time(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -26,14 +28,14 @@ def in_the_grace_time(stage: Stage) -> ChannelClient:
 
 @way(
     "The page has closed its socket, or was left, and the app has been told.",
-    log='WARNING dropped for "anna": the page left, 2 s ago',
-    console="The page left, 2 s ago.",
-    says='1 message to "anna" was dropped: the page left, 2 s ago.',
+    log='WARNING dropped for "anna": the page left, … ago',
+    console="The page left, … ago.",
+    says='1 message to "anna" was dropped: the page left, … ago.',
 )
 def after_close(stage: Stage) -> ChannelClient:
     page = stage.page()
     page.close()
-    stage.pass_time(2)
+    stage.pass_time(GRACE)
     stage.wait_for("presence_sent", 2)
     stage.send()
     return page
@@ -70,9 +72,9 @@ def vanished(stage: Stage) -> ChannelClient:
 
 @way(
     "The token times out while the page is open: onerror 401 `Token+timed+out.`",
-    log='WARNING dropped for "anna": its token timed out, 1 s ago',
-    console="Its token timed out, 1 s ago.",
-    says='1 message to "anna" was dropped: its token timed out, 1 s ago.',
+    log='WARNING dropped for "anna": its token timed out, … ago',
+    console="Its token timed out, … ago.",
+    says='1 message to "anna" was dropped: its token timed out, … ago.',
 )
 def token_times_out(stage: Stage) -> ChannelClient:
     page = stage.page(token=stage.token(minutes=1))
@@ -99,7 +101,7 @@ def moved_clock(stage: Stage) -> ChannelClient:
     "A newer page of the same client id has taken over: `--tabs=single`.",
     log='INFO closed for "anna": a newer socket of the client id was opened (--tabs=single)',
     view="Clients",
-    says='An older page of "anna" was closed a moment ago when a newer one came.',
+    says='An older page of "anna" was closed … ago when a newer one came.',
     tabs="single",
 )
 def one_tab(stage: Stage) -> ChannelClient:
@@ -155,9 +157,9 @@ def full_backlog(stage: Stage) -> ChannelClient:
 
 @way(
     "Somebody has closed the socket on the console: onclose.",
-    log='WARNING dropped for "anna": its socket was closed by hand, a moment ago',
-    console="Its socket was closed by hand, a moment ago.",
-    says='1 message to "anna" was dropped: its socket was closed by hand, a moment ago.',
+    log='WARNING dropped for "anna": its socket was closed by hand, … ago',
+    console="Its socket was closed by hand, … ago.",
+    says='1 message to "anna" was dropped: its socket was closed by hand, … ago.',
 )
 def closed_by_hand(stage: Stage) -> ChannelClient:
     page = stage.page()
@@ -170,7 +172,7 @@ def closed_by_hand(stage: Stage) -> ChannelClient:
     "The emulator was reset between the page's opening and the message: onerror 410 `Socket+gone.`",
     log="INFO The emulator was reset.",
     view="Clients",
-    says="The emulator was reset a moment ago: pages that were open then have lost their channels.",
+    says="The emulator was reset … ago: pages that were open then have lost their channels.",
 )
 def reset_in_between(stage: Stage) -> ChannelClient:
     page = stage.page()

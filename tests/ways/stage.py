@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import pytest
 import urllib3
 
 from appengine_channel_emu.testing import ChannelClient, ChannelServer
@@ -137,6 +138,10 @@ class Stage:
     def at_the_end(self, call: Callable[[], object]) -> None:
         """Call it before the emulator is stopped."""
         self._ends.callback(call)
+
+    def set(self, target: str, value: object) -> None:
+        """Have an attribute of the emulator's be something else, as `MonkeyPatch.setattr` takes it."""
+        self._ends.enter_context(pytest.MonkeyPatch.context()).setattr(target, value)
 
     def another_emulator(self) -> Stage:
         """A second one beside this."""

@@ -48,7 +48,7 @@ def test_a_mistyped_handler(tmp_path, said):
     page, lines = said
     with Stage(tmp_path) as stage:
         opened(stage, page, "{onMessage() {}}")
-        wait_for(page, lines, "onMessage", "onmessage")
+        wait_for(page, lines, "no onmessage handler (names are in lower case)")
 
 
 def test_a_handler_that_raises(tmp_path, said):
