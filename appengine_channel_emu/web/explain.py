@@ -66,7 +66,7 @@ ADVICE = {
     "frozen": "Meanwhile no token times out, and the app is not told of pages that leave. Let it go on on the "
     'console, or send {"frozen": false} to /_emu/clock.',
     "travelled": "What lasts, such as a token, is over so much earlier.",
-    "split": "Each message goes to one of them, in turn; --tabs=fanout gives it to all.",
+    "split": "With --tabs=split each message goes to one of them, in turn; --tabs=fanout gives it to all.",
     "single": "With --tabs=single the newest page of a client id is its only one; --tabs=fanout lets all stay.",
     "opened_by": "With --tabs=split or single it takes messages that are meant for the page. Close it on the console.",
     "no_message": "Look whether the app has called send_message, for this client id and at this emulator.",

@@ -40,7 +40,7 @@ def fault_of_poll(stage: Stage) -> ChannelClient:
 
 
 @way(
-    "The page's handler has a mistyped name: `socket.onMessage` instead of `onmessage`.",
+    "The page's handler has a mistyped name: `socket.onMessage` instead of `onmessage`. Or it raises.",
     log=SILENT,
     view="Clients",
     says="The page's script has it. The names of handlers are in lower case: onmessage, not onMessage.",

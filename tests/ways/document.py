@@ -10,6 +10,8 @@ from tests.ways.way import SILENT, Way
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "messages-do-not-arrive.md"
 
+SAME = "the same"
+
 _HEAD = "| what happened | the log | the console | a test |\n| --- | --- | --- | --- |\n"
 _TABLE = re.compile(r"(?m)^\| what happened .*\n(?:\|.*(?:\n|\Z))+")
 
@@ -30,8 +32,8 @@ def with_tables(text: str, tables: dict[str, tuple[Way, ...]]) -> str:
 
 def _row(way: Way) -> str:
     log = way.log if way.log == SILENT else _code(way.log)
-    console = f"*{way.view}*: {_code(way.console)}"
-    says = "the same" if way.says == way.console else _code(way.says)
+    console = f"*{way.view}*: {SAME if way.log.endswith(way.console) else _code(way.console)}"
+    says = SAME if way.says == way.console else _code(way.says)
     return "| " + " | ".join([way.title, log, console, says]) + " |\n"
 
 
