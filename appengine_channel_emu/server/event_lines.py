@@ -89,7 +89,7 @@ _OWN: Mapping[str, tuple[int, Line]] = dict.fromkeys(
         "backlog_full",
     ),
     (logging.WARNING, _text),
-) | dict.fromkeys(("clock_advanced", "reset"), (logging.INFO, _text))
+) | dict.fromkeys(("clock_advanced", "clock_frozen", "reset"), (logging.INFO, _text))
 """What is said however much else is."""
 
 _OTHER = logging.DEBUG, _text

@@ -112,7 +112,7 @@ def slow_handler(stage: Stage) -> ChannelClient:
 
 @way(
     "The clock stands still, so the app is not told that a page has left.",
-    log=SILENT,
+    log="INFO The clock stands still.",
     view="Clients",
     says="The emulator's clock stands still.",
 )

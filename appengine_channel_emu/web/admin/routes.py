@@ -123,6 +123,13 @@ class ClockResource:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
+    def _freeze(self, frozen: bool) -> None:
+        changes = frozen is not self._broker.clock.frozen
+        self._broker.clock.freeze(frozen)
+        if changes:
+            text = "The clock stands still." if frozen else "The clock goes on."
+            self._broker.note("clock_frozen", text, detail={"frozen": frozen})
+
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """The time, and what was done to it."""
         Query(req)
@@ -138,7 +145,7 @@ class ClockResource:
             raise BadRequest(f"The field 'advance' is a number of seconds from 0 to {FARTHEST_ADVANCE}.")
         try:
             if "frozen" in body:
-                self._broker.clock.freeze(body["frozen"])
+                self._freeze(body["frozen"])
             if "advance" in body:
                 self._broker.control.travel(float(body["advance"]))
         except ValueError as error:
