@@ -11,7 +11,8 @@ from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.explain import ADVICE, explain, explain_message
+from appengine_channel_emu.web.explain import explain, explain_message
+from appengine_channel_emu.web.findings import ADVICE
 from appengine_channel_emu.web.front import Front
 from appengine_channel_emu.web.guard import WebOptions
 from tests.support.backend import PlayedBackend
