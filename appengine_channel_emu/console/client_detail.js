@@ -3,7 +3,7 @@
 import {ask, path, sendMessage} from './api.js';
 import {button, fill, form, h, setAttribute, setText} from './dom.js';
 import {findingList, part} from './findings.js';
-import {counted} from './format.js';
+import {counted, shownId} from './format.js';
 import {ownPage} from './own_page.js';
 import {makeRow, updateRow} from './row.js';
 import {makeSocketCells, updateSocketCells} from './sockets.js';
@@ -73,7 +73,7 @@ export class ClientDetail {
       h(
         'div',
         {class: 'detail-head'},
-        h('div', {}, h('h2', {class: 'mono', text: this.#clientId}), this.state),
+        h('div', {}, h('h2', {class: 'mono', text: shownId(this.#clientId)}), this.state),
         h('a', {
           class: 'button close',
           href: '#/clients',

@@ -2,7 +2,7 @@
 
 import {button, h} from './dom.js';
 import {copy} from './api.js';
-import {clockTime} from './format.js';
+import {clockTime, shownId} from './format.js';
 
 /** A list of findings (`/_emu/explain`), the likeliest first; null where there are none. */
 export function findingList(findings) {
@@ -61,7 +61,7 @@ export function clientLink(clientId) {
     class: 'name mono',
     href: clientHref(clientId),
     title: clientId,
-    text: clientId === '' ? '(empty)' : clientId,
+    text: shownId(clientId),
   });
 }
 

@@ -93,6 +93,22 @@ export function oneLine(text, most = 400) {
   return text.slice(0, most).replace(/\s+/g, ' ').trim() + (text.length > most ? '…' : '');
 }
 
+const SHORT = {'\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\'};
+
+function escaped(character) {
+  const code = character.codePointAt(0);
+  if (code < 256) return `\\x${code.toString(16).padStart(2, '0')}`;
+  return code < 65536 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`;
+}
+
+/** A client id such that two that are not the same look different: as the log has it, where anything cannot be seen. */
+export function shownId(id) {
+  if (id === '') return '(empty)';
+  const hidden = /[\p{C}\p{Z}]/u.test(id.replaceAll(' ', '')) || id !== id.normalize('NFC');
+  if (!hidden) return /^ | $| {2}/.test(id) ? `"${id}"` : id;
+  return `"${[...id].map((each) => SHORT[each] || (/[ -~]/.test(each) ? each : escaped(each))).join('')}"`;
+}
+
 /** `text` as one word of a POSIX shell. */
 export function shellWord(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;

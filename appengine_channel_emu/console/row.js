@@ -1,7 +1,7 @@
 /* One message or event in one line. */
 
 import {h, setAttribute, setText} from './dom.js';
-import {bytes, clockTime, kindName, moment, oneLine} from './format.js';
+import {bytes, clockTime, kindName, moment, oneLine, shownId} from './format.js';
 
 /** A row of the list for an entry of the feed. */
 export function makeRow(entry) {
@@ -33,7 +33,7 @@ export function updateRow(item, entry, isOpen) {
   link.className = `row ${entry.isMessage ? 'is-message' : 'is-event'}${entry.problem ? ' is-problem' : ''}`;
   setText(kind, kindName(entry.kind));
   const id = entry.clientId;
-  setText(who, id === '' ? '(empty)' : id || '');
+  setText(who, id === null ? '' : shownId(id));
   setAttribute(who, 'title', id || null);
   setText(what, textOf(entry));
   what.classList.toggle('payload', Boolean(entry.message));

@@ -5,7 +5,7 @@ import {ClientDetail} from './client_detail.js';
 import {button, empty, fill, form, h, icon, isTyping, SEARCH, setAttribute, setText} from './dom.js';
 import {feed} from './feed.js';
 import {clientHref} from './findings.js';
-import {counted, roughly} from './format.js';
+import {counted, roughly, shownId} from './format.js';
 import {makeSocketCells, updateSocketCells} from './sockets.js';
 import {status} from './status.js';
 
@@ -177,7 +177,7 @@ export class ClientsView {
           class: 'name mono',
           href: clientHref(channel.client_id),
           title: channel.client_id,
-          text: channel.client_id,
+          text: shownId(channel.client_id),
         }),
         result,
       ),

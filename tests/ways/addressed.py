@@ -10,7 +10,7 @@ from tests.ways.way import SILENT, way
 @way(
     "The client id is written in another case.",
     log='WARNING dropped for "Anna": no channel of that name. Open: "anna"',
-    console="No channel of that name. …anna…",
+    console='Anna…No channel of that name. Open: "anna"',
     says='1 message was sent to "Anna", which is not "anna": upper and lower case differ.',
 )
 def another_case(stage: Stage) -> ChannelClient:
@@ -22,7 +22,7 @@ def another_case(stage: Stage) -> ChannelClient:
 @way(
     "The client id has white space around it.",
     log='WARNING dropped for "anna\\n": no channel of that name. Open: "anna"',
-    console="No channel of that name. …anna…",
+    console='"anna\\n"…No channel of that name. Open: "anna"',
     says='1 message was sent to "anna\\n", which is not "anna": the white space differs.',
 )
 def white_space(stage: Stage) -> ChannelClient:
@@ -34,7 +34,7 @@ def white_space(stage: Stage) -> ChannelClient:
 @way(
     "The client id is in another normal form of Unicode: `Zoë` with one character or two for its last letter.",
     log='WARNING dropped for "Zoe\\u0308": no channel of that name. Open: "Zoë"',
-    console="No channel of that name. …Zoë…",
+    console='"Zoe\\u0308"…No channel of that name. Open: "Zoë"',
     says='1 message was sent to "Zoe\\u0308", which is not "Zoë": the same letters, written in another normal '
     "form of Unicode.",
 )
@@ -114,7 +114,7 @@ def sent_to_an_old_token(stage: Stage) -> ChannelClient:
 @way(
     "`create_channel` was never called for that client id.",
     log='WARNING dropped for "carl": no channel of that name. Open: "anna"',
-    console="No channel of that name. …anna…",
+    console='carl…No channel of that name. Open: "anna"',
     says='In that time went: 1 message to "carl" (dropped: no channel of that name).',
 )
 def never_created(stage: Stage) -> ChannelClient:
