@@ -36,6 +36,7 @@ def held(stage: Stage) -> ChannelClient:
 def fault_of_poll(stage: Stage) -> ChannelClient:
     page = stage.page()
     stage.send()
+    stage.wait_for("fault")
     return page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.waiting import eventually
 from tests.ways.table import WAYS
 from tests.ways.way import SILENT, is_in
 
@@ -14,4 +15,5 @@ def test_what_the_log_says(way, played):
     if way.log == SILENT:
         assert [line for line in stage.log if line.startswith(("WARNING", "ERROR"))] == []
     else:
-        assert [line for line in stage.log if is_in(way.log, line)], "\n".join(stage.log)
+        # An event is known a moment before its line is written.
+        eventually(lambda: stage.log, lambda lines: any(is_in(way.log, line) for line in lines))
