@@ -8,10 +8,10 @@ import shlex
 import pytest
 
 from appengine_channel_emu.cli.main import load
+from tests.browser.test_client import NO_HANDLER
 from tests.ways.document import DOCUMENT, with_tables
 from tests.ways.stage import Stage
 from tests.ways.table import TABLES, WAYS
-from tests.ways.test_in_the_page import NO_HANDLER
 
 FIRST_SCREEN = 45
 """Lines of the README that are seen without scrolling, or nearly."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser.test_client import NO_HANDLER
 from tests.support.waiting import eventually
 from tests.ways.opened import script_kept_out
 from tests.ways.stage import Stage
 from tests.ways.way import is_in
-
-NO_HANDLER = "channel: a message came and there is no onmessage handler (names are in lower case)"
 
 OPEN = """([token, handlers]) => {
     const socket = new goog.appengine.Channel(token).open();
