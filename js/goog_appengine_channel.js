@@ -399,8 +399,8 @@ function heard(link, text) {
 }
 
 /**
- * The stream has ended. The next is tried once polls work, but after a pause if several have not served for long: one
- * may only have been overtaken by a poll that was sent before it and arrived after it.
+ * The stream has ended. The next is tried at once if polls go on beside it: it may only have been overtaken by one that
+ * was sent before it and arrived after it. Others wait, ever longer, if several in a row have not served for long.
  */
 function cut(link, status, text) {
   link.stream.stop();
@@ -408,13 +408,13 @@ function cut(link, status, text) {
   if (link.state !== 'streaming') streams[link.base] = false;
   link.tries = link.state === 'streaming' && now() - link.tried > 30000 ? 0 : link.tries + 1;
   link.due = link.tries > 1 && now() + (500 << Math.min(link.tries, 9));
-  if (!link.request && !link.timer) fail(link, status, text); // Or polls go on beside it.
+  if (!link.request && !link.timer) fail(link, status, text); else if (link.tries < 2) startStream(link);
 }
 
 /** Those of an answer or a frame that are new; null if some before them are missing. */
 function take(link, reply) {
   var messages = reply.messages, known; // How many of them the page has.
-  if (messages instanceof Array) known = link.after - reply.next + messages.length;
+  if (messages && messages.map) known = link.after - reply.next + messages.length;
   if (!(known >= 0)) return null;
   link.after = Math.max(link.after, reply.next);
   return messages.slice(known);
@@ -438,7 +438,7 @@ function works(link, well) {
 /** Tries again, ever more slowly, or gives up. */
 function fail(link, status, text) {
   // In the emulator's own words, not a proxy's.
-  var refused = status >= 400 && status < 500 && (!link.id || /^\w+(\+\w+)+\.$/.test(text));
+  var refused = /^4/.test(status) && (!link.id || /^\w+\+[\w+]+\.$/.test(text));
   if (link.state === 'over') return link.frame.drop();
   link.since = link.since || now();
   if (refused || now() - link.since >= link.patience * 1000) return lose(link, status, text);

@@ -119,6 +119,19 @@ test('a stream that a poll has overtaken is tried again at once', async () => {
   assert.deepEqual([page.request.path, streamsOf(page).length], ['stream', 2]);
 });
 
+test('so is one that was overtaken before its first frame, beside the poll that is held now', async () => {
+  const page = new Page();
+  const socket = await page.connected(STREAMS);
+  const poll = pollOf(page);
+  await streamOf(page).cut();
+  await settle();
+  assert.equal(streamsOf(page).length, 2);
+  assert.equal(pollOf(page), poll);
+  await streamOf(page).hear({ messages: ['a'], next: 1 });
+  assert.deepEqual(calls(socket), ['onopen', 'onmessage a']);
+  assert.deepEqual(page.waiting, [streamOf(page)]);
+});
+
 test('the stream takes over at every message of a run, and is cut at every later one: each message once and in order', async () => {
   const count = 8;
   const texts = [...new Array(count).keys()].map((number) => `m${number + 1}`);
