@@ -78,7 +78,11 @@ def test_messages_from_handlers_tasks_and_transactions(server: Server, pages: li
         visit(pages, f"{server.url}/?{how}")
         say(pages[0], f"sent {how}")
         for page in pages:
-            hears(page, f"sent {how}")
+            if how == "transaction":
+                # The datastore runs it again where presence has written meanwhile, and what it sends is no part of it.
+                expect(page.locator("#lines li").filter(has_text=f"sent {how}").first).to_be_visible()
+            else:
+                hears(page, f"sent {how}")
 
 
 @behind_both("webapp2_ndb")

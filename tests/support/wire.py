@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -40,11 +41,17 @@ def rest(connection: socket.socket) -> bytes:
     return received
 
 
+_PORTS = range(10_000, 25_000)
+"""Below those that the system gives to whoever asks for any, and that the emulator takes for the dev server."""
+
+
 def free_port() -> int:
-    """One that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody has at this moment, nor gets by chance in the next."""
+    while True:
+        # Not by `random`: Hypothesis gives every process the same numbers.
+        port = secrets.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def wait_for_port(port: int) -> None:
