@@ -19,7 +19,7 @@ from tests.support.emulator import EMU, RunningEmulator
 from tests.support.parts import ROOT
 from tests.support.processes import default_signals, running_command
 from tests.support.service import running_service
-from tests.support.waiting import LONG_ENOUGH, eventually
+from tests.support.waiting import LONG_ENOUGH, eventually, until
 
 EXAMPLE = Path(__file__).with_name("example_project")
 NOBODY = "127.0.0.1:9"
@@ -389,6 +389,15 @@ class TestStatusEventsReset:
         emulator.broker.send_message("bob", "x")
         assert process.wait(LONG_ENOUGH) == 0
         assert process.stderr.read() == ""
+
+    @pytest.mark.parametrize("verb", [["events", "--follow"], ["tail", "--client-id", "bob"]], ids=lambda verb: verb[0])
+    def test_a_reader_that_has_gone_ends_it_though_nothing_more_comes(self, emulator, verb):
+        process = start(*verb, "--emulator", emulator.address)
+        until(lambda: verb[0] == "events" or emulator.broker.control.sockets_of("bob"))
+        emulator.broker.send_message("bob", "x")
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(LONG_ENOUGH) == 0
 
     def test_reset(self, emulator):
         emulator.broker.create_channel("bob")

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED
 from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.streams import forget_output, one_line
+from appengine_channel_emu.streams import forget_output, nobody_reads, one_line
 
 SHOWN = 20
 """Events of the past, if no other number is asked for."""
@@ -22,8 +22,8 @@ SHOWN = 20
 MOST = 1000
 """That one answer of the emulator has."""
 
-WAIT_SECONDS = 20.0
-"""Of one request for events that are to come."""
+WAIT_SECONDS = 2.0
+"""Of one request for events that are to come; after each it is looked whether anybody reads what is printed."""
 
 AWAY_SECONDS = 60.0
 """For which an emulator that is followed may be away, as when it is restarted."""
@@ -89,8 +89,8 @@ class _Events:
         return events[-count:] if count else []
 
     def coming(self) -> Iterator[dict[str, Any]]:
-        """Each one from here on. Raises `NoEmulator` when the emulator stays away."""
-        while True:
+        """Each one from here on, for as long as anybody reads. Raises `NoEmulator` when the emulator stays away."""
+        while not nobody_reads():
             try:
                 yield from self._ask(after=self._next, wait=WAIT_SECONDS)
             except NoEmulator as error:
@@ -106,7 +106,7 @@ class _Events:
     def _wait_for_return(self, error: NoEmulator) -> None:
         print("channel-emu events: the emulator is away", file=sys.stderr, flush=True)
         give_up = time.monotonic() + AWAY_SECONDS
-        while time.monotonic() < give_up:
+        while time.monotonic() < give_up and not nobody_reads():
             time.sleep(RETRY_SECONDS)
             with contextlib.suppress(NoEmulator):
                 pid = self._ask_pid()

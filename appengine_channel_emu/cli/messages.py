@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, FAILED, INTERRUPTED, VerbFailed
 from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.streams import forget_output, no_control
+from appengine_channel_emu.streams import forget_output, no_control, nobody_reads
 
 if TYPE_CHECKING:
     from appengine_channel_emu.testing import ChannelClient
 
 A_DAY = 24 * 60
-TAIL_TURN_SECONDS = 20.0
+TAIL_TURN_SECONDS = 2.0
+"""After which it is looked whether anybody reads what is printed."""
 
 
 def send_parser() -> Parser:
@@ -111,6 +112,8 @@ def _tail(address: str, token: str, as_json: bool, count: int | None) -> int:
             except NoMessage:
                 if client.closed:
                     raise VerbFailed(f"the socket was closed: {_why_closed(client)}") from None
+                if nobody_reads():
+                    break
                 continue
             seen += 1
             print(json.dumps(message) if as_json else _shown(message), flush=True)
