@@ -80,6 +80,16 @@ def test_help_of_serve_begins_with_examples_and_has_its_settings_in_groups(
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("columns", [1, 60, 80])
+@pytest.mark.parametrize("verb", ["bench", "events", "send"])
+def test_help_fits_a_narrow_terminal(
+    verb: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([verb, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= max(columns, 60)
+
+
 def test_p_q_and_v(tmp_path: Path) -> None:
     options = vars(serve.parser().parse(["-p", "8081", "-qv"]))
     settings = load(options, {}, tmp_path)

@@ -270,8 +270,7 @@ class TestWhichEmulator:
         code, out, err = run(*verb, env=runtime)
         assert (code, out) == (2, "")
         assert err.splitlines() == [
-            f"channel-emu {verb[0]}: error: 2 emulators run here; name one with --emulator HOST:PORT or "
-            "$CHANNEL_EMULATOR_HOST:",
+            f"channel-emu {verb[0]}: error: 2 emulators run here; name one with -p PORT or $CHANNEL_EMULATOR_HOST:",
             f"  127.0.0.1:8080  main:app, process {os.getpid()}",
             f"  127.0.0.1:8081  without an app, process {os.getpid()}",
             f"see channel-emu {verb[0]} --help",
