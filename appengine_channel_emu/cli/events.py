@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED
-from appengine_channel_emu.cli.parsing import Parser
+from appengine_channel_emu.cli.parsing import Parser, whole_number
 from appengine_channel_emu.streams import forget_output, nobody_reads, one_line
 
 SHOWN = 20
@@ -56,11 +56,10 @@ def run(argv: Sequence[str]) -> int:
     """Print them; Ctrl-C ends a `--follow` with 130."""
     made = parser()
     options = made.parse(argv)
-    if not (options.last.isascii() and options.last.isdigit() and len(options.last) < 5 and int(options.last) <= MOST):
-        made.error(f"--last: {options.last!r} is not a whole number from 0 to {MOST}")
+    last = whole_number(made, "--last", options.last, 0, MOST)
     source = _Events(address_of(made, options), options)
     try:
-        for event in source.past(int(options.last)):
+        for event in source.past(last):
             _print(event, options.json)
         if options.follow:
             for event in source.coming():

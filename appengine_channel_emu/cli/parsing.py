@@ -78,6 +78,13 @@ class Parser(argparse.ArgumentParser):
         sys.exit(USAGE)
 
 
+def whole_number(parser: Parser, name: str, text: str, low: int, most: int) -> int:
+    """The number `text`, given as `name`; ends the program as a usage error unless it is from `low` to `most`."""
+    if text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= most:
+        return int(text)
+    parser.error(f"{name}: {text!r} is not a whole number from {low} to {most}")
+
+
 def check_url(parser: Parser, name: str, url: str, schemes: Sequence[str]) -> None:
     """End the program as a usage error unless `url`, given as `name`, begins with one of `schemes` and has a host."""
     try:
