@@ -354,6 +354,13 @@ class TestStatusEventsReset:
         assert (rows["app"], rows["address"], rows["channels"]) == ("none", emulator.url, "1")
         assert rows["messages"] == "0 sent, 0 dropped"
 
+    def test_a_kind_of_which_there_is_no_event(self, emulator):
+        emulator.broker.send_message("bob", "x")
+        code, out, err = run("events", "--kind", "dropped", "--emulator", emulator.address)
+        assert (code, out) == (0, "")
+        said = "no event of the kind 'dropped' is kept; did you mean message_dropped?"
+        assert err == f"channel-emu events: {said}\n"
+
     def test_events_of_the_past(self, emulator):
         where = ("--emulator", emulator.address)
         for number in range(30):

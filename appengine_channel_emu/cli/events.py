@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED
 from appengine_channel_emu.cli.parsing import Parser, whole_number
+from appengine_channel_emu.hints import nearest
 from appengine_channel_emu.streams import forget_output, nobody_reads, one_line
 
 SHOWN = 20
@@ -59,8 +60,14 @@ def run(argv: Sequence[str]) -> int:
     last = whole_number(made, "--last", options.last, 0, MOST)
     source = _Events(address_of(made, options), options)
     try:
-        for event in source.past(last):
+        past = source.past(last)
+        for event in past:
             _print(event, options.json)
+        if last and not past and options.kind is not None:
+            hint = nearest(options.kind, source.kinds())
+            print(
+                f"channel-emu events: no event of the kind {options.kind!r} is kept{hint}", file=sys.stderr, flush=True
+            )
         if options.follow:
             for event in source.coming():
                 _print(event, options.json)
@@ -86,6 +93,10 @@ class _Events:
         # One at the least: the answer says where those begin that are to come.
         events = self._ask(last=max(count, 1))
         return events[-count:] if count else []
+
+    def kinds(self) -> set[str]:
+        """Those of the latest events, whatever is asked for."""
+        return {event["kind"] for event in ask(self._address, f"/_emu/events?last={MOST}")["events"]}
 
     def coming(self) -> Iterator[dict[str, Any]]:
         """Each one from here on, for as long as anybody reads. Raises `NoEmulator` when the emulator stays away."""
