@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.errors import CannotStart
@@ -148,6 +149,7 @@ def _log_accounts(accounts: list[Account]) -> None:
             account.cpu_seconds,
             account.cut,
             printable(account.path),
+            extra={"fields": asdict(account)},
         )
 
 
