@@ -30,7 +30,7 @@ from appengine_channel_emu.server.listening import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.streams import drain_log, say
-from appengine_channel_emu.web.admin.routes import Account
+from appengine_channel_emu.web.accounts import Account
 from appengine_channel_emu.web.front import access_log, printable
 
 STOPPED = 0
