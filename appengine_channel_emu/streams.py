@@ -53,6 +53,16 @@ def say(line: str) -> None:
         data = data[os.write(number, data) :]
 
 
+def nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has gone, as behind `| head -1`; nothing is written to see it."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
 def forget_output() -> None:
     """Drop what standard output could not write, or it fails once more when the process ends."""
     if sys.stdout is not None:

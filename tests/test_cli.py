@@ -80,6 +80,16 @@ def test_help_of_serve_begins_with_examples_and_has_its_settings_in_groups(
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("columns", [1, 60, 80])
+@pytest.mark.parametrize("verb", ["bench", "events", "send"])
+def test_help_fits_a_narrow_terminal(
+    verb: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([verb, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= max(columns, 60)
+
+
 def test_p_q_and_v(tmp_path: Path) -> None:
     options = vars(serve.parser().parse(["-p", "8081", "-qv"]))
     settings = load(options, {}, tmp_path)
@@ -101,6 +111,11 @@ def test_p_q_and_v(tmp_path: Path) -> None:
         (["serve", "--fault", "pol cut"], "; did you mean poll?"),
         (["serve", "--fault", "poll cutt"], "; did you mean cut?"),
         (["serve", "--fault", "poll cut cout=1"], "; did you mean count?"),
+        (["tail", "--client-id", "bob", "--count", "0"], "--count: '0' is not a whole number from 1 to 1000000"),
+        (["events", "--last", "x"], "--last: 'x' is not a whole number from 0 to 1000"),
+        (["bench", "--pages", "0"], "--pages: '0' is not a whole number from 1 to 15000"),
+        (["sdk"], "the following arguments are required: install|where"),
+        (["completion"], "the following arguments are required: bash|zsh|fish"),
         (["check", "localhost:8080"], "did you mean http://localhost:8080?"),
         (["serve", "nothing-here"], "there is no 'nothing-here'; give module:callable"),
         (["serve", "main.app"], "did you mean main:app?"),

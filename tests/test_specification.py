@@ -68,3 +68,20 @@ def test_every_link_between_documents_leads_somewhere():
     ]
     assert len(links) > 20
     assert [(str(document.name), target) for document, target in links if not (document.parent / target).exists()] == []
+
+
+def test_the_table_of_events_has_every_kind_that_the_source_names_and_no_other():
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    table = page.partition("## Kinds of events")[2].partition("\n## ")[0]
+    listed = {
+        kind for row in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for kind in re.findall(r"`(\w+)`", row)
+    }
+    package = ROOT / "appengine_channel_emu"
+    source = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py") if "compat" not in path.parts)
+    made = set(re.findall(r'\b(?:event|_?note)\(\s*"([a-z]+_[a-z_]+|fault|reset)",', source))
+    assert len(made) > 20
+    lines = (package / "server" / "event_lines.py").read_text("utf-8")
+    said = set(re.findall(r'^ +"([a-z_]+)"[:,]', lines, re.MULTILINE))
+    said |= set(re.findall(r'"(clock_\w+)"', lines))
+    assert listed >= made | said
+    assert {kind for kind in listed if f'"{kind}"' not in source} == set()

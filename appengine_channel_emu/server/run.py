@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.host.errors import CannotStart
@@ -29,7 +30,7 @@ from appengine_channel_emu.server.listening import LOCALHOST, CannotListen
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.streams import drain_log, say
-from appengine_channel_emu.web.admin.routes import Account
+from appengine_channel_emu.web.accounts import Account
 from appengine_channel_emu.web.front import access_log, printable
 
 STOPPED = 0
@@ -148,6 +149,7 @@ def _log_accounts(accounts: list[Account]) -> None:
             account.cpu_seconds,
             account.cut,
             printable(account.path),
+            extra={"fields": asdict(account)},
         )
 
 

@@ -286,7 +286,9 @@ def _open_store(settings: Settings) -> Store | None:
     except StoreInUse as error:
         log.warning("%s; this one keeps nothing.", str(error).capitalize())
     except OSError as error:
-        log.warning("Nothing is kept over a restart: %s.", error)
+        # Those of the system say what, ours say what to do as well.
+        why = f"{folder} cannot be used ({error.strerror}); choose another --state-dir" if error.strerror else error
+        log.warning("Nothing is kept over a restart: %s.", why)
     return None
 
 

@@ -17,8 +17,9 @@ from appengine_channel_emu.host.backend import AppAnswer, Serves
 from appengine_channel_emu.host.pages import View, error_page
 from appengine_channel_emu.host.visitors import server_hints, wants_html
 from appengine_channel_emu.notes import Notes
+from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin.console import CONSOLE_PATH, console_resources
-from appengine_channel_emu.web.admin.routes import Accounts, admin_resources
+from appengine_channel_emu.web.admin.routes import admin_resources
 from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage

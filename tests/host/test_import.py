@@ -41,6 +41,7 @@ def test_the_command_ends_with_status_1_for_it(tmp_path):
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "channel-emu: There is no module 'nowhere'." in ended.stderr
+    assert f"in {tmp_path}; for another folder: --app-dir)" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -122,6 +122,17 @@ def test_a_log_of_json_has_one_object_a_line_also_for_events_and_what_raises(ser
     assert "a secret" not in err
 
 
+def test_a_log_of_json_has_what_a_path_has_cost_as_numbers(serve, tmp_path):
+    answer = "start_response('200 OK', []); return []"
+    (tmp_path / "main.py").write_text(f"def app(environ, start_response): {answer}\n")
+    process, line = serve("--log-format", "json", "--port", "0", "--state-dir", "none", "main:app")
+    for _ in range(2):
+        urllib3.request("GET", line.split()[-1] + "/news")
+    lines = [json.loads(line) for line in end(process)[2].splitlines()]
+    [cost] = [each for each in lines if "held_seconds" in each]
+    assert (cost["path"], cost["requests"], cost["cut"]) == ("/news", 2, 0)
+
+
 def test_another_python_is_named_with_its_path(tmp_path):
     other = tmp_path / "python"
     other.symlink_to(sys.executable)

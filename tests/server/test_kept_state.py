@@ -151,6 +151,15 @@ def test_a_folder_that_others_can_write_to_is_not_used_and_that_is_said_once(tmp
     assert sorted(path.name for path in folder.iterdir()) == ["lock", "login.key"]
 
 
+def test_a_folder_that_cannot_be_made_is_said_in_words(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "state"
+    with RunningEmulator(log=tmp_path / "log", state_dir=folder) as running:
+        opened(running)
+    why = f"{folder} cannot be used (Not a directory); choose another --state-dir."
+    assert f"Nothing is kept over a restart: {why}" in (tmp_path / "log").read_text()
+
+
 @pytest.mark.slow
 def test_a_process_that_was_stopped_has_lost_no_page(tmp_path):
     """SIGSTOP, and SIGCONT after more than the resume window; its page asked meanwhile.

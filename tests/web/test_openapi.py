@@ -11,7 +11,8 @@ from webtest import TestApp
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.testing import Emulator
-from appengine_channel_emu.web.admin.routes import Accounts, admin_resources
+from appengine_channel_emu.web.accounts import Accounts
+from appengine_channel_emu.web.admin.routes import admin_resources
 from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.refusals import Refusals
 from tests.support import parts

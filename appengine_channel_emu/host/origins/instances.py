@@ -67,7 +67,8 @@ class InstancesOrigin(Origin):
             return
         if failure is not None and failure.reason in ("module", "attribute"):
             self.stop()
-            raise CannotStart(f"{failure.text} (APP is {self._spec.target!r}, in {self._spec.folder})")
+            elsewhere = "; for another folder: --app-dir" if failure.reason == "module" else ""
+            raise CannotStart(f"{failure.text} (APP is {self._spec.target!r}, in {self._spec.folder}{elsewhere})")
 
     def stop(self) -> None:
         """See `Backend`."""
