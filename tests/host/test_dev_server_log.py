@@ -72,6 +72,14 @@ def test_of_what_did_not_go_through_us_the_line_stays(world):
     assert world.shown() == [task, line("GET /task"), line("GET /task")]
 
 
+def test_of_two_that_are_called_the_same_each_line_goes(world):
+    with world.log.of_request("GET", "/"):
+        with world.log.of_request("GET", "/"):
+            world.write(line("GET /"))
+        world.write(line("GET /"))
+    assert world.shown() == []
+
+
 def test_an_apps_line_that_says_the_same_stays(world):
     theirs = f'{START}main.py:865] default: "GET / HTTP/1.1" 200 5'
     with world.log.of_request("GET", "/"):

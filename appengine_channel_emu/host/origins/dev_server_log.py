@@ -52,6 +52,9 @@ class DevServerLog:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._lock = threading.Lock()
         self._ours: Counter[tuple[str, bytes]] = Counter()
+        """The requests of ours that are under way."""
+        self._written: Counter[tuple[str, bytes]] = Counter()
+        """Those of them whose lines have come."""
         self._of_new_instance = 0
         """How many lines of that message may be still to come."""
 
@@ -70,7 +73,9 @@ class DevServerLog:
             yield
         finally:
             self._lines.catch_up()
-            self._is_ours(key)
+            with self._lock:
+                self._ours -= Counter((key,))
+                self._written -= Counter((key,))
 
     def last_words(self) -> str:
         """Its last lines, without the way through the SDK's own code that led there: the log has that."""
@@ -99,12 +104,12 @@ class DevServerLog:
         return any(words in line for words in _NO_NEWS)
 
     def _is_ours(self, key: tuple[str, bytes]) -> bool:
-        """Whether one of the requests that are under way is called so; it is said once of each."""
+        """Whether this is the line of a request that is under way; each has one."""
         with self._lock:
-            waiting = self._ours.pop(key, 0)
-            if waiting > 1:
-                self._ours[key] = waiting - 1
-            return waiting > 0
+            ours = self._written[key] < self._ours[key]
+            if ours:
+                self._written[key] += 1
+            return ours
 
 
 def _key(method: str, target: str) -> tuple[str, bytes]:
