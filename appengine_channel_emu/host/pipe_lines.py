@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 READ_BYTES = 64 * 1024
+"""At a time; and as much as a pipe has room for."""
 
 
 class PipeLines:
@@ -40,10 +41,12 @@ class PipeLines:
             self.catch_up()
 
     def catch_up(self) -> None:
-        """Take all that is there, without waiting for more."""
+        """Take all that is there, without waiting for more; what comes meanwhile may stay."""
+        left = READ_BYTES
         with self._lock:
-            while not self._ended and self._more.poll(0):
+            while left > 0 and not self._ended and self._more.poll(0):
                 data = os.read(self._fd, READ_BYTES)
+                left -= len(data)
                 self._ended = not data
                 *lines, self._rest = (self._rest + data).split(b"\n")
                 if self._ended and self._rest:
