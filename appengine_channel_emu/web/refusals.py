@@ -124,8 +124,8 @@ class Refusals:
             return
         shown = socket_id[:SHOWN_OF_TOKEN]
         peer = environ.get("REMOTE_ADDR", IN_PROCESS)
-        before = self._admit("socket_gone", ("socket_gone", peer, shown))
-        if before is None or any(event.socket == socket_id for event in self._broker.events.after(0)):
+        before = self._admit("socket_gone", ("socket_gone", peer, shown), lambda: self._has_been_here(socket_id))
+        if before is None:
             return
         text = (
             "A page goes on with a socket that this emulator does not know: it was opened at another one, or before "
@@ -145,6 +145,10 @@ class Refusals:
             text = f"{call} for {quoted(shown)} was refused with {error.name}: {error}"
             detail = {"call": call, "error": error.name, "client_id": shown}
             self._note("call_refused", text, before, detail, shown or None)
+
+    def _has_been_here(self, socket_id: str) -> bool:
+        """Whether a socket of that id has ended, as far back as events are kept."""
+        return any(event.socket == socket_id for event in self._broker.events.after(0))
 
     def _why_not_opened(self, token: str, error: PageError) -> tuple[str, str]:
         """A name, and the sentences."""
@@ -175,8 +179,13 @@ class Refusals:
             "or of one whose state was not kept. Have the page ask the app for a new one."
         )
 
-    def _admit(self, counted_as: str, key: tuple[str, ...]) -> int | None:
-        """How many were not shown since the last event of this kind; None if this one is not shown either."""
+    def _admit(
+        self, counted_as: str, key: tuple[str, ...], unless: Callable[[], bool] = lambda: False
+    ) -> int | None:
+        """How many were not shown since the last event of this kind; None if this one is not shown either.
+
+        `unless` is asked last, because it takes long, and what it holds for takes no place.
+        """
         now = self._now()
         with self._lock:
             self._broker.figures.refused[counted_as] += 1
@@ -186,6 +195,8 @@ class Refusals:
                 return None
             if not self._has_room(now):
                 self._more += 1
+                return None
+            if unless():
                 return None
             before, self._more = self._more, 0
             if alike is not None:

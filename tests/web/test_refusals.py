@@ -200,6 +200,19 @@ class TestMeasure:
         http.get(OPEN, {"channel": "another"}, status=401)
         assert refused(emulator)[-1].detail["before"] == 440
 
+    def test_polls_behind_a_close_take_no_place_of_refusals(self, http, emulator):
+        token = emulator.create_channel("anna")
+        for number in range(70):
+            http.get(OPEN, {"channel": f"{number:08d}"}, status=401)
+        emulator.advance(60)
+        for _ in range(60):
+            socket = http.get(OPEN, {"channel": token}).json["socket"]
+            http.post(f"/_ah/channel/close?socket={socket}")
+            http.get("/_ah/channel/poll", {"socket": socket, "after": 0}, status=410)
+        http.get("/x", headers={"Host": "evil.example"}, status=421)
+        event = refused(emulator)[-1]
+        assert (event.kind, event.detail["before"]) == ("request_refused", 10)
+
     def test_no_more_than_a_tenth_of_the_event_log_and_little_memory(self):
         clock = ManualClock()
         broker = EmbeddedBroker(clock, BrokerOptions(event_log=200))
