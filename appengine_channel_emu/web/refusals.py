@@ -51,7 +51,7 @@ _NO_TOKENS = (*NO_VALUES, "", "false")
 _WHY = {
     "host": "its Host, {host}, is no name of this server. To allow it: --allow-host NAME.",
     "admin-peer": "only programs on this machine may ask this. To allow others: --allow-remote-admin.",
-    "site": "a page of another site, {origin}, asked for it, and only pages of this emulator may. --allow-origin lets "
+    "site": "a page of another site{origin}, and only pages of this emulator may. --allow-origin lets "
     "others post to /_ah/channel/receive.",
     "presence": "only the emulator tells the app who is present. To post it by hand: --presence-from-visitors.",
     "content-type": "it came as {type}. Send JSON as application/json, and calls of rpc as application/octet-stream.",
@@ -97,11 +97,7 @@ class Refusals:
         if before is None:
             return
         path = _shown(environ.get("PATH_INFO", ""), SHOWN_OF_PATH)
-        why = _WHY[rule].format(
-            host=_header(environ, "HTTP_HOST"),
-            origin=_header(environ, "HTTP_ORIGIN"),
-            type=_header(environ, "CONTENT_TYPE"),
-        )
+        why = _why(rule, environ)
         method = _shown(environ.get("REQUEST_METHOD", ""), 20)
         text = f"{method} {path} from {peer} was refused with {status}: {why}"
         self._note("request_refused", text, before, {"rule": rule, "peer": peer, "path": path, "status": status})
@@ -222,6 +218,18 @@ class Refusals:
         with self._lock:
             self._numbers.append(self._broker.events.last_number + 1)
         self._broker.note(kind, text, client_id, detail | {"before": before})
+
+
+def _why(rule: str, environ: WSGIEnvironment) -> str:
+    if rule == "host" and not environ.get("HTTP_HOST"):
+        return "it has no Host header."
+    # The browser names no page behind a link.
+    origin = f", {_header(environ, 'HTTP_ORIGIN')}, asked for it"
+    return _WHY[rule].format(
+        host=_header(environ, "HTTP_HOST"),
+        origin=origin if environ.get("HTTP_ORIGIN") else " asked for it, or has a link to it",
+        type=_header(environ, "CONTENT_TYPE"),
+    )
 
 
 def _header(environ: WSGIEnvironment, name: str) -> str:

@@ -61,6 +61,18 @@ def test_each_rule_of_the_guard_says_what_to_do(http, emulator, ask, rule, statu
     assert emulator.broker.figures.refused[rule] == 1
 
 
+def test_a_request_without_a_host_is_not_told_to_allow_one(http, emulator):
+    request = http.RequestClass.blank("/", environ={"SERVER_PROTOCOL": "HTTP/1.1"})
+    del request.environ["HTTP_HOST"]
+    http.do_request(request, status=400)
+    assert the_only(emulator).text.endswith("was refused with 400: it has no Host header.")
+
+
+def test_a_link_on_another_sites_page_has_no_origin(http, emulator):
+    http.get("/_emu/", headers={"Sec-Fetch-Site": "cross-site"}, status=403)
+    assert "403: a page of another site asked for it, or has a link to it, and" in the_only(emulator).text
+
+
 @pytest.mark.parametrize(
     ("token", "says"),
     [
