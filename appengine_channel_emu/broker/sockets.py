@@ -254,6 +254,8 @@ class Sockets:
         if socket.receiver is not None:
             socket.receiver.ended = error
             self._turn.then(socket.receiver.wake)
+            # Messages are kept with their sockets, for long; connections are not to be.
+            socket.receiver = None
         if quietly:
             socket.attached = False
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
@@ -45,6 +47,22 @@ def test_a_poll_acknowledges_what_the_one_before_it_has_brought(broker, clock):
     assert broker.journal.get(1).acknowledged == 1
     assert dict(broker.figures.latency.cumulative())[0.025] == 1
     assert broker.figures.latency.total == pytest.approx(0.02)
+
+
+def test_the_connection_of_a_socket_that_has_ended_is_not_kept_with_the_message(broker):
+    class Connection:
+        def wake(self):
+            """As the server's own, it hears that the socket has ended."""
+
+    connection = Connection()
+    socket = opened(broker)
+    broker.stream(socket, 0, connection.wake)
+    broker.send_message("anna", "hello")
+    broker.close(socket)
+    kept = weakref.ref(connection)
+    del connection
+    assert states(broker) == ["lost"]
+    assert kept() is None
 
 
 def test_a_stream_and_the_sdks_wire(broker):
