@@ -79,7 +79,7 @@ class Delivery:
         if self._sockets.unread.bytes + message.size > self._options.backlog_total:
             self._make_room(message.size)
         sockets = list(channel.sockets.values())
-        if self._options.tabs == "split":
+        if self._options.tabs == "split" and sockets:
             sockets = [_next_in_turn(channel, sockets)]
         message.sockets = sockets
         delivered_to = sum(self._queue(socket, message, hold) for socket in sockets)

@@ -38,6 +38,14 @@ class TestBacklogInAll:
         (event,) = kinds(broker, "backlog_full")
         assert "--backlog-total" in event.text
 
+    @pytest.mark.parametrize("tabs", ["fanout", "split", "single"])
+    def test_a_send_that_closes_its_own_last_socket_is_dropped(self, tabs):
+        broker, _ = make(backlog_total=20 * KIB, tabs=tabs)
+        open_socket(broker, "hog")
+        sent = [broker.send_message("hog", "x" * 15 * KIB) for _ in range(2)]
+        assert [each.delivered_to for each in sent] == [1, 0]
+        assert kinds(broker, "message_dropped")[0].detail["why"] == "overflow"
+
     def test_what_is_read_counts_no_more(self):
         broker, _ = make(backlog_total=200 * KIB)
         socket = open_socket(broker, "reader")
