@@ -130,13 +130,15 @@ class Overrun(RequestFailed):
 
 
 class NotImported(RequestFailed):
-    """The app's module, or the script of this request, raised when it was imported; the text is the traceback."""
+    """The app's module, or the script of this request, raised when it was imported; the text says what."""
 
     status = 500
     title = "The app could not be imported"
 
     def __init__(self, traceback: Traceback) -> None:
-        super().__init__(traceback.text)
+        # Where nothing was raised, all there is may be a sentence.
+        why = traceback.raised or (traceback.text.strip() if len(traceback.text.splitlines()) == 1 else "")
+        super().__init__(f"The app could not be imported{why and f': {why}'}".rstrip(".") + ".")
         self.detail = traceback
 
     @property

@@ -36,8 +36,10 @@ class Traceback:
     @property
     def raised(self) -> str:
         """The line that names the exception which came last; "" where there is none."""
-        lines = (line for line in reversed(self.text.splitlines()) if _RAISED.fullmatch(line))
-        return next(lines, "")[:_LONGEST_LINE]
+        lines = self.text.splitlines()
+        # Of what it says there may be more lines, which may look the same.
+        last = max((number for number, line in enumerate(lines) if line.startswith("Traceback (")), default=0)
+        return next((line for line in lines[last:] if _RAISED.fullmatch(line)), "")[:_LONGEST_LINE]
 
     def parts(self) -> list[TracebackPart]:
         """All of it, in order."""

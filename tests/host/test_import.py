@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from appengine_channel_emu.host.errors import CannotStart
+from appengine_channel_emu.host.errors import CannotStart, NotImported
 from appengine_channel_emu.host.origins import instances
 from tests.host.conftest import HELLO, visit
 from tests.support.emulator import EMU
@@ -62,6 +62,13 @@ def test_an_app_that_raises_at_import_is_shown_escaped_until_it_is_fixed(make_ba
     assert "host/runner/" not in page.text, "the traceback begins with the app's own code"
     write_app(HELLO)
     assert visit(backend).text.startswith("hello")
+
+
+def test_presence_is_told_why_in_one_line(make_backend):
+    backend = make_backend("raise ValueError('no\\nsettings')")
+    with pytest.raises(NotImported) as raised:
+        backend.post("/_ah/channel/connected/", b"", "application/x-www-form-urlencoded", LONG_ENOUGH)
+    assert str(raised.value) == "The app could not be imported: ValueError: no."
 
 
 def test_a_syntax_error_too(make_backend, write_app):

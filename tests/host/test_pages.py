@@ -212,6 +212,8 @@ def test_a_traceback_in_parts(text, kinds):
         (f"Traceback (most recent call last):\n{OWN}\na.b.Error: what: it says", "a.b.Error: what: it says"),
         (f"Traceback (most recent call last):\n{OWN}\nKeyError", "KeyError"),
         (f"Traceback (most recent call last):\n{OWN}\nValueError: two\n  lines of it", "ValueError: two"),
+        (f"Traceback (most recent call last):\n{OWN}\nValueError: two\nlines", "ValueError: two"),
+        (f"Traceback (most recent call last):\nA\n\nTraceback (most recent call last):\n{OWN}\nB", "B"),
         ("There is no module 'x'.", ""),
     ],
 )
