@@ -64,6 +64,7 @@ _CAUSED: dict[str, tuple[int, Line]] = {
     "request_refused": (logging.WARNING, _plain),
     "open_refused": (logging.WARNING, _plain),
     "call_refused": (logging.WARNING, _plain),
+    "csp_blocks": (logging.WARNING, _text),
     "presence_failed": (logging.WARNING, _presence),
     "presence_sent": (logging.INFO, _presence),
     "socket_opened": (logging.INFO, _opened),
@@ -77,7 +78,6 @@ _CAUSED: dict[str, tuple[int, Line]] = {
 _OWN: Mapping[str, tuple[int, Line]] = dict.fromkeys(
     (
         "request_cut",
-        "csp_blocks",
         "unclean_start",
         "stale_start",
         "state_set_aside",

@@ -106,6 +106,12 @@ def test_a_flood_of_drops_is_counted_and_told_once_a_second(broker, scheduler, c
     assert len(lines(caplog)) == 23
 
 
+def test_pages_whose_policies_change_all_the_time_are_no_flood(broker, caplog):
+    for _ in range(100):
+        broker.note("csp_blocks", "The Content-Security-Policy of / blocks /_ah/channel/jsapi.")
+    assert len(lines(caplog)) == 20
+
+
 def test_thousands_of_pages_that_open_are_counted_too(broker, scheduler, caplog):
     for number in range(300):
         broker.open(broker.create_channel(f"page-{number}").token)
