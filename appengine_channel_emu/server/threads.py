@@ -60,7 +60,7 @@ class Pools:
     """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
     def __init__(
-        self, loop: Loop, is_ours: Callable[[str], bool], is_brief: Callable[[str], bool], app_threads: int
+        self, loop: Loop, is_ours: Callable[[str], bool], is_brief: Callable[[str, str], bool], app_threads: int
     ) -> None:
         self._loop = loop
         self._is_ours = is_ours
@@ -94,7 +94,7 @@ class Pools:
             return False
         if channel.resumes:
             return True
-        if request is None or request.error or not (channel.ours_alone or self._is_brief(path)):
+        if request is None or request.error or not (channel.ours_alone or self._is_brief(request.command, path)):
             return False
         return int(request.headers.get("CONTENT_LENGTH", 0)) <= BRIEF_BODY
 

@@ -51,7 +51,9 @@ ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
 RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
-BRIEF_PATHS = frozenset({POLL_PATH, STREAM_PATH, RPC_PATH, "/_emu/channels", "/_emu/messages", HEALTH_PATH})
+BRIEF_PATHS = frozenset({POLL_PATH, STREAM_PATH, RPC_PATH, HEALTH_PATH})
+BRIEF_CALLS = frozenset({"/_emu/channels", "/_emu/messages"})
+"""By POST; to list what there is, and to search it, takes as long as there is much."""
 
 Given = OwnAnswer | Started | AppAnswer
 """What a request is answered."""
@@ -118,9 +120,9 @@ class Front:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
 
-    def is_brief(self, path: str) -> bool:
-        """Whether `path` is answered, or begins to wait, within a fraction of a millisecond."""
-        return path in self._brief
+    def is_brief(self, method: str, path: str) -> bool:
+        """Whether that is answered, or begins to wait, within a fraction of a millisecond."""
+        return path in self._brief or (method == "POST" and path in BRIEF_CALLS)
 
     def api_port(self) -> ApiPort:
         """The application of a port of its own for the server API."""

@@ -382,3 +382,10 @@ def test_the_mark_of_a_tool(http, emulator):
         assert (
             "'opened_by' is 1 to 32" in post(http, "/_emu/channels", {"client_id": "a", "opened_by": wrong}, 400).text
         )
+
+
+@pytest.mark.parametrize("path", ["/_emu/channels", "/_emu/messages"])
+def test_what_may_take_long_is_not_served_by_the_loop(path):
+    front = Front(EmbeddedBroker(ManualClock()), PlayedBackend(), WebOptions())
+    assert front.is_brief("POST", path)
+    assert not front.is_brief("GET", path)
