@@ -175,9 +175,7 @@ class Refusals:
             "or of one whose state was not kept. Have the page ask the app for a new one."
         )
 
-    def _admit(
-        self, counted_as: str, key: tuple[str, ...], unless: Callable[[], bool] = lambda: False
-    ) -> int | None:
+    def _admit(self, counted_as: str, key: tuple[str, ...], unless: Callable[[], bool] = lambda: False) -> int | None:
         """How many were not shown since the last event of this kind; None if this one is not shown either.
 
         `unless` is asked last, because it takes long, and what it holds for takes no place.

@@ -88,6 +88,17 @@ def test_events_that_nobody_collects_are_bounded(http, emulator, bob):
     assert len(http.get("/_emu/messages").json["messages"]) == 1000
 
 
+@pytest.mark.parametrize("path", ["/_emu/events?kind=reset&wait=25", "/_emu/messages/wait?wait=25"])
+def test_who_waits_costs_nothing_at_events_of_others(emulator, monkeypatch, path):
+    looked = []
+    waiting = emulator(TestRequest.blank(path, {"REMOTE_ADDR": "127.0.0.1"}).environ, lambda *answer: None)
+    for log in (emulator.broker.events, emulator.broker.journal):
+        monkeypatch.setattr(log, "after", lambda *asked: looked.append(asked) or [])
+    emulator.create_channel("anna")
+    assert looked == []
+    waiting.close()
+
+
 def test_waiting_for_a_count_of_messages(http, emulator, bob):
     answers = []
     query = {"client_id": "bob", "count": 3, "wait": 10}

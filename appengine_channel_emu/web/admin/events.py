@@ -20,21 +20,30 @@ LARGEST_ANSWER = 1_000
 """Events in one answer; the rest comes with the next request."""
 
 Condition = Callable[[], bool]
+Concerns = Callable[[Event], bool]
 
 
 class EventWatch:
-    """Looks at the conditions of those who wait, at each event; with nobody waiting it costs nothing."""
+    """Looks at the conditions of those who wait, at each event that concerns them; without any it costs nothing.
+
+    It does so on the thread that has made the event, such as an app's send: to look at all that is kept takes long.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._lock = Lock()
-        self._waiters: dict[Signal, Condition] = {}
+        self._waiters: dict[Signal, tuple[Condition, Concerns]] = {}
         broker.events.listen(self._on_event)
 
-    def waiting(self, condition: Condition, seconds: float, answer: Callable[[], Answer]) -> Waiting:
-        """An answer that is made once `condition` holds, or after `seconds`."""
+    def waiting(
+        self, condition: Condition, concerns: Concerns, seconds: float, answer: Callable[[], Answer]
+    ) -> Waiting:
+        """An answer that is made once `condition` holds, or after `seconds`.
+
+        `concerns`: whether an event may have brought that about.
+        """
         signal = Signal()
         with self._lock:
-            self._waiters[signal] = condition
+            self._waiters[signal] = condition, concerns
         if condition():
             signal.set()
         return Waiting(signal, seconds, answer, lambda: self._forget(signal))
@@ -44,8 +53,8 @@ class EventWatch:
             return
         with self._lock:
             waiters = list(self._waiters.items())
-        for signal, condition in waiters:
-            if condition():
+        for signal, (condition, concerns) in waiters:
+            if concerns(event) and condition():
                 self._forget(signal)
                 signal.set()
 
@@ -93,7 +102,7 @@ class EventsResource(_Awaited):
             last = events[-1].number if events else max(after, 0)
             return json_answer({"events": [event_json(event) for event in events], "next": last})
 
-        resp.stream = self._watch.waiting(lambda: bool(found()), query.wait(), answer)
+        resp.stream = self._watch.waiting(lambda: bool(found()), is_wanted, query.wait(), answer)
 
 
 class AwaitedMessagesResource(_Awaited):
@@ -111,4 +120,8 @@ class AwaitedMessagesResource(_Awaited):
         def answer() -> Answer:
             return json_answer(messages_json(found()))
 
-        resp.stream = self._watch.waiting(lambda: len(found()) >= count, query.wait(), answer)
+        resp.stream = self._watch.waiting(lambda: len(found()) >= count, _is_of_message, query.wait(), answer)
+
+
+def _is_of_message(event: Event) -> bool:
+    return "message" in event.detail
