@@ -91,6 +91,7 @@ class Front:
         self._rpc_http = RpcHttp(api, refusals)
         self._remote_api = RemoteApi(api, refusals)
         about = about or About()
+        self._threads: int = about.settings.get("threads", 32)
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         polls = PollRelease(broker, scheduler) if scheduler is not None else None
         self._resources: dict[str, object] = {
@@ -167,7 +168,8 @@ class Front:
         started = time.monotonic()
         request_id, answered = self._begin_request(environ)
         try:
-            answer = _no_thread(environ) if server_hints(environ).overdue else self._backend.serve(environ, request_id)
+            overdue = server_hints(environ).overdue
+            answer = _no_thread(environ, self._threads) if overdue else self._backend.serve(environ, request_id)
             if instead_of_404 is not None and answer.status.startswith("404"):
                 answer.close()
                 answer = _in_apps_name(instead_of_404(), answer.cpu_seconds)
@@ -300,9 +302,9 @@ class NoApp:
         return _page(answer, environ, "messages")
 
 
-def _no_thread(environ: WSGIEnvironment) -> AppAnswer:
+def _no_thread(environ: WSGIEnvironment, threads: int) -> AppAnswer:
     text = "The app's threads (--threads) were all busy with other requests for a minute."
-    answer = plain_answer("503 Service Unavailable", text, setting="--threads 64")
+    answer = plain_answer("503 Service Unavailable", text, setting=f"--threads {2 * threads}")
     return _page(answer, environ, "requests")
 
 

@@ -9,6 +9,7 @@ from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.host.visitors import SERVER_HINTS, ServerHints
+from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.front import Front, NoApp
 from appengine_channel_emu.web.guard import WebOptions
 from tests.support.visitor import THEIRS, EchoApp, visitor
@@ -16,8 +17,8 @@ from tests.support.visitor import THEIRS, EchoApp, visitor
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
 
-def no_app(**environ):
-    front = Front(EmbeddedBroker(ManualClock(), BrokerOptions()), NoApp(), WebOptions())
+def no_app(about=None, **environ):
+    front = Front(EmbeddedBroker(ManualClock(), BrokerOptions()), NoApp(), WebOptions(), about=about)
     extra = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost"} | environ
     return TestApp(front, extra_environ=extra, lint=False)
 
@@ -43,6 +44,11 @@ def test_a_browser_gets_a_page_with_the_setting_and_others_the_text(client, path
     text = client.get(path, headers=more, expect_errors=True)
     assert (text.status_int, text.content_type) == (status, "text/plain")
     assert text.text.count("\n") == 1
+
+
+def test_twice_as_many_threads_as_there_are_is_the_advice():
+    client = no_app(About({"threads": 64}), **{SERVER_HINTS: ServerHints(overdue=True)})
+    assert "--threads 128<" in client.get("/", headers=BROWSER, status=503).text
 
 
 def test_another_sites_page_is_refused_in_a_page():
