@@ -56,6 +56,9 @@ _SHOWN = (
 _SECRET = frozenset({"COOKIE", "AUTHORIZATION"})
 """They are said to be there, and no more."""
 
+_PROXIES_SAY = ("HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP")
+"""Who asks, by what proxies and tunnels are usually made to send; nginx by a line that is often the only one."""
+
 _LONGEST_VALUE = 300
 _LONGEST_TARGET = 2000
 
@@ -136,8 +139,8 @@ def cut_page(
 
 def _is_developer(environ: WSGIEnvironment) -> bool:
     """Whether the visitor is on this machine, and not behind a tunnel or proxy that ends here, as far as that says."""
-    named = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    forwarded = "HTTP_FORWARDED" in environ or not all(is_loopback(name.strip()) for name in named if name.strip())
+    named = [name.strip() for key in _PROXIES_SAY for name in environ.get(key, "").split(",")]
+    forwarded = "HTTP_FORWARDED" in environ or not all(is_loopback(name) for name in named if name)
     return is_on_this_machine(environ) and not forwarded
 
 

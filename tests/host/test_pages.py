@@ -64,9 +64,10 @@ class TestAnException:
             {"REMOTE_ADDR": "192.168.1.7"},
             {"HTTP_X_FORWARDED_FOR": "192.168.1.7, 127.0.0.1"},
             {"HTTP_FORWARDED": "for=192.168.1.7"},
+            {"HTTP_X_REAL_IP": "192.168.1.7"},
             {SERVER_HINTS: ServerHints(peer="192.168.1.9")},
         ],
-        ids=["another machine", "a tunnel", "a tunnel by the standard", "a trusted proxy elsewhere"],
+        ids=["another machine", "a tunnel", "a tunnel by the standard", "nginx", "a trusted proxy elsewhere"],
     )
     @pytest.mark.parametrize("accept", [BROWSER, {}], ids=["html", "text"])
     def test_other_machines_are_told_where_to_look(self, backend, environ, accept):
