@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 READ_BYTES = 64 * 1024
 """At a time; and as much as a pipe has room for."""
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes; one that is longer comes in several."""
 
 
 class PipeLines:
@@ -23,7 +26,8 @@ class PipeLines:
         self._lock = threading.Lock()
         # Each is for one thread at a time: for `follow`, and under the lock.
         self._any, self._more = self._poll_object(), self._poll_object()
-        self._rest = b""
+        self._unfinished: list[bytes] = []
+        self._size = 0
         self._ended = False
 
     def __enter__(self) -> PipeLines:
@@ -48,12 +52,25 @@ class PipeLines:
                 data = os.read(self._fd, READ_BYTES)
                 left -= len(data)
                 self._ended = not data
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                if self._ended and self._rest:
-                    # A process that is killed may leave half a line.
-                    lines.append(self._rest)
-                for line in lines:
+                for line in self._lines(data):
                     self._take(line)
+
+    def _lines(self, data: bytes) -> Iterator[bytes]:
+        """Those that end in `data`."""
+        *ended, rest = data.split(b"\n")
+        for part in ended:
+            yield self._finished(part)
+        self._unfinished.append(rest)
+        self._size += len(rest)
+        # A process that is killed may leave half a line.
+        if self._size > LONGEST_LINE or (self._ended and self._size):
+            yield self._finished(b"")
+
+    def _finished(self, part: bytes) -> bytes:
+        line = b"".join((*self._unfinished, part))
+        self._unfinished.clear()
+        self._size = 0
+        return line
 
     def _poll_object(self) -> select.poll:
         # A number beyond 1,023 is too large for select.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from appengine_channel_emu.host import pipe_lines
 from appengine_channel_emu.host.pipe_lines import PipeLines
 
 
@@ -21,6 +22,20 @@ def test_a_process_that_writes_as_fast_as_it_is_read_holds_nobody_up():
         lines.catch_up()
         assert taken[:10] == [b"%d" % number for number in range(10)]
     os.close(writing)
+
+
+def test_a_line_without_an_end_is_not_held_for_ever(monkeypatch):
+    monkeypatch.setattr(pipe_lines, "LONGEST_LINE", 1000)
+    reading, writing = os.pipe()
+    taken = []
+    with PipeLines(reading, taken.append) as lines:
+        for _ in range(5):
+            os.write(writing, b"x" * 600)
+            lines.catch_up()
+        os.write(writing, b"\nnext\n")
+        os.close(writing)
+        lines.follow()
+    assert taken == [b"x" * 1200, b"x" * 1200, b"x" * 600, b"next"]
 
 
 def test_a_line_that_comes_in_parts_is_one():
