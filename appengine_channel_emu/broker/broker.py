@@ -301,7 +301,8 @@ class EmbeddedBroker:
         with self._turn:
             if kind == "request_cut":
                 self.figures.cut += 1
-            self._turn.event(kind, text, client_id=client_id, detail=detail or {})
+            shown = None if client_id is None else self._tokens.shown(client_id)
+            self._turn.event(kind, text, client_id=shown, detail=detail or {})
 
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
@@ -328,7 +329,8 @@ class EmbeddedBroker:
         if fault == "drop":
             return self._delivery.drop(client_id, text, BY_FAULT)
         if replaced:
-            self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=client_id[:256])
+            shown = self._tokens.shown(client_id)
+            self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=shown)
         hold = self._requests.hold(request_id)
         if fault == "duplicate":
             self._delivery.send(client_id, text, hold)

@@ -172,7 +172,7 @@ class Delivery:
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", FOREIGN_TOKEN
         near = self._near(client_id, others=drop.why in _MISTAKEN)
         # A foreign string instead of a client id may be of any length.
-        client_id = client_id[:256]
+        client_id = self._tokens.shown(client_id)
         size = len(text) if text.isascii() else len(text.encode("utf-8"))
         self._figures.dropped[drop.why] += 1
         sent = SentMessage(0, self._turn.now(), client_id, text, size, 0, drop.reason, drop.why, near)

@@ -177,6 +177,10 @@ class Tokens:
         """Whether `text` is a token that this emulator made, be its time up or not."""
         return self._mint.made(text)
 
+    def shown(self, name: str) -> str:
+        """`name`, a client id or what stands in its place, as events may have it: of a token its first characters."""
+        return f"{name[:SHOWN_CHARACTERS]}…" if is_like_token(name) and not self._is_known(name) else name[:256]
+
     def alike(self, client_id: str) -> list[str]:
         """Client ids with a valid token that are easily mistaken for `client_id`; some, if there are many."""
         return self._names.alike(client_id, self.by_client_id)
@@ -185,6 +189,11 @@ class Tokens:
         """The store has none of them any more."""
         for record in (*self._records.values(), *self._timed_out_early.values()):
             self._dirty.token(record)
+
+    def _is_known(self, client_id: str) -> bool:
+        sockets = self._sockets
+        had_page = client_id in sockets.channels or sockets.ended.departures.get(client_id) is not None
+        return had_page or client_id in self.by_client_id
 
     def _add(self, record: TokenRecord) -> TokenRecord:
         """Put it into the table, and let it time out."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import ManualClock
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.drops import MOST_DEPARTURES, fold
+from appengine_channel_emu.broker.errors import InternalError
 
 
 def make(posts=False, **options):
@@ -171,6 +174,34 @@ def test_a_token_is_not_to_be_read_anywhere():
     shown = [event.client_id for event in broker.events.after(0) if event.kind == "message_dropped"]
     assert shown == [f"{ours[:8]}…", f"{foreign[:8]}…"]
     assert [sent.client_id for sent in broker.journal.after(0)] == shown
+
+
+@pytest.mark.parametrize("fault", [None, "send drop", "send error"])
+def test_nor_in_what_else_is_told_of_a_send_to_it(fault):
+    broker, clock = make()
+    ours = broker.create_channel("anna", 1).token
+    foreign = make()[0].create_channel("anna").token
+    clock.advance(61)
+    if fault is not None:
+        broker.faults.add(fault)
+    for token in (ours, foreign):
+        with contextlib.suppress(InternalError):
+            broker.send_message(token, b"\xff")
+    told = f"{broker.events.after(0)} {broker.journal.after(0)}"
+    for token in (ours, foreign):
+        assert f"{token[:8]}…" in told
+        assert token not in told
+
+
+def test_a_client_id_that_looks_like_a_token_is_told_whole():
+    broker, _ = make()
+    name = "x" * 52
+    socket = open_socket(broker, name)
+    broker.send_message(name, b"\xff")
+    broker.close(socket)
+    broker._tokens.forget_all()
+    broker.send_message(name, b"\xff")
+    assert {event.client_id for event in broker.events.after(0)} == {name}
 
 
 @pytest.mark.parametrize("name", ["None", "undefined", "null"])
