@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -95,10 +96,8 @@ class EmbeddedBroker:
             if twice:
                 self._tokens.create(client_id, minutes, opened_by)
             record = self._tokens.create(client_id, minutes, opened_by)
-            detail: dict[str, object] = {"minutes": minutes}
-            if opened_by is not None:
-                detail["opened_by"] = opened_by
-            self._turn.event("token_created", f"A token for {minutes} minutes.", client_id=client_id, detail=detail)
+            text, detail = _token_created(minutes, opened_by)
+            self._turn.event("token_created", text, client_id=client_id, detail=detail)
         return NewToken(record.token, record.expires)
 
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
@@ -351,3 +350,10 @@ class EmbeddedBroker:
             )
         elif not state.clean:
             self._turn.event("unclean_start", "The emulator was killed: messages of its last second may be lost.")
+
+
+@functools.lru_cache(maxsize=256)
+def _token_created(minutes: int, opened_by: str | None) -> tuple[str, dict[str, object]]:
+    """Text and detail of the event. Shared: thousands of these events are kept, and nearly all are alike."""
+    detail: dict[str, object] = {"minutes": minutes}
+    return f"A token for {minutes} minutes.", detail if opened_by is None else detail | {"opened_by": opened_by}
