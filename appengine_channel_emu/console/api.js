@@ -1,6 +1,6 @@
 /* Asking the admin API (openapi.json). */
 
-import {shellWord} from './format.js';
+import {shellWord, visibleJson} from './format.js';
 
 /** A refusal, with what the emulator said and its status. */
 export class Refused extends Error {
@@ -34,7 +34,7 @@ export function curl(path, body = undefined, method = null) {
   const words = ['curl', '-s', shellWord(new URL(path, document.baseURI).href)];
   if (method) words.push('-X', method);
   if (body !== undefined)
-    words.push('-H', shellWord('Content-Type: application/json'), '-d', shellWord(JSON.stringify(body)));
+    words.push('-H', shellWord('Content-Type: application/json'), '-d', shellWord(visibleJson(body)));
   return words.join(' ');
 }
 
