@@ -37,6 +37,15 @@ def test_a_row_for_each_client_id_with_its_sockets(table, server):
 TRANSPORTS = {"anna": "WebSocket", "bert": "SDK's wire", "carl": "short or none", "dora": "long poll"}
 
 
+@pytest.fixture
+def time_stands_still(server):
+    """Else a page between two polls is taken for one that has gone, on a busy machine."""
+    server.broker.clock.freeze(True)
+    yield
+    server.broker.clock.freeze(False)
+
+
+@pytest.mark.usefixtures("time_stands_still")
 def test_how_messages_reach_each_socket(table, server):
     server.client("anna", transport="stream").open()
     server.client("dora").open()
@@ -158,7 +167,7 @@ def test_make_a_channel_and_say_hello(console, server):
     open_page(console, "anna")
     console.keyboard.press("Enter")
     expect(console.locator(".own-state")).to_have_text("Open: anna")
-    eventually(lambda: [post["path"] for post in told], lambda paths: paths == ["connected"])
+    eventually(lambda: [post["path"] for post in told], lambda paths: paths[:1] == ["connected"])
     expect(console.get_by_role("link", name="Your page: anna")).to_be_visible()
     expect(console.locator("#send-text")).to_be_focused()
     expect(console.locator("#send-client")).to_have_value("anna")
@@ -193,6 +202,14 @@ def test_a_page_of_your_own_is_marked_as_such(console, server, context):
 
 def test_another_page_of_your_own_takes_the_place_of_the_first(console, server):
     go(console, "send")
+def wait_for_its_stream(server):
+    """A page that has not come to wait yet is one that has gone, once the clock is advanced."""
+    eventually(
+        lambda: [socket.transport for socket in server.broker.control.channel("anna").sockets_shown],
+        lambda transports: transports == ["stream"],
+    )
+
+
     for name in ("anna", "bert"):
         open_page(console, name)
         answer(console, "Open")
@@ -212,3 +229,4 @@ def test_a_page_of_your_own_says_what_went_wrong(console, server):
     server.advance(3 * 60 * 60)
     expect(console.locator("#own-result")).to_contain_text("401 Token timed out.")
     expect(console.locator(".own-state")).to_have_text("Closed: anna")
+    wait_for_its_stream(server)
