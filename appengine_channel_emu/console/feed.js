@@ -11,6 +11,8 @@ import {isProblem, kindName} from './format.js';
 const PAGE = 200;
 const KEPT = 1000;
 const MOST_KEPT = 12000;
+/** As many messages as the journal has at most. */
+const JOURNAL = 1000;
 const WAIT = 20;
 const PAUSE = 40;
 const RETRY = 1000;
@@ -129,9 +131,12 @@ class Feed {
     this.#take(events.events, messages.messages);
     this.#passed(events.events, messages);
     Object.assign(this, {loaded: true, away: false});
+    // The events may have been told later than the messages.
+    await this.#catchUp(events.events);
     this.#arrange();
     this.#tell([]);
     this.#watchPending();
+    this.#pending.since = performance.now();
   }
 
   async #follow() {
@@ -147,10 +152,9 @@ class Feed {
       Object.assign(this.#events, {exhausted: true});
       Object.assign(this.#messages, {exhausted: true});
     }
-    if (news.some((event) => event.detail.message)) {
-      const {messages, newest} = await ask(path('messages', {after: this.#lastMessage, last: PAGE}));
-      this.#lastMessage = newest;
-      this.#take([], messages);
+    await this.#catchUp(news);
+    // A socket that ends takes its messages with it, however long ago they were sent.
+    if (news.some((event) => event.detail.message || event.kind.startsWith('socket_'))) {
       this.#pending.pause = PENDING_FIRST;
       this.#pending.since = performance.now();
     }
@@ -162,6 +166,14 @@ class Feed {
   }
 
   /** Load what was before all that is here, `size` of each kind at most. */
+  /** Fetch the messages that `events` tell of, but for those that are here. */
+  async #catchUp(events) {
+    if (!events.some((event) => event.detail.message > this.#lastMessage)) return;
+    const {messages, newest} = await ask(path('messages', {after: this.#lastMessage, last: JOURNAL}));
+    this.#lastMessage = newest;
+    this.#take([], messages);
+  }
+
   async older(size = PAGE) {
     if (!this.#loading) {
       this.#loading = this.#loadOlder(size).finally(() => {

@@ -304,6 +304,36 @@ def test_a_flood_ends_in_two_hundred_rows(console, server):
     expect(rows(console)).to_have_count(200)
 
 
+def test_after_a_flood_each_text_that_is_kept_is_there(console, server):
+    broker = server._running.broker
+    # What the console asks for is answered when all has been sent: this test answers nothing while it sends.
+    console.route(re.compile(r"/_emu/messages\?after="), lambda route: route.continue_())
+    for number in range(900):
+        broker.send_message("nobody", f"number {number}")
+    expect(rows(console).first).to_contain_text("number 899")
+    for _ in range(3):
+        console.get_by_role("button", name="Older").click()
+    expect(rows(console).last).to_contain_text("number 100")
+    expect(rows(console).filter(has_text="no longer kept")).to_have_count(0)
+
+
+def test_that_a_message_is_lost_is_told_however_late(server, context):
+    page = context.new_page()
+    page.clock.install()
+    visit(page, server.url)
+    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('anna')}")
+    server.send_message("anna", "unread")
+    outcome = rows(page).filter(has_text="unread").locator(".outcome")
+    expect(outcome).to_have_text("1 socket, not yet acknowledged")
+    page.clock.fast_forward("30:00")
+    # Of its own accord it has asked once more then, and asks no longer.
+    for _ in range(3):
+        page.evaluate("fetch('/_emu/messages?last=1').then((answer) => answer.text())")
+    (socket,) = server.broker.control.sockets_of("anna")
+    server.broker.control.close(socket)
+    expect(outcome).to_have_text("1 socket, lost")
+
+
 def test_what_is_new_while_nobody_looks_is_counted(console, server):
     icon = console.locator("link[rel=icon]")
     before = icon.get_attribute("href")
