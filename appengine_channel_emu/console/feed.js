@@ -104,8 +104,9 @@ class Feed {
     return this.#events.exhausted && this.#messages.exhausted;
   }
 
-  entryOfMessage(number) {
-    return this.#entries.get(`m${number}`) || null;
+  /** The entry of that key, or null. */
+  entry(key) {
+    return this.#entries.get(key) || null;
   }
 
   /** Keep up with the emulator for as long as the page is open. */

@@ -334,6 +334,16 @@ def test_that_a_message_is_lost_is_told_however_late(server, context):
     expect(outcome).to_have_text("1 socket, lost")
 
 
+def test_what_is_read_stays_when_the_journal_has_forgotten_it(console, server):
+    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('anna')}")
+    server.send_message("anna", "unread")
+    rows(console).filter(has_text="unread").click()
+    expect(detail(console).get_by_role("row").filter(has_text="not yet acknowledged")).to_have_count(1)
+    server._running.broker.journal.clear()
+    expect(detail(console).get_by_role("status")).to_contain_text("There is no message")
+    expect(detail(console).locator("pre")).to_have_text("unread")
+
+
 def test_what_is_new_while_nobody_looks_is_counted(console, server):
     icon = console.locator("link[rel=icon]")
     before = icon.get_attribute("href")
@@ -381,6 +391,25 @@ def test_it_goes_on_when_the_emulator_comes_back(context, serve):
     emulator.send("nobody", "after")
     expect(rows(page).first).to_contain_text("after")
     expect(rows(page).filter(has_text="before")).to_have_count(0)
+
+
+def test_another_emulators_messages_have_the_same_numbers(context, serve):
+    emulator = serve()
+    page = context.new_page()
+    visit(page, emulator.url)
+    emulator.send("nobody", "before")
+    rows(page).filter(has_text="before").click()
+    expect(detail(page).locator("pre")).to_have_text("before")
+    events = re.compile("/_emu/events")
+    page.route(events, lambda route: route.abort())
+    emulator.stop()
+    expect(page.locator("#away")).to_be_visible()
+    emulator.start()
+    emulator.send("nobody", "after")
+    page.unroute(events)
+    expect(rows(page).first).to_contain_text("after")
+    expect(rows(page).filter(has_text="before")).to_have_count(0)
+    expect(detail(page).locator("pre")).to_have_text("after")
 
 
 def test_two_consoles_agree(console, server, context):
