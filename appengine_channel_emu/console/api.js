@@ -25,7 +25,7 @@ export async function ask(path, body = undefined, method = body === undefined ? 
 
 /** A path with parameters; those that are null or empty are left out. */
 export function path(base, parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
   return given.length ? `${base}?${new URLSearchParams(given)}` : base;
 }
 
@@ -47,7 +47,7 @@ export async function sendMessage(clientId, message) {
     number,
     dropped: Boolean(sent.reason),
     text: sent.reason
-      ? `Dropped. ${sent.reason}${sent.near ? ` Near: ${sent.near.join(', ')}` : ''}`
+      ? `Dropped. ${sent.reason}${sent.near ? ` Near: ${sent.near.map(shownId).join(', ')}` : ''}`
       : `Sent to ${sent.delivered_to} ${sent.delivered_to === 1 ? 'socket' : 'sockets'}.`,
   };
 }

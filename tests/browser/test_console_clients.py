@@ -135,12 +135,27 @@ def test_one_client_its_messages_and_why_they_do_not_come(console, server):
 
 
 def test_a_client_id_of_any_kind_has_an_address(console, server):
-    for client_id in ("a/b?c=d#e", "100%", "שלום anna", "<b>"):
+    for client_id in ("a/b?c=d#e", "100%", "%41", "שלום anna", "<b>", "__proto__", "..", "#/clients", "é" * 128):
         server.client(client_id).open()
         go(console, "clients")
         console.get_by_role("link", name=client_id, exact=True).click()
         expect(detail(console).get_by_role("heading", level=2)).to_have_text(client_id)
         expect(detail(console)).to_contain_text("1 open socket")
+
+
+def test_messages_to_an_empty_client_id(console, server):
+    server.send_message("anna", "hers")
+    server.send_message("", "to nobody")
+    rows(console).filter(has_text="to nobody").click()
+    detail(console).get_by_role("link", name="(empty)").first.click()
+    opened = detail(console)
+    expect(opened.get_by_role("heading", level=2)).to_have_text("(empty)")
+    expect(opened).to_contain_text("There is no channel to this client id.")
+    expect(opened.locator(".findings")).to_contain_text("The client id is empty", ignore_case=True)
+    latest = opened.get_by_role("list", name="Its latest messages").get_by_role("listitem")
+    expect(latest).to_have_count(1)
+    expect(latest).to_contain_text("to nobody")
+    expect(result(opened)).to_have_count(0)
 
 
 # A page of your own
