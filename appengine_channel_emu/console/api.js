@@ -1,6 +1,9 @@
 /* Asking the admin API (openapi.json). */
 
-import {shellWord, visibleJson} from './format.js';
+import {shellWord, shownId, visibleJson} from './format.js';
+
+/** Milliseconds after which no answer is one: longer than any question waits. */
+const LONGEST = 40000;
 
 /** A refusal, with what the emulator said and its status. */
 export class Refused extends Error {
@@ -13,6 +16,8 @@ export class Refused extends Error {
 /** The JSON that `path`, below /_emu/, answers. Throws `Refused`, or what fetch throws where nobody answers. */
 export async function ask(path, body = undefined, method = body === undefined ? 'GET' : 'POST') {
   const options = {method, cache: 'no-store'};
+  // Else a page whose emulator hangs, or whose network has gone, would look live for ever.
+  if (method === 'GET') options.signal = AbortSignal.timeout(LONGEST);
   if (body !== undefined) {
     options.headers = {'Content-Type': 'application/json'};
     options.body = JSON.stringify(body);

@@ -412,6 +412,23 @@ def test_another_emulators_messages_have_the_same_numbers(context, serve):
     expect(detail(page).locator("pre")).to_have_text("after")
 
 
+def test_an_emulator_that_hangs_is_away(server, context):
+    page = context.new_page()
+    page.add_init_script(
+        """const {timeout} = AbortSignal;
+        AbortSignal.timeout = (time) => timeout.call(AbortSignal, window.isLate ? 100 : time);"""
+    )
+    visit(page, server.url)
+    events = re.compile("/_emu/events")
+    page.route(events, lambda route: None)
+    page.evaluate("window.isLate = true")
+    server.send_message("nobody", "x")
+    expect(page.locator("#away")).to_be_visible()
+    page.evaluate("window.isLate = false")
+    page.unroute(events)
+    expect(page.locator("#away")).to_be_hidden()
+
+
 def test_two_consoles_agree(console, server, context):
     other = context.new_page()
     visit(other, server.url)
