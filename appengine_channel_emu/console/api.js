@@ -67,12 +67,13 @@ export async function copy(text) {
       // Not allowed here: the older way may be.
     }
   }
-  const area = document.createElement('textarea');
+  const [area, before] = [document.createElement('textarea'), document.activeElement];
   area.value = text;
   area.className = 'unseen';
   document.body.append(area);
   area.select();
   const done = document.execCommand('copy');
   area.remove();
+  before?.focus();
   return done;
 }

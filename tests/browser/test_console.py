@@ -150,6 +150,18 @@ def test_copying(console, server, context):
     assert "it'\\''s" in copied["Copy as curl"]
 
 
+def test_copying_where_the_browser_has_no_clipboard_for_pages(console, server):
+    """Over plain HTTP from another machine (--allow-remote-admin) it has none."""
+    console.evaluate("delete Navigator.prototype.clipboard")
+    server.send_message("nobody", "hello")
+    rows(console).filter(has_text="hello").click()
+    copy = detail(console).locator(".actions button").first
+    copy.focus()
+    console.keyboard.press("Enter")
+    expect(copy).to_have_text("Copied")
+    expect(copy).to_be_focused()
+
+
 def test_sending_again(console, server):
     client = server.client("anna").open()
     server.send_message("anna", "hello")
