@@ -28,7 +28,7 @@ export async function ask(path, body = undefined, method = body === undefined ? 
   return JSON.parse(text);
 }
 
-/** A path with parameters; those that are null or empty are left out. */
+/** A path with parameters; those that are null are left out. An empty client id is one, too. */
 export function path(base, parameters) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
   return given.length ? `${base}?${new URLSearchParams(given)}` : base;

@@ -57,8 +57,9 @@ export class ClientDetail {
         this.sockets,
       ),
     );
+    this.moreSockets = h('p', {class: 'quiet'});
     this.socketResult = h('output', {class: 'result'});
-    this.socketPart.append(this.socketResult);
+    this.socketPart.append(this.moreSockets, this.socketResult);
     this.rows = h('ol', {class: 'rows', 'aria-label': 'Its latest messages'});
     this.messagePart = part('Latest messages', this.rows);
     this.text = h('input', {
@@ -133,6 +134,9 @@ export class ClientDetail {
     this.socketPart.hidden = !sockets.length && !this.socketResult.textContent;
     setAttribute(this.sockets.parentElement, 'hidden', sockets.length ? null : '');
     fill(
+    const more = channel ? channel.sockets - sockets.length : 0;
+    this.moreSockets.hidden = more <= 0;
+    setText(this.moreSockets, `and ${counted(more, 'more socket')}`);
       this.sockets,
       sockets,
       (socket) => socket.id,

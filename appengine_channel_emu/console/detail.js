@@ -4,7 +4,7 @@ import {ask, curl, path, sendMessage} from './api.js';
 import {button, h, setText} from './dom.js';
 import {feed} from './feed.js';
 import {clientLink, copyButton, facts, findingList, part} from './findings.js';
-import {after, bytes, clockTime, isProblem, kindName, moment, pretty, TRANSPORTS} from './format.js';
+import {after, bytes, clockTime, counted, isProblem, kindName, moment, pretty, TRANSPORTS} from './format.js';
 
 const ASK_AGAIN = 400;
 const LONGEST = 4000;
@@ -213,6 +213,7 @@ export class Detail {
       return message.reason
         ? null
         : part('Who got it', h('p', {class: 'quiet', text: 'Its sockets are no longer known.'}));
+    const more = message.delivered_to - message.receipts.length;
     const acknowledged = (receipt) =>
       receipt.acknowledged === null
         ? STATES[receipt.state]
@@ -253,13 +254,14 @@ export class Detail {
           ),
         ),
       ),
+      more && h('p', {class: 'quiet', text: `and ${counted(more, 'more socket')}`}),
     );
   }
 
   #showEvent(event, explained, message) {
+    this.#time = event.time;
     const detail = Object.entries(event.detail);
     const value = (it) => h('span', {class: 'mono', text: typeof it === 'string' ? it : JSON.stringify(it)});
-    this.#time = event.time;
     this.body.replaceChildren(
       ...[
         this.#head(`Event ${event.number}`, kindName(event.kind), event.time, isProblem(event.kind)),
@@ -298,7 +300,6 @@ export class Detail {
   }
 
   #showGone(route, text) {
-    this.#shown = '';
     const notice = h('p', {class: 'callout', role: 'status', text});
     // Somebody may be reading it.
     if (this.#time !== null && route.name === 'message') {
@@ -306,6 +307,7 @@ export class Detail {
       this.#shown = 'gone';
       return;
     }
+    this.#shown = '';
     this.body.replaceChildren(
       h(
         'div',

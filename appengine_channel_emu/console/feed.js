@@ -131,13 +131,13 @@ class Feed {
     this.#lastMessage = messages.newest;
     this.#take(events.events, messages.messages);
     this.#passed(events.events, messages);
-    Object.assign(this, {loaded: true, away: false});
     // The events may have been told later than the messages.
     await this.#catchUp(events.events);
+    Object.assign(this, {loaded: true, away: false});
     this.#arrange();
     this.#tell([]);
-    this.#watchPending();
     this.#pending.since = performance.now();
+    this.#watchPending();
   }
 
   async #follow() {
@@ -166,7 +166,6 @@ class Feed {
     return sleep(PAUSE);
   }
 
-  /** Load what was before all that is here, `size` of each kind at most. */
   /** Fetch the messages that `events` tell of, but for those that are here. */
   async #catchUp(events) {
     if (!events.some((event) => event.detail.message > this.#lastMessage)) return;
@@ -175,6 +174,7 @@ class Feed {
     this.#take([], messages);
   }
 
+  /** Load what was before all that is here, `size` of each kind at most. */
   async older(size = PAGE) {
     if (!this.#loading) {
       this.#loading = this.#loadOlder(size).finally(() => {

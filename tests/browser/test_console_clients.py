@@ -158,6 +158,21 @@ def test_messages_to_an_empty_client_id(console, server):
     expect(result(opened)).to_have_count(0)
 
 
+def test_a_thousand_sockets_of_one_client_id(console, server):
+    broker = server._running.broker
+    token = server.create_channel("anna")
+    for _ in range(1_000):
+        broker.open(token)
+    server.send_message("anna", "hello")
+    go(console, "clients")
+    expect(clients(console)).to_contain_text("and 995 more")
+    go(console, "client/anna")
+    expect(detail(console)).to_contain_text("1,000 open sockets")
+    expect(detail(console)).to_contain_text("and 900 more sockets")
+    go(console, f"message/{newest(server)}")
+    expect(detail(console)).to_contain_text("and 900 more sockets")
+
+
 # A page of your own
 
 
