@@ -158,6 +158,27 @@ def test_messages_to_an_empty_client_id(console, server):
     expect(result(opened)).to_have_count(0)
 
 
+def test_that_a_page_has_fetched_its_messages_is_seen(table, server):
+    """Of that there is no event."""
+    client = server.client("anna").open()
+    server.send_message("anna", "hello")
+    unread = clients(table).locator("td[data-label=Unread]")
+    expect(unread).to_have_text("1 (5 B)")
+    assert client.receive(timeout=LONG_ENOUGH) == "hello"
+    expect(unread).to_have_text("0")
+
+
+def test_the_keyboard_keeps_its_place_while_sockets_go(table, server):
+    first, _ = server.client("anna").open(), server.client("anna").open()
+    rows_of_anna = clients(table).get_by_role("row")
+    expect(rows_of_anna).to_have_count(2)
+    link = table.get_by_role("link", name="anna")
+    link.focus()
+    first.close()
+    expect(rows_of_anna).to_have_count(1)
+    expect(link).to_be_focused()
+
+
 def test_a_thousand_sockets_of_one_client_id(console, server):
     broker = server._running.broker
     token = server.create_channel("anna")
