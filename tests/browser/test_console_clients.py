@@ -281,3 +281,30 @@ def test_a_page_of_your_own_says_what_went_wrong(console, server):
     expect(console.locator("#own-result")).to_contain_text("401 Token timed out.")
     expect(console.locator(".own-state")).to_have_text("Closed: anna")
     wait_for_its_stream(server)
+
+
+def test_a_page_of_your_own_stays_open_if_another_cannot_be(console, server):
+    go(console, "send")
+    open_page(console, "anna")
+    answer(console, "Open")
+    expect(console.locator(".own-state")).to_have_text("Open: anna")
+    open_page(console, "x" * 300)
+    answer(console, "Open")
+    expect(console.locator("#own-result")).not_to_be_empty()
+    expect(console.locator(".own-state")).to_have_text("Open: anna")
+    assert len(server.broker.control.sockets_of("anna")) == 1
+
+
+def test_what_went_wrong_with_one_page_is_not_told_of_the_next(console, server):
+    go(console, "send")
+    open_page(console, "anna")
+    answer(console, "Open")
+    expect(console.locator(".own-state")).to_have_text("Open: anna")
+    wait_for_its_stream(server)
+    server.advance(3 * 60 * 60)
+    expect(console.locator("#own-result")).to_contain_text("401")
+    go(console, "client/bert")
+    detail(console).get_by_role("button", name="Open a page of your own").click()
+    answer(console, "Open")
+    expect(console.locator(".own-state")).to_have_text("Open: bert")
+    expect(console.locator("#own-result")).to_be_empty()
