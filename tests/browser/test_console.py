@@ -356,6 +356,13 @@ def test_what_is_read_stays_when_the_journal_has_forgotten_it(console, server):
     expect(detail(console).locator("pre")).to_have_text("unread")
 
 
+def test_an_address_that_is_none_leads_to_the_list(console):
+    for address in ("constructor", "nothing", "message"):
+        go(console, address)
+        expect(console.locator("main > section:visible")).to_have_count(1)
+        expect(console.get_by_role("link", name="Messages", exact=True)).to_have_attribute("aria-current", "page")
+
+
 def test_what_is_new_while_nobody_looks_is_counted(console, server):
     icon = console.locator("link[rel=icon]")
     before = icon.get_attribute("href")
@@ -439,6 +446,19 @@ def test_an_emulator_that_hangs_is_away(server, context):
     page.evaluate("window.isLate = false")
     page.unroute(events)
     expect(page.locator("#away")).to_be_hidden()
+
+
+def test_it_says_when_the_emulator_is_of_another_version_now(console):
+    def newer(route):
+        answered = route.fetch()
+        route.fulfill(response=answered, json=answered.json() | {"version": "99.0"})
+
+    notice = console.locator("#other-version")
+    expect(notice).to_be_hidden()
+    console.route("**/_emu/status", newer)
+    expect(notice).to_contain_text("This emulator is 99.0")
+    console.unroute("**/_emu/status")
+    expect(notice).to_be_hidden()
 
 
 def test_two_consoles_agree(console, server, context):
