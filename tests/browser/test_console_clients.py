@@ -202,6 +202,14 @@ def open_page(console, client_id):
     console.get_by_role("button", name="Open", exact=True).click()
 
 
+def wait_for_its_stream(server):
+    """A page that has not come to wait yet is one that has gone, once the clock is advanced."""
+    eventually(
+        lambda: [socket.transport for socket in server.broker.control.channel("anna").sockets_shown],
+        lambda transports: transports == ["stream"],
+    )
+
+
 def test_a_page_of_your_own_asks_first(console, server):
     go(console, "send")
     open_page(console, "anna")
@@ -253,14 +261,6 @@ def test_a_page_of_your_own_is_marked_as_such(console, server, context):
 
 def test_another_page_of_your_own_takes_the_place_of_the_first(console, server):
     go(console, "send")
-def wait_for_its_stream(server):
-    """A page that has not come to wait yet is one that has gone, once the clock is advanced."""
-    eventually(
-        lambda: [socket.transport for socket in server.broker.control.channel("anna").sockets_shown],
-        lambda transports: transports == ["stream"],
-    )
-
-
     for name in ("anna", "bert"):
         open_page(console, name)
         answer(console, "Open")
@@ -277,10 +277,10 @@ def test_a_page_of_your_own_says_what_went_wrong(console, server):
     open_page(console, "anna")
     answer(console, "Open")
     expect(console.locator(".own-state")).to_have_text("Open: anna")
+    wait_for_its_stream(server)
     server.advance(3 * 60 * 60)
     expect(console.locator("#own-result")).to_contain_text("401 Token timed out.")
     expect(console.locator(".own-state")).to_have_text("Closed: anna")
-    wait_for_its_stream(server)
 
 
 def test_a_page_of_your_own_stays_open_if_another_cannot_be(console, server):
