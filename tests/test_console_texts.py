@@ -72,6 +72,12 @@ def test_the_deepest_json_does_not_fill_the_screen():
     assert len(shown["text"]) < 2_000_000
 
 
+def test_one_line_keeps_the_spaces_of_a_text():
+    assert called("oneLine", '{"board": "XO  X  O"}') == '{"board": "XO  X  O"}'
+    assert called("oneLine", '{\n  "a":  1,\r\n\t"b": 2\n}\n') == '{ "a":  1, "b": 2 }'
+    assert called("oneLine", "x" * 500, 400) == "x" * 400 + "…"
+
+
 @pytest.mark.parametrize(
     ("client_id", "shown"),
     [

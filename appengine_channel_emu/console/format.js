@@ -122,9 +122,9 @@ export function visibleJson(value) {
   );
 }
 
-/** The beginning of a text in one line. */
+/** The beginning of a text in one line; its spaces stay, for some mean something. */
 export function oneLine(text, most = 400) {
-  return text.slice(0, most).replace(/\s+/g, ' ').trim() + (text.length > most ? '…' : '');
+  return text.slice(0, most).replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ').trim() + (text.length > most ? '…' : '');
 }
 
 const SHORT = {'\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\'};
