@@ -3,7 +3,7 @@
 import {setTitle, startAttention} from './attention.js';
 import {isTyping, setAttribute, setText} from './dom.js';
 import {feed} from './feed.js';
-import {counted} from './format.js';
+import {counted, shownId} from './format.js';
 import {ownPage} from './own_page.js';
 import {status} from './status.js';
 import {ApiView} from './view_api.js';
@@ -115,7 +115,7 @@ function showAway() {
 
 function showOwnPage() {
   by('own').hidden = !ownPage.isOpen;
-  setText(by('own-text'), `Your page: ${ownPage.clientId || ''}`);
+  setText(by('own-text'), ownPage.isOpen ? `Your page: ${shownId(ownPage.clientId)}` : '');
   setAttribute(by('own'), 'title', ownPage.clientId);
 }
 

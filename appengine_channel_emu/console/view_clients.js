@@ -88,7 +88,7 @@ export class ClientsView {
   }
 
   title(route) {
-    return route.name === 'client' ? route.argument : 'Clients';
+    return route.name === 'client' ? shownId(route.argument) : 'Clients';
   }
 
   enter(route) {

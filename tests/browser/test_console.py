@@ -549,6 +549,9 @@ def test_what_others_write_is_text(console, server):
     expect(detail(console).get_by_role("heading", level=2)).to_have_text(hostile)
     assert console.locator("img[src=x]").count() == 0
     expect(console).to_have_title(f"{hostile} · channel-emu")
+    # A text that turns the others around.
+    go(console, "client/%E2%80%AEanna")
+    expect(console).to_have_title('"\\u202eanna" · channel-emu')
 
 
 def test_without_an_app_the_front_page_leads_to_it(context):
