@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from appengine_channel_emu.broker.contract import ChannelSnapshot
 from appengine_channel_emu.broker.events import Event
 
 OLD_CLIENT_ID_BYTES = 64
@@ -93,10 +94,10 @@ NOTES = {
 
 
 class Notes:
-    """Listens to a broker's events (`EventLog.listen`); `sockets_of` lists those of a client id."""
+    """Listens to a broker's events (`EventLog.listen`); `channel_of` finds the channel of a client id."""
 
-    def __init__(self, sockets_of: Callable[[str], list[str]]) -> None:
-        self._sockets_of = sockets_of
+    def __init__(self, channel_of: Callable[[str], ChannelSnapshot | None]) -> None:
+        self._channel_of = channel_of
         self._lock = Lock()
         self._noted: dict[str, Note] = {}
         self._created: deque[tuple[float, float]] = deque(maxlen=FREE_CHANNELS_A_DAY + 1)
@@ -106,7 +107,9 @@ class Notes:
         self._calls_since = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Look at one event."""
+        """Look at one event; the tokens and sockets of the console and of `channel-emu tail` are none of the app's."""
+        if "opened_by" in event.detail:
+            return
         if event.kind in ("message_sent", "message_dropped", "token_created"):
             self._count_call(event.time)
         look = _LOOKS.get(event.kind)
@@ -159,7 +162,10 @@ class Notes:
             self.add("message_before_connect")
 
     def _socket_opened(self, event: Event) -> None:
-        if "two_tabs" not in self._noted and event.client_id is not None and len(self._sockets_of(event.client_id)) > 1:
+        if "two_tabs" in self._noted or event.client_id is None:
+            return
+        channel = self._channel_of(event.client_id)
+        if channel is not None and sum(socket.opened_by is None for socket in channel.sockets_shown) > 1:
             self.add("two_tabs")
 
     def _request_cut(self, event: Event) -> None:

@@ -1,6 +1,9 @@
 /* Asking the admin API (openapi.json). */
 
-import {shellWord} from './format.js';
+import {shellWord, shownId, visibleJson} from './format.js';
+
+/** Milliseconds after which no answer is one: longer than any question waits. */
+const LONGEST = 40000;
 
 /** A refusal, with what the emulator said and its status. */
 export class Refused extends Error {
@@ -13,6 +16,8 @@ export class Refused extends Error {
 /** The JSON that `path`, below /_emu/, answers. Throws `Refused`, or what fetch throws where nobody answers. */
 export async function ask(path, body = undefined, method = body === undefined ? 'GET' : 'POST') {
   const options = {method, cache: 'no-store'};
+  // Else a page whose emulator hangs, or whose network has gone, would look live for ever.
+  if (method === 'GET') options.signal = AbortSignal.timeout(LONGEST);
   if (body !== undefined) {
     options.headers = {'Content-Type': 'application/json'};
     options.body = JSON.stringify(body);
@@ -23,9 +28,9 @@ export async function ask(path, body = undefined, method = body === undefined ? 
   return JSON.parse(text);
 }
 
-/** A path with parameters; those that are null or empty are left out. */
+/** A path with parameters; those that are null are left out. An empty client id is one, too. */
 export function path(base, parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== '');
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
   return given.length ? `${base}?${new URLSearchParams(given)}` : base;
 }
 
@@ -34,7 +39,7 @@ export function curl(path, body = undefined, method = null) {
   const words = ['curl', '-s', shellWord(new URL(path, document.baseURI).href)];
   if (method) words.push('-X', method);
   if (body !== undefined)
-    words.push('-H', shellWord('Content-Type: application/json'), '-d', shellWord(JSON.stringify(body)));
+    words.push('-H', shellWord('Content-Type: application/json'), '-d', shellWord(visibleJson(body)));
   return words.join(' ');
 }
 
@@ -47,7 +52,7 @@ export async function sendMessage(clientId, message) {
     number,
     dropped: Boolean(sent.reason),
     text: sent.reason
-      ? `Dropped. ${sent.reason}${sent.near ? ` Near: ${sent.near.join(', ')}` : ''}`
+      ? `Dropped. ${sent.reason}${sent.near ? ` Near: ${sent.near.map(shownId).join(', ')}` : ''}`
       : `Sent to ${sent.delivered_to} ${sent.delivered_to === 1 ? 'socket' : 'sockets'}.`,
   };
 }
@@ -62,12 +67,13 @@ export async function copy(text) {
       // Not allowed here: the older way may be.
     }
   }
-  const area = document.createElement('textarea');
+  const [area, before] = [document.createElement('textarea'), document.activeElement];
   area.value = text;
   area.className = 'unseen';
   document.body.append(area);
   area.select();
   const done = document.execCommand('copy');
   area.remove();
+  before?.focus();
   return done;
 }

@@ -1,6 +1,6 @@
 /* One client id: why its messages come or do not, its sockets, its latest messages, and a word to it. */
 
-import {ask, path, sendMessage} from './api.js';
+import {ask, path, Refused, sendMessage} from './api.js';
 import {button, fill, form, h, setAttribute, setText} from './dom.js';
 import {findingList, part} from './findings.js';
 import {counted, shownId} from './format.js';
@@ -57,8 +57,9 @@ export class ClientDetail {
         this.sockets,
       ),
     );
+    this.moreSockets = h('p', {class: 'quiet'});
     this.socketResult = h('output', {class: 'result'});
-    this.socketPart.append(this.socketResult);
+    this.socketPart.append(this.moreSockets, this.socketResult);
     this.rows = h('ol', {class: 'rows', 'aria-label': 'Its latest messages'});
     this.messagePart = part('Latest messages', this.rows);
     this.text = h('input', {
@@ -112,7 +113,8 @@ export class ClientDetail {
       ]);
       if (asked === this.#asked && clientId === this.#clientId) this.#update(channel, explained, messages);
     } catch (error) {
-      if (clientId === this.#clientId) setText(this.result, error.message);
+      // Of all else the feed says that it is so.
+      if (clientId === this.#clientId && error instanceof Refused) setText(this.result, error.message);
     }
   }
 
@@ -132,6 +134,9 @@ export class ClientDetail {
     const sockets = channel ? channel.sockets_shown : [];
     this.socketPart.hidden = !sockets.length && !this.socketResult.textContent;
     setAttribute(this.sockets.parentElement, 'hidden', sockets.length ? null : '');
+    const more = channel ? channel.sockets - sockets.length : 0;
+    this.moreSockets.hidden = more <= 0;
+    setText(this.moreSockets, `and ${counted(more, 'more socket')}`);
     fill(
       this.sockets,
       sockets,

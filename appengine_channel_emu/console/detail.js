@@ -4,7 +4,7 @@ import {ask, curl, path, sendMessage} from './api.js';
 import {button, h, setText} from './dom.js';
 import {feed} from './feed.js';
 import {clientLink, copyButton, facts, findingList, part} from './findings.js';
-import {after, bytes, clockTime, isProblem, kindName, moment, pretty, TRANSPORTS} from './format.js';
+import {after, bytes, clockTime, counted, isProblem, kindName, moment, pretty, TRANSPORTS} from './format.js';
 
 const ASK_AGAIN = 400;
 const LONGEST = 4000;
@@ -20,14 +20,18 @@ export class Detail {
   #route = null;
   #timer = 0;
   #shown = '';
+  /** When that happened which is shown, in seconds; null while nothing is. */
+  #time = null;
+  #loading = null;
 
   constructor() {
     this.body = h('div', {class: 'scroll'});
     this.element = h('aside', {class: 'pane detail', 'aria-label': 'Details', tabindex: '-1', hidden: true}, this.body);
+    feed.listen(() => this.#compare());
   }
 
   hide() {
-    this.#route = null;
+    this.#route = this.#time = null;
     this.#shown = '';
     clearTimeout(this.#timer);
     this.element.hidden = true;
@@ -40,9 +44,10 @@ export class Detail {
     if (this.#route && key === `${this.#route.name}/${this.#route.argument}`) return;
     this.#route = route;
     this.#shown = '';
+    this.#time = null;
     this.body.scrollTop = 0;
     // What is known already is there at once.
-    const entry = route.name === 'message' ? feed.entryOfMessage(Number(route.argument)) : null;
+    const entry = route.name === 'message' ? feed.entry(`m${route.argument}`) : null;
     if (entry && entry.message) this.#showMessage({...entry.message, receipts: null, findings: []});
     else this.body.replaceChildren(h('p', {class: 'quiet', text: 'Loading…'}));
     this.#load(route, ASK_AGAIN);
@@ -51,12 +56,23 @@ export class Detail {
   async #load(route, pause) {
     clearTimeout(this.#timer);
     if (!route) return;
+    this.#loading = route;
     try {
       if (route.name === 'message') await this.#loadMessage(route, pause);
       else await this.#loadEvent(route);
     } catch (error) {
       if (this.#route === route) this.#showGone(route, error.message);
+    } finally {
+      if (this.#loading === route) this.#loading = null;
     }
+  }
+
+  /** Another emulator has taken the place of the former: what has this number now is something else. */
+  #compare() {
+    const route = this.#route;
+    const entry = route && feed.entry(`${route.name[0]}${route.argument}`);
+    const there = entry && entry[route.name];
+    if (there && there.time !== this.#time && this.#loading !== route) this.#load(route, ASK_AGAIN);
   }
 
   async #loadMessage(route, pause) {
@@ -106,8 +122,9 @@ export class Detail {
     // Drawn anew only when something has changed: somebody may be selecting text, or be on a button.
     const state = JSON.stringify(message);
     if (state === this.#shown) return;
-    const known = this.#shown !== '' && this.#parts && this.#parts.number === message.number;
+    const known = this.#shown !== '' && message.time === this.#time;
     this.#shown = state;
+    this.#time = message.time;
     if (!known) this.#makeMessage(message);
     const {outcome, near, receipts, findings} = this.#parts;
     outcome.replaceChildren(...this.#outcome(message));
@@ -129,7 +146,7 @@ export class Detail {
     asSent.setAttribute('aria-pressed', 'false');
     const result = h('output', {class: 'result'});
     const again = button('Send again', () => this.#sendAgain(message, result));
-    const parts = {number: message.number};
+    const parts = {};
     for (const name of ['outcome', 'near', 'receipts', 'findings']) parts[name] = h('div', {});
     this.#parts = parts;
     const to = h('p', {class: 'to'}, 'to ', clientLink(message.client_id));
@@ -196,6 +213,7 @@ export class Detail {
       return message.reason
         ? null
         : part('Who got it', h('p', {class: 'quiet', text: 'Its sockets are no longer known.'}));
+    const more = message.delivered_to - message.receipts.length;
     const acknowledged = (receipt) =>
       receipt.acknowledged === null
         ? STATES[receipt.state]
@@ -236,10 +254,12 @@ export class Detail {
           ),
         ),
       ),
+      more && h('p', {class: 'quiet', text: `and ${counted(more, 'more socket')}`}),
     );
   }
 
   #showEvent(event, explained, message) {
+    this.#time = event.time;
     const detail = Object.entries(event.detail);
     const value = (it) => h('span', {class: 'mono', text: typeof it === 'string' ? it : JSON.stringify(it)});
     this.body.replaceChildren(
@@ -280,8 +300,14 @@ export class Detail {
   }
 
   #showGone(route, text) {
+    const notice = h('p', {class: 'callout', role: 'status', text});
+    // Somebody may be reading it.
+    if (this.#time !== null && route.name === 'message') {
+      this.#parts.receipts.replaceChildren(notice);
+      this.#shown = 'gone';
+      return;
+    }
     this.#shown = '';
-    this.#parts = null;
     this.body.replaceChildren(
       h(
         'div',
@@ -289,7 +315,7 @@ export class Detail {
         h('h2', {text: `${route.name === 'message' ? 'Message' : 'Event'} ${route.argument}`}),
         h('a', {class: 'button close', href: '#/messages', 'aria-label': 'Close details', text: '×'}),
       ),
-      h('p', {class: 'callout', role: 'status', text}),
+      notice,
     );
   }
 }

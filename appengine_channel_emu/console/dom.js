@@ -59,11 +59,6 @@ export function button(text, action, {kind = '', label = null, title = null} = {
   return h('button', {type: 'button', class: kind || null, 'aria-label': label, title, text, on: {click: action}});
 }
 
-/** A client id or another name of any length: shown in one line, whole in its title. */
-export function name(text, tag = 'span') {
-  return h(tag, {class: 'name', title: text, text});
-}
-
 /** A labelled control: text over it, a hint below. */
 export function field(label, control, hint = null) {
   const id = control.id || `field-${(field.count = (field.count || 0) + 1)}`;

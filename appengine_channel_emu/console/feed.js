@@ -11,6 +11,8 @@ import {isProblem, kindName} from './format.js';
 const PAGE = 200;
 const KEPT = 1000;
 const MOST_KEPT = 12000;
+/** As many messages as the journal has at most. */
+const JOURNAL = 1000;
 const WAIT = 20;
 const PAUSE = 40;
 const RETRY = 1000;
@@ -102,8 +104,9 @@ class Feed {
     return this.#events.exhausted && this.#messages.exhausted;
   }
 
-  entryOfMessage(number) {
-    return this.#entries.get(`m${number}`) || null;
+  /** The entry of that key, or null. */
+  entry(key) {
+    return this.#entries.get(key) || null;
   }
 
   /** Keep up with the emulator for as long as the page is open. */
@@ -128,9 +131,12 @@ class Feed {
     this.#lastMessage = messages.newest;
     this.#take(events.events, messages.messages);
     this.#passed(events.events, messages);
+    // The events may have been told later than the messages.
+    await this.#catchUp(events.events);
     Object.assign(this, {loaded: true, away: false});
     this.#arrange();
     this.#tell([]);
+    this.#pending.since = performance.now();
     this.#watchPending();
   }
 
@@ -147,10 +153,9 @@ class Feed {
       Object.assign(this.#events, {exhausted: true});
       Object.assign(this.#messages, {exhausted: true});
     }
-    if (news.some((event) => event.detail.message)) {
-      const {messages, newest} = await ask(path('messages', {after: this.#lastMessage, last: PAGE}));
-      this.#lastMessage = newest;
-      this.#take([], messages);
+    await this.#catchUp(news);
+    // A socket that ends takes its messages with it, however long ago they were sent.
+    if (news.some((event) => event.detail.message || event.kind.startsWith('socket_'))) {
       this.#pending.pause = PENDING_FIRST;
       this.#pending.since = performance.now();
     }
@@ -159,6 +164,14 @@ class Feed {
     this.#tell(news);
     this.#watchPending();
     return sleep(PAUSE);
+  }
+
+  /** Fetch the messages that `events` tell of, but for those that are here. */
+  async #catchUp(events) {
+    if (!events.some((event) => event.detail.message > this.#lastMessage)) return;
+    const {messages, newest} = await ask(path('messages', {after: this.#lastMessage, last: JOURNAL}));
+    this.#lastMessage = newest;
+    this.#take([], messages);
   }
 
   /** Load what was before all that is here, `size` of each kind at most. */

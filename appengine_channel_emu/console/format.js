@@ -80,7 +80,8 @@ export function pretty(text) {
   const first = text.trimStart()[0];
   if (first === '{' || first === '[') {
     try {
-      return {json: true, text: JSON.stringify(JSON.parse(text), null, 2)};
+      JSON.parse(text);
+      return {json: true, text: laidOut(text)};
     } catch {
       // It only looked like it.
     }
@@ -88,9 +89,42 @@ export function pretty(text) {
   return {json: false, text};
 }
 
-/** The beginning of a text in one line. */
+const TOKENS = /"(?:[^"\\]+|\\.)*"|\[\s*\]|\{\s*\}|[[\]{},:]|[^\s[\]{},:"]+/g;
+const DEEPEST = 20;
+
+/** By its tokens: parsed and written anew, long numbers would be others, and names in another order, or only once. */
+function laidOut(json) {
+  let [made, depth] = ['', 0];
+  const line = () => `\n${'  '.repeat(Math.min(depth, DEEPEST))}`;
+  for (const [token] of json.matchAll(TOKENS)) {
+    if (token === '{' || token === '[') {
+      depth += 1;
+      made += token + line();
+    } else if (token === '}' || token === ']') {
+      depth -= 1;
+      made += line() + token;
+    } else if (token === ',') made += token + line();
+    else if (token === ':') made += ': ';
+    else if (token[0] === '"') made += JSON.stringify(JSON.parse(token));
+    else made += token.replace(/\s/g, '');
+  }
+  return made;
+}
+
+/**
+ * JSON in which all can be seen: what a terminal takes for keys, what turns text around, and the backslashes that not
+ * every shell leaves alone, are escapes.
+ */
+export function visibleJson(value) {
+  const escape = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value).replace(/\\\\|(?! )[\p{C}\p{Z}]/gu, (found) =>
+    found === '\\\\' ? escape('\\') : found.split('').map(escape).join(''),
+  );
+}
+
+/** The beginning of a text in one line; its spaces stay, for some mean something. */
 export function oneLine(text, most = 400) {
-  return text.slice(0, most).replace(/\s+/g, ' ').trim() + (text.length > most ? '…' : '');
+  return text.slice(0, most).replace(/\s*[\n\r\u2028\u2029]\s*/g, ' ').trim() + (text.length > most ? '…' : '');
 }
 
 const SHORT = {'\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\'};

@@ -3,7 +3,7 @@
 import {setTitle, startAttention} from './attention.js';
 import {isTyping, setAttribute, setText} from './dom.js';
 import {feed} from './feed.js';
-import {counted} from './format.js';
+import {counted, shownId} from './format.js';
 import {ownPage} from './own_page.js';
 import {status} from './status.js';
 import {ApiView} from './view_api.js';
@@ -33,10 +33,12 @@ const VIEWS = {
 const by = (id) => document.getElementById(id);
 const made = new Map();
 let shown = null;
+/** The emulator's version when this page was loaded. */
+let loadedVersion = null;
 
 function routeOf(hash) {
   const [, name, argument = ''] = /^#\/([a-z]+)(?:\/(.*))?$/s.exec(hash) || [null, 'messages'];
-  if (!(name in VIEWS)) return {name: 'messages', argument: ''};
+  if (!Object.hasOwn(VIEWS, name)) return {name: 'messages', argument: ''};
   try {
     return {name, argument: decodeURIComponent(argument)};
   } catch {
@@ -95,6 +97,10 @@ function showStatus(known) {
   setAttribute(by('app'), 'title', app ? `Open the app: ${about}` : 'No app runs behind this emulator');
   setText(by('counts'), `${counted(known.channels, 'channel')} · ${counted(sockets, 'socket')}`);
   setText(by('version'), version);
+  loadedVersion ??= version;
+  by('other-version').hidden = version === loadedVersion;
+  if (version !== loadedVersion)
+    setText(by('other-version'), `This emulator is ${version}, and this page is of ${loadedVersion}. Load it again.`);
   setText(by('address'), url || '');
   const text = unreal(clock);
   by('unreal').hidden = !text;
@@ -109,7 +115,7 @@ function showAway() {
 
 function showOwnPage() {
   by('own').hidden = !ownPage.isOpen;
-  setText(by('own-text'), `Your page: ${ownPage.clientId || ''}`);
+  setText(by('own-text'), ownPage.isOpen ? `Your page: ${shownId(ownPage.clientId)}` : '');
   setAttribute(by('own'), 'title', ownPage.clientId);
 }
 

@@ -59,9 +59,9 @@ class OwnPage {
       'Open',
     );
     if (!sure) return false;
-    this.close();
     const {token} = await ask('channels', {client_id: clientId, opened_by: 'console'});
     await loadScript();
+    this.close();
     Object.assign(this, {clientId, state: 'opening', problem: null, messages: []});
     this.#tell();
     this.#open(token);

@@ -3,16 +3,12 @@
 import {h, setAttribute, setText} from './dom.js';
 import {bytes, clockTime, kindName, moment, oneLine, shownId} from './format.js';
 
-/** A row of the list for an entry of the feed. */
-export function makeRow(entry) {
+/** A row of the list, for `updateRow`. */
+export function makeRow() {
   const link = h(
     'a',
     {class: 'row', tabindex: '-1'},
-    h('time', {
-      text: clockTime(entry.time),
-      title: moment(entry.time),
-      datetime: new Date(entry.time * 1000).toISOString(),
-    }),
+    h('time', {}),
     h('span', {class: 'kind'}),
     h('span', {class: 'who name'}),
     h('span', {class: 'what'}),
@@ -28,7 +24,10 @@ export function updateRow(item, entry, isOpen) {
   const state = stateOf(entry);
   if (link.dataset.state === state) return;
   link.dataset.state = state;
-  const [, kind, who, what, outcome] = link.children;
+  const [time, kind, who, what, outcome] = link.children;
+  setText(time, clockTime(entry.time));
+  setAttribute(time, 'title', moment(entry.time));
+  setAttribute(time, 'datetime', new Date(entry.time * 1000).toISOString());
   setAttribute(link, 'href', entry.href);
   link.className = `row ${entry.isMessage ? 'is-message' : 'is-event'}${entry.problem ? ' is-problem' : ''}`;
   setText(kind, kindName(entry.kind));
@@ -41,10 +40,11 @@ export function updateRow(item, entry, isOpen) {
   setAttribute(outcome, 'title', outcome.textContent || null);
 }
 
-function stateOf({message, event}) {
+/** What of it can change; its time, too: another emulator's messages have the same numbers. */
+function stateOf({time, message, event}) {
   return message
-    ? `${message.acknowledged}/${message.lost}/${message.delivered_to}/${message.held}/${event ? event.kind : ''}`
-    : 'event';
+    ? `${time}/${message.acknowledged}/${message.lost}/${message.delivered_to}/${message.held}/${event ? event.kind : ''}`
+    : `${time}/event`;
 }
 
 function textOf({message, event, isMessage}) {

@@ -1,6 +1,6 @@
 /* The admin API, readable: drawn from its OpenAPI document. */
 
-import {ask, curl} from './api.js';
+import {ask, curl, path as withQuery} from './api.js';
 import {h} from './dom.js';
 import {copyButton} from './findings.js';
 
@@ -153,11 +153,14 @@ export class ApiView {
 
   #example({path, method, ...operation}) {
     const schema = this.#schemaOf(operation.requestBody);
-    const names = schema ? schema.required || Object.keys(schema.properties || {}).slice(0, 1) : [];
+    const needed = schema ? this.#needed(schema) : [];
+    const names = needed.length ? needed : Object.keys((schema && schema.properties) || {}).slice(0, 1);
     const body = schema
       ? Object.fromEntries(names.map((name) => [name, this.#sample(schema.properties[name])]))
       : undefined;
-    const command = curl(path, body, method === 'delete' ? 'DELETE' : null);
+    const parameters = (operation.parameters || []).map((each) => this.#resolved(each)).filter((each) => each.required);
+    const query = Object.fromEntries(parameters.map((each) => [each.name, this.#sample(each.schema)]));
+    const command = curl(withQuery(path, query), body, method === 'delete' ? 'DELETE' : null);
     return h(
       'div',
       {},
@@ -169,6 +172,11 @@ export class ApiView {
         copyButton('Copy', () => command),
       ),
     );
+  }
+
+  /** The names of fields without which a body is refused. */
+  #needed({required = [], oneOf = [], allOf = []}) {
+    return [...required, ...oneOf.slice(0, 1).concat(allOf).flatMap((each) => this.#needed(each))];
   }
 
   #sample(schema) {

@@ -13,6 +13,7 @@ const SHOWN = 100;
 const SOCKETS_SHOWN = 5;
 const AT_MOST_EVERY = 400;
 const EVERY = 1000;
+const ASKED_EVERY = 3000;
 const LATE = 1;
 /** The key of the table's head among those of client ids, none of which holds a null. */
 const HEAD = '\0';
@@ -82,10 +83,12 @@ export class ClientsView {
     setInterval(() => {
       if (!this.element.hidden && !document.hidden) this.#draw();
     }, EVERY);
+    // No event tells that a page has fetched what was unread, or that it waits over a WebSocket now.
+    setInterval(() => this.#soon(), ASKED_EVERY);
   }
 
   title(route) {
-    return route.name === 'client' ? route.argument : 'Clients';
+    return route.name === 'client' ? shownId(route.argument) : 'Clients';
   }
 
   enter(route) {
@@ -188,6 +191,7 @@ export class ClientsView {
   }
 
   #updateGroup(group, channel) {
+    const focused = group.head.some((cell) => cell.contains(document.activeElement)) && document.activeElement;
     const shown = channel.sockets_shown.slice(0, SOCKETS_SHOWN);
     const rows = shown.length ? shown.map((socket) => ({key: socket.id, socket})) : [{key: 'none', socket: null}];
     if (channel.sockets > shown.length) rows.push({key: 'more', socket: null, more: channel.sockets - shown.length});
@@ -211,6 +215,7 @@ export class ClientsView {
     );
     const [head, presence, last] = group.head;
     if (group.firstElementChild.firstElementChild !== head) group.firstElementChild.prepend(...group.head);
+    if (focused && document.activeElement !== focused) focused.focus({preventScroll: true});
     for (const cell of group.head) setAttribute(cell, 'rowspan', rows.length);
     const asked = channel.telling_since && status.now - channel.telling_since;
     setText(presence, asked > LATE ? `telling, ${roughly(asked)}` : channel.told ? 'connected' : 'not connected');

@@ -177,7 +177,10 @@ export class SendView {
         : `${STATES[state]}: ${clientId}${messages.length ? `, ${counted(messages.length, 'message')}` : ''}`,
     );
     this.ownState.dataset.state = state;
-    if (problem) setText(this.ownResult, problem);
+    if (problem !== this.shownProblem) {
+      this.shownProblem = problem;
+      setText(this.ownResult, problem || '');
+    }
     this.close.hidden = !isOpen;
     if (clientId !== null && this.shownClient !== clientId) {
       this.shownClient = clientId;

@@ -83,7 +83,7 @@ class Front:
         self._guard = Guard(options)
         self._faults = FaultGate(broker, pause)
         self.accounts = Accounts()
-        self.notes = Notes(broker.control.sockets_of)
+        self.notes = Notes(broker.control.channel)
         broker.events.listen(self.notes)
         self._policies = PagePolicies(broker)
         self._refusals = refusals = Refusals(broker, scheduler.now if scheduler is not None else broker.clock.now)

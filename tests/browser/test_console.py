@@ -85,7 +85,9 @@ def test_when_each_page_has_acknowledged_it(console, server):
     server.send_message("anna", "hello")
     expect(console.locator("#received")).to_contain_text("hello")
     go(console, f"message/{newest(server)}")
-    expect(detail(console).get_by_role("row").filter(has_text="acknowledged")).to_contain_text(re.compile(r"\+\d+ ms"))
+    expect(detail(console).get_by_role("row").filter(has_text="acknowledged")).to_contain_text(
+        re.compile(r"\+[\d.]+ m?s")
+    )
     expect(detail(console).get_by_role("row").filter(has_text="opened by console")).to_have_count(1)
     go(console, "messages")
     expect(rows(console).filter(has_text="hello").locator(".outcome")).to_have_text("1 socket, acknowledged")
@@ -146,6 +148,18 @@ def test_copying(console, server, context):
         f"curl -s '{server.url}/_emu/messages' -H 'Content-Type: application/json'"
     )
     assert "it'\\''s" in copied["Copy as curl"]
+
+
+def test_copying_where_the_browser_has_no_clipboard_for_pages(console, server):
+    """Over plain HTTP from another machine (--allow-remote-admin) it has none."""
+    console.evaluate("delete Navigator.prototype.clipboard")
+    server.send_message("nobody", "hello")
+    rows(console).filter(has_text="hello").click()
+    copy = detail(console).locator(".actions button").first
+    copy.focus()
+    console.keyboard.press("Enter")
+    expect(copy).to_have_text("Copied")
+    expect(copy).to_be_focused()
 
 
 def test_sending_again(console, server):
@@ -302,6 +316,53 @@ def test_a_flood_ends_in_two_hundred_rows(console, server):
     expect(rows(console)).to_have_count(200)
 
 
+def test_after_a_flood_each_text_that_is_kept_is_there(console, server):
+    broker = server._running.broker
+    # What the console asks for is answered when all has been sent: this test answers nothing while it sends.
+    console.route(re.compile(r"/_emu/messages\?after="), lambda route: route.continue_())
+    for number in range(900):
+        broker.send_message("nobody", f"number {number}")
+    expect(rows(console).first).to_contain_text("number 899")
+    for _ in range(3):
+        console.get_by_role("button", name="Older").click()
+    expect(rows(console).last).to_contain_text("number 100")
+    expect(rows(console).filter(has_text="no longer kept")).to_have_count(0)
+
+
+def test_that_a_message_is_lost_is_told_however_late(server, context):
+    page = context.new_page()
+    page.clock.install()
+    visit(page, server.url)
+    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('anna')}")
+    server.send_message("anna", "unread")
+    outcome = rows(page).filter(has_text="unread").locator(".outcome")
+    expect(outcome).to_have_text("1 socket, not yet acknowledged")
+    page.clock.fast_forward("30:00")
+    # Of its own accord it has asked once more then, and asks no longer.
+    for _ in range(3):
+        page.evaluate("fetch('/_emu/messages?last=1').then((answer) => answer.text())")
+    (socket,) = server.broker.control.sockets_of("anna")
+    server.broker.control.close(socket)
+    expect(outcome).to_have_text("1 socket, lost")
+
+
+def test_what_is_read_stays_when_the_journal_has_forgotten_it(console, server):
+    urllib3.request("GET", f"{server.url}/_ah/channel/open?channel={server.create_channel('anna')}")
+    server.send_message("anna", "unread")
+    rows(console).filter(has_text="unread").click()
+    expect(detail(console).get_by_role("row").filter(has_text="not yet acknowledged")).to_have_count(1)
+    server._running.broker.journal.clear()
+    expect(detail(console).get_by_role("status")).to_contain_text("There is no message")
+    expect(detail(console).locator("pre")).to_have_text("unread")
+
+
+def test_an_address_that_is_none_leads_to_the_list(console):
+    for address in ("constructor", "nothing", "message"):
+        go(console, address)
+        expect(console.locator("main > section:visible")).to_have_count(1)
+        expect(console.get_by_role("link", name="Messages", exact=True)).to_have_attribute("aria-current", "page")
+
+
 def test_what_is_new_while_nobody_looks_is_counted(console, server):
     icon = console.locator("link[rel=icon]")
     before = icon.get_attribute("href")
@@ -323,6 +384,7 @@ def test_a_screen_reader_is_not_read_every_message(console, server):
     console.evaluate(
         """() => {
             window.spoken = [];
+            window.since = performance.now();
             for (const region of document.querySelectorAll('[role=status], [aria-live]')) {
                 const heard = new MutationObserver(() => window.spoken.push(region.textContent));
                 heard.observe(region, {childList: true, characterData: true, subtree: true});
@@ -332,7 +394,8 @@ def test_a_screen_reader_is_not_read_every_message(console, server):
     for number in range(20):
         server.send_message("nobody", f"number {number}")
         expect(rows(console)).to_have_count(number + 1)
-    assert len(console.evaluate("window.spoken")) <= 1
+    # A busy machine may need more than a quarter of a minute for this.
+    assert console.evaluate("window.spoken.length - 1 - (performance.now() - window.since) / 15000") <= 0
 
 
 def test_it_goes_on_when_the_emulator_comes_back(context, serve):
@@ -350,6 +413,55 @@ def test_it_goes_on_when_the_emulator_comes_back(context, serve):
     expect(rows(page).filter(has_text="before")).to_have_count(0)
 
 
+def test_another_emulators_messages_have_the_same_numbers(context, serve):
+    emulator = serve()
+    page = context.new_page()
+    visit(page, emulator.url)
+    emulator.send("nobody", "before")
+    rows(page).filter(has_text="before").click()
+    expect(detail(page).locator("pre")).to_have_text("before")
+    events = re.compile("/_emu/events")
+    page.route(events, lambda route: route.abort())
+    emulator.stop()
+    expect(page.locator("#away")).to_be_visible()
+    emulator.start()
+    emulator.send("nobody", "after")
+    page.unroute(events)
+    expect(rows(page).first).to_contain_text("after")
+    expect(rows(page).filter(has_text="before")).to_have_count(0)
+    expect(detail(page).locator("pre")).to_have_text("after")
+
+
+def test_an_emulator_that_hangs_is_away(server, context):
+    page = context.new_page()
+    page.add_init_script(
+        """const {timeout} = AbortSignal;
+        AbortSignal.timeout = (time) => timeout.call(AbortSignal, window.isLate ? 100 : time);"""
+    )
+    visit(page, server.url)
+    events = re.compile("/_emu/events")
+    page.route(events, lambda route: None)
+    page.evaluate("window.isLate = true")
+    server.send_message("nobody", "x")
+    expect(page.locator("#away")).to_be_visible()
+    page.evaluate("window.isLate = false")
+    page.unroute(events)
+    expect(page.locator("#away")).to_be_hidden()
+
+
+def test_it_says_when_the_emulator_is_of_another_version_now(console):
+    def newer(route):
+        answered = route.fetch()
+        route.fulfill(response=answered, json=answered.json() | {"version": "99.0"})
+
+    notice = console.locator("#other-version")
+    expect(notice).to_be_hidden()
+    console.route("**/_emu/status", newer)
+    expect(notice).to_contain_text("This emulator is 99.0")
+    console.unroute("**/_emu/status")
+    expect(notice).to_be_hidden()
+
+
 def test_two_consoles_agree(console, server, context):
     other = context.new_page()
     visit(other, server.url)
@@ -361,8 +473,8 @@ def test_two_consoles_agree(console, server, context):
         expect(page.locator("#unreal")).to_contain_text("it was advanced by 2 h")
     go(other, "messages")
     expect(rows(other).filter(has_text="timed out")).to_have_count(1)
-    seen = [eventually(rows(page).all_inner_texts, len) for page in (console, other)]
-    assert seen[0] == seen[1]
+    # What the app is told meanwhile may come to one of them first.
+    eventually(lambda: [rows(page).all_inner_texts() for page in (console, other)], lambda seen: seen[0] == seen[1])
 
 
 def test_left_open_for_a_day_it_does_not_grow(console, server):
@@ -437,6 +549,9 @@ def test_what_others_write_is_text(console, server):
     expect(detail(console).get_by_role("heading", level=2)).to_have_text(hostile)
     assert console.locator("img[src=x]").count() == 0
     expect(console).to_have_title(f"{hostile} · channel-emu")
+    # A text that turns the others around.
+    go(console, "client/%E2%80%AEanna")
+    expect(console).to_have_title('"\\u202eanna" · channel-emu')
 
 
 def test_without_an_app_the_front_page_leads_to_it(context):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from playwright.sync_api import expect
 
@@ -176,6 +178,19 @@ def test_the_openapi_document_is_readable(console, server):
     expect(send).to_contain_text("At most 32767 bytes of UTF-8.")
     expect(send).to_contain_text("curl -s")
     expect(send).to_contain_text("delivered_to: integer")
+
+
+def test_each_command_of_the_api_is_one_that_works(console, server):
+    server.client("anna").open()
+    server.send_message("anna", "hello")
+    go(console, "api")
+    expect(console.locator(".operation")).not_to_have_count(0)
+    commands = console.locator(".operation pre.payload").evaluate_all("all => all.map((one) => one.textContent)")
+    assert len(commands) > 20
+    for command in commands:
+        asked = ["bash", "-c", f"{command} -o /dev/null -w '%{{http_code}}'"]
+        status = subprocess.run(asked, capture_output=True, text=True, timeout=LONG_ENOUGH, check=True).stdout
+        assert status in ("200", "404"), (command, status)
 
 
 def test_help_has_the_address_and_leads_on(console, server):

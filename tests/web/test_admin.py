@@ -293,6 +293,19 @@ def test_what_production_would_have_done_is_noted_once(http, emulator):
     assert names() == []
 
 
+def test_what_the_console_opens_itself_is_not_the_apps_doing(http, emulator):
+    def opened(**marked):
+        token = post(http, "/_emu/channels", {"client_id": "anna", "duration_minutes": 1440, **marked}).json["token"]
+        emulator.client(token=token).open()
+
+    opened()
+    for _ in range(9):
+        opened(opened_by="console")
+    assert http.get("/_emu/notes").json["notes"] == []
+    opened()
+    assert [note["name"] for note in http.get("/_emu/notes").json["notes"]] == ["two_tabs"]
+
+
 def test_quotas_of_the_free_tier(http, emulator):
     def names():
         return [note["name"] for note in http.get("/_emu/notes").json["notes"]]

@@ -47,7 +47,7 @@ def test_every_path_is_described():
             emulator.broker,
             FaultGate(emulator.broker),
             Accounts(),
-            Notes(lambda client_id: []),
+            Notes(lambda client_id: None),
             About(),
             lambda: None,
             Refusals(emulator.broker, emulator.clock.now),
