@@ -69,7 +69,7 @@ class Presence:
             detail["milliseconds"] = round(seconds * 1000, 1)
         self._turn.event(
             "presence_sent" if sent else "presence_failed",
-            f"The app was told: {what}." if sent else failure,
+            f"The app was told: {what}. It answered {status}{_in(seconds)}." if sent else failure,
             client_id=client_id,
             detail=detail,
         )
@@ -94,3 +94,7 @@ class Presence:
         channel.posting = connected
         channel.posting_since = self._turn.now()
         self._turn.then(lambda: post(client_id, connected))
+
+
+def _in(seconds: float | None) -> str:
+    return "" if seconds is None else f" in {seconds * 1000:.0f} ms"
