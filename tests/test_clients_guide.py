@@ -69,6 +69,7 @@ def test_python_2(tmp_path):
     assert "for the page: " in printed
 
 
+@pytest.mark.slow
 def test_go(tmp_path):
     go, library = parts.need(parts.go_appengine)
     [code] = examples("go")

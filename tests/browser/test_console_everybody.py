@@ -60,7 +60,7 @@ PLACES = [*VIEWS.values(), "message/MESSAGE", "event/EVENT", "client/anna", "cli
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1366])
+@pytest.mark.parametrize("width", [390, pytest.param(1366, marks=pytest.mark.slow)])
 def test_axe_finds_no_violation_in_any_view(busy, server, scheme, width):
     axe = parts.need(parts.node_packages) / "axe-core" / "axe.min.js"
     busy.emulate_media(color_scheme=scheme, reduced_motion="reduce")
