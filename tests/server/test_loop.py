@@ -10,8 +10,9 @@ import pytest
 
 from appengine_channel_emu.server import loop as loop_module
 from appengine_channel_emu.server.loop import WORDS_AT_ONCE, EpollLoop
+from tests.support import parts
 
-pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll here")
+pytestmark = parts.only_where(hasattr(select, "epoll"), "there is no epoll here")
 
 
 class Streamed:
