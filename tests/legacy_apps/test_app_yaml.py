@@ -77,7 +77,7 @@ def app(tmp_path):
     return tmp_path / "app"
 
 
-@pytest.mark.parametrize("kind", ["sdk", "python3"])
+@pytest.mark.parametrize("kind", [pytest.param("sdk", marks=pytest.mark.slow), "python3"])
 def test_an_odd_app_yaml_has_the_same_effect_in_every_kind_of_app(app, tmp_path, http, kind):
     log = tmp_path / "log"
     with emulated(app, log) if kind == "sdk" else RunningEmulator("--no-sdk", str(app), log=log) as emulator:

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 
+import pytest
 from webtest import TestApp
 
 from appengine_channel_emu.faults.gate import FaultGate
@@ -21,6 +22,7 @@ from tests.support.parts import ROOT
 DOCUMENT = "/_emu/openapi.json"
 
 
+@pytest.mark.slow
 def test_every_operation_answers_as_described():
     """In a pytest of its own: schemathesis takes seconds to load, and every worker would."""
     if importlib.util.find_spec("schemathesis") is None:
