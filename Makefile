@@ -71,7 +71,7 @@ dist: $(VENV)/dev.stamp
 	rm -rf dist
 	$(BIN)/python -m build --quiet
 	$(BIN)/python -m twine check --strict dist/*
-	cd dist && sha256sum *
+	cd dist && { sha256sum * || shasum -a 256 *; }
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
