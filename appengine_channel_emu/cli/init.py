@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,8 +58,13 @@ def run(argv: Sequence[str]) -> int:
     written = [name for name, text in texts.items() if _write(folder / name, text)]
     if not written:
         return FAILED
-    print("next: channel-emu serve" + (", and pytest; conftest.py begins with a test" if FIXTURES in written else ""))
+    print(f"next: channel-emu serve{_about_pytest() if FIXTURES in written else ''}")
     return CLEAN_STOP
+
+
+def _about_pytest() -> str:
+    needed = "" if importlib.util.find_spec("pytest") else " (pip install pytest)"
+    return f", and pytest{needed}; conftest.py begins with a test"
 
 
 def _said(found: Survey) -> str:
