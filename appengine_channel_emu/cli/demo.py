@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +104,7 @@ def open_browser(url: str) -> None:
     """
     # Without TERM, webbrowser looks for none of those.
     environ = {name: value for name, value in os.environ.items() if name not in ("TERM", "PYTHONDONTWRITEBYTECODE")}
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-I", "-m", "webbrowser", "-n", url],
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -111,6 +112,8 @@ def open_browser(url: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    # Somebody has to, or it stays a zombie; some browsers end when they are closed, others at once.
+    threading.Thread(target=process.wait, name="browser", daemon=True).start()
 
 
 def _at_terminal() -> bool:
