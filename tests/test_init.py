@@ -151,6 +151,7 @@ def test_an_app_of_another_runtime_is_started_by_itself(folder):
     make(folder, {"app.yaml": "runtime: go121\n"})
     assert main(["init"]) == 0
     assert settings(folder).upstream == "http://127.0.0.1:9000"
+    assert "to be started before the tests" in (folder / "conftest.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -69,7 +70,9 @@ def run(argv: Sequence[str]) -> int:
         if sys.stderr is not None:
             sys.stderr.write(greeting(url, opens=opens))
         if opens:
-            open_browser(url + GAME)
+            # Where there is no room for another process, the address is there to be opened by hand.
+            with contextlib.suppress(OSError):
+                open_browser(url + GAME)
 
     return serve_app(find_app(settings), settings, greet=greet)
 

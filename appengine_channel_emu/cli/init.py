@@ -68,6 +68,8 @@ def _about_pytest() -> str:
 
 
 def _said(found: Survey) -> str:
+    if found.legacy:
+        return f"the app: {found.app}, which needs nothing of Google's SDK ({found.target or 'static files'})"
     if found.runs == "python3":
         return f"the app: {found.app}" + (f", under Python 3 ({found.target})" if found.target != found.app else "")
     if found.runs == "sdk":

@@ -73,7 +73,11 @@ def settings_file(survey: Survey) -> str:
 
 def _the_app(survey: Survey) -> str:
     if survey.runs == "python3":
-        kind = "a WSGI application." if survey.app == survey.target else "run as its app.yaml says, under Python 3."
+        kind = "run as its app.yaml says, under Python 3."
+        if survey.legacy:
+            kind = "run as its app.yaml says, by Google's SDK where there is one, else under Python 3."
+        elif survey.app == survey.target:
+            kind = "a WSGI application."
         return f"\n{_comment(f'The app, {kind}')}app: {_scalar(survey.app)}\n"
     if survey.runs == "sdk":
         about = f"The app, which Google's SDK runs under Python 2.7. It needs that: {survey.reason}"
@@ -122,6 +126,10 @@ A test asks the app at `app_url`, and opens the channels that it makes:
         token = urllib.request.urlopen(app_url + "/token").read().decode()   # however a page of the app gets one
         page = channel_page(token)                                           # a browser that has opened its channel
         assert page.receive() == "hello"
+"""
+
+_STARTED_BEFORE = """
+The app itself is to be started before the tests are.
 """
 
 _SEARCHED = """
@@ -178,8 +186,10 @@ def app_url():
         ready = emulator.stdout.readline()
         if not ready:
             pytest.fail("channel-emu serve could not start")
-        yield ready.split()[-1]
-        emulator.terminate()
+        try:
+            yield ready.split()[-1]
+        finally:
+            emulator.terminate()
 
 
 @pytest.fixture
@@ -196,7 +206,8 @@ def fixtures_file(survey: Survey, folder: Path) -> str:
         imports = "import contextlib\nimport subprocess\nimport sys\nfrom pathlib import Path\n\nimport pytest\n"
         imports += "from appengine_channel_emu.testing import ChannelClient\n\n"
         folder_line = "# Where app and channel-emu.yaml are.\nFOLDER = Path(__file__).resolve().parent\n"
-        return _ABOUT_FIXTURES.format(example=_EXAMPLE_OVER_HTTP) + imports + folder_line + _SERVED
+        about = _EXAMPLE_OVER_HTTP + (_STARTED_BEFORE if survey.runs == "elsewhere" else "")
+        return _ABOUT_FIXTURES.format(example=about) + imports + folder_line + _SERVED
     about = _ABOUT_FIXTURES.format(example=_EXAMPLE)
     if not survey.target:
         return about.rstrip("\n") + "\n" + _NO_APP
