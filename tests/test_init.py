@@ -147,6 +147,16 @@ def test_an_app_that_needs_the_sdk(source, why, folder, capsys):
     assert "def app_url():" in (folder / "conftest.py").read_text("utf-8")
 
 
+def test_nothing_of_the_app_is_run(folder):
+    """Not even what hides a module that is needed to look for others."""
+    traps = dict.fromkeys(("json.py", "webapp2.py", "google/__init__.py", "conf.py"), "open('was_run', 'w')\n")
+    libraries = "libraries:\n- name: jinja2\n  version: latest\n"
+    source = "import webapp2\nfrom google.appengine.ext import ndb\n" + WSGI
+    make(folder, traps | {"app.yaml": PYTHON27 + libraries, "main.py": source})
+    assert main(["init"]) == 0
+    assert not (folder / "was_run").exists()
+
+
 def test_an_app_of_another_runtime_is_started_by_itself(folder):
     make(folder, {"app.yaml": "runtime: go121\n"})
     assert main(["init"]) == 0

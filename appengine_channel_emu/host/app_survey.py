@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ def _complete(target: str, folders: tuple[Path, ...]) -> str:
 
 def _of_app_yaml(path: Path, settings: Settings) -> Survey:
     from appengine_channel_emu.host.app_backend import first_target
-    from appengine_channel_emu.host.app_checks import for_python3, missing_library, read_config, sdk_need
+    from appengine_channel_emu.host.app_checks import for_python3, read_config
 
     config = read_config(path, sdk=not settings.no_sdk)
     app = settings.app or path.name
@@ -82,13 +83,22 @@ def _of_app_yaml(path: Path, settings: Settings) -> Survey:
     folders = _folders(config)
     target = _complete(first_target(config), folders)
     if config.is_legacy_python and not settings.no_sdk:
-        python = settings.python or sys.executable
-        need = _no_python3(target, folders) or sdk_need(config, python) or missing_library(config, python)
+        need = _no_python3(target, folders) or _need(config, settings.python or sys.executable)
         if need:
             return Survey(runs="sdk", app=app, reason=need)
     environ = {**config.env_variables, **(config.entrypoint.environ if config.entrypoint else {})}
     legacy = config.is_legacy_python
     return Survey(runs="python3", app=app, legacy=legacy, target=target, folders=folders, environ=environ)
+
+
+def _need(config: AppConfig, python: str) -> str:
+    """What the app needs that `python` does not have; "" for nothing."""
+    from appengine_channel_emu.host.app_checks import missing_libraries, sdk_need
+
+    # Away from the app's folder, where a json.py of its own would be imported.
+    with tempfile.TemporaryDirectory() as beside:
+        need = sdk_need(config, python, Path(beside))
+        return need or next(iter(missing_libraries(config, python, Path(beside))), "")
 
 
 def _folders(config: AppConfig) -> tuple[Path, ...]:
