@@ -1,0 +1,147 @@
+"""Runs an image as Docker would, by the kernel's own namespaces: processes, mounts and a network of its own.
+
+The container's only way out is a pair of virtual interfaces to this machine, as Docker's bridge is: a request from here
+comes from an address that is not loopback.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.container.recipe import Image
+from tests.support import parts
+from tests.support.waiting import LONG_ENOUGH, until
+
+PORT = 8080
+
+
+def need_namespaces() -> None:
+    """Skips the test where no root can be made or run: only root may, and not on every machine."""
+    if os.geteuid() != 0:
+        parts.lacking("only root can make and run the container's root")
+    for name in ("mmdebstrap", "unshare", "nsenter", "setpriv", "ip"):
+        if shutil.which(name) is None:
+            parts.lacking(f"no {name} found: on Debian, apt install mmdebstrap util-linux iproute2")
+    command = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "ip", "link", "set", "lo", "up"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        parts.lacking("this machine lets nobody make namespaces for a container")
+
+
+class Container:
+    """`docker run` of an image. Use it as a context manager; what it writes goes to the file `log`.
+
+    `mounts` are folders here by their path in it, read-only where that ends in `:ro`. `arguments` stand in place of
+    the image's CMD. `user` is a uid, as of `docker run --user`.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        log: Path,
+        *,
+        mounts: Mapping[str, Path],
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        user: str = "",
+    ) -> None:
+        self._image = image
+        self.log = log
+        self._mounts = mounts
+        self._command = [*image.entrypoint, *(arguments or image.command)]
+        self._environ = dict(environ or {})
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+        number = os.getpid() % 16384
+        self._interface = f"cemu{number}"
+        net = f"198.18.{number // 64}.{number % 64 * 4}"
+        stem, _, last = net.rpartition(".")
+        self._here, self.address = f"{stem}.{int(last) + 1}", f"{stem}.{int(last) + 2}"
+        self.url = f"http://{self.address}:{PORT}"
+
+    def __enter__(self) -> Container:
+        inside = self._image.inside(self._command, self._environ, self._user)
+        script = "\n".join(
+            [
+                "set -e",
+                "ip link set lo up",
+                *self._mounting(),
+                f"exec {shlex.join(inside)}",
+            ]
+        )
+        unshare = ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(unshare, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until(lambda: self._first is not None or self._process.poll() is not None)
+        if self._process.poll() is None:
+            self._connect()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def exec(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """`docker exec`."""
+        inside = self._image.inside(list(command), self._environ, self._user)
+        enter = ["nsenter", f"--target={self._first}", "--net", "--pid", "--mount"]
+        return subprocess.run([*enter, *inside], capture_output=True, text=True, timeout=LONG_ENOUGH, check=False)
+
+    def is_healthy(self) -> bool:
+        """Whether the image's health check finds it so."""
+        return self.exec(self._image.health).returncode == 0
+
+    def wait_until_healthy(self) -> None:
+        """Fails when it has ended instead."""
+        until(lambda: self._process.poll() is not None or self.is_healthy())
+        assert self._process.poll() is None, f"it has ended:\n{self.log.read_text()}"
+
+    def processes(self) -> dict[int, tuple[int, str]]:
+        """The user and the command line of each process in it, by its id there."""
+        listed = self.exec(["sh", "-c", "for p in /proc/[0-9]*; do stat -c '%n %u' $p; tr '\\0' ' ' <$p/cmdline; echo; done"])
+        lines = listed.stdout.splitlines()
+        return {
+            int(head.split()[0].rpartition("/")[2]): (int(head.split()[1]), command)
+            for head, command in zip(lines[::2], lines[1::2], strict=True)
+        }
+
+    def stop(self) -> int:
+        """`docker stop`, but that it waits for as long as it takes; the exit status."""
+        os.kill(self._first, 15)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Until it has ended; the exit status."""
+        return self._process.wait(LONG_ENOUGH)
+
+    @property
+    def _first(self) -> int | None:
+        """The process that is number 1 in there."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    def _mounting(self) -> list[str]:
+        lines = []
+        for name, source in {"/dev": Path("/dev"), **self._mounts}.items():
+            path, _, mode = name.partition(":")
+            target = shlex.quote(str(self._image.root / path.lstrip("/")))
+            lines.append(f"mount --bind {shlex.quote(str(source))} {target}")
+            if mode == "ro":
+                lines.append(f"mount -o remount,bind,ro {target}")
+        return [*lines, f"mount -t proc proc {shlex.quote(str(self._image.root / 'proc'))}"]
+
+    def _connect(self) -> None:
+        def ip(*arguments: str) -> None:
+            subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+        first = str(self._first)
+        ip("link", "add", self._interface, "type", "veth", "peer", "name", "eth0", "netns", first)
+        ip("address", "add", f"{self._here}/30", "dev", self._interface)
+        ip("link", "set", self._interface, "up")
+        for arguments in (["address", "add", f"{self.address}/30", "dev", "eth0"], ["link", "set", "eth0", "up"]):
+            subprocess.run(["nsenter", f"--target={first}", "--net", "ip", *arguments], check=True)
