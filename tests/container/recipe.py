@@ -14,13 +14,12 @@ import configparser
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -49,14 +48,16 @@ class Image:
     health: list[str] = field(default_factory=list)
     volumes: list[str] = field(default_factory=list)
 
-    def inside(self, command: list[str], environ: Mapping[str, str] | None = None, user: str = "") -> list[str]:
-        """The command that runs `command` in the image as its user, with its environment and in its folder."""
+    def inside(
+        self, command: Sequence[str], environ: Mapping[str, str] | None = None, user: str = "", folder: str = ""
+    ) -> list[str]:
+        """The command that runs `command` in the image: as its user, with its environment, in its folder."""
         uid, gid, home = self._account(user or self.user)
         variables = {"HOME": home, **self.environ, **(environ or {})}
         assigned = [f"{name}={value}" for name, value in variables.items()]
         # setpriv, since chroot's own --userspec keeps the groups of who calls it.
         as_user = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", "--no-new-privs"]
-        there = ["sh", "-c", 'cd "$0" && exec "$@"', self.folder]
+        there = ["sh", "-c", 'cd "$0" && exec "$@"', folder or self.folder]
         return ["chroot", str(self.root), "env", "-i", *assigned, *as_user, *there, *command]
 
     def run(self, command: list[str], environ: Mapping[str, str] | None = None) -> None:
@@ -99,14 +100,27 @@ def stages(dockerfile: Path = DOCKERFILE) -> dict[str, list[Line]]:
     return found
 
 
-def build(root: Path, stage: str = "emulator") -> Image:
-    """Run the lines of a stage, whose FROM is Ubuntu's image, in the folder `root`, which is made."""
-    image = Image(root)
-    lines = stages()[stage]
-    at = next(number for number, line in enumerate(lines) if line.instruction == "COPY")
-    _restore_or_make(image, lines[:at])
-    for line in lines[at:]:
+def build(root: Path, stage: str = "emulator", then: Sequence[str] = ()) -> Image:
+    """Run the lines of a stage, whose FROM is Ubuntu's image, in the folder `root`, which is made.
+
+    Those of the stages `then` follow, and leave the image's settings as they are. A root that is there already, whole,
+    is taken as it is.
+    """
+    image, lines = Image(root), stages()[stage]
+    whole = root / "built"
+    if whole.exists():
+        lines = [line for line in lines if line.instruction not in ("RUN", "COPY")]
+    else:
+        at = next(number for number, line in enumerate(lines) if line.instruction == "COPY")
+        _restore_or_make(image, lines[:at])
+        lines = lines[at:]
+    for line in lines:
         apply(image, line)
+    if not whole.exists():
+        later = replace(image, environ=dict(image.environ))
+        for line in (line for name in then for line in stages()[name]):
+            apply(later, line)
+        whole.touch()
     return image
 
 

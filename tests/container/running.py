@@ -6,11 +6,15 @@ comes from an address that is not loopback.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shlex
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.container.recipe import Image
@@ -18,6 +22,8 @@ from tests.support import parts
 from tests.support.waiting import LONG_ENOUGH, until
 
 PORT = 8080
+
+_containers = itertools.count()
 
 
 def need_namespaces() -> None:
@@ -35,8 +41,9 @@ def need_namespaces() -> None:
 class Container:
     """`docker run` of an image. Use it as a context manager; what it writes goes to the file `log`.
 
-    `mounts` are folders here by their path in it, read-only where that ends in `:ro`. `arguments` stand in place of
-    the image's CMD. `user` is a uid, as of `docker run --user`.
+    `mounts` are folders here by their path in it, read-only where that ends in `:ro`; a volume of the image's that is
+    not among them is a copy, beside the log, of what the image has there. `arguments` replace the image's CMD. `user`
+    is a uid, as of `docker run --user`.
     """
 
     def __init__(
@@ -51,34 +58,35 @@ class Container:
     ) -> None:
         self._image = image
         self.log = log
-        self._mounts = mounts
+        self._mounts = {**self._volumes(), **mounts}
         self._command = [*image.entrypoint, *(arguments or image.command)]
         self._environ = dict(environ or {})
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
-        number = os.getpid() % 16384
+        # The kernel takes its time to remove those of a container that has ended.
+        number = (16 * os.getpid() + next(_containers)) % 16384
         self._interface = f"cemu{number}"
         net = f"198.18.{number // 64}.{number % 64 * 4}"
         stem, _, last = net.rpartition(".")
         self._here, self.address = f"{stem}.{int(last) + 1}", f"{stem}.{int(last) + 2}"
         self.url = f"http://{self.address}:{PORT}"
 
-    def __enter__(self) -> Container:
+    def start(self) -> None:
+        """Without a way in from here, for one that is to end by itself."""
         inside = self._image.inside(self._command, self._environ, self._user)
-        script = "\n".join(
-            [
-                "set -e",
-                "ip link set lo up",
-                *self._mounting(),
-                f"exec {shlex.join(inside)}",
-            ]
-        )
+        script = "\n".join(["set -e", "ip link set lo up", *self._mounting(), f"exec {shlex.join(inside)}"])
         unshare = ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(unshare, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(lambda: self._first is not None or self._process.poll() is not None)
-        if self._process.poll() is None:
+
+    def __enter__(self) -> Container:
+        self.start()
+        try:
+            until(lambda: self._first is not None)
             self._connect()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -86,11 +94,23 @@ class Container:
             self._process.kill()
             self._process.wait()
 
-    def exec(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def exec(
+        self, command: Sequence[str], environ: Mapping[str, str] | None = None, folder: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """`docker exec`."""
-        inside = self._image.inside(list(command), self._environ, self._user)
-        enter = ["nsenter", f"--target={self._first}", "--net", "--pid", "--mount"]
-        return subprocess.run([*enter, *inside], capture_output=True, text=True, timeout=LONG_ENOUGH, check=False)
+        inside = self._entering(command, environ, folder)
+        return subprocess.run(inside, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False)
+
+    @contextlib.contextmanager
+    def beside(self, command: Sequence[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+        """Another program in its network, as of a service with `network_mode: service:…`."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(self._entering(command, environ), stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def is_healthy(self) -> bool:
         """Whether the image's health check finds it so."""
@@ -103,7 +123,8 @@ class Container:
 
     def processes(self) -> dict[int, tuple[int, str]]:
         """The user and the command line of each process in it, by its id there."""
-        listed = self.exec(["sh", "-c", "for p in /proc/[0-9]*; do stat -c '%n %u' $p; tr '\\0' ' ' <$p/cmdline; echo; done"])
+        each = "stat -c '%n %u' $p; tr '\\0' ' ' <$p/cmdline; echo"
+        listed = self.exec(["sh", "-c", f"for p in /proc/[0-9]*; do {each}; done"])
         lines = listed.stdout.splitlines()
         return {
             int(head.split()[0].rpartition("/")[2]): (int(head.split()[1]), command)
@@ -112,7 +133,7 @@ class Container:
 
     def stop(self) -> int:
         """`docker stop`, but that it waits for as long as it takes; the exit status."""
-        os.kill(self._first, 15)
+        os.kill(self._first, signal.SIGTERM)
         return self.wait()
 
     def wait(self) -> int:
@@ -124,6 +145,20 @@ class Container:
         """The process that is number 1 in there."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return int(children[0]) if children else None
+
+    def _entering(self, command: Sequence[str], environ: Mapping[str, str] | None, folder: str = "") -> list[str]:
+        inside = self._image.inside(command, {**self._environ, **(environ or {})}, self._user, folder)
+        return ["nsenter", f"--target={self._first}", "--net", "--pid", "--mount", *inside]
+
+    def _volumes(self) -> dict[str, Path]:
+        made = {}
+        for volume in self._image.volumes:
+            source = self._image.root / volume.lstrip("/")
+            made[volume] = Path(tempfile.mkdtemp(prefix="volume", dir=self.log.parent))
+            found = source.stat()
+            os.chown(made[volume], found.st_uid, found.st_gid)
+            made[volume].chmod(found.st_mode)
+        return made
 
     def _mounting(self) -> list[str]:
         lines = []
