@@ -10,13 +10,13 @@ What differs from `docker build`:
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -59,11 +59,29 @@ class Image:
         there = ["sh", "-c", 'cd "$0" && exec "$@"', folder or self.folder]
         return ["chroot", str(self.root), "env", "-i", *assigned, *as_user, *there, *command]
 
-    def run(self, command: list[str], environ: Mapping[str, str] | None = None) -> str:
-        """What it wrote to standard output. Fails with all that it wrote."""
-        done = subprocess.run(self.inside(command, environ), capture_output=True, text=True, check=False)
+    def run(
+        self, command: list[str], environ: Mapping[str, str] | None = None, mounts: Mapping[str, Path] | None = None
+    ) -> str:
+        """What it wrote to standard output. Fails with all that it wrote. It sees this machine's network."""
+        for name in ("resolv.conf", "hosts"):
+            shutil.copy(f"/etc/{name}", self.root / "etc" / name)
+        script = "\n".join([*self.mounting(mounts or {}), f"exec {shlex.join(self.inside(command, environ))}"])
+        unshare = ["unshare", "--mount", "--pid", "--fork", "sh", "-ec", script]
+        done = subprocess.run(unshare, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def mounting(self, mounts: Mapping[str, Path]) -> list[str]:
+        """Lines for a shell in a mount namespace of its own, where they end with it; see `Container` for `mounts`."""
+        lines = []
+        for name, source in {"/dev": Path("/dev"), **mounts}.items():
+            path, _, mode = name.partition(":")
+            target = self.root / path.lstrip("/")
+            target.mkdir(exist_ok=True)
+            lines.append(shlex.join(["mount", "--bind", str(source), str(target)]))
+            if mode == "ro":
+                lines.append(shlex.join(["mount", "-o", "remount,bind,ro", str(target)]))
+        return [*lines, shlex.join(["mount", "-t", "proc", "proc", str(self.root / "proc")])]
 
     def _account(self, user: str) -> tuple[int, int, str]:
         if user.isdigit():
@@ -166,16 +184,13 @@ def apply(image: Image, line: Line) -> None:
 
 
 def _run(image: Image, value: str) -> None:
-    command = re.sub(r"^(--mount=\S+\s+)+", "", value)
-    (image.root / _WHEELS.lstrip("/")).mkdir(exist_ok=True)
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _WHEELS}
-    with _mounted(image.root):
-        if re.search(r"\bpip\b|sdk install", command):
-            version = image.run(["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
-            with _bound(wheelhouse(_INSTALLED, version), image.root / _WHEELS.lstrip("/")):
-                image.run(["/bin/sh", "-c", command], pip)
-        else:
-            image.run(["/bin/sh", "-c", command], {"DEBIAN_FRONTEND": "noninteractive"})
+    command = ["/bin/sh", "-c", re.sub(r"^(--mount=\S+\s+)+", "", value)]
+    if not re.search(r"\bpip\b|sdk install", value):
+        image.run(command, {"DEBIAN_FRONTEND": "noninteractive"})
+        return
+    version = image.run(["python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).strip()
+    wheels = wheelhouse(_INSTALLED, version)
+    image.run(command, {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _WHEELS}, mounts={_WHEELS: wheels})
 
 
 def _copy(image: Image, value: str) -> None:
@@ -258,23 +273,3 @@ def _base(root: Path, sources: str) -> None:
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "", str(root), "-"]
     done = subprocess.run(command, input=sources, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-
-
-@contextlib.contextmanager
-def _mounted(root: Path) -> Iterator[None]:
-    """With what Docker gives a RUN line: /proc, /dev, and the machine's way to find hosts."""
-    shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
-    if Path("/etc/hosts").exists():
-        shutil.copy("/etc/hosts", root / "etc" / "hosts")
-    with _bound(Path("/proc"), root / "proc"), _bound(Path("/dev"), root / "dev"):
-        yield
-
-
-@contextlib.contextmanager
-def _bound(source: Path, target: Path) -> Iterator[None]:
-    subprocess.run(["mount", "--bind", source, target], check=True)
-    try:
-        yield
-    finally:
-        # Lazily: what a failed line has left running may still use it.
-        subprocess.run(["umount", "--lazy", target], check=True)

@@ -63,7 +63,6 @@ class Container:
         self._environ = dict(environ or {})
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
-        # The kernel takes its time to remove those of a container that has ended.
         number = (16 * os.getpid() + next(_containers)) % 16384
         self._interface = f"cemu{number}"
         net = f"198.18.{number // 64}.{number % 64 * 4}"
@@ -74,8 +73,8 @@ class Container:
     def start(self) -> None:
         """Without a way in from here, for one that is to end by itself."""
         inside = self._image.inside(self._command, self._environ, self._user)
-        script = "\n".join(["set -e", "ip link set lo up", *self._mounting(), f"exec {shlex.join(inside)}"])
-        unshare = ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "sh", "-c", script]
+        script = "\n".join(["ip link set lo up", *self._image.mounting(self._mounts), f"exec {shlex.join(inside)}"])
+        unshare = ["unshare", "--net", "--pid", "--mount", "--fork", "sh", "-ec", script]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(unshare, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -91,8 +90,11 @@ class Container:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            # All that is in there ends with its first process.
+            os.kill(self._first or self._process.pid, signal.SIGKILL)
             self._process.wait()
+        # The kernel may keep it for minutes after its last process has ended. Not there if it could not be made.
+        subprocess.run(["ip", "link", "delete", self._interface], capture_output=True, check=False)
 
     def exec(
         self, command: Sequence[str], environ: Mapping[str, str] | None = None, folder: str = ""
@@ -159,16 +161,6 @@ class Container:
             os.chown(made[volume], found.st_uid, found.st_gid)
             made[volume].chmod(found.st_mode)
         return made
-
-    def _mounting(self) -> list[str]:
-        lines = []
-        for name, source in {"/dev": Path("/dev"), **self._mounts}.items():
-            path, _, mode = name.partition(":")
-            target = shlex.quote(str(self._image.root / path.lstrip("/")))
-            lines.append(f"mount --bind {shlex.quote(str(source))} {target}")
-            if mode == "ro":
-                lines.append(f"mount -o remount,bind,ro {target}")
-        return [*lines, f"mount -t proc proc {shlex.quote(str(self._image.root / 'proc'))}"]
 
     def _connect(self) -> None:
         first = str(self._first)

@@ -158,7 +158,6 @@ def test_compose_runs_the_sample_app_and_its_tests(image, folder):
         for volume in service["volumes"]:
             source, target, mode = volume.split(":")
             mounts[f"{target}:{mode}"] = (parts.ROOT / source).resolve()
-            (image.root / target.lstrip("/")).mkdir(exist_ok=True)
     with Container(image, folder / "log", mounts=mounts, arguments=emulator["command"]) as container:
         container.wait_until_healthy()
         with container.beside(service_command(app), app["environment"]) as other:

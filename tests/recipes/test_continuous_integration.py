@@ -1,8 +1,8 @@
 """docs/continuous-integration.md: its files make a project, and what its services would run there is run.
 
 Of a workflow's steps those that are ours to run are run by bash, as its service does; what GitHub itself brings
-(`uses:`) and what only a fresh system needs (`apt-get`) is passed over by name. pip installs a wheel of this source tree,
-and all else from the tests' own wheelhouse. 8080 becomes a port that is free.
+(`uses:`) and what only a fresh system needs (`apt-get`) is passed over by name. pip installs a wheel of this source
+tree, and all else from the tests' own wheelhouse. 8080 becomes a port that is free.
 """
 
 from __future__ import annotations
