@@ -30,8 +30,8 @@ class Source(NamedTuple):
 APT = Source("Ubuntu 22.04 and older, Debian 11", "sudo apt install python2.7")
 DEBIAN = Source(
     "Debian 12, 13",
-    "echo 'deb http://deb.debian.org/debian bullseye main' | sudo tee /etc/apt/sources.list.d/bullseye.list && "
-    "sudo apt update && sudo apt install python2.7",
+    "sudo sh -c 'echo deb http://deb.debian.org/debian bullseye main >/etc/apt/sources.list.d/bullseye.list && "
+    "apt update && apt install python2.7'",
     "from the archive of Debian 11",
 )
 DNF = Source("Fedora 32 to 40", "sudo dnf install python2.7")
