@@ -29,6 +29,9 @@ FILES = dict(re.findall(r"^```\w*\n# (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re
 PASSED_OVER = {"actions/checkout", "actions/setup-python", "actions/cache"}
 NEEDED = ("pytest", "WebTest", "pip")
 
+STEP_SECONDS = 900
+"""For one step, on however busy a machine."""
+
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
@@ -81,7 +84,7 @@ def bash(script: str, folder: Path, environ: dict[str, str]) -> None:
             command, cwd=folder, env=environ, stdout=output, stderr=output, start_new_session=True
         )
         try:
-            status = process.wait(300)
+            status = process.wait(STEP_SECONDS)
         finally:
             end_session(process.pid)
         output.seek(0)
