@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from appengine_channel_emu.environment import base_folder, path_of
+from appengine_channel_emu.host import python27
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.app_yaml.config import PYTHON25
 
@@ -22,10 +23,6 @@ VERSION = "1.9.88"
 SIZE = "52.8 MB to fetch, 259 MB on disk"
 
 INSTALL_SDK = "channel-emu sdk install"
-INSTALL_PYTHON = (
-    "install one (with pyenv: pyenv install 2.7.18; on Debian 11: apt install python2.7), "
-    "or name it with --python /path/to/python2.7"
-)
 
 _PROBE_SECONDS = 20
 
@@ -90,12 +87,12 @@ def find_python27(wanted: str | None) -> str:
         version = _version(wanted)
         if version != "2.7":
             what = f"Python {version}" if version else "no Python that runs"
-            raise SdkMissing(f"The SDK needs Python 2.7, and --python {wanted} is {what}; {INSTALL_PYTHON}")
+            raise SdkMissing(f"The SDK needs Python 2.7, and --python {wanted} is {what}. {python27.advice()}")
         return wanted
     for path in _pythons():
         if _version(path) == "2.7":
             return path
-    raise SdkMissing(f"The SDK needs Python 2.7, and there is none on PATH or in pyenv: {INSTALL_PYTHON}")
+    raise SdkMissing(f"The SDK needs Python 2.7, and there is none on PATH or in pyenv. {python27.advice()}")
 
 
 def python27_environ() -> dict[str, str]:

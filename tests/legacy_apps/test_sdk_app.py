@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from urllib3.exceptions import HTTPError
 
+from appengine_channel_emu.host import python27
 from tests.legacy_apps.conftest import Watcher, snapshot
 from tests.support import parts
 from tests.support.emulator import EMU
@@ -140,7 +141,7 @@ def test_without_the_sdk_it_says_what_to_run(tmp_path):
 def test_without_python27_it_says_what_to_run(tmp_path):
     sdk = str(parts.need(parts.sdk))
     environ = {"HOME": str(tmp_path), "PATH": str(tmp_path)}
-    assert "pyenv install 2.7.18" in fails(APP, "--sdk", sdk, **environ)
+    assert python27.sources_here()[0].command in fails(APP, "--sdk", sdk, **environ)
     assert "needs Python 2.7" in fails(APP, "--sdk", sdk, "--python", sys.executable, **environ)
 
 

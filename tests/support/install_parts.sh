@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, zsh, fish and Go (with its App Engine library) when
-# they are missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to
-# say so.
+# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, zsh, fish, mmdebstrap and Go (with its App Engine
+# library) when they are missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to
+# the tests to say so.
 # Whoever is not root and sits at a terminal is asked before the system gets anything.
 set -u
 
@@ -20,6 +20,12 @@ command -v curl >/dev/null 2>&1 || wanted="$wanted curl"
 command -v zsh >/dev/null 2>&1 || wanted="$wanted zsh"
 command -v fish >/dev/null 2>&1 || wanted="$wanted fish"
 command -v go >/dev/null 2>&1 || wanted="$wanted golang-go"
+# For tests/container, which root alone can run, and a Debian's apt.
+if [ "$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then
+  command -v mmdebstrap >/dev/null 2>&1 || wanted="$wanted mmdebstrap"
+  command -v setpriv >/dev/null 2>&1 || wanted="$wanted util-linux"
+  command -v ip >/dev/null 2>&1 || wanted="$wanted iproute2"
+fi
 [ -d /usr/share/gocode/src/google.golang.org/appengine ] || wanted="$wanted golang-google-appengine-dev"
 
 install_npm_packages() {
