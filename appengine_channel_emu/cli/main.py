@@ -28,6 +28,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 RUN, ASK, MEASURE, HELP = "run", "ask a running emulator", "measure and check", "help"
 
 VERBS = {
+    "demo": ("demo:run", RUN, "play the sample app in two windows, to see what channels do"),
     "serve": ("serve:run", RUN, "run the emulator, in front of an app or alone"),
     "exec": ("exec:run", RUN, "run a command beside an emulator of its own"),
     "sdk": ("sdk:run", RUN, "install the SDK for App Engine, which runs legacy apps"),

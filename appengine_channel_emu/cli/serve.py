@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.main import COULD_NOT_START
 from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.host.app_kinds import backend_maker, find_app
+from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, backend_maker, find_app
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.streams import JsonFormatter, LineFormatter, log_to
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.web.admin.status import About
 
 log = logging.getLogger("channel_emu")
 
@@ -51,12 +55,26 @@ def run(argv: Sequence[str]) -> int:
     except BadSetting as error:
         made.error(str(error))
     log_to_stderr(settings)
+    return serve_app(app, settings, sdk_arguments)
+
+
+def serve_app(
+    app: AppYaml | WsgiApp | None,
+    settings: Settings,
+    sdk_arguments: Sequence[str] = (),
+    greet: Callable[[Settings, About], None] | None = None,
+) -> int:
+    """Serve `app` until SIGTERM or SIGINT; returns the exit code.
+
+    `sdk_arguments` are for dev_appserver.py; `greet` says what runs here, the banner where it is None.
+    """
     try:
         make_backend = backend_maker(app, settings, sdk_arguments)
         # Imported here so that --help and mistakes in the command answer at once.
+        from appengine_channel_emu.server.banner import show
         from appengine_channel_emu.server.run import serve
 
-        return serve(settings, make_backend)
+        return serve(settings, make_backend, greet or show)
     except CannotStart as error:
         print(f"channel-emu: {error}", file=sys.stderr)
         return COULD_NOT_START

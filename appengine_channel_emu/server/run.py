@@ -31,6 +31,7 @@ from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.streams import drain_log, say
 from appengine_channel_emu.web.accounts import Account
+from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.front import access_log, printable
 
 STOPPED = 0
@@ -86,18 +87,23 @@ class Serving:
             self.service.stop()
 
 
-def serve(settings: Settings, make_backend: Callable[[str], Backend | None]) -> int:
+def serve(
+    settings: Settings,
+    make_backend: Callable[[str], Backend | None],
+    greet: Callable[[Settings, About], None] = show_banner,
+) -> int:
     """Serve `settings` until SIGTERM, SIGINT or SIGHUP; returns the exit code.
 
-    `make_backend` is given the emulator's `host:port` and makes the app behind it, or None.
+    `make_backend` is given the emulator's `host:port` and makes the app behind it, or None. `greet` says on standard
+    error what runs here, once it is ready, before the ready line.
     """
     if settings.quiet:
         access_log.setLevel(logging.WARNING)
     with Signals(stop_signals()) as signals:
-        return _serve_until_stopped(Serving(settings, make_backend, signals), signals)
+        return _serve_until_stopped(Serving(settings, make_backend, signals), signals, greet)
 
 
-def _serve_until_stopped(serving: Serving, signals: Signals) -> int:
+def _serve_until_stopped(serving: Serving, signals: Signals, greet: Callable[[Settings, About], None]) -> int:
     try:
         if signals.wait(job=serving.start) is not None:
             log.info("Stopped before the app could be served.")
@@ -105,7 +111,7 @@ def _serve_until_stopped(serving: Serving, signals: Signals) -> int:
         serving.start.result()
         _tune_gc_and_switching()
         assert serving.service is not None
-        _announce(serving.service)
+        _announce(serving.service, greet)
         signals.wait()
     except (CannotListen, CannotStart, CannotAnnounce) as error:
         print(f"channel-emu: {error}", file=sys.stderr)
@@ -161,10 +167,10 @@ def _log_notes(notes: list[Note]) -> None:
         log.info("- %s %s (Source: %s.)", note.text, note.cure, note.source)
 
 
-def _announce(service: Service) -> None:
+def _announce(service: Service, greet: Callable[[Settings, About], None]) -> None:
     if service.settings.host not in (LOCALHOST, "127.0.0.1", "::1"):
         log.warning("Other machines can reach this server: it is a tool for development and has no other protection.")
-    show_banner(service.settings, service.about)
+    greet(service.settings, service.about)
     # The one line on standard output, for scripts that wait for it.
     try:
         say(f"channel-emu: ready at {service.url}")
