@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from appengine_channel_emu.testing import ChannelServer
+from tests.docs.terminal import run_pytest
 from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
@@ -30,17 +30,6 @@ def examples(tmp_path):
             name = re.match(r"# (\w+\.py)\n", code)[1]
             (tmp_path / name).write_text(code, "utf-8")
     return tmp_path
-
-
-def run_pytest(folder, *arguments):
-    """What it says. It loads our plugin and no other: some take seconds."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environ |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", PLUGIN, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
-    )
-    return done.stdout + done.stderr
 
 
 def test_pytest_loads_the_plugin_where_the_package_is_installed():
