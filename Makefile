@@ -11,7 +11,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help serve test test-slow test-pythons soak fuzz check bench parts compiled clean
+.PHONY: help serve test test-slow test-pythons soak fuzz check bench docs parts compiled clean
 
 help:
 	@echo 'make serve         the sample app on http://localhost:8080'
@@ -22,6 +22,7 @@ help:
 	@echo 'make fuzz          the fuzzers, half an hour each'
 	@echo 'make check         lint and types'
 	@echo 'make bench         benchmarks'
+	@echo 'make docs          the documents as a site, in build/site'
 	@echo 'make clean         remove what the others have made'
 
 serve: $(VENV)/run.stamp
@@ -64,6 +65,11 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/dev_server.py
 
+# Strict: whatever Sphinx would warn of, such as a link that leads nowhere, fails.
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -c docs/site -d build/doctrees . build/site
+	@echo 'build/site/index.html'
+
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)' >&2; exit 1; }
@@ -76,7 +82,7 @@ $(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,docs]'
 	@touch $@
 
 # The tests start hundreds of emulators. Where the environment forbids Python to write what it has compiled
