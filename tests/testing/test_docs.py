@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from appengine_channel_emu.testing import ChannelServer
+from tests.docs.documents import block, blocks_of
 from tests.docs.terminal import run_pytest
 from tests.support import parts
 from tests.support.parts import ROOT
@@ -47,6 +48,16 @@ def test_the_python_examples(examples):
     said = run_pytest(examples)
     tests = sum(code.count("def test_") for kind, code in BLOCKS if kind == "python")
     assert f"{tests} passed" in said, said
+
+
+def test_a_failure_says_what_is_shown(tmp_path):
+    (shown,) = [each.code for each in blocks_of("docs/testing.md") if not each.language]
+    code = block("docs/testing.md", "# test_near_miss.py").code
+    unexpected = re.sub(r"with pytest.raises.*:\n +(page.receive.*)\n.*\n", r"\1\n", code)
+    assert unexpected != code
+    (tmp_path / "test_near_miss.py").write_text(unexpected, "utf-8")
+    said = run_pytest(tmp_path)
+    assert " ".join(shown.partition(":")[2].split()) in re.sub(r"\s+(?:E\s+)?", " ", said)
 
 
 def test_the_fixtures_under_xdist(examples):
