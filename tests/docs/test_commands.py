@@ -106,7 +106,7 @@ def test_the_targets_of_make():
 
 def test_the_demo(terminal):
     """The README's own line, and what docs/command-line.md shows of it; with no browser, and on a port that is free."""
-    _, demo = commands(block("README.md", "pip install ."))
+    _, demo = commands(blocks_of("README.md")[0])
     shown = block("docs/command-line.md", "$ channel-emu demo")
     assert [demo] == commands(shown)
     said = [" ".join(line.split()) for line in terminal.run(f"{demo} --no-browser --port {terminal.port}").splitlines()]
