@@ -25,7 +25,7 @@ _STAYS = re.compile(r"channel-emu (?:serve|demo)\b")
 class DocumentTerminal:
     """A folder in which `channel-emu` and `python` are those of this run; use it as a context manager.
 
-    Emulators of it are seen by its own commands alone. `emulator` is the log of the one that runs, `port` its port.
+    Emulators of it are seen by its own commands alone. `log` is what the one that runs has printed, `port` its port.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:

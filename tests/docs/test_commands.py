@@ -183,7 +183,7 @@ def test_asking_a_running_emulator(terminal):
     assert "main:app" in terminal.run(found["status"])
     with ChannelClient(terminal.url, asked(terminal)) as page:
         assert page.receive(LONG_ENOUGH) == "the app was told"
-        with following(terminal, found["tail"]) as tail, following(terminal, found["events"]) as events:
+        with Following(terminal, found["tail"]) as tail, Following(terminal, found["events"]) as events:
             tail.wait_for("open")
             events.wait_for("socket_opened")
             assert "delivered to 2 sockets" in terminal.run(found["send"])
@@ -200,7 +200,7 @@ def block_of_verbs() -> Block:
     return next(each for each in blocks_of("docs/command-line.md") if each.first_line.startswith("channel-emu status"))
 
 
-class following:
+class Following:
     """A command that goes on: what it has said so far; ended by Ctrl-C, or at the end of the block."""
 
     def __init__(self, terminal, command):
