@@ -63,10 +63,7 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
         "curl -i --http1.1": RunBy(f"{_COMMANDS}test_serving_behind_a_proxy"),
     },
     "docs/benchmarks.md": {
-        "channel-emu bench --pages 10000": NotRun(
-            "these measure for many minutes; tests/bench/test_bench.py runs them with fewer pages, and "
-            "tests/docs/test_commands.py reads their options"
-        ),
+        "channel-emu bench --pages 10000": RunBy(f"{_COMMANDS}test_measuring"),
     },
     "docs/browser-client.md": {
         '<script src="/_ah/channel/jsapi?transport=xhr">': RunBy(f"{_BROWSER}test_one_transport_alone"),

@@ -28,7 +28,7 @@ class DocumentTerminal:
     Emulators of it are seen by its own commands alone. `log` is what the one that runs has printed, `port` its port.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
         self.log = ""
@@ -51,7 +51,6 @@ class DocumentTerminal:
             "XDG_RUNTIME_DIR": str(own),
             "XDG_STATE_HOME": str(own),
             "no_proxy": "*",
-            **(environ or {}),
         }
 
     def __enter__(self) -> DocumentTerminal:

@@ -272,6 +272,20 @@ def test_ways_to_start(terminal):
         terminal.stop()
 
 
+@pytest.mark.slow
+def test_measuring(terminal):
+    """As printed, and then with few pages, for what comes last on a command line counts."""
+    lines = commands(next(each for each in blocks_of("docs/benchmarks.md") if "--pages" in each.first_line))
+    assert len(lines) >= 5
+    terminal.run("channel-emu serve")
+    for line in lines:
+        command, writes, file = line.partition(" > ")
+        printed = terminal.run(f"{command} --pages 20 --sends 30 --seconds 1{writes}{file}")
+        assert writes or "delivery with 10 pages" in printed, printed
+    assert (terminal.folder / "bench.svg").read_text("utf-8").startswith("<svg")
+    assert json.loads((terminal.folder / "bench.json").read_text("utf-8"))["pages"] == 20
+
+
 def test_an_app_that_speaks_json(terminal):
     if not shutil.which("curl"):
         parts.lacking("curl is not installed")
