@@ -11,7 +11,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help serve test test-slow test-pythons soak fuzz check bench docs parts compiled clean
+.PHONY: help serve test test-slow test-pythons soak fuzz check bench docs dist parts compiled clean
 
 help:
 	@echo 'make serve         the sample app on http://localhost:8080'
@@ -23,6 +23,7 @@ help:
 	@echo 'make check         lint and types'
 	@echo 'make bench         benchmarks'
 	@echo 'make docs          the documents as a site, in build/site'
+	@echo 'make dist          sdist and wheel, in dist/'
 	@echo 'make clean         remove what the others have made'
 
 serve: $(VENV)/run.stamp
@@ -70,6 +71,14 @@ docs: $(VENV)/dev.stamp
 	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -c docs/site -d build/doctrees . build/site
 	@echo 'build/site/index.html'
 
+# The same bytes for the same commit: the build backend sees to that.
+dist: $(VENV)/dev.stamp
+	@[ -z "$$(git status --porcelain)" ] || { echo 'What git does not have would be packed: commit it, or remove it' >&2; exit 1; }
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
+	cd dist && { sha256sum * || shasum -a 256 *; }
+
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)' >&2; exit 1; }
@@ -77,7 +86,7 @@ $(VENV)/python.stamp:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg pyproject.toml
+$(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg setup.py pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 

@@ -22,6 +22,8 @@ CASES = [
     ("serve --log-format j", {"json"}),
     ("events --fol", {"--follow"}),
     ("sdk ", {"install", "where"}),
+    ("demo --no-", {"--no-browser"}),
+    ("init --dr", {"--dry-run"}),
     ("help be", {"bench"}),
 ]
 

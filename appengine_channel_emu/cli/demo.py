@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +70,9 @@ def run(argv: Sequence[str]) -> int:
         if sys.stderr is not None:
             sys.stderr.write(greeting(url, opens=opens))
         if opens:
-            open_browser(url + GAME)
+            # Where there is no room for another process, the address is there to be opened by hand.
+            with contextlib.suppress(OSError):
+                open_browser(url + GAME)
 
     return serve_app(find_app(settings), settings, greet=greet)
 
@@ -103,7 +107,7 @@ def open_browser(url: str) -> None:
     """
     # Without TERM, webbrowser looks for none of those.
     environ = {name: value for name, value in os.environ.items() if name not in ("TERM", "PYTHONDONTWRITEBYTECODE")}
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-I", "-m", "webbrowser", "-n", url],
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -111,6 +115,8 @@ def open_browser(url: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    # Somebody has to, or it stays a zombie; some browsers end when they are closed, others at once.
+    threading.Thread(target=process.wait, name="browser", daemon=True).start()
 
 
 def _at_terminal() -> bool:

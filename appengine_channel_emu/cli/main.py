@@ -30,6 +30,7 @@ RUN, ASK, MEASURE, HELP = "run", "ask a running emulator", "measure and check", 
 VERBS = {
     "demo": ("demo:run", RUN, "play the sample app in two windows, to see what channels do"),
     "serve": ("serve:run", RUN, "run the emulator, in front of an app or alone"),
+    "init": ("init:run", RUN, "write settings and fixtures for the app in this folder"),
     "exec": ("exec:run", RUN, "run a command beside an emulator of its own"),
     "sdk": ("sdk:run", RUN, "install the SDK for App Engine, which runs legacy apps"),
     "shim": ("exec:shim", RUN, "say where Python's google.appengine.api.channel is"),

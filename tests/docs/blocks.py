@@ -78,6 +78,7 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
     },
     "docs/command-line.md": {
         "$ channel-emu demo": RunBy(f"{_COMMANDS}test_the_demo"),
+        "$ channel-emu init": RunBy(f"{_COMMANDS}test_settings_and_a_test_for_an_app"),
         "$ channel-emu serve main:app --host 0.0.0.0": NotRun(
             "it would let other machines in while tests run; tests/server/test_banner.py has each line"
         ),

@@ -117,6 +117,13 @@ def test_the_demo(terminal):
     assert get(address).status == 200
 
 
+def test_settings_and_a_test_for_an_app(terminal):
+    write(terminal, "main.py", APP)
+    shown = block("docs/command-line.md", "$ channel-emu init").code
+    terminal.session(shown)
+    assert {path.name for path in terminal.folder.glob("c*")} == {"channel-emu.yaml", "conftest.py"}
+
+
 def test_an_app_is_served_by_its_app_yaml(terminal):
     presence = block("docs/app-yaml.md", "inbound_services:").code
     write(terminal, "path/to/app/main.py", APP)
