@@ -57,7 +57,7 @@ def add_navigation(app: Sphinx, name: str, source: list[str]) -> None:
     if name != root_doc:
         return
     index = (ROOT / f"{INDEX}.md").read_text("utf-8")
-    for caption, items in re.findall(r"^\*\*(.+)\*\*\n\n((?:- .*\n)+)", index, re.MULTILINE):
+    for caption, items in re.findall(r"^\*\*(.+)\*\*\n\n((?:(?:- |  ).*\n)+)", index, re.MULTILINE):
         targets = [
             target for target in re.findall(r"^- \[.*?\]\((.+?)\)", items, re.MULTILINE) if target != "../README.md"
         ]
