@@ -11,7 +11,7 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help serve test test-slow test-pythons soak fuzz check bench dist parts compiled clean
+.PHONY: help serve test test-slow test-pythons soak fuzz check bench docs dist parts compiled clean
 
 help:
 	@echo 'make serve         the sample app on http://localhost:8080'
@@ -22,6 +22,7 @@ help:
 	@echo 'make fuzz          the fuzzers, half an hour each'
 	@echo 'make check         lint and types'
 	@echo 'make bench         benchmarks'
+	@echo 'make docs          the documents as a site, in build/site'
 	@echo 'make dist          sdist and wheel, in dist/'
 	@echo 'make clean         remove what the others have made'
 
@@ -65,6 +66,11 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/dev_server.py
 
+# Strict: whatever Sphinx would warn of, such as a link that leads nowhere, fails.
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -c docs/site -d build/doctrees . build/site
+	@echo 'build/site/index.html'
+
 # The same bytes for the same commit: the build backend sees to that.
 dist: $(VENV)/dev.stamp
 	@[ -z "$$(git status --porcelain)" ] || { echo 'What git does not have would be packed: commit it, or remove it' >&2; exit 1; }
@@ -85,7 +91,7 @@ $(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,docs]'
 	@touch $@
 
 # The tests start hundreds of emulators. Where the environment forbids Python to write what it has compiled

@@ -47,6 +47,7 @@ const DOCUMENTS = [
   ['console.md', 'this console'],
   ['testing.md', 'tests, time, faults on request'],
   ['browser-client.md', 'what pages may rely on'],
+  ['troubleshooting.md', 'what the emulator says, and what to do'],
   ['README.md', 'all documents'],
 ];
 

@@ -63,11 +63,11 @@ class EmulatorUnderTest(ABC):
         return self.broker.faults
 
     def create_channel(self, client_id: str, duration_minutes: int | None = None) -> str:
-        """A token, as the server API gives it."""
+        """A token, as the server API gives it: for 120 minutes, or `duration_minutes` from 1 to 1440."""
         return self.broker.create_channel(client_id, duration_minutes).token
 
     def send_message(self, client_id: str, message: str) -> Sent:
-        """Send a message, and learn to how many sockets it went."""
+        """Send a message, and learn to how many sockets it went (`delivered_to`), and why if to none (`reason`)."""
         return self.broker.send_message(client_id, message)
 
     def client(
@@ -97,7 +97,7 @@ class EmulatorUnderTest(ABC):
 
     @abstractmethod
     def advance(self, seconds: float) -> None:
-        """Move the clock on, through every timer on the way; open pages feel it."""
+        """Move the clock on by so many seconds, through every timer on the way; open pages feel it."""
 
     def close_pages(self) -> None:
         """Close every socket, and let the app hear `disconnected/`: the clock moves on by `disconnect_after`.
@@ -132,7 +132,8 @@ class Emulator(EmulatorUnderTest):
     calls that module elsewhere, until another emulator is made or this one is left as a context manager. In a `with`
     block and during its requests that module can be imported, and `time.sleep` is ours; afterwards all is as it was. At
     its end a `with` block closes the pages that are still open and lets the app hear of it, and raises
-    `PresenceHandlerError` if the app's presence handlers have raised. Raises TypeError for an ASGI application.
+    `PresenceHandlerError` if the app's presence handlers have raised; those are in `presence_errors`, a list that a
+    test may clear. Raises TypeError for an ASGI application.
     """
 
     def __init__(

@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from appengine_channel_emu.testing import ChannelServer
+from tests.docs.documents import block, blocks_of
+from tests.docs.terminal import run_pytest
 from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
@@ -32,17 +33,6 @@ def examples(tmp_path):
     return tmp_path
 
 
-def run_pytest(folder, *arguments):
-    """What it says. It loads our plugin and no other: some take seconds."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environ |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", PLUGIN, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LONG_ENOUGH, check=False
-    )
-    return done.stdout + done.stderr
-
-
 def test_pytest_loads_the_plugin_where_the_package_is_installed():
     from importlib.metadata import entry_points
 
@@ -58,6 +48,16 @@ def test_the_python_examples(examples):
     said = run_pytest(examples)
     tests = sum(code.count("def test_") for kind, code in BLOCKS if kind == "python")
     assert f"{tests} passed" in said, said
+
+
+def test_a_failure_says_what_is_shown(tmp_path):
+    (shown,) = [each.code for each in blocks_of("docs/testing.md") if not each.language]
+    code = block("docs/testing.md", "# test_near_miss.py").code
+    unexpected = re.sub(r"with pytest.raises.*:\n +(page.receive.*)\n.*\n", r"\1\n", code)
+    assert unexpected != code
+    (tmp_path / "test_near_miss.py").write_text(unexpected, "utf-8")
+    said = run_pytest(tmp_path)
+    assert " ".join(shown.partition(":")[2].split()) in re.sub(r"\s+(?:E\s+)?", " ", said)
 
 
 def test_the_fixtures_under_xdist(examples):

@@ -43,7 +43,12 @@ class AppIdAliasRequired(Error):
 
 
 def create_channel(client_id, duration_minutes=None):
-    """A token with which a page can open a socket on the channel of `client_id`, for 120 minutes or as given."""
+    """A token, a `str`, with which a page can open a socket on the channel of `client_id`.
+
+    `client_id` is text of 1 to 256 bytes of UTF-8. The token lasts `duration_minutes`, an integer from 1 to 1440, or 120
+    minutes. Raises `InvalidChannelClientIdError`, `InvalidChannelTokenDurationError`, and
+    `apiproxy_errors.RPCFailedError` where no emulator answers. (facts.md 1.1)
+    """
     request = {"client_id": _text(_checked_client_id(client_id))}
     if duration_minutes is not None:
         request["duration_minutes"] = int(_checked_duration(duration_minutes))
@@ -51,7 +56,12 @@ def create_channel(client_id, duration_minutes=None):
 
 
 def send_message(client_id, message):
-    """Send `message` to every page that has a socket of `client_id` open; where there is none it is dropped."""
+    """Send `message`, text of 1 to 32767 bytes of UTF-8, to every page that has a socket of `client_id` open.
+
+    Where there is none it is dropped, without an error. `client_id` may be a token instead. Raises
+    `InvalidChannelClientIdError`, `InvalidMessageError`, and `apiproxy_errors.RPCFailedError` where no emulator answers:
+    the message may have gone out by then, so nothing sends it again. (facts.md 1.0, 1.1)
+    """
     request = {"client_id": _text(_checked_client_id(client_id))}
     message = _checked_message(message)
     try:
