@@ -27,7 +27,7 @@ _OF_MODULES = ("google.appengine.api", "google.appengine.ext")
 _PORTED = "appengine-python-standard"
 _PORTED_FUNCTIONS = ("google.appengine.api.wrap_wsgi_app",)
 """What is imported from a package of theirs, and is no module."""
-_NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
+NOT_THE_APPS = ("node_modules", "site-packages", "venv", "env", "__pycache__")
 
 CONNECTED = "/_ah/channel/connected/"
 
@@ -219,5 +219,5 @@ def _sources(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _python_files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _NOT_THE_APPS]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in NOT_THE_APPS]
         yield from (Path(root, name) for name in files if name.endswith(".py"))
