@@ -1,4 +1,4 @@
-"""What the names in a Python source stand for, as far as its imports and assignments say: ``google.appengine.…`` paths."""
+"""What the names in a Python source stand for, as far as its imports and assignments say: dotted paths."""
 
 from __future__ import annotations
 
@@ -146,12 +146,7 @@ class Names:
     def _bind(self, body: Sequence[ast.stmt]) -> None:
         for node in statements(body):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                for name, path in imported(node, self._module, self._is_package):
-                    if name == "*":
-                        self.inner.update(self._apps.star(path, self._module))
-                    elif not (self.inner.get(name) or "").startswith("google.appengine."):
-                        # What stands in for it where it cannot be imported does not count.
-                        self.inner[name] = path
+                self._bind_import(node)
         for node in statements(body):
             if isinstance(node, ast.Assign) and (path := self.path_of(node.value)) is not None:
                 for target in node.targets:
@@ -160,11 +155,19 @@ class Names:
                     elif (attribute := _of_self(target)) is not None:
                         self._of_self[attribute] = path
 
+    def _bind_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for name, path in imported(node, self._module, self._is_package):
+            if name == "*":
+                self.inner.update(self._apps.star(path, self._module))
+            elif not (self.inner.get(name) or "").startswith("google.appengine."):
+                # What stands in for it where it cannot be imported does not count.
+                self.inner[name] = path
+
     def path_of(self, node: ast.AST) -> str | None:
         """The dotted path that an expression stands for; None for what is not known."""
+        path: str | None
         if isinstance(node, ast.Name):
-            scope = next((each for each in reversed(self._scopes) if node.id in each), None)
-            path = None if scope is None else scope[node.id]
+            path = self._meaning(node.id)
         elif isinstance(node, ast.Attribute):
             of_self = _of_self(node)
             if of_self is not None and of_self in self._of_self:
@@ -175,6 +178,10 @@ class Names:
         else:
             path = self._by_getattr(node)
         return None if path is None else canonical(self._apps.follow(path, self._module))
+
+    def _meaning(self, name: str) -> str | None:
+        scope = next((each for each in reversed(self._scopes) if name in each), None)
+        return None if scope is None else scope[name]
 
     def _by_getattr(self, node: ast.AST) -> str | None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":

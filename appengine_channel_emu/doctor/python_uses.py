@@ -89,7 +89,7 @@ class _Visitor(ast.NodeVisitor):
         self._visit_body(root.body)
 
     def _see(self, topic: str, node: ast.AST, line: int | None = None) -> None:
-        number = line or getattr(node, "lineno", 0)
+        number: int = line or getattr(node, "lineno", 0)
         text = shown(self._lines[number - 1]) if 0 < number <= len(self._lines) else ""
         self.found.append(Sighting(topic, Place(self._file.name, number, text)))
 
@@ -131,7 +131,7 @@ class _Visitor(ast.NodeVisitor):
             self.visit(each)
         self._in_function(node)
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         self._in_function(node)

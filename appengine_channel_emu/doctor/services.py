@@ -31,7 +31,9 @@ _GONE = "no: gone, and no package brings it"
 
 SERVICES = (
     Service("channel", ("api.channel",), "yes, the emulator's", "yes, the emulator's"),
-    Service("users", ("api.users",), "yes, with the dev server's sign-in page", "yes, with the emulator's sign-in page"),
+    Service(
+        "users", ("api.users",), "yes, with the dev server's sign-in page", "yes, with the emulator's sign-in page"
+    ),
     Service("runtime", ("runtime",), "yes", "yes, DeadlineExceededError and the API's errors"),
     Service("datastore (db)", ("ext.db", "ext.gql", "api.datastore", "ext.key_range"), _YES, _CALLS),
     Service("datastore (ndb)", ("ext.ndb",), _YES, f"no: {_PORTED} models work, and storage needs Google's servers"),
@@ -42,7 +44,9 @@ SERVICES = (
     Service("cloudstorage", ("ext.cloudstorage",), _YES, _GONE),
     Service("files", ("api.files",), _YES, _GONE),
     Service("images", ("api.images",), "yes, if its Python 2.7 has PIL", _CALLS),
-    Service("mail", ("api.mail", "ext.webapp.mail_handlers"), "yes: mail is logged, and sent with -- --smtp_host", _CALLS),
+    Service(
+        "mail", ("api.mail", "ext.webapp.mail_handlers"), "yes: mail is logged, and sent with -- --smtp_host", _CALLS
+    ),
     Service("search", ("api.search",), _YES, _CALLS),
     Service("urlfetch", ("api.urlfetch",), "yes: it goes out to the network", f"{_CALLS}; requests and urllib work"),
     Service("xmpp", ("api.xmpp", "ext.webapp.xmpp_handlers"), "yes: messages are logged, and go nowhere", _CALLS),
@@ -52,7 +56,9 @@ SERVICES = (
     Service("namespace_manager", ("api.namespace_manager",), "yes", f"no: {_PORTED} it works"),
     Service("capabilities", ("api.capabilities",), "yes: all is always there", _CALLS),
     Service("oauth", ("api.oauth",), _YES, _CALLS),
-    Service("rdbms", ("api.rdbms", "api.rdbms_mysqldb", "ext.django.backends.rdbms"), "yes, if there is a MySQL", _GONE),
+    Service(
+        "rdbms", ("api.rdbms", "api.rdbms_mysqldb", "ext.django.backends.rdbms"), "yes, if there is a MySQL", _GONE
+    ),
     Service("remote sockets", ("api.remote_socket",), _YES, "no: Python's own sockets work"),
     Service("webapp", ("ext.webapp",), "yes", "no: webapp2 is on PyPI, and takes its place"),
     Service("endpoints", ("ext.endpoints",), "yes", _GONE),
@@ -73,7 +79,7 @@ _BY_MODULE = {module: service for service in SERVICES for module in service.modu
 
 
 def service_of(path: str) -> Service | None:
-    """The service that a dotted path, such as `google.appengine.ext.ndb.Model`, belongs to; the longest match counts."""
+    """The service of a dotted path, such as `google.appengine.ext.ndb.Model`; the longest match counts."""
     parts = path.split(".")
     if parts[:2] != ["google", "appengine"]:
         return None

@@ -27,14 +27,18 @@ MOST_FILES = 50_000
 
 _SNIFFED = 8192
 _BINARY = frozenset(
-    "a avi bmp bz2 class db dll dylib eot exe flv gif gz ico jar jpeg jpg mo mov mp3 mp4 o odt ogg otf pdf png psd pyc "
-    "pyd pyo rar so sqlite swf tar tgz tif tiff ttf wav webm webp whl woff woff2 xls xlsx zip".split()
+    re.findall(
+        r"\w+",
+        "a avi bmp bz2 class db dll dylib eot exe flv gif gz ico jar jpeg jpg mo mov mp3 mp4 o odt ogg otf pdf png psd "
+        "pyc pyd pyo rar so sqlite swf tar tgz tif tiff ttf wav webm webp whl woff woff2 xls xlsx zip",
+    )
 )
 """Endings of files that are not even opened."""
 
 _OF_INTEREST = re.compile(
-    rb"channel|appengine|_ah/|talkgadget|POLLING_TIMEOUT|wcs-iframe|send_message|sleep|url(?:open|fetch|retrieve)|requests"
-    rb"|httplib|http\.client|while\s*\(?(?:True|1)\b|use_library|simplejson|with_statement|CGIHandler|getattr|import \*",
+    rb"channel|appengine|_ah/|talkgadget|POLLING_TIMEOUT|wcs-iframe|send_message|sleep|url(?:open|fetch|retrieve)"
+    rb"|requests|httplib|http\.client|while\s*\(?(?:True|1)\b|use_library|simplejson|with_statement|CGIHandler"
+    rb"|getattr|import \*",
     re.IGNORECASE,
 )
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -62,7 +66,7 @@ class SourceFile:
 
     @property
     def tests(self) -> bool:
-        return _TESTS.search(self.name) is not None
+        return is_test(self.name)
 
     @property
     def ending(self) -> str:
@@ -172,6 +176,11 @@ class SourceTree:
 
     def _pass_over(self, topic: str, path: Path, why: str = "") -> None:
         self.passed_over.append(Sighting(topic, Place(self._name(path), 0, why)))
+
+
+def is_test(name: str) -> bool:
+    """Whether a file, by its path, belongs to the app's tests."""
+    return _TESTS.search(name) is not None
 
 
 def decoded(data: bytes, *, python: bool) -> tuple[str, str]:

@@ -22,7 +22,9 @@ _PAGE = (
 """Of several on one line the first of each of `_INSTEAD` counts alone."""
 _INSTEAD = {"jsapi_elsewhere": "jsapi", "polling_timeout": "page_socket", "base_url": "page_socket"}
 
-_HANDLER = re.compile(r"\b\w*(?:sock|chan)\w*\s*\.\s*(?!onopen\b|onmessage\b|onerror\b|onclose\b)on(?i:open|message|error|close)\s*=(?!=)")
+_HANDLER = re.compile(
+    r"\b\w*(?:sock|chan)\w*\s*\.\s*(?!onopen\b|onmessage\b|onerror\b|onclose\b)on(?i:open|message|error|close)\s*=(?!=)"
+)
 """A handler of a socket whose name has a capital letter."""
 
 # A comment begins where code may: not within an address, a MIME type, or a pattern of paths.
@@ -45,6 +47,7 @@ _PHP = re.compile(
     r"\bChannelService\b|\bCreateChannel(?:Request|Response)\b|\bSendMessageRequest\b"
     r"|['\"](?:CreateChannel|SendChannelMessage)['\"]"
 )
+_ASKED = re.compile(r"<service>\s*channel_presence\s*</service>")
 _LANGUAGES = {"go": "go", "java": "java", "kt": "java", "scala": "java", "groovy": "java", "php": "php", "inc": "php"}
 
 
@@ -87,6 +90,8 @@ def text_uses(file: SourceFile) -> Iterator[Sighting]:
         found.update(dict.fromkeys(_matches("php_call", _PHP, text)))
     if language or file.ending == "xml":
         found.update(dict.fromkeys(_presence(text, quoted=language is not None)))
+    if file.ending == "xml":
+        found.update(dict.fromkeys(_matches("presence_asked", _ASKED, text)))
     lines = file.text.splitlines()
     for topic, number in found:
         yield Sighting(topic, Place(file.name, number, shown(lines[number - 1])))
@@ -99,7 +104,9 @@ def _go(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _presence(text: str, *, quoted: bool) -> Iterator[tuple[str, int]]:
-    pattern = re.compile(r"[\"'`]([^\"'`\n]*_ah/channel/[^\"'`\n]*)[\"'`]" if quoted else r">\s*([^<\n]*_ah/channel/[^<\n]*)<")
+    pattern = re.compile(
+        r"[\"'`]([^\"'`\n]*_ah/channel/[^\"'`\n]*)[\"'`]" if quoted else r">\s*([^<\n]*_ah/channel/[^<\n]*)<"
+    )
     for match in pattern.finditer(text):
         for topic in presence_paths(match[1].strip()):
             yield topic, text.count("\n", 0, match.start(1)) + 1

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from appengine_channel_emu.doctor.diagnosis import Level
 
 CALLS, PRESENCE, PAGES, WAITS, OLD, SERVICES, APP_YAML, FILES, RUN = (
-    "calls of the Channel API", "presence", "pages", "handlers that wait", "idioms of Python 2.5", "services of the SDK",
-    "app.yaml", "what was not looked at", "how it runs",
+    "calls of the Channel API", "presence", "pages", "handlers that wait", "idioms of Python 2.5",
+    "services of the SDK", "app.yaml", "what was not looked at", "how it runs",
 )  # fmt: skip
 GROUPS = (RUN, CALLS, PRESENCE, PAGES, WAITS, OLD, SERVICES, APP_YAML, FILES)
 """In the order in which a report has them."""
@@ -73,6 +73,8 @@ TOPICS: dict[str, Topic] = {
         "emulator.channel_stub() has the same methods, under Python 3", "it was the SDK's, for tests alone",
         "docs/testing.md shows how such a test carries over",
     ),
+    "only_imported": Topic(CALLS, "note", "imports the module, and no call of it was found",
+                           advice="look whether a call is made under another name"),
     "no_use": Topic(CALLS, "note", "no use of the Channel API was found",
                     advice="if there is one, it is in a file that was not looked at, or is called by another name"),
     "presence_handler": Topic(
@@ -81,9 +83,11 @@ TOPICS: dict[str, Topic] = {
         "(--disconnect-after)",
         "the same post, as multipart/form-data; disconnected/ took 15 to 30 minutes in one report",
     ),
+    "presence_asked": Topic(PRESENCE, "ok", "asks for presence (channel_presence)", "the app is told", "the same"),
     "presence_not_asked": Topic(
         PRESENCE, "warning", "has presence handlers, and inbound_services does not list channel_presence",
-        "the app is not told of clients that connect and disconnect", "the same; the last dev server told it all the same",
+        "the app is not told of clients that connect and disconnect",
+        "the same; only the last dev server told it",
         "list channel_presence under inbound_services, or serve with --presence always",
     ),
     "presence_unhandled": Topic(
@@ -138,7 +142,8 @@ TOPICS: dict[str, Topic] = {
     "wait_loop": Topic(
         WAITS, "warning", "has a loop that only its deadline ends, or that sleeps in it",
         "a request is cut after 30 seconds (--request-deadline), with DeadlineExceededError; tasks have ten minutes",
-        "the same: 30 seconds from 2009, 60 from October 2011", "if it waits for news, let the page open a channel instead",
+        "the same: 30 seconds from 2009, 60 from October 2011",
+        "if it waits for news, let the page open a channel instead",
     ),
     "wait_sleep": Topic(
         WAITS, "note", "sleeps for a second or longer, in a loop, or for as long as somebody says",
@@ -148,7 +153,8 @@ TOPICS: dict[str, Topic] = {
     "wait_long": Topic(
         WAITS, "warning", "sleeps for longer than a request may take",
         "the request is cut at its deadline, with DeadlineExceededError; tasks have ten minutes",
-        "the same: 30 seconds from 2009, 60 from October 2011", "if it waits for news, let the page open a channel instead",
+        "the same: 30 seconds from 2009, 60 from October 2011",
+        "if it waits for news, let the page open a channel instead",
     ),
     "wait_fetch": Topic(
         WAITS, "note", "waits for another server",
@@ -158,7 +164,8 @@ TOPICS: dict[str, Topic] = {
     "use_library": Topic(
         OLD, "note", "chooses its Django with use_library",
         "django 1.2 and 1.3 with runtime: python; for older ones 1.2 is taken, with a warning. With runtime: python27 "
-        "there is no google.appengine.dist", "0.96 to 1.3", "with runtime: python27 name django under libraries instead",
+        "there is no google.appengine.dist", "0.96 to 1.3",
+        "with runtime: python27 name django under libraries instead",
     ),
     "webapp_template": Topic(
         OLD, "note", "uses webapp's templates, which are Django's",
@@ -215,8 +222,8 @@ TOPICS: dict[str, Topic] = {
         RUN, "problem", "there is no app.yaml in this folder", "channel-emu serve does not know what to start",
         advice="name the app's folder or app.yaml; a WSGI app: channel-emu doctor module:callable",
     ),
-    "sdk_needed": Topic(RUN, "problem", "needs Google's SDK and Python 2.7, and they are not both here",
-                        "channel-emu serve ends, and says what is missing"),
+    "sdk_needed": Topic(RUN, "problem", "needs Google's SDK and Python 2.7, and one of them is not here",
+                        "channel-emu serve ends, and says what is missing", advice="the commands below"),
     "libraries_missing": Topic(
         RUN, "warning", "needs libraries that its Python does not have", "what imports them fails",
         "App Engine had them", "install them into the Python that runs the app",

@@ -89,11 +89,26 @@ def for_python3(config: AppConfig) -> AppConfig:
     return replace(config, warnings=(*config.warnings, *(f"{script.place}: {script.objection}" for script in cgi)))
 
 
-def sdk_need(config: AppConfig, python: str) -> str | None:
-    """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one."""
+def sdk_need(config: AppConfig, python: str, beside: Path | None = None) -> str | None:
+    """The first import of the app's that only Google's SDK can serve, as file, line and module; None without one.
+
+    `python` looks for modules in the app's folder first, where looking may run some of the app; `beside` is a folder to
+    start from instead.
+    """
     uses = dict(_sdk_imports(config.folder))
-    missing = _missing(uses, config.folder, python)
+    missing = _missing(uses, beside or config.folder, python)
     return f"{uses[missing[0]]}, imports {missing[0]}" if missing else None
+
+
+def missing_libraries(config: AppConfig, python: str, beside: Path) -> list[str]:
+    """A line for each library of app.yaml that neither `python` nor the app's own folder has; `beside` as above."""
+    wanted = {_LIBRARIES.get(each.name, (each.name, ""))[0]: each for each in config.libraries}
+    tops = {module: module.partition(".")[0] for module in wanted}
+    elsewhere = [
+        module for module, top in tops.items()
+        if not ((config.folder / top).is_dir() or (config.folder / f"{top}.py").is_file())
+    ]  # fmt: skip
+    return [_library_text(wanted[module], python) for module in _missing(elsewhere, beside, python)]
 
 
 def warn_of_missing_modules(config: AppConfig, python: str) -> None:
