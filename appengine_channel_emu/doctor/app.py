@@ -65,7 +65,7 @@ def _told(topic: str, places: Iterable[Place] = (), what: str = "", level: Level
 
 
 def _by_topic(seen: Look, way: Way) -> Iterator[Diagnosis]:
-    for topic, told in TOPICS.items():
+    for topic in TOPICS:
         places = seen.places(topic)
         if not places or topic in _DERIVED or (topic == "python2_source" and way.kind != SDK):
             continue

@@ -89,7 +89,7 @@ class _Visitor(ast.NodeVisitor):
         self._visit_body(root.body)
 
     def _see(self, topic: str, node: ast.AST, line: int | None = None) -> None:
-        number: int = line or getattr(node, "lineno", 0)
+        number = line or int(getattr(node, "lineno", 0))
         text = shown(self._lines[number - 1]) if 0 < number <= len(self._lines) else ""
         self.found.append(Sighting(topic, Place(self._file.name, number, text)))
 

@@ -131,8 +131,12 @@ def _without_sdk(config: AppConfig, settings: Settings, found: Look, serve: str,
             need = f"it needs Python 2.7: {error}"
     if need:
         way = Way(SDK, list(_to_get_sdk(settings, serve)))
+        # Where an option of the user's is wrong, that is what to do.
+        given = settings.sdk is not None or settings.python is not None
         way.add(
-            "sdk_needed", f"the runtime {config.runtime} needs what is not here: {need}", missing.replace("\n", " ")
+            "sdk_needed",
+            f"the runtime {config.runtime} needs Google's SDK and Python 2.7, and one of them is not here: {need}",
+            missing.splitlines()[0] if given else "",
         )
         return way
     way = Way(PYTHON3, [serve])
