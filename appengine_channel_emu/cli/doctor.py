@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from appengine_channel_emu.cli.main import CLEAN_STOP, FAILED
 from appengine_channel_emu.cli.parsing import Parser
+from appengine_channel_emu.environment import path_of
 from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, find_app
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.settings.table import TABLE
@@ -68,9 +70,10 @@ def _app(settings: Settings) -> AppYaml | WsgiApp | Path | None:
     try:
         return find_app(settings)
     except BadSetting:
-        folder = (settings.app_dir or Path.cwd()) / Path(settings.app or "").expanduser()
-        if folder.is_dir():
-            return folder
+        with contextlib.suppress(ValueError):
+            folder = path_of(settings.app or ".", settings.app_dir or Path.cwd())
+            if folder.is_dir():
+                return folder
         raise
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from appengine_channel_emu.doctor.diagnosis import Diagnosis, Level, Place, shown
+from appengine_channel_emu.doctor.diagnosis import Diagnosis, Level, Place, printable, shown
 from appengine_channel_emu.doctor.look import Look, look
 from appengine_channel_emu.doctor.services import SERVICES, Service
 from appengine_channel_emu.doctor.sources import is_test
@@ -147,4 +147,4 @@ def _app_yaml(config: AppConfig, kind: str) -> Iterator[Diagnosis]:
 
 def _place(warning: str) -> Place:
     match = _WARNING.fullmatch(warning)
-    return Place(match["file"], int(match["line"]), match["text"]) if match else Place(warning)
+    return Place(match["file"], int(match["line"]), printable(match["text"])) if match else Place(printable(warning))

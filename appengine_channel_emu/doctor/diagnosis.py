@@ -46,7 +46,12 @@ class Diagnosis:
     places: tuple[Place, ...] = ()
 
 
+def printable(text: str) -> str:
+    """`text` on one line, without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def shown(line: str) -> str:
     """A line of the app's, as a report shows it: without its indent, control characters, and what is too much."""
-    text = "".join(letter if letter.isprintable() else " " for letter in line.strip())
+    text = printable(line.strip())
     return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -40,27 +41,47 @@ def look(folder: Path, deadline: float) -> Look:
     """Read the files below `folder`; `deadline` of a request is in seconds. Raises nothing for what it finds there."""
     tree = SourceTree(folder)
     found = Look()
-    parsed: list[tuple[SourceFile, PythonTree]] = []
     modules = AppModules()
+    first: list[tuple[SourceFile, PythonTree]] = []
+    others: list[SourceFile] = []
     for file in tree:
         if file.ending != "py":
             found.sightings += text_uses(file)
-            continue
-        try:
-            parsed.append((file, parse_python(file.text)))
-        except NotPython as error:
-            found.sightings += _not_python(file, str(error))
-    # Modules first, for what others import from them.
-    for file, source in parsed:
-        top_level(file, source, modules)
-    for file, source in parsed:
-        found.sightings += uses(file, source, modules, deadline)
-        if source.python2 and not file.vendored:
-            found.sightings.append(_python2(file, source.python2))
+        elif "channel" not in file.text:
+            others.append(file)
+        # What may import the API comes first, for what others import from it.
+        elif (source := _parsed(file, found)) is not None:
+            with contextlib.suppress(RecursionError):
+                top_level(file, source, modules)
+            first.append((file, source))
+    for file, source in first:
+        _collect(file, source, modules, deadline, found)
+    first.clear()
+    for file in others:
+        # Not all at once: trees are large.
+        if (source := _parsed(file, found)) is not None:
+            _collect(file, source, modules, deadline, found)
     found.sightings += tree.passed_over
     found.files, found.app_yamls, found.names = tree.files, tree.app_yamls, tree.names
     found.languages = {topic for topic in ("go_call", "java_call", "php_call") if found.has(topic)}
     return found
+
+
+def _parsed(file: SourceFile, found: Look) -> PythonTree | None:
+    try:
+        return parse_python(file.text)
+    except NotPython as error:
+        found.sightings += _not_python(file, str(error))
+        return None
+
+
+def _collect(file: SourceFile, source: PythonTree, modules: AppModules, deadline: float, found: Look) -> None:
+    try:
+        found.sightings += list(uses(file, source, modules, deadline))
+    except RecursionError:
+        found.sightings += _not_python(file, "an expression is nested too deeply")
+    if source.python2 and not source.unread and not file.vendored:
+        found.sightings.append(_python2(file, source.python2))
 
 
 def _not_python(file: SourceFile, why: str) -> Iterable[Sighting]:

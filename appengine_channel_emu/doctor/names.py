@@ -15,6 +15,9 @@ Scope = dict[str, str | None]
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _DEEPEST = 8
+_CLOSED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Constant, ast.Load, ast.Store)
+"""Nodes with nothing inside that belongs to the scope around them."""
+_BINDING = (ast.Import, ast.ImportFrom, ast.Assign)
 
 
 class AppModules:
@@ -91,13 +94,19 @@ def imported(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -
 
 
 def statements(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
-    """Every node of `body`, and what is in it, but for the insides of functions and classes."""
-    waiting: list[ast.AST] = list(reversed(body))
+    """Every node of `body`, and what is in it, but for the insides of functions and classes. In no special order."""
+    waiting: list[ast.AST] = [*body]
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            waiting.extend(reversed(list(ast.iter_child_nodes(node))))
+        if isinstance(node, _CLOSED):
+            continue
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                waiting.append(value)
+            elif isinstance(value, list):
+                waiting += (each for each in value if isinstance(each, ast.AST))
 
 
 class Names:
@@ -119,7 +128,7 @@ class Names:
     def enter_block(self, body: Sequence[ast.stmt]) -> None:
         """The scope of a module or class, with what its own statements bind."""
         self._scopes.append({})
-        self._bind(body)
+        self._bind([each for each in statements(body) if isinstance(each, _BINDING)])
 
     def enter_function(self, node: Function) -> None:
         """The scope of a function: its parameters and variables hide what is outside."""
@@ -127,27 +136,31 @@ class Names:
         listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         names = [each.arg for each in (*listed, arguments.vararg, arguments.kwarg) if each is not None]
         scope: Scope = dict.fromkeys(names)
-        body = [] if isinstance(node, ast.Lambda) else node.body
         shared: set[str] = set()
-        for each in statements(body):
-            if isinstance(each, ast.Global | ast.Nonlocal):
+        binding: list[ast.AST] = []
+        for each in () if isinstance(node, ast.Lambda) else statements(node.body):
+            if isinstance(each, ast.Name):
+                if isinstance(each.ctx, ast.Store):
+                    scope[each.id] = None
+            elif isinstance(each, _BINDING):
+                binding.append(each)
+            elif isinstance(each, ast.Global | ast.Nonlocal):
                 shared.update(each.names)
-            elif isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
-                scope[each.id] = None
         for name in shared:
             scope.pop(name, None)
         self._scopes.append(scope)
-        self._bind(body)
+        self._bind(binding)
 
     def leave(self) -> None:
         """The innermost scope ends."""
         self._scopes.pop()
 
-    def _bind(self, body: Sequence[ast.stmt]) -> None:
-        for node in statements(body):
+    def _bind(self, nodes: Sequence[ast.AST]) -> None:
+        nodes = sorted(nodes, key=lambda node: getattr(node, "lineno", 0))
+        for node in nodes:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._bind_import(node)
-        for node in statements(body):
+        for node in nodes:
             if isinstance(node, ast.Assign) and (path := self.path_of(node.value)) is not None:
                 for target in node.targets:
                     if isinstance(target, ast.Name):

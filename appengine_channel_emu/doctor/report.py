@@ -12,10 +12,10 @@ from typing import Any
 from appengine_channel_emu import __version__
 from appengine_channel_emu.doctor.app import AppReport
 from appengine_channel_emu.doctor.diagnosis import LEVELS, Diagnosis, Level, Place
-from appengine_channel_emu.doctor.topics import APP_YAML, GROUPS, RUN, SERVICES, TOPICS
+from appengine_channel_emu.doctor.topics import APP_YAML, FILES, GROUPS, RUN, SERVICES, TOPICS
 
 MOST_PLACES, FEW_PLACES = 50, 3
-"""Places of one finding that the text shows, and of a service; JSON has all of them."""
+"""Places of one finding that the text shows, and of one that says little; JSON has all of them."""
 
 _NARROWEST, _WIDEST = 60, 110
 _INDENT = " " * 11
@@ -90,7 +90,9 @@ def _app(app: AppReport, width: int) -> Iterator[str]:
         yield ""
         yield f"  {group if group == APP_YAML else group[:1].upper() + group[1:]}"
         for each in found:
-            yield from _paragraph(each, width, quiet=False, most=FEW_PLACES if group == SERVICES else MOST_PLACES)
+            yield from _paragraph(
+                each, width, quiet=False, most=FEW_PLACES if group in (SERVICES, FILES) else MOST_PLACES
+            )
         if group == RUN and app.way.commands:
             yield ""
             yield f"{_INDENT}{'Run it with:' if app.runs else 'To run it:'}"

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from appengine_channel_emu.doctor.diagnosis import Place, Sighting
+from appengine_channel_emu.doctor.diagnosis import Place, Sighting, printable
 from appengine_channel_emu.hints import reason
 from appengine_channel_emu.host.app_checks import NOT_THE_APPS
 from appengine_channel_emu.private_files import open_plain
@@ -36,10 +36,8 @@ _BINARY = frozenset(
 """Endings of files that are not even opened."""
 
 _OF_INTEREST = re.compile(
-    rb"channel|appengine|_ah/|talkgadget|POLLING_TIMEOUT|wcs-iframe|send_message|sleep|url(?:open|fetch|retrieve)"
-    rb"|requests|httplib|http\.client|while\s*\(?(?:True|1)\b|use_library|simplejson|with_statement|CGIHandler"
-    rb"|getattr|import \*",
-    re.IGNORECASE,
+    rb"[Cc]hannel|appengine|_ah/|talkgadget|POLLING_TIMEOUT|wcs-iframe|send_message|sleep\s*\(|\brequests\.|http\.client"
+    rb"|url(?:open|fetch|retrieve)|httplib|while\s*\(?(?:True|1)\b|use_library|simplejson|with_statement|CGIHandler"
 )
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _INSTALLED = re.compile(r"\.(?:dist|egg)-info$")
@@ -172,7 +170,7 @@ class SourceTree:
     def _name(self, path: Path) -> str:
         name = path.relative_to(self._folder).as_posix()
         # Names that are not in the system's encoding can be shown, too.
-        return os.fsencode(name).decode("utf-8", "replace")
+        return printable(os.fsencode(name).decode("utf-8", "replace"))
 
     def _pass_over(self, topic: str, path: Path, why: str = "") -> None:
         self.passed_over.append(Sighting(topic, Place(self._name(path), 0, why)))

@@ -25,6 +25,8 @@ from appengine_channel_emu.settings import Settings
 PYTHON3, SDK, WSGI, UPSTREAM, NONE = "python3", "sdk", "wsgi", "upstream", "none"
 """Kinds of apps; NONE is for what the emulator does not know how to run."""
 
+_FOR_JAVA = " --presence-encoding multipart"
+
 
 @dataclass(slots=True)
 class Way:
@@ -89,8 +91,9 @@ def _is_installed(module: str) -> bool:
 
 
 def _folder(folder: Path, found: Look) -> Way:
-    if found.languages or (folder / "WEB-INF").is_dir() or (folder / "war" / "WEB-INF").is_dir():
-        way = Way(UPSTREAM, _upstream_commands())
+    java = (folder / "WEB-INF").is_dir() or (folder / "war" / "WEB-INF").is_dir()
+    if java or (found.languages and not found.app_yamls):
+        way = Way(UPSTREAM, _upstream_commands(_FOR_JAVA if java else ""))
         way.add("other_runtime", "there is no app.yaml; by its sources the app is started by tools of its own")
         return way
     way = Way(NONE)
@@ -181,7 +184,7 @@ def _python3_or_other(config: AppConfig, settings: Settings, found: Look, serve:
             way.add("cannot_run", str(error), "without --no-sdk the SDK runs it" if settings.no_sdk else "")
             return way
         java = config.runtime.startswith("java")
-        way = Way(UPSTREAM, _upstream_commands(" --presence-encoding multipart" if java else ""))
+        way = Way(UPSTREAM, _upstream_commands(_FOR_JAVA if java else ""))
         way.add("other_runtime", str(error))
         return way
     way = Way(PYTHON3, [serve])
