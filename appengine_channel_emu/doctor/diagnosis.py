@@ -53,5 +53,5 @@ def printable(text: str) -> str:
 
 def shown(line: str) -> str:
     """A line of the app's, as a report shows it: without its indent, control characters, and what is too much."""
-    text = printable(line.strip())
+    text = printable(line.strip()[: LONGEST_LINE + 1])
     return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1]}…"

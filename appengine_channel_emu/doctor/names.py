@@ -15,6 +15,8 @@ Scope = dict[str, str | None]
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _DEEPEST = 8
+_PARAMETER = ""
+"""What a parameter stands for: whatever the caller gives."""
 _CLOSED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Constant, ast.Load, ast.Store)
 """Nodes with nothing inside that belongs to the scope around them."""
 _BINDING = (ast.Import, ast.ImportFrom, ast.Assign)
@@ -135,7 +137,7 @@ class Names:
         arguments = node.args
         listed = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         names = [each.arg for each in (*listed, arguments.vararg, arguments.kwarg) if each is not None]
-        scope: Scope = dict.fromkeys(names)
+        scope: Scope = dict.fromkeys(names, _PARAMETER)
         shared: set[str] = set()
         binding: list[ast.AST] = []
         for each in () if isinstance(node, ast.Lambda) else statements(node.body):
@@ -180,7 +182,7 @@ class Names:
         """The dotted path that an expression stands for; None for what is not known."""
         path: str | None
         if isinstance(node, ast.Name):
-            path = self._meaning(node.id)
+            path = self._meaning(node.id) or None
         elif isinstance(node, ast.Attribute):
             of_self = _of_self(node)
             if of_self is not None and of_self in self._of_self:
@@ -191,6 +193,11 @@ class Names:
         else:
             path = self._by_getattr(node)
         return None if path is None else canonical(self._apps.follow(path, self._module))
+
+    def hides(self, name: str) -> bool:
+        """Whether a name is a variable of the app's own, and nobody's parameter."""
+        scope = next((each for each in reversed(self._scopes) if name in each), {})
+        return name in scope and scope[name] is None
 
     def _meaning(self, name: str) -> str | None:
         scope = next((each for each in reversed(self._scopes) if name in each), None)

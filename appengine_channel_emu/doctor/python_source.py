@@ -44,11 +44,13 @@ class NotPython(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PythonTree:
-    """What a source says. `python2` tells that Python 3 cannot read it; `unread` are lines that are no Python."""
+    """What a source says. `python2` tells that Python 3 cannot read it; `unread` are runs of lines that are no
+    Python.
+    """
 
     root: ast.Module
     python2: str
-    unread: tuple[int, ...]
+    unread: tuple[range, ...]
 
 
 def parse_python(text: str) -> PythonTree:
@@ -64,16 +66,16 @@ def parse_python(text: str) -> PythonTree:
         raise NotPython(str(error) or type(error).__name__) from None
     try:
         rewritten = as_python3(text)
-        unread: list[int] = []
+        unread: list[range] = []
         while True:
             try:
                 return PythonTree(_parsed(rewritten), refusal, tuple(unread))
             except SyntaxError as error:
                 line = error.lineno or 1
-                if len(unread) == MOST_REPAIRS or line in unread:
+                if len(unread) == MOST_REPAIRS or any(line in lines for lines in unread):
                     raise NotPython(f"line {line}: {error.msg}") from None
-                unread.append(line)
-                rewritten = _without_line(rewritten, line)
+                rewritten, lines = _without_line(rewritten, line)
+                unread.append(lines)
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotPython(str(error) or type(error).__name__) from None
 
@@ -85,19 +87,21 @@ def _parsed(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def _without_line(text: str, number: int) -> str:
-    """`text` with an empty statement instead of the one on a line, or of the head of a compound one."""
+def _without_line(text: str, number: int) -> tuple[str, range]:
+    """`text` with an empty statement instead of the one on a line, or of the head of a compound one; and its lines."""
     at, parts = 1, []
+    lines = range(number, number + 1)
     for line in _logical_lines(_tokens(text)):
         written = "".join(token.text for token in line)
         breaks = written.count("\n")
         if at <= number < at + max(breaks, 1):
             indent = written[: len(written) - len(written.lstrip(" "))]
             code = "".join(token.text for token in line if token.kind not in _BLANK)
+            lines = range(at, at + max(breaks, 1))
             written = f"{indent}{'if 1:' if code.endswith(':') else 'pass'}" + "\n" * breaks
         parts.append(written)
         at += breaks
-    return "".join(parts)
+    return "".join(parts), lines
 
 
 @dataclass(slots=True)

@@ -51,20 +51,20 @@ def uses(file: SourceFile, tree: PythonTree, apps: AppModules, deadline: float) 
     visitor = _Visitor(file, apps, deadline)
     visitor.visit_module(tree.root)
     yield from dict.fromkeys(visitor.found)
-    for line in tree.unread:
-        text = file.text.splitlines()[line - 1 : line]
-        yield Sighting("lines_not_python", Place(file.name, line, shown("".join(text))))
-        yield from calls_in_text(file, line, line)
+    for lines in tree.unread:
+        text = file.text.splitlines()[lines.start - 1 : lines.start]
+        yield Sighting("lines_not_python", Place(file.name, lines.start, shown("".join(text))))
+        yield from calls_in_text(file, lines)
 
 
-def calls_in_text(file: SourceFile, first: int = 1, last: int | None = None) -> Iterator[Sighting]:
+def calls_in_text(file: SourceFile, lines: range | None = None) -> Iterator[Sighting]:
     """What looks like a call in lines that could not be parsed."""
     for number, line in enumerate(file.text.splitlines(), 1):
-        if number < first or (last is not None and number > last) or line.lstrip().startswith("#"):
+        if (lines is not None and number not in lines) or line.lstrip().startswith("#"):
             continue
-        for match in _CALL_IN_TEXT.finditer(line):
-            if "xmpp" not in line[: match.start()]:
-                yield Sighting(match[1].lower(), Place(file.name, number, shown(line)))
+        names = {match[1].lower() for match in _CALL_IN_TEXT.finditer(line)}
+        for name in sorted(names) if "xmpp." not in line else ():
+            yield Sighting(name, Place(file.name, number, shown(line)))
 
 
 class _Visitor(ast.NodeVisitor):
@@ -219,7 +219,7 @@ class _Visitor(ast.NodeVisitor):
         elif func.attr in ("create_channel", "send_message") and self._imports_channel:
             base = func.value
             name = base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
-            if "channel" in name.lower():
+            if "channel" in name.lower() and not (isinstance(base, ast.Name) and self._names.hides(name)):
                 self._see("likely_call", node, func.end_lineno)
 
     def _idiom_or_wait(self, path: str, node: ast.Call) -> None:

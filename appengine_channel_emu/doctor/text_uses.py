@@ -28,11 +28,11 @@ _HANDLER = re.compile(
 """A handler of a socket whose name has a capital letter."""
 
 # A comment begins where code may: not within an address, a MIME type, or a pattern of paths.
-_COMMENTS = re.compile(
-    r"<!--.*?-->|\{#.*?#\}|<%--.*?--%>|\{%\s*comment\s*%\}.*?\{%\s*endcomment\s*%\}"
-    r"|(?:(?<=[\s;{}(),=>])|^)/\*.*?\*/|(?:(?<=[\s;{}(),])|^)//[^\n]*",
-    re.DOTALL | re.MULTILINE,
+_COMMENT = re.compile(
+    r"<!--|\{#|<%--|\{%\s*comment\s*%\}|(?:(?<=[\s;{}(),=>])|^)/\*|(?:(?<=[\s;{}(),])|^)//", re.MULTILINE
 )
+_ENDS = {"<!--": "-->", "{#": "#}", "<%--": "--%>", "/*": "*/", "//": "\n"}
+_END_OF_DJANGOS = "endcomment"
 
 _PRESENCE = re.compile(r"_ah/channel/(?!jsapi|dev\b|receive\b|xpc_blank|open\b|poll\b)")
 _WITHOUT_SLASH = re.compile(r"/_ah/channel/(?:dis)?connected")
@@ -53,7 +53,24 @@ _LANGUAGES = {"go": "go", "java": "java", "kt": "java", "scala": "java", "groovy
 
 def without_comments(text: str) -> str:
     """`text` with comments as blanks; each line stays the line it was."""
-    return _COMMENTS.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    parts: list[str] = []
+    at = 0
+    # What has no end is no comment. It is looked for once, not from each beginning.
+    endless: set[str] = set()
+    for match in _COMMENT.finditer(text):
+        end = _ENDS.get(match[0], _END_OF_DJANGOS)
+        if match.start() < at or end in endless:
+            continue
+        stop = text.find(end, match.end())
+        if stop < 0 and end == "\n":
+            stop = len(text)
+        if stop < 0:
+            endless.add(end)
+            continue
+        stop += 0 if end == "\n" else len(end)
+        parts += [text[at : match.start()], re.sub(r"[^\n]", " ", text[match.start() : stop])]
+        at = stop
+    return "".join([*parts, text[at:]])
 
 
 def in_strings(text: str) -> Iterator[tuple[str, int]]:
@@ -113,5 +130,7 @@ def _presence(text: str, *, quoted: bool) -> Iterator[tuple[str, int]]:
 
 
 def _matches(topic: str, pattern: re.Pattern[str], text: str) -> Iterator[tuple[str, int]]:
+    line, at = 1, 0
     for match in pattern.finditer(text):
-        yield topic, text.count("\n", 0, match.start()) + 1
+        line, at = line + text.count("\n", at, match.start()), match.start()
+        yield topic, line
