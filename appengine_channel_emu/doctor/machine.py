@@ -7,6 +7,7 @@ import platform
 import re
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import webbrowser
@@ -220,7 +221,8 @@ def _state(settings: Settings) -> Diagnosis:
             if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
                 raise PermissionError(f"{folder} cannot be made: {there} is not ours to write to")
             return Diagnosis("state", "ok", f"State folder, made when it is needed: {folder}")
-        private = there.stat().st_mode & 0o020 == 0 or (folder / PRIVATE).is_dir()
+        mode = there.stat().st_mode
+        private = mode & stat.S_IWOTH or not mode & stat.S_IWGRP or (folder / PRIVATE).is_dir()
         # Where our group can write, serve makes a private folder in it; doctor makes none.
         used = private_folder(folder) if private else folder / PRIVATE
     except OSError as error:

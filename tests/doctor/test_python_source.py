@@ -35,7 +35,7 @@ PYTHON2 = {
     "escapes without a meaning": "f('\\Users', '\\N', '\\\\u')",
     "tuples as parameters": "def g(a, (b, (c, d)), e=(1, 2)):\n  f(b)",
     "tuples of a lambda": "h = lambda (k, v), x=1: f(k)",
-    "names that are keywords now": "async = f(1)\ng(async=f(2)).await()",
+    "names that are keywords now": "async = f(1)\ng(async=f(2)).go(await)",
     "True as a name": "x.True = f(True)\nf(True=1)",
     "tabs beside spaces": "if 1:\n        f(1)\n\tf(2)",
     "line ends of Windows": "print f(1)\r\nprint f(2)\r\n",
