@@ -9,7 +9,7 @@ from pathlib import Path
 
 from appengine_channel_emu.doctor.diagnosis import Diagnosis, Level, Place, printable, shown
 from appengine_channel_emu.doctor.look import Look, look
-from appengine_channel_emu.doctor.services import SERVICES, Service
+from appengine_channel_emu.doctor.services import SERVICES, SdkService
 from appengine_channel_emu.doctor.sources import is_test
 from appengine_channel_emu.doctor.topics import TOPICS
 from appengine_channel_emu.doctor.way import PYTHON3, SDK, UPSTREAM, Way, way_of
@@ -123,7 +123,7 @@ def _services(seen: Look, way: Way) -> Iterator[Diagnosis]:
             )  # fmt: skip
 
 
-def _level(service: Service, way: Way) -> Level:
+def _level(service: SdkService, way: Way) -> Level:
     if way.kind == SDK:
         return "ok" if service.is_in_sdk else "warning"
     if way.kind == UPSTREAM:

@@ -111,7 +111,7 @@ def statements(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
                 waiting += (each for each in value if isinstance(each, ast.AST))
 
 
-class Names:
+class ScopedNames:
     """Resolves the names of one source, scope by scope."""
 
     def __init__(self, file: str, apps: AppModules, self_names: Mapping[str, str] | None = None) -> None:

@@ -7,7 +7,16 @@ import re
 from collections.abc import Iterator
 
 from appengine_channel_emu.doctor.diagnosis import Place, Sighting, shown
-from appengine_channel_emu.doctor.names import CHANNEL, CREATE, SEND, AppModules, Function, Names, imported, statements
+from appengine_channel_emu.doctor.names import (
+    CHANNEL,
+    CREATE,
+    SEND,
+    AppModules,
+    Function,
+    ScopedNames,
+    imported,
+    statements,
+)
 from appengine_channel_emu.doctor.python_source import PythonTree
 from appengine_channel_emu.doctor.services import service_of
 from appengine_channel_emu.doctor.sources import SourceFile
@@ -41,7 +50,7 @@ _CALL_IN_TEXT = re.compile(r"\b(?:\w*channel\w*\s*\.\s*)?(create_channel|send_me
 
 def top_level(file: SourceFile, tree: PythonTree, apps: AppModules) -> None:
     """Tell `apps` what the module's top level names, for other modules that import it."""
-    names = Names(file.name, apps)
+    names = ScopedNames(file.name, apps)
     names.enter_block(tree.root.body)
     apps.add(file.name, names.inner)
 
@@ -73,7 +82,7 @@ class _Visitor(ast.NodeVisitor):
     def __init__(self, file: SourceFile, apps: AppModules, deadline: float) -> None:
         self._file = file
         self._lines = file.text.splitlines()
-        self._names = Names(file.name, apps)
+        self._names = ScopedNames(file.name, apps)
         self._deadline = deadline
         self._loops: list[bool] = []
         """Of each loop around: whether it is endless."""

@@ -31,7 +31,7 @@ def test_the_shape_of_the_json_is_the_documents():
     documented = json.loads(re.search(r"```json\n(.*?)```", TEXT, re.DOTALL)[1])
     found = Diagnosis("create_channel", "ok", "a", "b", "c", "d", (Place("main.py", 2, "x"),))
     way = Way(SDK, ["channel-emu serve"])
-    made = as_json(DoctorReport((found,), AppReport("app.yaml", way, 3, (found,))))
+    made = json.loads(json.dumps(as_json(DoctorReport((found,), AppReport("app.yaml", way, 3, (found,))))))
     # Without an app.yaml there is no runtime.
     made["app"]["runtime"] = ""
     assert shape(made) == shape(documented)

@@ -15,7 +15,7 @@ USE = "from google.appengine.api import channel\nchannel.create_channel('a')\n"
 
 @pytest.mark.parametrize(
     "name",
-    ["node_modules/x/a.js", ".git/a.py", "venv/a.py", "lib/site-packages/a.py", "__pycache__/a.py", ".hidden/a.py"],
+    ["node_modules/x/a.js", ".git/a.py", "venv/a.py", "lib/site-packages/a.py", ".hidden/a.py"],
 )
 def test_what_is_not_the_apps_is_left_out(tmp_path, name):
     assert not seen(tmp_path, {name: USE}).sightings
