@@ -15,6 +15,9 @@ from appengine_channel_emu.doctor.python_source import NotPython, parse_python
 from appengine_channel_emu.doctor.sources import decoded
 from tests.support import parts
 
+EACH = 6
+"""Of so many files one is read; all of them take a minute and a half."""
+
 MADE_BY_REWRITING = {"print", "exec", "repr"}
 
 PYTHON2 = {
@@ -141,8 +144,8 @@ def test_every_call_in_googles_sdk_and_pythons_own_library():
         subprocess.check_output([parts.need(parts.python27), "-c", "import os; print(os.__file__)"], text=True).strip()
     )
     files = [*python.parent.rglob("*.py"), *parts.need(parts.sdk).rglob("*.py")]
-    theirs = calls_by_python2(files)
-    assert len(theirs) > 5000, sys.version
+    theirs = calls_by_python2(sorted(files)[::EACH])
+    assert len(theirs) > 5000 / EACH, sys.version
     seen, missed, made_up = 0, 0, 0
     for name, expected in theirs.items():
         text, _ = decoded(Path(name).read_bytes(), python=True)
@@ -151,6 +154,6 @@ def test_every_call_in_googles_sdk_and_pythons_own_library():
         seen += sum(wanted.values())
         missed += sum((wanted - ours).values())
         made_up += sum((ours - wanted).values())
-    assert seen > 400_000
+    assert seen > 400_000 / EACH
     assert missed < seen / 20_000
     assert made_up == 0
