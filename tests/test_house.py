@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "appengine_channel_emu"
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
-FLOORS = ["", "broker settings", "host", "web faults", "server", "cli testing conformance bench"]
+FLOORS = ["", "broker settings", "host", "web faults", "server", "cli testing conformance bench doctor"]
 """The folders, from the ground up; "" is the files of the root. Those of one floor may import each other."""
 
 UPWARDS = {

@@ -41,6 +41,7 @@ VERBS = {
     "wait": ("running:wait", ASK, "wait until it and its app are ready"),
     "reset": ("running:reset", ASK, "forget every token, socket, message and event"),
     "env": ("running:env", ASK, "print its variables for a shell"),
+    "doctor": ("doctor:run", MEASURE, "say what this machine has, and what an app uses"),
     "bench": ("bench:run", MEASURE, "measure what the emulator can do on this machine"),
     "check": ("check:run", MEASURE, "check any server of the Channel API for conformance"),
     "completion": ("completion:run", HELP, "print what completes this command in your shell"),

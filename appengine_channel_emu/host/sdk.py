@@ -84,13 +84,13 @@ def _path_in(variable: str) -> Path:
 def find_python27(wanted: str | None) -> str:
     """`wanted` if it is given, else one on PATH, else one of pyenv's. Raises `SdkMissing`."""
     if wanted is not None:
-        version = _version(wanted)
+        version = python_version(wanted)
         if version != "2.7":
             what = f"Python {version}" if version else "no Python that runs"
             raise SdkMissing(f"The SDK needs Python 2.7, and --python {wanted} is {what}. {python27.advice()}")
         return wanted
     for path in _pythons():
-        if _version(path) == "2.7":
+        if python_version(path) == "2.7":
             return path
     raise SdkMissing(f"The SDK needs Python 2.7, and there is none on PATH or in pyenv. {python27.advice()}")
 
@@ -151,7 +151,8 @@ def _pythons() -> Iterator[str]:
         yield str(interpreter)
 
 
-def _version(python: str) -> str | None:
+def python_version(python: str) -> str | None:
+    """The version of an interpreter, such as "2.7"; None for what is none, or does not run."""
     # A pyenv shim stands on PATH for every version that is installed, and fails for those not selected.
     command = [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:

@@ -31,6 +31,7 @@ _LEGACY = "tests/legacy_apps/test_docs.py::"
 WHOLE: dict[str, RunBy] = {
     "docs/clients.md": RunBy("tests/test_clients_guide.py"),
     "docs/continuous-integration.md": RunBy("tests/recipes/test_continuous_integration.py"),
+    "docs/doctor.md": RunBy("tests/doctor/test_command.py"),
     "docs/moving-off.md": RunBy("tests/docs/test_moving_off.py"),
     "docs/testing.md": RunBy("tests/testing/test_docs.py"),
     "docs/tutorial.md": RunBy("tests/docs/test_tutorial.py"),
@@ -79,6 +80,7 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
         ),
     },
     "docs/command-line.md": {
+        "channel-emu doctor": RunBy("tests/doctor/test_command.py"),
         "$ channel-emu demo": RunBy(f"{_COMMANDS}test_the_demo"),
         "$ channel-emu init": RunBy(f"{_COMMANDS}test_settings_and_a_test_for_an_app"),
         "$ channel-emu serve main:app --host 0.0.0.0": NotRun(
@@ -130,6 +132,7 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
         "docker compose": NotRun(f"{_NO_DOCKER} tests/container runs the three services of compose.yaml"),
         "FROM channel-emu": NotRun(f"{_NO_DOCKER} its image is the one that is built above"),
     },
+    "docs/doctor.md": {"{": RunBy("tests/doctor/test_document.py")},
     "docs/upstream.md": {
         "channel-emu serve --upstream": RunBy(f"{_COMMANDS}test_in_front_of_an_app_that_runs"),
     },
