@@ -39,6 +39,8 @@ from appengine_channel_emu.broker.tokens import Tokens, new_key
 from appengine_channel_emu.broker.turn import ClockScheduler, Signal, Turn
 from appengine_channel_emu.faults import Faults, Target
 
+_MENDED = "Bytes that are not UTF-8 became U+FFFD."
+
 
 class EmbeddedBroker:
     """The `Broker` in this process.
@@ -112,12 +114,19 @@ class EmbeddedBroker:
     ) -> dict[str, Sent]:
         """See `Broker`."""
         text, replaced = check_message(message)
-        faults: dict[str, str | None] = dict.fromkeys(client_ids)
-        if self.faults:
-            # All are asked for before anything is sent: a fault that refuses one refuses the call.
-            faults = {each: self._meets_fault("send", self.client_id_of(each)) for each in faults}
         with self._turn:
-            return {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
+            whom = {name: self._tokens.client_id_of(name) for name in client_ids}
+        one_each = dict.fromkeys(whom.values())
+        # All are asked for before anything is sent: a fault that refuses one refuses the call.
+        faults = {each: self._meets_fault("send", each) for each in one_each} if self.faults else {}
+        with self._turn:
+            if faults:
+                sent = {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
+            else:
+                if replaced and whom:
+                    self._turn.event("message_mended", _MENDED)
+                sent = self._delivery.send_many(one_each, text, self._requests.hold(request_id))
+        return {name: sent[client_id] for name, client_id in whom.items()}
 
     def client_id_of(self, token: str) -> str:
         """See `Broker`."""
@@ -329,7 +338,7 @@ class EmbeddedBroker:
             return self._delivery.drop(client_id, text, BY_FAULT)
         if replaced:
             shown = self._tokens.shown(client_id)
-            self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=shown)
+            self._turn.event("message_mended", _MENDED, client_id=shown)
         hold = self._requests.hold(request_id)
         if fault == "duplicate":
             self._delivery.send(client_id, text, hold)
@@ -338,7 +347,7 @@ class EmbeddedBroker:
     def _restore(self, state: State) -> None:
         """Take up what a former process saved (behaviour.md 2, "Store")."""
         self._dirty.loaded(state)
-        self._sockets.restore(state, {each.token: self._tokens.restore(each) for each in state.tokens})
+        self._sockets.restore(state, self._tokens.restore(state.tokens))
         if state.set_aside is not None:
             self._turn.event("state_set_aside", state.set_aside)
         if state.stale:
