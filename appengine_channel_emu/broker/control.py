@@ -19,7 +19,7 @@ SOCKETS_SHOWN = 100
 """Sockets of one channel that a snapshot holds at most."""
 
 CHANNELS_A_TURN = 20
-"""Channels that are looked at in one turn, with as many sockets as are shown: what comes meanwhile does not wait long."""
+"""Channels that a list looks at in one turn, so that a message that comes meanwhile does not wait long."""
 
 RECEIPTS_SHOWN = 100
 """Sockets of one message that are told of at most."""

@@ -28,7 +28,7 @@ MOST_DEPARTURES = 10_000
 
 
 LONGEST_FOLDED = 4 * 256
-"""Characters of what may still be meant for a client id, which has 256 at most. Names of a MiB would take milliseconds."""
+"""Characters of what may still be meant for a client id, which has 256 bytes. To fold a MiB takes milliseconds."""
 
 
 def fold(client_id: str) -> str:
