@@ -107,7 +107,10 @@ class EmbeddedBroker:
         text, replaced = check_message(message)
         fault = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
         with self._turn:
-            return self._send(client_id, text, replaced, request_id, fault)
+            if fault is not None or replaced:
+                return self._send(client_id, text, replaced, request_id, fault)
+            hold = None if request_id is None else self._requests.hold(request_id)
+            return self._delivery.send(self._tokens.client_id_of(client_id), text, hold)
 
     def send_many(
         self, client_ids: Iterable[str], message: str | bytes, request_id: str | None = None

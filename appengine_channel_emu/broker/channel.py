@@ -56,7 +56,7 @@ class QueuedMessage(Message):
     __slots__ = ("_holders", "_unread", "acknowledged", "sent_at", "waits_for")
 
     def __init__(self, text: str, unread: Unread, sent_at: float | None = None) -> None:
-        super().__init__(text)
+        Message.__init__(self, text)
         self._unread = unread
         self._holders = 0
         self.sent_at = sent_at

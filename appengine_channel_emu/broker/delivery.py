@@ -89,7 +89,8 @@ class Delivery:
             # By position: this is done for each message.
             SentMessage(0, now, channel.client_id, text, size, delivered_to, None, None, (), message, sockets)
         )
-        self._tell(message, hold, channel.client_id, {"message": number, "bytes": size, "sockets": delivered_to})
+        detail = {"message": number, "bytes": size, "sockets": delivered_to}
+        self._tell(message, hold, channel.client_id, detail, now)
         return _delivered(delivered_to)
 
     def send_many(self, client_ids: Iterable[str], text: str, hold: Hold | None = None) -> dict[str, Sent]:
@@ -122,12 +123,11 @@ class Delivery:
             return outcomes
         self._figures.sent += len(reached)
         size = message.size
-        first = self._journal.add(
-            SentToMany(0, now, text, size, delivered_to, message, list(reached), reached, dropped)
-        )
+        places = delivered_to + len(dropped)
+        first = self._journal.add_many(SentToMany(0, now, text, size, places, message, list(reached), reached, dropped))
         if reached:
             detail = {"message": first, "bytes": size, "sockets": delivered_to, "client_ids": len(reached)}
-            self._tell(message, hold, None, detail)
+            self._tell(message, hold, None, detail, now)
         self._tell_dropped(dropped)
         return outcomes
 
@@ -147,12 +147,14 @@ class Delivery:
             channel.last_message_at = now
         return sockets, delivered_to
 
-    def _tell(self, message: QueuedMessage, hold: Hold | None, client_id: str | None, detail: dict[str, int]) -> None:
+    def _tell(
+        self, message: QueuedMessage, hold: Hold | None, client_id: str | None, detail: dict[str, int], now: float
+    ) -> None:
         what = _SENT
         if hold is not None and hold.sockets:
             message.waits_for = hold
             detail["held"], what = len(hold.sockets), _HELD
-        self._turn.event("message_sent", what, client_id, None, detail)
+        self._turn.event("message_sent", what, client_id, None, detail, now)
 
     def polled_from(self, browser: str | None, socket: Socket) -> None:
         """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
@@ -175,10 +177,8 @@ class Delivery:
             self._turn.then(functools.partial(self.on_unpolled, socket.id, socket.browser))
 
     def _queue(self, socket: Socket, message: QueuedMessage, hold: Hold | None) -> bool:
-        if (
-            len(socket.queue) >= self._options.backlog_messages
-            or socket.queued_bytes + message.size > self._options.backlog_bytes
-        ):
+        options = self._options
+        if len(socket.queue) >= options.backlog_messages or socket.queued_bytes + message.size > options.backlog_bytes:
             self._sockets.end(socket, BacklogExceeded, OVERFLOW.reason)
             return False
         socket.append(message)
@@ -186,7 +186,10 @@ class Delivery:
         if hold is not None and hold.browser == socket.browser:
             hold.add(socket)
         if socket.holds is None:
-            self._wake(socket)
+            if socket.receiver is not None:
+                self._turn.then(socket.receiver.wake)
+            else:
+                self._wake(socket)
         else:
             if self._is_filling(socket):
                 socket.holds = None
@@ -265,7 +268,9 @@ class Delivery:
         near = dict.fromkeys(alike[:MOST_NEAR])
         if others:
             for channel in islice(self._sockets.channels.values(), LOOKED_AT):
-                if len(near) < MOST_NEAR and channel.sockets:
+                if len(near) >= MOST_NEAR:
+                    break
+                if channel.sockets:
                     near[channel.client_id] = None
         return tuple(near)
 

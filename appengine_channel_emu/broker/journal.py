@@ -72,14 +72,15 @@ class SentMessage:
 class SentToMany:
     """What one call sent to many client ids: one entry, which is read as a message to each, numbered from `number` on.
 
-    `queued` went to `sockets`, by client id; `dropped` is what reached nobody, and comes after these.
+    `queued` went to `sockets`, by client id; `dropped` is what reached nobody, and comes after these. `places` counts
+    the sockets, and the client ids without one.
     """
 
     number: int
     time: float
     text: str
     bytes: int
-    delivered_to: int
+    places: int
     queued: QueuedMessage
     client_ids: list[str]
     sockets: dict[str, tuple[Socket, ...]]
@@ -112,7 +113,7 @@ class Journal:
     def __init__(self) -> None:
         self._entries: deque[SentMessage | SentToMany] = deque()
         self._bytes = 0
-        self._sockets = 0
+        self._places = 0
         self.last_number = 0
 
     @property
@@ -123,32 +124,38 @@ class Journal:
         except IndexError:
             return self.last_number + 1
 
-    def add(self, sent: SentMessage | SentToMany) -> int:
-        """Note what was sent, and number it; call it inside the broker's turn, when all is known of it.
+    def add(self, sent: SentMessage) -> int:
+        """Note a message, and number it; call it inside the broker's turn, when all is known of it."""
+        self.last_number = sent.number = self.last_number + 1
+        self._append(sent, sent.bytes, sent.delivered_to)
+        return sent.number
 
-        Returns its number, of what was sent to many the first one. The newest entry is kept however large it is.
-        """
+    def add_many(self, sent: SentToMany) -> int:
+        """Note what one call sent to many, and number it; returns the first number. See `add`."""
         sent.number = self.last_number + 1
-        if isinstance(sent, SentToMany):
-            for number, dropped in enumerate(sent.dropped, sent.number + len(sent.client_ids)):
-                dropped.number = number
-        self.last_number += _length(sent)
+        self.last_number += len(sent)
+        for number, dropped in enumerate(sent.dropped, sent.number + len(sent.client_ids)):
+            dropped.number = number
+        self._append(sent, sent.bytes, sent.places)
+        return sent.number
+
+    def _append(self, entry: SentMessage | SentToMany, size: int, places: int) -> None:
+        """The newest entry is kept, however large it is."""
         entries = self._entries
-        entries.append(sent)
-        self._bytes += sent.bytes
-        self._sockets += _sockets(sent)
-        while len(entries) > JOURNAL_LENGTH or self._bytes > JOURNAL_BYTES or self._sockets > JOURNAL_SOCKETS:
+        entries.append(entry)
+        self._bytes += size
+        self._places += places
+        while len(entries) > JOURNAL_LENGTH or self._bytes > JOURNAL_BYTES or self._places > JOURNAL_SOCKETS:
             if len(entries) == 1:
                 break
             oldest = entries.popleft()
             self._bytes -= oldest.bytes
-            self._sockets -= _sockets(oldest)
-        return sent.number
+            self._places -= oldest.delivered_to if isinstance(oldest, SentMessage) else oldest.places
 
     def clear(self) -> None:
         """Forget them; numbers go on."""
         self._entries.clear()
-        self._bytes = self._sockets = 0
+        self._bytes = self._places = 0
 
     def get(self, number: int) -> SentMessage | None:
         """The message of that number, if it is kept."""
@@ -184,10 +191,6 @@ def _length(entry: SentMessage | SentToMany) -> int:
 
 def _last(entry: SentMessage | SentToMany) -> int:
     return entry.number + _length(entry) - 1
-
-
-def _sockets(entry: SentMessage | SentToMany) -> int:
-    return entry.delivered_to if isinstance(entry, SentMessage) else entry.delivered_to + len(entry.dropped)
 
 
 def _messages(

@@ -117,7 +117,9 @@ class Sockets:
         socket = self._sockets.get(id)
         if socket is None or socket.sdk_wire or socket.channel.client_id != token.client_id:
             return None
-        if not self._settle(socket, after) or not socket.acknowledged <= after <= socket.last_number:
+        if socket.unsettled is not None and not self._settle(socket, after):
+            return None
+        if not socket.acknowledged <= after <= socket.last_number:
             return None
         socket.token = token
         socket.attempt = None
@@ -135,9 +137,10 @@ class Sockets:
         socket = self._sockets.get(id)
         if socket is None:
             raise self.ended.error(id)
-        if not self._settle(socket, after) or socket.sdk_wire:
+        if (socket.unsettled is not None and not self._settle(socket, after)) or socket.sdk_wire:
             raise SocketGone
-        self.acknowledge(socket, after)
+        if after != socket.acknowledged:
+            self.acknowledge(socket, after)
         return socket
 
     def acknowledge(self, socket: Socket, number: int) -> None:
@@ -211,6 +214,10 @@ class Sockets:
             return
         socket.attached = True
         socket.channel.attached += 1
+        if socket.timer is not None:
+            # It would run when a socket is gone that was detached.
+            socket.timer.cancel()
+            socket.timer = None
         self._presence.update(socket.channel)
         self._dirty.socket(socket)
 
@@ -220,8 +227,8 @@ class Sockets:
         if now < self._held_until:
             socket.quiet_since = self._held_until
         left = socket.quiet_since + socket.attached_seconds - now
-        # One that runs too early looks again.
-        if socket.timer is None or socket.timer.due > self._turn.now() + left:
+        # A timer that runs too early looks again. None of our own wire runs too late: see `attach`.
+        if socket.timer is None or (socket.sdk_wire and socket.timer.due > self._turn.now() + left):
             self._watch(socket, left)
 
     def end(
@@ -353,8 +360,6 @@ class Sockets:
 
     def _settle(self, socket: Socket, after: int) -> bool:
         """What the page says first after a restart; False if the socket has ended by it."""
-        if socket.unsettled is None:
-            return True
         if not socket.settle(after):
             self.end(socket, SocketGone, _STALE, why="stale")
             return False

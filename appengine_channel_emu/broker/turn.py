@@ -101,10 +101,11 @@ class Turn:
         client_id: str | None = None,
         socket: str | None = None,
         detail: dict[str, Any] | None = None,
+        time: float | None = None,
     ) -> None:
-        """Record an event; its listeners hear of it after this turn."""
+        """Record an event of this moment, which is `time` where that is known; its listeners hear after this turn."""
         events = self.events
-        event = events.add(self.clock.now(), kind, text, client_id, socket, detail)
+        event = events.add(self.clock.now() if time is None else time, kind, text, client_id, socket, detail)
         if events.listeners:
             self._effects.append(partial(events.publish, event))
 
