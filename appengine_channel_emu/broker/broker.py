@@ -52,6 +52,8 @@ class EmbeddedBroker:
     is to be given what changes: see `take_changes`.
     """
 
+    immediate = True
+
     def __init__(
         self,
         clock: Clock,
@@ -93,7 +95,7 @@ class EmbeddedBroker:
         """See `Broker`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
-        twice = self._meets_fault("create", client_id) == "duplicate"
+        twice = bool(self.faults) and self._meets_fault("create", client_id) == "duplicate"
         with self._turn:
             if twice:
                 self._tokens.create(client_id, minutes, opened_by)
@@ -159,9 +161,9 @@ class EmbeddedBroker:
         with self._turn:
             self.figures.polls += 1
             socket = self._sockets.arrive(socket_id, after)
-            poll = Poll(socket_id, after, socket.channel.last_message_at)
+            poll = Poll(socket.id, after, socket.channel.last_message_at)
             self._park(socket, poll, browser)
-            if socket.deliverable:
+            if socket.queue and socket.deliverable:
                 poll.ready.set()
             return poll
 
@@ -172,15 +174,16 @@ class EmbeddedBroker:
             if socket is None:
                 return PollAnswer([], poll.after)
             self._sockets.unpark(socket)
-            messages = socket.fitting(socket.acknowledged)
-            return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
+            acknowledged = socket.acknowledged
+            messages = socket.fitting(acknowledged) if socket.queue else []
+            return PollAnswer(messages, acknowledged + len(messages) if messages else poll.after)
 
     def stream(self, socket_id: str, after: int, wake: Callable[[], None], browser: str | None = None) -> Stream:
         """See `Broker`."""
         with self._turn:
             socket = self._sockets.arrive(socket_id, after)
             self.figures.streams += 1
-            stream = Stream(socket_id, socket.acknowledged, wake)
+            stream = Stream(socket.id, socket.acknowledged, wake)
             self._park(socket, stream, browser)
             return stream
 
@@ -327,7 +330,8 @@ class EmbeddedBroker:
 
     def _park(self, socket: Socket, receiver: Receiver, browser: str | None) -> None:
         self._sockets.park(socket, receiver)
-        self._delivery.polled_from(browser, socket)
+        if browser != socket.browser:
+            self._delivery.polled_from(browser, socket)
 
     def _serving(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on, if it still is; raises what has ended it."""

@@ -239,7 +239,7 @@ class Socket:
         """Forget the messages up to and including `number`, and return them."""
         count = max(0, number - self.acknowledged)
         forgotten = list(self.queue[:count])
-        self.queue = list(self.queue[count:]) or ()
+        self.queue = list(self.queue[count:]) if count < len(self.queue) else ()
         self.acknowledged += len(forgotten)
         for message in forgotten:
             message.drop()

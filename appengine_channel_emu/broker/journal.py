@@ -126,9 +126,9 @@ class Journal:
 
     def add(self, sent: SentMessage) -> int:
         """Note a message, and number it; call it inside the broker's turn, when all is known of it."""
-        self.last_number = sent.number = self.last_number + 1
+        self.last_number = sent.number = number = self.last_number + 1
         self._append(sent, sent.bytes, sent.delivered_to)
-        return sent.number
+        return number
 
     def add_many(self, sent: SentToMany) -> int:
         """Note what one call sent to many, and number it; returns the first number. See `add`."""

@@ -74,7 +74,7 @@ class Poll(Receiver):
     transport = "poll"
 
     def __init__(self, socket_id: str, after: int, last_message_at: float | None) -> None:
-        super().__init__(socket_id)
+        Receiver.__init__(self, socket_id)
         self.after = after
         self.last_message_at = last_message_at
         self.ready = Signal()

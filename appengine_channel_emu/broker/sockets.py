@@ -157,7 +157,8 @@ class Sockets:
             self._turn.then(socket.receiver.wake)
         socket.receiver = receiver
         socket.way = receiver.transport
-        self.attach(socket)
+        if not socket.attached:
+            self.attach(socket)
 
     def parked(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on; None if it was answered or released, or a newer one took over."""
