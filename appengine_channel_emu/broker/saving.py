@@ -148,6 +148,8 @@ class Ledger(Generic[Record]):
         self._taken, self._taken_new = {}, set()
         self._taken_gone = list(islice(self._gone, BATCH))
         self._gone.difference_update(self._taken_gone)
+        # An empty table stays as large as it ever was.
+        self._gone, self._changed = self._gone or set(), self._changed or {}
         self._forget(self._taken_gone)
         return self._taken_gone
 
