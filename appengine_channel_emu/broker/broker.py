@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from appengine_channel_emu.broker.app_requests import EmbeddedAppRequests
 from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
 from appengine_channel_emu.broker.contract import (
@@ -19,7 +20,7 @@ from appengine_channel_emu.broker.contract import (
     Sent,
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
-from appengine_channel_emu.broker.delivery import Delivery, EmbeddedAppRequests
+from appengine_channel_emu.broker.delivery import Delivery
 from appengine_channel_emu.broker.drops import BY_FAULT
 from appengine_channel_emu.broker.errors import (
     SocketGone,
