@@ -65,7 +65,7 @@ class Delivery:
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
             return self.drop(client_id, text, self._why_nobody(client_id, channel))
-        now = self._turn.now()
+        now = self._turn.clock.now()
         message = QueuedMessage(text, self._sockets.unread, now)
         sockets, delivered_to = self._queue_for(channel, message, hold, now)
         if not delivered_to:

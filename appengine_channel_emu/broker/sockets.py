@@ -137,9 +137,10 @@ class Sockets:
 
     def acknowledge(self, socket: Socket, number: int) -> None:
         """Its page has all up to `number`. Raises `SocketGone` for a number that was never sent."""
-        if number > socket.last_number:
+        more = number - socket.acknowledged
+        if more > len(socket.queue):
             raise SocketGone
-        if number > socket.acknowledged:
+        if more > 0:
             self._acknowledge(socket, number)
 
     def park(self, socket: Socket, receiver: Receiver) -> None:
@@ -280,7 +281,7 @@ class Sockets:
 
     def _acknowledge(self, socket: Socket, number: int) -> list[QueuedMessage]:
         """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
-        now = self._turn.now()
+        now = self._turn.clock.now()
         receipt = now, socket.way
         forgotten = socket.acknowledge(number)
         for message in forgotten:
