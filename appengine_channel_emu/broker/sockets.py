@@ -14,6 +14,7 @@ from appengine_channel_emu.broker.errors import (
     EmulatorError,
     Replaced,
     SocketGone,
+    TokenTimedOut,
     TooManySockets,
 )
 from appengine_channel_emu.broker.figures import BrokerFigures
@@ -21,6 +22,9 @@ from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
+
+ATTEMPTS_LOOKED_AT = 1_000
+"""Latest sockets of a client id that may have been opened by the same attempt; a page tries again within seconds."""
 
 _STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
@@ -77,7 +81,7 @@ class Sockets:
         """A new socket, attached; the same again for the same `attempt`. Raises `TooManySockets`."""
         channel = self.channel(token.client_id)
         if attempt is not None:
-            for socket in channel.sockets:
+            for socket in channel.sockets[-ATTEMPTS_LOOKED_AT:]:
                 if socket.attempt == attempt and socket.token is token:
                     return socket
         # With --tabs=single the older socket makes room itself.
@@ -248,6 +252,16 @@ class Sockets:
             self.attendance.detach(socket)
             self.forget_idle(socket.channel)
 
+    def end_with(self, token: TokenRecord) -> None:
+        """`token` timed out, and its sockets with it."""
+        channel = self.channels.get(token.client_id)
+        if channel is not None:
+            ended = [socket for socket in channel.sockets if socket.token is token]
+            # All at once: each would be looked for among the others, and there may be thousands.
+            channel.sockets = tuple([socket for socket in channel.sockets if socket.token is not token])
+            for socket in ended:
+                self.end(socket, TokenTimedOut, "Its token timed out.")
+
     def fullest(self) -> Socket | None:
         """The socket with the most unread bytes, if any has some. Looks at every one."""
         socket = max(self._sockets.values(), key=lambda socket: socket.queued_bytes, default=None)
@@ -261,6 +275,7 @@ class Sockets:
                 channel.timer.cancel()
                 channel.timer = None
             self._dirty.presence(channel)
+            channel.sockets = ()
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True, why="reset")
