@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from functools import partial
 
 from appengine_channel_emu.broker.attendance import Attendance
@@ -294,7 +295,7 @@ class Sockets:
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
 
-    def _acknowledge(self, socket: Socket, number: int) -> list[QueuedMessage]:
+    def _acknowledge(self, socket: Socket, number: int) -> Sequence[QueuedMessage]:
         """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
         now = self._turn.clock.now()
         receipt = now, socket.way
