@@ -60,10 +60,16 @@ presence_log = logging.getLogger("channel_emu.presence")
 
 
 class Service:
-    """One emulator. `make_backend(address)` makes the app behind it, given `host:port` of the emulator, or None."""
+    """One emulator. `make_backend(address)` makes the app behind it, given `host:port` of the emulator, or None.
 
-    def __init__(self, settings: Settings, make_backend: Callable[[str], Backend | None]) -> None:
+    Without `short_path` every request is answered through WSGI: the same answers, later.
+    """
+
+    def __init__(
+        self, settings: Settings, make_backend: Callable[[str], Backend | None], short_path: bool = True
+    ) -> None:
         self.settings = settings
+        self._short_path = short_path
         self._sockets, self._api_sockets = _listen(settings)
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(self._sockets[0])
