@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
@@ -50,7 +50,7 @@ class EmbeddedBroker:
     is to be given what changes: see `take_changes`.
     """
 
-    immediate = True
+    immediate: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog
@@ -227,6 +227,8 @@ class Broker(Protocol):
     What cannot be known at once is a `Signal`: `Opened.presence_sent`, `Poll.ready`.
     """
 
+    immediate: ClassVar[bool]
+    """Whether every call is answered at once: a broker elsewhere may raise `Pending` instead."""
     options: BrokerOptions
     """What it was made with."""
     clock: Clock
@@ -243,8 +245,6 @@ class Broker(Protocol):
     """The app's requests that run."""
     control: Control
     """What the console and tests see and do."""
-    immediate: bool
-    """Whether all of it answers at once, without asking another machine."""
 
     # What apps ask
 
