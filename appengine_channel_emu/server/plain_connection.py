@@ -15,7 +15,7 @@ from typing import Any
 
 from appengine_channel_emu.server.connection import Port
 from appengine_channel_emu.server.parked import ParkingChannel
-from appengine_channel_emu.server.short_path import LARGEST_POLL, LARGEST_SEND, ShortPath
+from appengine_channel_emu.server.short_path import READ_BYTES
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import Answer, ConnectionCut
 
@@ -68,7 +68,7 @@ class PlainConnection:
     def handle_read_event(self) -> None:
         """Something has come, or its client has gone."""
         try:
-            data = self.socket.recv(LARGEST_POLL)
+            data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -127,8 +127,8 @@ class PlainConnection:
             self._take_long_path(data)
             return
         self.last_activity = time.time()
-        if len(data) == LARGEST_POLL:
-            data += self._read_send(short_path, data)
+        if len(data) == READ_BYTES:
+            data += self._read_send(short_path.size_of_send(data) - len(data))
         answer = self._port.loop.do_call(short_path.answer, data, self.address[0])
         if isinstance(answer, Answer):
             self._send(self._port.heads.get(answer.status, answer.headers, len(answer.body)) + answer.body)
@@ -161,9 +161,10 @@ class PlainConnection:
 
     def service(self) -> None:
         """Answer the poll that was parked, unless that is done."""
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
+        waiting = self._waiting
+        if waiting is None or not waiting.ready:
             return
+        self._waiting = None
         self.last_activity = time.time()
         self._port.parked_polls.remove(waiting)
         try:
@@ -194,14 +195,14 @@ class PlainConnection:
         if sent < len(data):
             self._become_channel().push(data[sent:])
 
-    def _read_send(self, short_path: ShortPath, begun: bytes) -> bytes:
-        """More of a send of which as much has come as is read at once, if all of it is there."""
-        if short_path.is_whole(begun):
-            return b""
+    def _read_send(self, left: int) -> bytes:
+        """The `left` bytes of a send of which more has come than is read at once, if they are there, and nothing else.
+
+        Else nothing is taken: what takes the long path is read as it always was.
+        """
         with contextlib.suppress(OSError):
-            more = self.socket.recv(LARGEST_SEND, socket.MSG_PEEK)
-            if short_path.is_whole(begun + more):
-                return self.socket.recv(len(more))
+            if left > 0 and len(self.socket.recv(left + 1, socket.MSG_PEEK)) == left:
+                return self.socket.recv(left)
         return b""
 
     def _take_long_path(self, data: bytes) -> None:

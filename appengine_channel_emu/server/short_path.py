@@ -27,11 +27,11 @@ from appengine_channel_emu.web.short import ShortAnswers
 from appengine_channel_emu.web.waiting import OwnAnswer
 from appengine_channel_emu.web.wsgi import browser
 
-LARGEST_POLL = 8 * 1024
-"""Bytes of a poll, and of the head of a send."""
+READ_BYTES = 8 * 1024
+"""What is read at once, and no poll has more, nor the head of a send."""
 
-LARGEST_SEND = 64 * 1024
-"""Bytes of a body."""
+LARGEST_BODY = 64 * 1024
+"""Bytes of a send, without its head."""
 
 HEADS_REMEMBERED = 512
 LONGEST_REMEMBERED = 2 * 1024
@@ -83,15 +83,16 @@ class ShortPath:
         self.taken += answer is not None
         return answer
 
-    def is_whole(self, data: bytes) -> bool:
-        """Whether a send need not be read further: all that its head announces is there, or it takes the long path."""
-        end = data.find(b"\r\n\r\n")
-        length = _cut(data[: end + 2], _LENGTH)[0] if end >= 0 else None
-        return length is None or not length.isdigit() or len(data) - end - 4 >= min(int(length[:9]), LARGEST_SEND)
+    def size_of_send(self, data: bytes) -> int:
+        """Bytes of the send that `data` begins, as its head announces; 0 where it takes the long path in any case."""
+        end = data.find(b"\r\n\r\n") + 4
+        if not data.startswith(tuple(_SENDS)) or end < 4:
+            return 0
+        length = _cut(data[: end - 2], _LENGTH)[0]
+        known = length is not None and length.isdigit() and len(length) <= len(str(LARGEST_BODY))
+        return end + int(length) if known and length is not None and int(length) <= LARGEST_BODY else 0
 
     def _poll(self, asked: re.Match[bytes], data: bytes, address: str) -> OwnAnswer | None:
-        if len(data) > LARGEST_POLL or not data.endswith(b"\r\n\r\n"):
-            return None
         agent, head = _cut(data[asked.end() :], _AGENT)
         known = self._known("GET", POLL_PATH, head, address, len(data))
         if known is None or (agent is not None and known.agent is not None):
@@ -112,8 +113,6 @@ class ShortPath:
     def _send(self, path: str, data: bytes, address: str) -> OwnAnswer | None:
         end = data.find(b"\r\n\r\n") + 4
         body = data[end:]
-        if not 4 <= end <= LARGEST_POLL or not 0 < len(body) <= LARGEST_SEND:
-            return None
         length, head = _cut(data[data.find(b"\r\n") : end], _LENGTH)
         if length is None or length != b"%d" % len(body):
             return None

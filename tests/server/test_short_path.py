@@ -280,6 +280,50 @@ def test_what_is_behind_a_parked_poll_waits_for_it(asked, short_path, behind):
     assert status == (b"400 Bad Request" if behind.startswith(b"nonsense") else b"200 OK")
 
 
+@pytest.mark.parametrize("short_path", [True, False])
+@pytest.mark.parametrize(
+    "request_", [poll(), send(), send(json.dumps({"client_id": "anna", "message": "x" * 20_000}).encode())]
+)
+def test_two_at_once_are_both_answered(asked, short_path, request_):
+    page = asked(short_path)
+    page.send(request_ + request_)
+    assert [page.answer()[:15] for _ in range(2)] == [b"HTTP/1.1 200 OK"] * 2
+    assert page.taken() == 0
+
+
+@pytest.mark.parametrize("short_path", [True, False])
+def test_limits_of_the_users_hold(asked, short_path):
+    page = asked(short_path, max_request_size=1000, max_header_size=1000)
+    body = json.dumps({"client_id": "anna", "message": "x" * 2000}).encode()
+    assert page.ask(send(body)).startswith(b"HTTP/1.1 413 ")
+    page = Asked.beside(page)
+    assert page.ask(poll(BARE + f"X: {'x' * 1000}\r\n")).startswith(b"HTTP/1.0 431 ")
+    page.close()
+
+
+def test_sends_to_a_broker_that_answers_later_take_the_long_path(asked):
+    page = asked()
+    page.service.broker.immediate = False
+    assert page.ask(send()).startswith(b"HTTP/1.1 200 OK")
+    assert page.ask(call()).startswith(b"HTTP/1.1 200 OK")
+    assert page.taken() == 0
+    assert b'"next":3}' in page.ask(poll())
+    assert page.taken() == 1
+
+
+def test_a_call_that_is_late_answers_no_other_poll(asked):
+    page = asked()
+    page.send(PARKED)
+    waits(page)
+    # As one that was queued for a poll before it.
+    page.service._loop.soon(connections(page.service)[0])
+    page.service._loop.wake()
+    page.send(b"GET /_emu/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    until(lambda: any(len(each.requests) == 2 for each in channels(page.service)))
+    page.service.broker.send_message("anna", "second")
+    assert b'{"messages":["second"],"next":2}\n' in page.answer()
+
+
 @pytest.mark.parametrize("early", ["", "&early=1"])
 def test_the_same_where_the_head_may_have_gone(asked, early):
     page = asked()
