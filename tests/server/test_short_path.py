@@ -172,6 +172,8 @@ class Asked:
         head = b""
         while not head.endswith(b"\r\n\r\n") and (line := self.file.readline()):
             head += line
+        if head.startswith(b"HTTP/1.1 100 "):
+            return head + self.answer(has_body)
         length = re.search(rb"Content-Length: (\d+)", head)
         body = self.file.read(int(length[1])) if length and has_body else b""
         if b"Transfer-Encoding: chunked" in head:
