@@ -213,8 +213,8 @@ class PlainConnection:
 
     def _become_channel(self) -> ParkingChannel:
         """Waitress goes on with it, and with the poll that is parked."""
-        self.fileno_or_none = None
         channel = ParkingChannel(self._server, self.socket, self.address, self._port, self)
+        self.fileno_or_none = None
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             channel.take_over(waiting)
