@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.bench import chrome
 from appengine_channel_emu.bench.page import POLL_SECONDS, Page, PollingPage, Refused, StreamingPage, split_answer
 
 PageTransport = Literal["poll", "websocket"]
@@ -50,12 +51,14 @@ class Api:
         except (ValueError, TypeError):
             raise Refused("what answers there is no emulator") from None
 
-    def close_socket(self, socket_id: str) -> None:
-        """What a page says when it is left."""
-        self._sock.sendall(
-            b"POST /_ah/channel/close?socket=%b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
-            % socket_id.encode()
-        )
+    def open_socket(self, token: str, agent: str) -> str:
+        """What a page of the browser `agent` asks first; the socket's id. Raises `Refused` and OSError."""
+        self._sock.sendall(chrome.open_request(token, agent))
+        return str(json.loads(self._read())["socket"])
+
+    def close_socket(self, socket_id: str, agent: str) -> None:
+        """What it says when it is left."""
+        self._sock.sendall(chrome.close_request(socket_id, agent))
         self._read()
 
     def close(self) -> None:
@@ -107,8 +110,8 @@ class Pages:
     def _make(self) -> Page:
         client_id = f"{self._prefix}-{self._opened}"
         token = self.api.post("/_emu/channels", {"client_id": client_id})["token"]
-        opened = self.api.get(f"/_ah/channel/open?channel={token}")
-        page = self._kind(self._opened, client_id, str(opened["socket"]), connect(self.api.address))
+        socket_id = self.api.open_socket(token, chrome.agent(self._opened))
+        page = self._kind(self._opened, client_id, socket_id, connect(self.api.address))
         page.sock.settimeout(None)  # It is read when there is something, and a timeout costs a system call.
         self._selector.register(page.sock, selectors.EVENT_READ, page)
         self.by_client[client_id] = page
@@ -162,7 +165,7 @@ class Pages:
     def leave(self) -> None:
         """Close every page's socket, as a tab that is closed does."""
         for page in self.by_client.values():
-            self.api.close_socket(page.socket_id)
+            self.api.close_socket(page.socket_id, page.agent)
         self.vanish(len(self))
         self._selector.close()
         self.api.close()
