@@ -62,6 +62,8 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/streams.py
 	$(BIN)/python bench/tabs.py
 	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/many_pages.py
+	$(BIN)/python bench/peers.py
 	$(BIN)/python bench/dev_server.py
 
 $(VENV)/python.stamp:

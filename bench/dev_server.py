@@ -122,8 +122,11 @@ class Measured:
         self.p99 = statistics.median(percentile(each, 0.99) for each in delays)
         pages.open(ALL_PAGES - IDLE_PAGES)
         time.sleep(SETTLE_SECONDS)
+        used = cpu(self._process_id)
         times = self._fan_outs(rounds)
         self.fan_out, self.fan_outs = statistics.median(times), len(times)
+        self.fan_out_cpu = (cpu(self._process_id) - used) / (len(times) * ALL_PAGES)
+        """Seconds of CPU for each of its messages, with all that goes on beside it."""
         pages.stop()
 
     def _idle(self) -> float:
