@@ -21,7 +21,7 @@ help:
 	@echo 'make soak          the soaks in full'
 	@echo 'make fuzz          the fuzzers, half an hour each'
 	@echo 'make check         lint and types'
-	@echo 'make bench         benchmarks'
+	@echo 'make bench         benchmarks, more than an hour'
 	@echo 'make clean         remove what the others have made'
 
 serve: $(VENV)/run.stamp
