@@ -50,6 +50,8 @@ class EmbeddedBroker:
     is to be given what changes: see `take_changes`.
     """
 
+    immediate = True
+
     def __init__(
         self,
         clock: Clock,

@@ -243,6 +243,8 @@ class Broker(Protocol):
     """The app's requests that run."""
     control: Control
     """What the console and tests see and do."""
+    immediate: bool
+    """Whether all of it answers at once, without asking another machine."""
 
     # What apps ask
 
