@@ -21,10 +21,12 @@ def fuzz(
     seconds: float = SECONDS,
     examples: int = EXAMPLES,
     seeds: int = 0,
+    shrink: bool = True,
 ) -> None:
     """Feed generated inputs, in rounds of so many examples: one, and more until `seconds` are over.
 
-    The first round has the seed number `seeds`. What `feed` raises is raised, for the smallest input that was found.
+    The first round has the seed number `seeds`. What `feed` raises is raised, for the smallest input that was found, or
+    for the first one where that is not looked for.
     """
     until, number = time.monotonic() + seconds, 0
     while number == 0 or time.monotonic() < until:
@@ -34,7 +36,7 @@ def fuzz(
             max_examples=examples,
             deadline=None,
             database=None,
-            phases=[Phase.generate, Phase.shrink],
+            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
         @given(inputs)

@@ -147,7 +147,11 @@ _calls = st.builds(
     calls,
     st.sampled_from(["application/octet-stream"] * 4 + ["application/json", "text/plain"]),
 )
-requests = st.one_of(_page_polls, _own_polls, _page_polls, _own_polls, _sends, _sends, _calls, _opens, _closes)
+_ADDED = ["poll cut", "poll error", "poll drop", "send drop", "send error", "poll cut count=1", "x"]
+_faults = st.sampled_from(_ADDED).map(
+    lambda fault: _post("/_emu/faults", "application/json", json.dumps({"fault": fault}).encode())
+)
+requests = st.one_of(_page_polls, _own_polls, _page_polls, _own_polls, _sends, _sends, _calls, _opens, _closes, _faults)
 
 # What is done to them.
 

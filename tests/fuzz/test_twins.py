@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from appengine_channel_emu.faults.gate import FaultGate
+from appengine_channel_emu.server import short_path
+from appengine_channel_emu.server.short_path import ShortPath
+from appengine_channel_emu.web import short
+from appengine_channel_emu.web.short import ShortAnswers
 from tests.fuzz.rounds import FULL, fuzz
 from tests.fuzz.scripts import scripts
 from tests.fuzz.target import Defect
@@ -17,6 +22,7 @@ from tests.fuzz.twins import Twins
 
 CORPUS = Path(__file__).parent / "corpus" / "twins"
 SECONDS = 1800 if FULL else 60
+SCRIPTS_A_MINUTE = 4_000
 
 
 @pytest.fixture
@@ -69,3 +75,39 @@ def test_time_that_differs_is_noticed(twins):
     poll._options = type("Shorter", (), {"longest_poll": 20.0})()
     with pytest.raises(Defect, match="step"):
         twins.feed(POLL.replace(b"wait=25", b"wait=24") + b"--wait--" * 45)
+
+
+class KeepsAlways(short_path.RequestParser):
+    """Says of no connection that it ends with the request."""
+
+    connection_close = property(lambda self: False, lambda self, value: None)
+
+
+def first_alone(answer):
+    """The short path with what follows the first request ignored."""
+    return lambda path, data, address: answer(path, data[: data.find(b"\r\n\r\n") + 4], address)
+
+
+RULES = {
+    "the guard lets it in": (ShortAnswers, "admits", lambda self, environ: True),
+    "no fault is in force": (FaultGate, "quiet", True),
+    "none is asked for by a header": (short, "HEADER", "HTTP_NONE"),
+    "the connection is kept": (short_path, "RequestParser", KeepsAlways),
+    "a poll is alone in what came": (ShortPath, "answer", first_alone(ShortPath.answer)),
+    "it is of HTTP/1.1": (short_path, "_POLL", re.compile(short_path._POLL.pattern.replace(rb"1\.1", rb"1\.[01]"))),
+    "a User-Agent is plain": (short_path, "_is_plain", lambda value: True),
+    "a send is JSON": (short, "is_json", lambda content_type: True),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_is_dropped_is_missed(monkeypatch, rule):
+    monkeypatch.setattr(*RULES[rule])
+    twins = Twins(monkeypatch.setattr)
+    try:
+        with pytest.raises(Defect):
+            # By their number, as a busy machine has fewer in its minute: they are always the same.
+            fuzz(twins.feed, scripts(), seconds=0, examples=SCRIPTS_A_MINUTE, seeds=1, shrink=False)
+    finally:
+        twins.stop()
