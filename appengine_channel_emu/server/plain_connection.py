@@ -164,6 +164,7 @@ class PlainConnection:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
+        self.last_activity = time.time()
         self._port.parked_polls.remove(waiting)
         try:
             answer = waiting.made()

@@ -70,7 +70,6 @@ class Service:
         self, settings: Settings, make_backend: Callable[[str], Backend | None], short_path: bool = True
     ) -> None:
         self.settings = settings
-        self._short_path = short_path
         self._sockets, self._api_sockets = _listen(settings)
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(self._sockets[0])
@@ -83,6 +82,8 @@ class Service:
         self.about = self._describe()
         """What the front is told of us."""
         self.front = Front(self.broker, self._backend or NoApp(), _web_options(settings), self._timer, self.about)
+        self.short_path = make_short_path(settings, self.front.short_answers) if short_path else None
+        """What is answered below WSGI, if anything is."""
         self._hint_at_presence()
         self._loop = make_loop()
         self._parked_polls, self._streams = Timeouts(), Timeouts()
@@ -141,8 +142,7 @@ class Service:
 
     def _serve(self) -> None:
         """Take connections, and begin with all that runs beside them."""
-        short_path = make_short_path(self.settings, self.front.short_answers) if self._short_path else None
-        port = Port(self._loop, self._parked_polls, self._streams, self._slow_clients, Heads(IDENT), short_path)
+        port = Port(self._loop, self._parked_polls, self._streams, self._slow_clients, Heads(IDENT), self.short_path)
         self._acceptor.serve(self._sockets, self.front, port)
         if self._api_sockets:
             self._acceptor.serve(

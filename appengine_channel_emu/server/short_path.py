@@ -20,9 +20,9 @@ import functools
 import re
 from typing import Any, NamedTuple
 
-from appengine_channel_emu.server.parser import RequestParser
+from appengine_channel_emu.server.parser import MOST_HEADERS, RequestParser
 from appengine_channel_emu.web.channel.wires import AskedPoll
-from appengine_channel_emu.web.guard import LONGEST_POLL, POLL_PATH
+from appengine_channel_emu.web.guard import POLL_PATH
 from appengine_channel_emu.web.short import ShortAnswers
 from appengine_channel_emu.web.waiting import OwnAnswer
 from appengine_channel_emu.web.wsgi import browser
@@ -49,6 +49,8 @@ BEGINNINGS = (b"GET /_ah/channel/poll?", *_SENDS)
 _AGENT = b"\r\nUser-Agent: "
 _LENGTH = b"\r\nContent-Length: "
 
+_CUT = (_AGENT, _LENGTH)
+
 _FORBIDDEN = frozenset({"CONTENT_LENGTH", "TRANSFER_ENCODING", "EXPECT", "UPGRADE"})
 
 
@@ -66,20 +68,25 @@ class ShortPath:
     def __init__(self, answers: ShortAnswers, adjustments: Any) -> None:
         self._answers = answers
         self._adjustments = adjustments
+        self.taken = 0
+        """Requests that have been answered, or wait for their answer."""
         self._remembered = functools.lru_cache(HEADS_REMEMBERED)(self._read_head)
 
     def answer(self, data: bytes, address: str) -> OwnAnswer | None:
         """The answer to `data`, which came from `address`; None, and nothing done, where it takes the long path."""
         asked = _POLL.match(data)
         if asked is not None:
-            return self._poll(asked, data, address)
-        path = _SENDS.get(data[: data.find(b"\r\n")])
-        return None if path is None else self._send(path, data, address)
+            answer = self._poll(asked, data, address)
+        else:
+            path = _SENDS.get(data[: data.find(b"\r\n")])
+            answer = None if path is None else self._send(path, data, address)
+        self.taken += answer is not None
+        return answer
 
     def is_whole(self, data: bytes) -> bool:
         """Whether a send need not be read further: all that its head announces is there, or it takes the long path."""
         end = data.find(b"\r\n\r\n")
-        length = _cut(data[:end], _LENGTH)[0] if end >= 0 else None
+        length = _cut(data[: end + 2], _LENGTH)[0] if end >= 0 else None
         return length is None or not length.isdigit() or len(data) - end - 4 >= min(int(length[:9]), LARGEST_SEND)
 
     def _poll(self, asked: re.Match[bytes], data: bytes, address: str) -> OwnAnswer | None:
@@ -96,7 +103,7 @@ class ShortPath:
         poll = AskedPoll(
             socket_id.decode("ascii"),
             int(after),
-            min(float(seconds), LONGEST_POLL),
+            min(float(seconds), self._answers.longest_poll),
             early is not None,
             pauses is not None,
         )
@@ -123,6 +130,8 @@ class ShortPath:
         return read(method, path, head, address)
 
     def _read_head(self, method: str, path: str, head: bytes, address: str) -> _KnownHead | None:
+        if head.count(b"\r\n") > MOST_HEADERS - len(_CUT):
+            return None
         parser = RequestParser(self._adjustments)
         data = f"{method} {path} HTTP/1.1".encode("ascii") + head
         taken = parser.received(data)

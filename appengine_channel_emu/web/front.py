@@ -110,7 +110,7 @@ class Front:
         self._resources |= console_resources()
         messages = self._resources[MESSAGES_PATH]
         assert isinstance(messages, MessagesResource)
-        self.short_answers = ShortAnswers(broker, self._guard, self._faults, poll_socket, messages, api)
+        self.short_answers = ShortAnswers(broker, options, self._guard, self._faults, poll_socket, messages, api)
         """What of it a server may ask without WSGI."""
         self._falcon = falcon_app(self._resources, lambda environ: refusals.request("content-type", environ, 415))
 

@@ -15,7 +15,7 @@ from appengine_channel_emu.faults.gate import HEADER, FaultGate
 from appengine_channel_emu.web.admin.channels import MessagesResource
 from appengine_channel_emu.web.api.rpc import ServerApi, is_call
 from appengine_channel_emu.web.channel.wires import AskedPoll, PollSocket
-from appengine_channel_emu.web.guard import POLL_PATH, Guard
+from appengine_channel_emu.web.guard import POLL_PATH, Guard, WebOptions
 from appengine_channel_emu.web.resources import BadRequest, Call, answered, common_headers, is_json, parse_json
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import Answer
@@ -33,6 +33,7 @@ class ShortAnswers:
     def __init__(
         self,
         broker: Broker,
+        options: WebOptions,
         guard: Guard,
         faults: FaultGate,
         polls: PollSocket,
@@ -47,6 +48,8 @@ class ShortAnswers:
             MESSAGES_PATH: lambda body: messages.read(parse_json(body, messages.FIELDS)),
             RPC_PATH: api.read,
         }
+        self.longest_poll = options.longest_poll
+        """Seconds; who asks for more waits no longer."""
         self._poll_headers = common_headers(POLL_PATH, ())
         self._headers = {MESSAGES_PATH: common_headers(MESSAGES_PATH, ()), RPC_PATH: []}
 

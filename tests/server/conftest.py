@@ -46,8 +46,8 @@ class SlowApp(PlayedBackend):
 def make_service():
     services = []
 
-    def make(backend=None, **settings):
-        service = Service(Settings(port=0, **{"state_dir": "none", **settings}), lambda address: backend)
+    def make(backend=None, short_path=True, **settings):
+        service = Service(Settings(port=0, **{"state_dir": "none", **settings}), lambda address: backend, short_path)
         services.append(service)
         service.start()
         return service
