@@ -113,6 +113,7 @@ async def main() -> None:
         log_level="critical",
         backlog=4096,
         timeout_graceful_shutdown=0,
+        timeout_keep_alive=3_600,
     )
     # Of this protocol by name, as asyncio makes its own: it sets TCP_NODELAY on no other.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

@@ -124,7 +124,7 @@ class PlainConnection:
         """Answer what has come, or have waitress answer it."""
         short_path = self._port.short_path
         if short_path is None or self._waiting is not None:
-            self._become_channel().take(data)
+            self._take_long_path(data)
             return
         self.last_activity = time.time()
         if len(data) == LARGEST_POLL:
@@ -135,7 +135,7 @@ class PlainConnection:
         elif isinstance(answer, Waiting):
             self._wait_for(answer)
         else:
-            self._become_channel().take(data)
+            self._take_long_path(data)
 
     def take_back(self, channel: ParkingChannel) -> None:
         """`channel`, which it had become, has nothing more to do, and has let go of the socket."""
@@ -203,6 +203,12 @@ class PlainConnection:
             if short_path.is_whole(begun + more):
                 return self.socket.recv(len(more))
         return b""
+
+    def _take_long_path(self, data: bytes) -> None:
+        channel = self._become_channel()
+        channel.take(data)
+        # The loop asks who was there when the event came, and that is us.
+        channel.changed()
 
     def _become_channel(self) -> ParkingChannel:
         """Waitress goes on with it, and with the poll that is parked."""

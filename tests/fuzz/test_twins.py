@@ -70,9 +70,7 @@ def test_a_state_that_differs_is_noticed(twins):
 
 
 def test_time_that_differs_is_noticed(twins):
-    twins.twins["short"].service.front._options = None
-    poll = twins.twins["short"].service.front._resources["/_ah/channel/poll"]
-    poll._options = type("Shorter", (), {"longest_poll": 20.0})()
+    twins.twins["short"].service.front.short_answers.longest_poll = 20.0
     with pytest.raises(Defect, match="step"):
         twins.feed(POLL.replace(b"wait=25", b"wait=24") + b"--wait--" * 45)
 
