@@ -178,6 +178,12 @@ EXTRA_LINES = [
     *("X-A : b", "X-A:\tb\t", "X-\xe4: b", "X-A: \xe4", "Access-Control-Request-Method: GET"),
     *("Access-Control-Request-Private-Network: true", "Early-Data: 1", "Priority: u=1", "GET / HTTP/1.1"),
 ]
+OFTEN = [
+    *("Host: evil", "Origin: http://evil", "Sec-Fetch-Site: cross-site", "Connection: close", "Content-Length: 0"),
+    *("Transfer-Encoding: chunked", "Expect: 100-continue", "Upgrade: websocket", "User-Agent: a\x7f"),
+    *("X-Channel-Emu-Fault: poll cut", "X-Channel-Emu-Fault: send error", "Content-Type: text/plain"),
+]
+"""What the paths look at, or must not miss."""
 METHODS = [
     *(b"HEAD", b"POST", b"GET", b"OPTIONS", b"PUT", b"get", b"GETX", b"", b"G\x00T", b"TRACE", b"CONNECT"),
 ]
@@ -207,7 +213,7 @@ def _mutated(draw: st.DrawFn, request: HttpRequest) -> HttpRequest:
     lines = list(request.lines)
     at = draw(st.integers(0, max(0, len(lines) - 1)))
     if kind <= 2:
-        extra = draw(st.sampled_from(EXTRA_LINES)).encode("latin-1")
+        extra = draw(st.sampled_from(OFTEN) | st.sampled_from(EXTRA_LINES)).encode("latin-1")
         lines.insert(at + draw(st.integers(0, 1)), extra)
     elif kind == 3 and lines:
         del lines[at]
