@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.server.parked import ParkingChannel
+from appengine_channel_emu.server.plain_connection import PlainConnection
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from tests.compat.test_library import COMPAT, MINORS, interpreter, run
@@ -54,8 +54,8 @@ def test_the_sdks_channel_service_keeps_one_too(tmp_path, monkeypatch):
     script = tmp_path / "in_the_sdk.py"
     script.write_text(IN_THE_SDK)
     opened = []
-    add_channel = ParkingChannel.add_channel
-    monkeypatch.setattr(ParkingChannel, "add_channel", lambda *given: (opened.append(given), add_channel(*given)))
+    begin = PlainConnection.__init__
+    monkeypatch.setattr(PlainConnection, "__init__", lambda *given: (opened.append(given), begin(*given))[1])
     service = Service(Settings(port=0, state_dir="none"), lambda address: None)
     service.start()
     try:
