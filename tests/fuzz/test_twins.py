@@ -103,9 +103,21 @@ RULES = {
 def test_a_rule_that_is_dropped_is_missed(monkeypatch, rule):
     monkeypatch.setattr(*RULES[rule])
     twins = Twins(monkeypatch.setattr)
+    found: list[Defect] = []
+
+    def feed(data: bytes) -> None:
+        try:
+            if not found:
+                twins.feed(data)
+        except Defect as defect:
+            found.append(defect)
+        if found:
+            # Whatever is tried again: what came before is part of what differs, such as heads that are remembered.
+            raise found[0]
+
     try:
         with pytest.raises(Defect):
             # By their number, as a busy machine has fewer in its minute: they are always the same.
-            fuzz(twins.feed, scripts(), seconds=0, examples=SCRIPTS_A_MINUTE, seeds=1, shrink=False)
+            fuzz(feed, scripts(), seconds=0, examples=SCRIPTS_A_MINUTE, seeds=1, shrink=False)
     finally:
         twins.stop()
