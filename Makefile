@@ -21,7 +21,7 @@ help:
 	@echo 'make soak          the soaks in full'
 	@echo 'make fuzz          the fuzzers, half an hour each'
 	@echo 'make check         lint and types'
-	@echo 'make bench         benchmarks'
+	@echo 'make bench         benchmarks, more than an hour'
 	@echo 'make docs          the documents as a site, in build/site'
 	@echo 'make dist          sdist and wheel, in dist/'
 	@echo 'make clean         remove what the others have made'
@@ -65,6 +65,8 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/streams.py
 	$(BIN)/python bench/tabs.py
 	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/many_pages.py
+	$(BIN)/python bench/peers.py
 	$(BIN)/python bench/dev_server.py
 
 # Strict: whatever Sphinx would warn of, such as a link that leads nowhere, fails.

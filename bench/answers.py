@@ -20,6 +20,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from command_line import parser
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.browser.engines import ENGINES, Engine, launch
@@ -33,15 +35,15 @@ TICKS, TICKS_BEFORE = 10, 9
 
 def main() -> int:
     """1 where messages came before their answers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--posts", type=int, default=200, help="for each line, 200 unless told otherwise")
-    parser.add_argument("--busy", action="store_true")
-    parser.add_argument("--browser", choices=ENGINES, nargs="+", default=["chromium", "firefox"])
-    parser.add_argument("--transport", choices=TRANSPORTS, nargs="+", default=list(TRANSPORTS))
-    parser.add_argument("--way", choices=WAYS, nargs="+", default=list(WAYS))
-    parser.add_argument("--kind", choices=["python3", "sdk"], default="python3", help="of app")
-    parser.add_argument("--push-after-answer", default="50", metavar="MS")
-    arguments = parser.parse_args()
+    made = parser(__doc__, "about ten minutes")
+    made.add_argument("--posts", type=int, default=200, help="for each line, 200 unless told otherwise")
+    made.add_argument("--busy", action="store_true")
+    made.add_argument("--browser", choices=ENGINES, nargs="+", default=["chromium", "firefox"])
+    made.add_argument("--transport", choices=TRANSPORTS, nargs="+", default=list(TRANSPORTS))
+    made.add_argument("--way", choices=WAYS, nargs="+", default=list(WAYS))
+    made.add_argument("--kind", choices=["python3", "sdk"], default="python3", help="of app")
+    made.add_argument("--push-after-answer", default="50", metavar="MS")
+    arguments = made.parse_args()
     at_most = AT_MOST_BUSY if arguments.busy else 0.0
     missed = False
     with contextlib.ExitStack() as stack:

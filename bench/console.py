@@ -8,13 +8,13 @@ Then messages come one at a time; theirs runs from before the call until the mes
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import urllib3
+from command_line import parser
 from playwright.sync_api import Browser, sync_playwright
 from report import Report
 
@@ -49,10 +49,10 @@ WATCH = """() => {
 
 def main() -> int:
     """1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--visits", type=int, default=10)
-    parser.add_argument("--messages", type=int, default=30)
-    options = parser.parse_args()
+    made = parser(__doc__, "about a minute")
+    made.add_argument("--visits", type=int, default=10)
+    made.add_argument("--messages", type=int, default=30)
+    options = made.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         emulator = RunningEmulator("--quiet", log=Path(folder) / "log")
         with emulator, sync_playwright() as playwright:

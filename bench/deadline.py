@@ -9,11 +9,12 @@ answer, in seconds; `left` is how many processes outlived the emulator.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from command_line import parser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,10 +25,10 @@ ROW = "{:9} {:10} {:8} {:>6} {:>6} {:>9} {:>5} {:>5}  {}"
 
 def main() -> int:
     """Prints a table; 1 where something does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--deadline", type=float, default=30.0, help="seconds (30)")
-    parser.add_argument("--app", choices=sorted({place.app for place in PLACES}), help="this kind of app alone")
-    options = parser.parse_args()
+    made = parser(__doc__, "about four minutes")
+    made.add_argument("--deadline", type=float, default=30.0, help="seconds (30)")
+    made.add_argument("--app", choices=sorted({place.app for place in PLACES}), help="this kind of app alone")
+    options = made.parse_args()
     print(ROW.format("app", "threadsafe", "handler", "status", "late", "neighbour", "next", "left", ""))
     return max(try_all(place, options.deadline) for place in PLACES if options.app in (None, place.app))
 

@@ -13,7 +13,6 @@ which the emulator does not let overtake the answer (--push-after-answer).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import random
@@ -26,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import urllib3
+from command_line import parser
 from servers import REAL, AnyServer, beside_the_real_one
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -46,10 +46,10 @@ http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(60))
 
 def main() -> int:
     """1 where the emulator is not as much sooner as it must be."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sends", type=int, default=500)
-    parser.add_argument("--posts", type=int, default=100)
-    arguments = parser.parse_args()
+    made = parser(__doc__, "about eight minutes")
+    made.add_argument("--sends", type=int, default=500)
+    made.add_argument("--posts", type=int, default=100)
+    arguments = made.parse_args()
     sends, posts = arguments.sends, arguments.posts
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

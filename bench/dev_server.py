@@ -1,9 +1,9 @@
 """Beside the SDK's dev server, in one run: delivery, fan-out to 500 pages, and what 200 idle pages cost.
 
-    python bench/dev_server.py [--quick]
+    python bench/dev_server.py [--rounds 3]
 
 The same app runs under the emulator as a Python 3 app and as an SDK app, and on the real `dev_appserver.py`, one
-after the other, each with the same steps; three times each, of which the median counts:
+after the other, each with the same steps; in rounds, of which the median counts:
 
 1. 200 pages open, each with a client id of its own. Idle CPU: what all processes of the server use, the app's instance
    included, while nothing is sent.
@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.request import urlopen
 
+from command_line import parser
 from polled import PolledPages
 from report import Report
 from servers import REAL, AnyServer, beside_the_real_one
@@ -45,8 +46,6 @@ from appengine_channel_emu.bench.measure import percentile
 from appengine_channel_emu.bench.pages import Pages
 from appengine_channel_emu.bench.process import allow_connections
 
-QUICK = "--quick" in sys.argv
-ROUNDS = 1 if QUICK else 3
 SENDS = 200
 IDLE_SECONDS = 10
 SEND_SECONDS = 20.0
@@ -109,7 +108,7 @@ class PushedPages:
 class Measured:
     """What one server did: medians of the rounds, in seconds and percent of a core, and how many messages it lost."""
 
-    def __init__(self, server: AnyServer, pages: AnyPages) -> None:
+    def __init__(self, server: AnyServer, pages: AnyPages, rounds: int) -> None:
         assert server.pid
         self._url, self._process_id, self._pages = server.url, server.pid, pages
         self._chance = random.Random(1)
@@ -117,14 +116,17 @@ class Measured:
         self.lost = 0
         pages.open(IDLE_PAGES)
         time.sleep(SETTLE_SECONDS)
-        self.idle = statistics.median(self._idle() for _ in range(ROUNDS))
-        delays = [self._deliver() for _ in range(ROUNDS)]
+        self.idle = statistics.median(self._idle() for _ in range(rounds))
+        delays = [self._deliver() for _ in range(rounds)]
         self.p50 = statistics.median(percentile(each, 0.5) for each in delays)
         self.p99 = statistics.median(percentile(each, 0.99) for each in delays)
         pages.open(ALL_PAGES - IDLE_PAGES)
         time.sleep(SETTLE_SECONDS)
-        times = self._fan_outs()
+        used = cpu(self._process_id)
+        times = self._fan_outs(rounds)
         self.fan_out, self.fan_outs = statistics.median(times), len(times)
+        self.fan_out_cpu = (cpu(self._process_id) - used) / (len(times) * ALL_PAGES)
+        """Seconds of CPU for each of its messages, with all that goes on beside it."""
         pages.stop()
 
     def _idle(self) -> float:
@@ -143,11 +145,11 @@ class Measured:
             time.sleep(self._chance.uniform(0, PAUSE_SECONDS))
         return sorted(arrived - began for began, arrived in self._take(sent))
 
-    def _fan_outs(self) -> list[float]:
+    def _fan_outs(self, rounds: int) -> list[float]:
         """Seconds that each took, of those that ended; where none has, of the one that was given up."""
         times: list[float] = []
         until = time.monotonic() + FAN_OUT_SECONDS
-        while len(times) < ROUNDS:
+        while len(times) < rounds:
             number, began = next(self._numbers), time.time()
             request = threading.Thread(target=try_to_ask, args=(f"{self._url}/all/{ALL_PAGES}/{number}",), daemon=True)
             request.start()
@@ -242,26 +244,29 @@ def row(what: str, ours: str, real: str) -> str:
 
 def main() -> int:
     """Print the table; 1 where a bar is missed."""
+    made = parser(__doc__, "about ten minutes")
+    made.add_argument("--rounds", type=int, default=3, help="of which the median counts")
+    rounds = made.parse_args().rounds
     if not allow_connections(ALL_PAGES):
         sys.exit("too few open files are allowed: ulimit -n 1000")
     with tempfile.TemporaryDirectory() as folder:
         servers = beside_the_real_one(APP, Path(folder))
-        measured = {name: measure(name, server) for name, server in servers.items()}
+        measured = {name: measure(name, server, rounds) for name, server in servers.items()}
     real = measured.pop(REAL)
     report = Report()
     print(f"     {row('', 'ours', REAL)}")
     for name, ours in measured.items():
         compare(report, name.removeprefix("channel-emu, "), ours, real)
-    if real.fan_outs < ROUNDS:
+    if real.fan_outs < rounds:
         print(f"(The dev server took so long that the median is of {real.fan_outs}.)")
     return int(report.missed > 0)
 
 
-def measure(name: str, server: AnyServer) -> Measured:
+def measure(name: str, server: AnyServer, rounds: int) -> Measured:
     """Start `server`, measure it, and stop it."""
     print(f"measuring {name} ...", file=sys.stderr, flush=True)
     with server:
-        return Measured(server, PolledPages(server.url, ALL_PAGES) if name == REAL else PushedPages(server.url))
+        return Measured(server, PolledPages(server.url, ALL_PAGES) if name == REAL else PushedPages(server.url), rounds)
 
 
 if __name__ == "__main__":

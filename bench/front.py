@@ -8,7 +8,6 @@ falls on both.
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import statistics
@@ -19,6 +18,8 @@ import time
 from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
+
+from command_line import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 ALLOWED_MS = 2.0
@@ -54,9 +55,9 @@ class UnixConnection(HTTPConnection):
 
 def main() -> int:
     """1 if a small request costs more than it may."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=1000)
-    pairs = parser.parse_args().pairs
+    made = parser(__doc__, "about half a minute")
+    made.add_argument("--pairs", type=int, default=1000)
+    pairs = made.parse_args().pairs
     with tempfile.TemporaryDirectory() as folder:
         app = Path(folder, "app")
         app.mkdir()

@@ -10,7 +10,6 @@ has run.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import statistics
 import sys
@@ -19,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import urllib3
+from command_line import parser
 from playwright.sync_api import Browser, sync_playwright
 from servers import REAL, beside_the_real_one
 
@@ -48,9 +48,9 @@ http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(60))
 
 def main() -> int:
     """1 where ours is not sooner, or its script takes too long."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--visits", type=int, default=20)
-    visits = parser.parse_args().visits + UNCOUNTED
+    made = parser(__doc__, "about two minutes")
+    made.add_argument("--visits", type=int, default=20)
+    visits = made.parse_args().visits + UNCOUNTED
     usable, opened, script = defaultdict(list), defaultdict(list), defaultdict(list)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

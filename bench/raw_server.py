@@ -1,6 +1,6 @@
 """The least that could serve these bytes: one asyncio process that parks polls and forwards messages. The yardstick.
 
-Speaks just enough of the wire for `pages.py`. No tokens, no resuming, no presence, no guard.
+Speaks just enough of the wire for `pages.py`. No tokens, no resuming, no presence, no guard. Runs until it is ended.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import asyncio
 import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from command_line import parser
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nCache-Control: no-cache\r\n"
@@ -117,4 +119,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    parser(__doc__).parse_args()
     asyncio.run(main())

@@ -18,3 +18,7 @@ class Report:
             f"{'ok  ' if good else 'MISS'} {what:62} {figure:9.3f} {unit:6} (bar {comparison} {bar:g})",
             flush=True,
         )
+
+    def note(self, what: str, figure: float, unit: str) -> None:
+        """Print a figure that has no bar."""
+        print(f"     {what:62} {figure:9.3f} {unit}", flush=True)

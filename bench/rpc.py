@@ -8,7 +8,6 @@ that what else the machine does falls on both. Needs Python 2.7 and the `appengi
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import selectors
@@ -23,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from command_line import parser
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -80,11 +81,11 @@ class Server:
 
 def main() -> int:
     """Measure, print, and return 1 when ours is the slower or has the worse p99."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    made = parser(__doc__, "about a minute and a half")
+    made.add_argument("--connections", type=int, default=8)
+    made.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    made.add_argument("--rounds", type=int, default=3)
+    options = made.parse_args()
     results: dict[tuple[str, str], Measured] = {}
     with emulator() as ours, sdk_api_server() as theirs:
         for _ in range(options.rounds):

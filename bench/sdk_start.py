@@ -1,6 +1,6 @@
 """What the emulator adds to the SDK's own dev server: at the start, and to each request. Both measured as pairs.
 
-    python bench/sdk_start.py [STARTS] [REQUESTS]
+    python bench/sdk_start.py [--starts 5] [--requests 300]
 
 A start lasts until a page of the app is served. A request goes straight to the dev server and through the front in
 turns, so that both meet the same load of the machine.
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import urllib3
+from command_line import parser
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,8 +30,13 @@ MOST_PER_REQUEST = 0.002
 http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(60))
 
 
-def main(starts: int, requests: int) -> int:
+def main() -> int:
     """Prints what it found; 1 where the emulator costs more than it may."""
+    made = parser(__doc__, "about a minute")
+    made.add_argument("--starts", type=int, default=5)
+    made.add_argument("--requests", type=int, default=300)
+    options = made.parse_args()
+    starts, requests = options.starts, options.requests
     plain, ours = [], []
     for _ in range(starts):
         plain.append(start_of_plain())
@@ -89,5 +95,4 @@ def child_url(app: Path) -> str:
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:]]
-    sys.exit(main(*(numbers or [5, 300])))
+    sys.exit(main())

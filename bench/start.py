@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from command_line import parser
+
 STARTS = 5
 MEBIBYTE = 1024
 
@@ -49,8 +51,13 @@ def start(arguments: list[str]) -> tuple[float, float, float]:
         process.wait()
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Measure and print."""
+    made = parser(__doc__, "about five seconds")
+    made.add_argument("app", nargs="*", metavar="module:callable folder", help="the app to start with it")
+    arguments = made.parse_args().app
+    if len(arguments) not in (0, 2):
+        made.error("an app is given by module:callable and its folder")
     app = [arguments[0], "--app-dir", arguments[1]] if arguments else []
     seconds, memory, instance = (
         statistics.median(column) for column in zip(*(start(app) for _ in range(STARTS)), strict=True)
@@ -62,4 +69,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """What streams cost beside polls, and beside the least that could serve polls. Each figure beside its bar.
 
-    python bench/streams.py [--quick]
+    python bench/streams.py [--rounds 3] [--idle-pages 10000]
 
 CPU is that of the server's process, which other work on the machine does not count into; the raw server of
 `raw_server.py`, polls and streams are measured in turns, several times, and the median counts. Each page says which
@@ -13,6 +13,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from command_line import parser
 from report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -21,18 +22,15 @@ from appengine_channel_emu.bench.measure import deliver, fan_out, percentile
 from appengine_channel_emu.bench.pages import Pages, PageTransport
 from appengine_channel_emu.bench.process import ServerProcess, allow_connections, emulator
 
-QUICK = "--quick" in sys.argv
-ROUNDS = 1 if QUICK else 3
 PAGES = 1_000
-FAN_OUTS = 5 if QUICK else 10
+FAN_OUTS = 10
 SETTLE_SECONDS = 1.0
 """For the acknowledgements, or polls, that follow a message."""
-SENDS = 300 if QUICK else 1_000
+SENDS = 1_000
 FIRST = 100
 """Pages that are open before memory is looked at: what all of them share is there by then."""
 MOST_OF_POLLS = 10.0
 """Times the raw server's CPU: polls pass all layers, each with the head that Chrome sends."""
-IDLE_PAGES = 2_000 if QUICK else 10_000
 IDLE_SECONDS = 50.0
 """Two heartbeats of each stream."""
 RAW = [sys.executable, str(Path(__file__).with_name("raw_server.py"))]
@@ -67,10 +65,10 @@ class Costs:
             pages.vanish(len(pages))
 
 
-def compare(report: Report) -> None:
+def compare(report: Report, rounds: int) -> None:
     """Streams, polls, and the polls of the raw server."""
     raw, polls, streams = Costs(), Costs(), Costs()
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         raw.measure(ServerProcess(RAW), "poll")
         polls.measure(emulator("--quiet"), "poll")
         streams.measure(emulator("--quiet"), "websocket")
@@ -84,20 +82,20 @@ def compare(report: Report) -> None:
     report.row("delivery p50, streams / polls", statistics.median(streams.p50) / statistics.median(polls.p50), "", 1)
 
 
-def idle(report: Report) -> None:
+def idle(report: Report, pages: int) -> None:
     """Heartbeats of thousands of streams and their answers, beside polls that end in vain."""
     with emulator("--quiet") as server:
-        streams = idle_cpu(server, "websocket")
+        streams = idle_cpu(server, "websocket", pages)
     with ServerProcess(RAW) as server:
-        least = idle_cpu(server, "poll")
-    report.row(f"CPU of {IDLE_PAGES:,} idle streams, as of 10,000", streams * 10_000 / IDLE_PAGES, "%", 2)
+        least = idle_cpu(server, "poll", pages)
+    report.row(f"CPU of {pages:,} idle streams, as of 10,000", streams * 10_000 / pages, "%", 2)
     report.row("  times that of polls on the raw server", streams / least, "", 0.5)
 
 
-def idle_cpu(server: ServerProcess, transport: PageTransport) -> float:
+def idle_cpu(server: ServerProcess, transport: PageTransport, count: int) -> float:
     """Percent of a core that idle pages take."""
     pages = Pages(server.url, transport=transport)
-    pages.open(IDLE_PAGES)
+    pages.open(count)
     pages.rest(SETTLE_SECONDS)
     used = server.cpu()
     pages.rest(IDLE_SECONDS)
@@ -108,11 +106,15 @@ def idle_cpu(server: ServerProcess, transport: PageTransport) -> float:
 
 def main() -> int:
     """Print the table; 1 when a bar is missed."""
-    if not allow_connections(IDLE_PAGES + 500):
-        sys.exit(f"too few open files are allowed: ulimit -n {IDLE_PAGES + 500}")
+    made = parser(__doc__, "about eight minutes")
+    made.add_argument("--rounds", type=int, default=3)
+    made.add_argument("--idle-pages", type=int, default=10_000)
+    options = made.parse_args()
+    if not allow_connections(options.idle_pages + 500):
+        sys.exit(f"too few open files are allowed: ulimit -n {options.idle_pages + 500}")
     report = Report()
-    compare(report)
-    idle(report)
+    compare(report, options.rounds)
+    idle(report, options.idle_pages)
     return int(report.missed > 0)
 
 

@@ -12,7 +12,6 @@ Nobody asks it meanwhile: in Firefox each question to a hidden tab keeps the bro
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import queue
 import random
@@ -26,6 +25,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from command_line import parser
 from report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -46,12 +46,12 @@ AS_SOON = 1.5
 
 def main() -> int:
     """1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tabs", type=int, default=24)
-    parser.add_argument("--messages", type=int, default=20, help="to each tab")
-    parser.add_argument("--browser", choices=ENGINES, nargs="+", default=list(ENGINES))
-    parser.add_argument("--transport", choices=OPTIONS, nargs="+", default=list(OPTIONS))
-    arguments = parser.parse_args()
+    made = parser(__doc__, "about five minutes")
+    made.add_argument("--tabs", type=int, default=24)
+    made.add_argument("--messages", type=int, default=20, help="to each tab")
+    made.add_argument("--browser", choices=ENGINES, nargs="+", default=list(ENGINES))
+    made.add_argument("--transport", choices=OPTIONS, nargs="+", default=list(OPTIONS))
+    arguments = made.parse_args()
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         for browser in arguments.browser:

@@ -14,14 +14,21 @@ SHARES = [0.0, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999]
 TICKS = {0.0: "fastest", 0.5: "p50", 0.9: "p90", 0.99: "p99", 0.999: "p99.9"}
 
 _STYLES = ["many", "few"]
-_STYLE = """
+PAPER = """
   .paper { fill: #ffffff } .ink { fill: #1f2328 } .faint { fill: #59636e } .grid { stroke: #d1d9e0 }
-  .many { stroke: #0b62c4 } .few { stroke: #b35900 } .line { fill: none; stroke-width: 2.5 }
-  .few.line { stroke-dasharray: 7 4 }
   text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif }
   .title { font-size: 17px; font-weight: 600 } .figure { font-size: 19px; font-weight: 600 }
+  .strong { font-weight: 600 }
   @media (prefers-color-scheme: dark) {
     .paper { fill: #0d1117 } .ink { fill: #e6edf3 } .faint { fill: #9198a1 } .grid { stroke: #30363d }
+  }
+"""
+"""The style of every chart: its background, and its texts."""
+
+_STYLE = """
+  .many { stroke: #0b62c4 } .few { stroke: #b35900 } .line { fill: none; stroke-width: 2.5 }
+  .few.line { stroke-dasharray: 7 4 }
+  @media (prefers-color-scheme: dark) {
     .many { stroke: #6cb6ff } .few { stroke: #f0a050 }
   }
 """
@@ -39,10 +46,10 @@ def draw(measured: Sequence[Figures]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'role="img" aria-label="{escape(title)}: {escape("; ".join(rows))}">',
-        f"<style>{_STYLE}</style>",
+        f"<style>{PAPER}{_STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
-        _text(24, 34, title, "ink title"),
-        _text(24, 54, f"milliseconds from send_message to the page; {machine()}", "faint"),
+        text(24, 34, title, "ink title"),
+        text(24, 54, f"milliseconds from send_message to the page; {machine()}", "faint"),
         *_legend(list(zip(_STYLES, curves, strict=False))),
         *_axes(top),
         *[_curve(times, top, kind) for kind, times in zip(_STYLES, curves.values(), strict=False)][::-1],
@@ -65,7 +72,7 @@ def _legend(entries: list[tuple[str, str]]) -> list[str]:
     for number, (kind, label) in enumerate(entries):
         x = LEFT + 14 + 190 * number
         parts.append(f'<path class="line {kind}" d="M{x} 76h28"/>')
-        parts.append(_text(x + 36, 80, label, "ink"))
+        parts.append(text(x + 36, 80, label, "ink"))
     return parts
 
 
@@ -75,9 +82,9 @@ def _axes(top: float) -> list[str]:
         value = top * number / 4
         y = _y(value, top)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>')
-        parts.append(_text(LEFT - 10, y + 4, f"{value:g}", "faint", "end"))
+        parts.append(text(LEFT - 10, y + 4, f"{value:g}", "faint", "end"))
     for share, name in TICKS.items():
-        parts.append(_text(_x(share), BOTTOM + 20, name, "faint", "middle"))
+        parts.append(text(_x(share), BOTTOM + 20, name, "faint", "middle"))
     return parts
 
 
@@ -91,8 +98,8 @@ def _tiles(measured: Sequence[Figures]) -> list[str]:
     parts = [f'<path class="grid" d="M24 {BOTTOM + 38}H{WIDTH - 24}"/>']
     for number, (figure, label) in enumerate(tiles):
         x = 24 + number * (WIDTH - 48) / len(tiles)
-        parts.append(_text(x, BOTTOM + 68, figure, "ink figure"))
-        parts.append(_text(x, BOTTOM + 88, label, "faint"))
+        parts.append(text(x, BOTTOM + 68, figure, "ink figure"))
+        parts.append(text(x, BOTTOM + 88, label, "faint"))
     return parts
 
 
@@ -120,5 +127,6 @@ def _nice_top(value: float) -> float:
     return next(power * step for step in (1, 2, 4, 8, 10) if power * step >= value)
 
 
-def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def text(x: float, y: float, said: str, kind: str, anchor: str = "start") -> str:
+    """A text at that place; `kind` are classes of its style."""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(said)}</text>'

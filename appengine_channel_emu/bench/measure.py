@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import random
 import secrets
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
-from appengine_channel_emu.bench.pages import ANSWER_SECONDS, Api, Pages, PageTransport
+from appengine_channel_emu.bench.pages import ANSWER_SECONDS, Pages, PageTransport
 from appengine_channel_emu.bench.process import ServerProcess
+from appengine_channel_emu.bench.sender import Sender, message_request, single_sends
 
 Tell = Callable[[float], None]
 """Hears which share of the work is done, from 0 to 1."""
@@ -167,51 +168,41 @@ def deliver(pages: Pages, sends: int, tell: Tell = _silent) -> list[float]:
 def fan_out(pages: Pages, tell: Tell = _silent) -> float:
     """Messages per second when each page gets one of the same call."""
     names = list(pages.by_client)
-    wanted = len(names)
-
-    def send() -> None:
-        api = Api(pages.url)
-        for first in range(0, len(names), IDS_A_CALL):
-            api.post("/_emu/messages", {"client_ids": names[first : first + IDS_A_CALL], "message": "all"})
-        api.close()
-
+    calls = (names[first : first + IDS_A_CALL] for first in range(0, len(names), IDS_A_CALL))
+    sends = (message_request({"client_ids": each, "message": "all"}) for each in calls)
     began = time.perf_counter()
-    sender = threading.Thread(target=send, daemon=True)
-    sender.start()
-    while wanted > 0:
-        wanted -= sum(len(messages) for _, messages in pages.turn(1))
+    sender, received = Sender(pages, sends), 0
+    while sender.waiting or received < len(names):
+        received += sum(len(messages) for _, messages in pages.turn(1))
         _check(time.perf_counter() - began)
-        tell(1 - wanted / len(names))
-    sender.join()
+        tell(received / len(names))
     return len(names) / (time.perf_counter() - began)
 
 
 def throughput(pages: Pages, seconds: float, tell: Tell = _silent) -> float:
     """Messages per second, each sent by a call of its own, over a few connections at once; none may be lost."""
-    stop = threading.Event()
-    sent = [0] * SENDERS
-    names = list(pages.by_client)
+    until = time.perf_counter() + seconds
+    return _send_separately(
+        pages, lambda: time.perf_counter() < until, lambda sent: 1 - (until - time.perf_counter()) / seconds, tell
+    )
 
-    def send(which: int) -> None:
-        api = Api(pages.url)
-        chance = random.Random(which)  # noqa: S311
-        while not stop.is_set():
-            api.post("/_emu/messages", {"client_id": chance.choice(names), "message": "one of many"})
-            sent[which] += 1
-        api.close()
 
-    senders = [threading.Thread(target=send, args=(which,), daemon=True) for which in range(SENDERS)]
-    began = time.perf_counter()
-    for sender in senders:
-        sender.start()
+def send_each(pages: Pages, messages: int, tell: Tell = _silent) -> float:
+    """The same with so many messages."""
+    left = itertools.count(1)
+    return _send_separately(pages, lambda: next(left) <= messages, lambda sent: sent / messages, tell)
+
+
+def _send_separately(pages: Pages, wanted: Callable[[], bool], share: Callable[[int], float], tell: Tell) -> float:
+    began = heard = time.perf_counter()
+    senders = [Sender(pages, single_sends(pages, number, wanted)) for number in range(SENDERS)]
     received = 0
-    while (passed := time.perf_counter() - began) < seconds:
-        received += sum(len(messages) for _, messages in pages.turn(0.1))
-        tell(passed / seconds)
-    stop.set()
-    while any(sender.is_alive() for sender in senders) or received < sum(sent):
-        received += sum(len(messages) for _, messages in pages.turn(0.1))
-        _check(time.perf_counter() - began - seconds)
+    while any(sender.waiting for sender in senders) or received < sum(sender.sent for sender in senders):
+        arrived = sum(len(messages) for _, messages in pages.turn(0.1))
+        received += arrived
+        heard = time.perf_counter() if arrived else heard
+        _check(time.perf_counter() - heard)
+        tell(min(1.0, share(received)))
     return received / (time.perf_counter() - began)
 
 

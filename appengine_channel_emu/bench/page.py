@@ -6,49 +6,12 @@ import json
 import secrets
 import socket
 from abc import ABC, abstractmethod
-from base64 import b64encode
+
+from appengine_channel_emu.bench import chrome
 
 POLL_SECONDS = 25.0
 ACKNOWLEDGE_MESSAGES = 64
 """A page that streams says which messages it has once so many of them have come."""
-
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.%d Safari/537.36"
-"""Each page is a browser of its own: what the server does for the many tabs of one would be measured otherwise."""
-
-POLL_HEAD = """\
-Host: localhost\r
-Connection: keep-alive\r
-sec-ch-ua-platform: "Linux"\r
-User-Agent: {agent}\r
-sec-ch-ua: "Not:A-Brand";v="8", "Chromium";v="156"\r
-sec-ch-ua-mobile: ?0\r
-Accept: */*\r
-Sec-Fetch-Site: same-origin\r
-Sec-Fetch-Mode: cors\r
-Sec-Fetch-Dest: empty\r
-Referer: http://localhost/\r
-Accept-Encoding: gzip, deflate, br, zstd\r
-Accept-Language: en-US,en;q=0.9\r
-\r
-"""
-"""What Chrome sends with a poll; it is most of what a server has to read."""
-
-STREAM_HEAD = """\
-Host: localhost\r
-Connection: Upgrade\r
-Pragma: no-cache\r
-Cache-Control: no-cache\r
-User-Agent: {agent}\r
-Upgrade: websocket\r
-Origin: http://localhost\r
-Sec-WebSocket-Version: 13\r
-Accept-Encoding: gzip, deflate, br, zstd\r
-Accept-Language: en-US,en;q=0.9\r
-Sec-WebSocket-Key: {key}\r
-Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r
-\r
-"""
-"""The same with the upgrade to a WebSocket."""
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 """Kinds of frames (RFC 6455, 5.2)."""
@@ -64,10 +27,10 @@ class Page(ABC):
     `after` is the number of the last message that it has.
     """
 
-    __slots__ = ("_agent", "_buffer", "after", "client_id", "received", "sock", "socket_id")
+    __slots__ = ("_buffer", "after", "agent", "client_id", "received", "sock", "socket_id")
 
     def __init__(self, number: int, client_id: str, socket_id: str, sock: socket.socket) -> None:
-        self._agent = AGENT % number
+        self.agent = chrome.agent(number)
         self.client_id = client_id
         self.socket_id = socket_id
         self.sock = sock
@@ -115,8 +78,7 @@ class PollingPage(Page):
 
     def begin(self, wait: float = POLL_SECONDS) -> None:
         """See `Page`."""
-        target = f"/_ah/channel/poll?socket={self.socket_id}&after={self.after}&wait={wait:g}&early=1"
-        self.sock.sendall(f"GET {target} HTTP/1.1\r\n{POLL_HEAD.format(agent=self._agent)}".encode())
+        self.sock.sendall(chrome.poll_request(self.socket_id, self.after, wait, self.agent))
 
     def _take(self) -> list[str] | None:
         whole = split_answer(self._buffer)
@@ -144,9 +106,7 @@ class StreamingPage(Page):
         self._acknowledged = self.after
         self._mask = secrets.token_bytes(4)
         self._owes = self._upgraded = False
-        head = STREAM_HEAD.format(agent=self._agent, key=b64encode(secrets.token_bytes(16)).decode())
-        target = f"/_ah/channel/stream?socket={self.socket_id}&after={self.after}"
-        self.sock.sendall(f"GET {target} HTTP/1.1\r\n{head}".encode())
+        self.sock.sendall(chrome.stream_request(self.socket_id, self.after, self.agent))
 
     def _take(self) -> list[str] | None:
         if not self._upgraded:

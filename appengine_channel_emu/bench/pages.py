@@ -8,9 +8,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from appengine_channel_emu.bench import chrome
 from appengine_channel_emu.bench.page import POLL_SECONDS, Page, PollingPage, Refused, StreamingPage, split_answer
 
 PageTransport = Literal["poll", "websocket"]
@@ -24,6 +25,13 @@ ACKNOWLEDGE_SECONDS = 0.2
 """So long after a message came over a stream its page says that it has it."""
 
 
+class Reader(Protocol):
+    """Who reads one of the connections."""
+
+    def answer(self) -> list[str] | None:
+        """Take what has arrived; None where no page has its answer. Raises `Refused` and OSError."""
+
+
 class Api:
     """The server API over one kept connection."""
 
@@ -34,11 +42,7 @@ class Api:
 
     def post(self, path: str, body: object) -> dict[str, Any]:
         """POST JSON. Raises `Refused` and OSError."""
-        data = json.dumps(body).encode()
-        self._sock.sendall(
-            b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            % (path.encode(), len(data), data)
-        )
+        self._sock.sendall(json_request(path, body))
         return dict(json.loads(self._read()))
 
     def get(self, path: str) -> dict[str, Any]:
@@ -50,12 +54,14 @@ class Api:
         except (ValueError, TypeError):
             raise Refused("what answers there is no emulator") from None
 
-    def close_socket(self, socket_id: str) -> None:
-        """What a page says when it is left."""
-        self._sock.sendall(
-            b"POST /_ah/channel/close?socket=%b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
-            % socket_id.encode()
-        )
+    def open_socket(self, token: str, agent: str) -> str:
+        """What a page of the browser `agent` asks first; the socket's id. Raises `Refused` and OSError."""
+        self._sock.sendall(chrome.open_request(token, agent))
+        return str(json.loads(self._read())["socket"])
+
+    def close_socket(self, socket_id: str, agent: str) -> None:
+        """What it says when it is left."""
+        self._sock.sendall(chrome.close_request(socket_id, agent))
         self._read()
 
     def close(self) -> None:
@@ -75,11 +81,15 @@ class Api:
 class Pages:
     """Many pages, each with a client id of its own, beginning with `prefix`, and a parked poll or an open stream."""
 
-    def __init__(self, url: str, prefix: str = "page", transport: PageTransport = "poll") -> None:
+    def __init__(
+        self, url: str, prefix: str = "page", transport: PageTransport = "poll", most_from_one_address: int = 20_000
+    ) -> None:
+        """An address has some 28,000 ports, so pages beyond `most_from_one_address` have the next one of 127.0.0.x."""
         self.url = url
         self.api = Api(url)
         self._prefix = prefix
-        self._kind = {"poll": PollingPage, "websocket": StreamingPage}[transport]
+        self._transport = transport
+        self._most_from_one_address = most_from_one_address
         self._opened = 0
         self._owing: deque[tuple[float, Page]] = deque()
         """Pages that have messages which the server does not know of, and when each is to say so."""
@@ -89,31 +99,44 @@ class Pages:
     def __len__(self) -> int:
         return len(self.by_client)
 
-    def open(self, count: int, tell: Callable[[float], None] = lambda share: None) -> None:
-        """Open `count` more pages; `tell` hears which share of them is open.
+    def open(
+        self, count: int, tell: Callable[[float], None] = lambda share: None, transport: PageTransport | None = None
+    ) -> None:
+        """Open `count` more pages, which wait by `transport` if it is given; `tell` hears which share of them is open.
 
         Their first polls are of all lengths, so that from then on as many end in any second as in any other.
         """
         for number in range(count):
-            self._make().begin(POLL_SECONDS * (number + 1) / count)
+            self._make(transport or self._transport).begin(POLL_SECONDS * (number + 1) / count)
             if number % OPENED_A_TURN == 0:
                 self.turn(0)  # The first ones have polled in vain by the time that the last ones are open.
             tell((number + 1) / count)
 
     def prepare(self, count: int) -> list[Page]:
         """The same before they begin."""
-        return [self._make() for _ in range(count)]
+        return [self._make(self._transport) for _ in range(count)]
 
-    def _make(self) -> Page:
+    def _make(self, transport: PageTransport) -> Page:
         client_id = f"{self._prefix}-{self._opened}"
         token = self.api.post("/_emu/channels", {"client_id": client_id})["token"]
-        opened = self.api.get(f"/_ah/channel/open?channel={token}")
-        page = self._kind(self._opened, client_id, str(opened["socket"]), connect(self.api.address))
+        socket_id = self.api.open_socket(token, chrome.agent(self._opened))
+        # The first pages leave the address to the system: a server need not be at 127.0.0.1.
+        other = self._opened // self._most_from_one_address
+        sock = connect(self.api.address, f"127.0.0.{other + 1}" if other else None)
+        page = _KINDS[transport](self._opened, client_id, socket_id, sock)
         page.sock.settimeout(None)  # It is read when there is something, and a timeout costs a system call.
-        self._selector.register(page.sock, selectors.EVENT_READ, page)
+        self.watch(page.sock, page)
         self.by_client[client_id] = page
         self._opened += 1
         return page
+
+    def watch(self, sock: socket.socket, reader: Reader) -> None:
+        """Look after `reader`, too: it is asked for its answer when there is something on `sock`."""
+        self._selector.register(sock, selectors.EVENT_READ, reader)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        """And no longer."""
+        self._selector.unregister(sock)
 
     def turn(self, seconds: float) -> list[tuple[Page, list[str]]]:
         """Take what arrives within `seconds`, and poll or acknowledge as pages do."""
@@ -124,9 +147,9 @@ class Pages:
         if self._owing:
             seconds = min(seconds, self._owing[0][0] - now)
         for key, _ in self._selector.select(seconds):
-            page: Page = key.data
-            messages = page.answer()
+            messages = key.data.answer()
             if messages is not None:
+                page: Page = key.data
                 if page.go_on():
                     self._owing.append((now + ACKNOWLEDGE_SECONDS, page))
                 if messages:
@@ -155,21 +178,31 @@ class Pages:
         gone = list(self.by_client)[:count]
         for client_id in gone:
             page = self.by_client.pop(client_id)
-            self._selector.unregister(page.sock)
+            self.unwatch(page.sock)
             page.sock.close()
         return gone
 
     def leave(self) -> None:
         """Close every page's socket, as a tab that is closed does."""
         for page in self.by_client.values():
-            self.api.close_socket(page.socket_id)
+            self.api.close_socket(page.socket_id, page.agent)
         self.vanish(len(self))
         self._selector.close()
         self.api.close()
 
 
-def connect(address: tuple[str, int]) -> socket.socket:
-    """A connection without delays. Raises OSError."""
-    sock = socket.create_connection(address, ANSWER_SECONDS)
+_KINDS: dict[PageTransport, type[Page]] = {"poll": PollingPage, "websocket": StreamingPage}
+
+
+def json_request(path: str, body: object) -> bytes:
+    """A POST of a program, not of a browser."""
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
+    return head.encode() + b"\r\n\r\n" + data
+
+
+def connect(address: tuple[str, int], source: str | None = None) -> socket.socket:
+    """A connection without delays, from the address `source` if it is given. Raises OSError."""
+    sock = socket.create_connection(address, ANSWER_SECONDS, (source, 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

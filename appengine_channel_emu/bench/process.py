@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,8 +53,7 @@ class ServerProcess:
 
     def cpu(self) -> float:
         """Seconds of CPU so far."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(~self.process_id << 3 | 2)  # As clock_getcpuclockid(3) has it: proc(5) counts 10 ms.
 
     def memory(self) -> float:
         """Resident KiB."""

@@ -92,21 +92,22 @@ def parser() -> Parser:
         "emulator of its own, or measures a running one. Server and pages share the machine, so more than the "
         "figures say is in it.",
         examples=[
-            ("channel-emu bench", "with 1,000 pages that poll"),
-            ("channel-emu bench --transport both --chart bench.svg", "and a picture of both"),
+            ("channel-emu bench", "with 1,000 pages that wait as pages do, over a WebSocket"),
+            ("channel-emu bench --transport both --chart bench.svg", "beside long polls, and a picture of both"),
         ],
     )
     made.add_argument("--url", metavar="URL", help="a running emulator; what its idle pages cost is not measured")
     made.add_argument(
         "--transport",
         metavar="poll|websocket|both",
-        default="poll",
-        help="how pages wait; both are measured one after the other (default: poll)",
+        default="websocket",
+        help="how pages wait; both are measured one after the other (default: websocket, which a page uses unless "
+        "something on its way refuses them)",
     )
     made.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
     made.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
     made.add_argument(
-        "--seconds", metavar="N", help="of idling, and of throughput (default: 10; with websocket 25 of idling)"
+        "--seconds", metavar="N", help="of throughput, and of idling (default: 10; of idling over a WebSocket, 25)"
     )
     made.add_argument("--chart", metavar="FILE.svg", help="draw a chart, too")
     made.add_argument("--json", action="store_true", help="print JSON instead of the table, with every latency")

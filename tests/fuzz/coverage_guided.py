@@ -1,7 +1,8 @@
-"""Fuzzing guided by coverage, with atheris: `python -m tests.fuzz.coverage_guided surface|wire [--seconds 1800]`.
+"""Fuzzing guided by coverage, with atheris: `python -m tests.fuzz.coverage_guided NAME [--seconds 1800]`.
 
-`surface` gives requests to the front, `wire` gives bytes to a running server's connections. What is found is written
-to a file, which `--input FILE` tries again.
+NAME is `surface`, which gives requests to the front; `wire`, which gives bytes to a running server's connections; or
+`twins`, which gives them to one with the short path and to one without. What is found is written to a file, which
+`--input FILE` tries again.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ HANG_SECONDS = 20
 def main() -> None:
     """Fuzz until the time is over; atheris ends the process, with 0 unless it has found something."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", choices=["surface", "wire"])
+    parser.add_argument("target", choices=["surface", "wire", "twins"])
     parser.add_argument("--seconds", type=int, default=1800)
     parser.add_argument("--seed", type=int, default=8)
     parser.add_argument("--found", type=Path, help="where inputs that add coverage are kept (default: nowhere)")
     parser.add_argument("--input", type=Path, help="try only this file")
     options = parser.parse_args()
     with atheris.instrument_imports(include=["appengine_channel_emu", "waitress"]):
-        from tests.fuzz import target
-    target.end_waits()
-    made = target.Surface() if options.target == "surface" else target.Wire()
+        from tests.fuzz import target, twins
+    if options.target != "twins":
+        target.end_waits()
+    made = {"surface": target.Surface, "wire": target.Wire, "twins": twins.Twins}[options.target]()
 
     def feed(data: bytes) -> None:
         made.feed(data)

@@ -1,6 +1,6 @@
 """Whatever anybody sends: no status 500, no traceback, no hang, and the others' messages still arrive.
 
-Half a minute in all, most of it in make test-slow; `make fuzz` (FUZZ=1) takes half an hour for each of the four.
+Half a minute in all, most of it in make test-slow; `make fuzz` (FUZZ=1) takes half an hour for each of the five.
 """
 
 from __future__ import annotations
@@ -8,20 +8,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.strategies import SearchStrategy
 
 from tests.fuzz import strategies, target
+from tests.fuzz.rounds import FULL, fuzz
 from tests.support import parts
 
-FULL = bool(os.environ.get("FUZZ"))
 SECONDS = 1800 if FULL else 15
-EXAMPLES = 2_000 if FULL else 150
 CORPUS = Path(__file__).parent / "corpus"
 
 
@@ -40,28 +35,6 @@ def wire(monkeypatch):
     yield made
     made.check_delivery()
     made.stop()
-
-
-def fuzz(feed: Callable[[bytes], object], inputs: SearchStrategy[bytes]) -> None:
-    """Feed generated inputs, round after round of examples: one in the short run."""
-    until, number = time.monotonic() + SECONDS, 0
-    while number == 0 or (FULL and time.monotonic() < until):
-
-        @seed(number)
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            database=None,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(inputs)
-        def one_round(data: bytes) -> None:
-            feed(data)
-
-        one_round()
-        number += 1
-    print(f"{number} rounds of {EXAMPLES} examples")
 
 
 @pytest.mark.parametrize("path", sorted((CORPUS / "surface").iterdir()), ids=lambda path: path.name)
@@ -83,7 +56,7 @@ def test_the_server_with_generated_requests(wire):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["surface", "wire"])
+@pytest.mark.parametrize("name", ["surface", "wire", "twins"])
 def test_guided_by_coverage(name, tmp_path):
     parts.need(parts.atheris)
     command = [sys.executable, "-m", "tests.fuzz.coverage_guided", name, "--seconds", str(SECONDS)]
