@@ -96,6 +96,14 @@ def test_a_wsgi_app_is_found_and_not_run(target, folder, capsys):
     assert module not in sys.modules
 
 
+def test_a_module_whose_name_is_a_word_of_python(folder):
+    make(folder, {"lambda.py": WSGI})
+    assert main(["init"]) == 0
+    written = (folder / "conftest.py").read_text("utf-8")
+    compile(written, "conftest.py", "exec")
+    assert "app = importlib.import_module('lambda').app\n\n    return app\n" in written
+
+
 def test_no_app(folder, capsys):
     assert main(["init"]) == 0
     assert "no app was found in this folder" in capsys.readouterr().out
