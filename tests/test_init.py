@@ -129,7 +129,7 @@ def test_a_folder_that_may_not_be_entered_holds_no_app(folder, monkeypatch, caps
 
     def stat(path, *arguments, **options):
         # As for another user's folder; who runs the tests may be root, who may enter any.
-        if not isinstance(path, int) and Path(path).parent.name == "database":
+        if isinstance(path, (str, Path)) and Path(path).parent.name == "database":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *arguments, **options)
 
