@@ -29,19 +29,19 @@ help:
 serve: $(VENV)/run.stamp
 	$(BIN)/channel-emu serve --no-sdk sample_app
 
-test: $(VENV)/dev.stamp parts compiled
+test: $(VENV)/test.stamp parts compiled
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
 
-test-slow: $(VENV)/dev.stamp parts compiled
+test-slow: $(VENV)/test.stamp $(VENV)/slow.stamp parts compiled
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
-test-pythons: $(VENV)/dev.stamp
+test-pythons: $(VENV)/test.stamp
 	$(BIN)/python -m tests.support.pythons $(PYTEST_ARGS)
 
-soak: $(VENV)/dev.stamp parts
+soak: $(VENV)/test.stamp parts
 	SOAK=1 $(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 
-fuzz: $(VENV)/dev.stamp
+fuzz: $(VENV)/test.stamp
 	FUZZ=1 $(BIN)/python -m pytest -rP tests/fuzz $(PYTEST_ARGS)
 
 check: $(VENV)/dev.stamp
@@ -49,7 +49,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(VENV)/dev.stamp $(SDK_WHEEL)
+bench: $(VENV)/test.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/broker.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
@@ -70,7 +70,7 @@ bench: $(VENV)/dev.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/dev_server.py
 
 # Strict: whatever Sphinx would warn of, such as a link that leads nowhere, fails.
-docs: $(VENV)/dev.stamp
+docs: $(VENV)/docs.stamp
 	$(BIN)/sphinx-build --fail-on-warning --nitpicky --quiet -c docs/site -d build/doctrees . build/site
 	@echo 'build/site/index.html'
 
@@ -93,8 +93,9 @@ $(VENV)/run.stamp: $(VENV)/python.stamp setup.cfg setup.py pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,docs]'
+# Packages of one extra of setup.cfg: who runs the tests needs neither those for types nor those for the site.
+$(VENV)/%.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
 # The tests start hundreds of emulators. Where the environment forbids Python to write what it has compiled

@@ -96,6 +96,14 @@ def test_a_wsgi_app_is_found_and_not_run(target, folder, capsys):
     assert module not in sys.modules
 
 
+def test_a_module_whose_name_is_a_word_of_python(folder):
+    make(folder, {"lambda.py": WSGI})
+    assert main(["init"]) == 0
+    written = (folder / "conftest.py").read_text("utf-8")
+    compile(written, "conftest.py", "exec")
+    assert "app = importlib.import_module('lambda').app\n\n    return app\n" in written
+
+
 def test_no_app(folder, capsys):
     assert main(["init"]) == 0
     assert "no app was found in this folder" in capsys.readouterr().out
@@ -107,6 +115,33 @@ def test_one_that_is_named(folder):
     assert main(["init", "other:make('x')"]) == 0
     assert settings(folder).app == "other:make('x')"
     assert "    from other import make\n\n    return make('x')\n" in (folder / "conftest.py").read_text("utf-8")
+
+
+def test_one_that_is_not_here(folder, capsys):
+    """It may be installed, so it is written; and it is said."""
+    assert main(["init", "mysite.wsgi:application"]) == 0
+    assert "the app: mysite.wsgi:application. Its module is not in this folder.\n" in capsys.readouterr().out
+
+
+def test_a_folder_that_may_not_be_entered_holds_no_app(folder, monkeypatch, capsys):
+    make(folder, FOLDERS["main:app"] | {"database/wsgi.py": WSGI})
+    real = os.stat
+
+    def stat(path, *arguments, **options):
+        # As for another user's folder; who runs the tests may be root, who may enter any.
+        if isinstance(path, (str, Path)) and Path(path).parent.name == "database":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert main(["init"]) == 0
+    assert "the app: main:app\n" in capsys.readouterr().out
+
+
+def test_a_folder_that_may_not_be_read_is_an_error(folder, monkeypatch, capsys):
+    monkeypatch.setattr(Path, "iterdir", lambda path: os.scandir(folder / "gone"))
+    assert main(["init"]) == 1
+    assert "cannot be read: No such file" in capsys.readouterr().err
 
 
 def test_an_app_yaml_for_python3(folder):

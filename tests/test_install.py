@@ -87,6 +87,6 @@ def test_from_the_wheel_to_the_first_move(wheel, environ, tmp_path):
 def test_run_without_an_install(program, arguments, wheel, environ, tmp_path):
     found = shutil.which(program, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if found is None:
-        parts.lacking(f"there is no {program} here: pip install '.[test]'")
+        parts.lacking(f"there is no {program} here: pip install '.[slow]'")
     said = run(found, *arguments, wheel, "channel-emu", "--version", environ=environ, cwd=tmp_path)
     assert said.splitlines()[-1] == f"channel-emu {appengine_channel_emu.__version__}"

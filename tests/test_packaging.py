@@ -246,7 +246,7 @@ def test_an_address_may_end_in_a_slash_or_be_empty(description):
 @pytest.mark.slow
 def test_an_index_would_take_it(wheel, sdist, addressed):
     if importlib.util.find_spec("twine") is None:
-        parts.lacking("there is no twine here: pip install '.[dev]'")
+        parts.lacking("there is no twine here: pip install '.[slow]'")
     command = [sys.executable, "-m", "twine", "--no-color", "check", "--strict", wheel, sdist, addressed]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -71,7 +71,8 @@ def _said(found: Survey) -> str:
     if found.legacy:
         return f"the app: {found.app}, which needs nothing of Google's SDK ({found.target or 'static files'})"
     if found.runs == "python3":
-        return f"the app: {found.app}" + (f", under Python 3 ({found.target})" if found.target != found.app else "")
+        target = f", under Python 3 ({found.target})" if found.target != found.app else ""
+        return f"the app: {found.app}{target}" + (f". {found.reason}" if found.reason else "")
     if found.runs == "sdk":
         return f"the app: {found.app}, with Google's SDK. {found.reason}"
     if found.runs == "elsewhere":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import textwrap
 from pathlib import Path
@@ -221,7 +222,7 @@ def fixtures_file(survey: Survey, folder: Path) -> str:
     module, _, expression = survey.target.partition(":")
     name = expression.partition("(")[0].partition(".")[0]
     import_line = f"from {module} import {name}"
-    if not all(part.isidentifier() for part in module.split(".")):
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
         import_line = f"{name} = importlib.import_module({module!r}).{name}"
         text = text.replace("import sys\n", "import importlib\nimport sys\n", 1)
     return text + _IN_PROCESS.format(import_line=import_line, expression=expression)

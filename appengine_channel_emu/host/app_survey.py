@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from appengine_channel_emu.hints import reason
 from appengine_channel_emu.host.app_kinds import AppYaml, find_app
 from appengine_channel_emu.host.app_yaml import AppConfig
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.runner.loading import USUAL_NAMES
 from appengine_channel_emu.host.wsgi_search import application_of, find_wsgi_target, module_file, parses
-from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.settings import BadSetting, Settings
 
 Runs = Literal["python3", "sdk", "elsewhere", "nothing"]
 
@@ -28,7 +29,7 @@ class Survey:
     app:     the setting `app` that serves it; "" where it needs none.
     legacy:  whether it was written for Python 2.5 or 2.7.
     upstream: where one that runs elsewhere answers, if that was said.
-    reason:  why it runs there, for a person; "" where that is plain.
+    reason:  why it runs there, or what is amiss, for a person; "" where nothing is to be said.
     target:  `module:callable` for a test to import, of an app in Python 3; "" for one of static files alone.
     folders: first on sys.path for that.
     environ: variables that the app is started with.
@@ -52,10 +53,15 @@ def survey(settings: Settings) -> Survey:
     app = find_app(settings)
     if isinstance(app, AppYaml):
         return _of_app_yaml(app.path, settings)
-    target = find_wsgi_target(folder) if app is None else _complete(str(app), (folder,))
+    try:
+        target = find_wsgi_target(folder) if app is None else _complete(str(app), (folder,))
+    except OSError as error:
+        raise BadSetting(f"the folder {folder} cannot be read: {reason(error)}") from None
     if target is None:
         return Survey(runs="nothing")
-    return Survey(runs="python3", app=settings.app or target, target=target, folders=(folder,))
+    there = module_file(target.partition(":")[0], (folder,))
+    lacks = "" if there else "Its module is not in this folder."
+    return Survey(runs="python3", app=settings.app or target, reason=lacks, target=target, folders=(folder,))
 
 
 def _complete(target: str, folders: tuple[Path, ...]) -> str:

@@ -61,11 +61,10 @@ def sources_here() -> list[Source]:
 
 def sources_for(os_release: Mapping[str, str], machine: str) -> list[Source]:
     """Those for the system that the fields of its os-release describe; `macos` is an `ID` of ours."""
-    arm = machine in ("arm64", "aarch64")
     if os_release.get("ID") == "macos":
-        return [CONDA_ON_ARM if arm else CONDA, PYENV]
+        return [CONDA_ON_ARM if machine == "arm64" else CONDA, PYENV]
     archive = _archive(os_release)
-    return [*([archive] if archive else []), PYENV, *([] if arm else [CONDA])]
+    return [*([archive] if archive else []), PYENV, *([CONDA] if machine == "x86_64" else [])]
 
 
 def advice() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Iterator, Sequence
+from os.path import isdir, isfile  # those of Path raise in a folder that may not be entered
 from pathlib import Path
 
 from appengine_channel_emu.host.runner.loading import USUAL_FACTORIES, USUAL_NAMES
@@ -27,7 +28,10 @@ _ASGI = ("FastAPI", "Starlette", "Quart", "Sanic", "Litestar", "get_asgi_applica
 
 
 def find_wsgi_target(folder: Path) -> str | None:
-    """The likeliest `module:callable`, or `module:factory()`, of the modules in `folder`; None without one."""
+    """The likeliest `module:callable`, or `module:factory()`, of the modules in `folder`; None without one.
+
+    Raises OSError where `folder` cannot be listed; what cannot be read in it holds no app.
+    """
     found = []
     for place, (module, path) in enumerate(itertools.islice(_modules(folder), MOST_FILES)):
         name = application_of(path)
@@ -58,7 +62,7 @@ def module_file(module: str, folders: Sequence[Path]) -> Path | None:
     for folder in folders:
         path = folder.joinpath(*module.split("."))
         for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
-            if file.is_file():
+            if isfile(file):
                 return file
     return None
 
@@ -75,12 +79,12 @@ def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
 
     entries = sorted(folder.iterdir(), key=likelihood)
     for path in entries:
-        if path.suffix == ".py" and is_app(path.stem) and path.is_file():
+        if path.suffix == ".py" and is_app(path.stem) and isfile(path):
             yield path.stem, path
     for package in entries:
-        if package.name.isidentifier() and package.name not in _NOT_THE_APPS and package.is_dir():
+        if package.name.isidentifier() and package.name not in _NOT_THE_APPS and isdir(package):
             for name, module in (("wsgi.py", f"{package.name}.wsgi"), ("__init__.py", package.name)):
-                if (package / name).is_file():
+                if isfile(package / name):
                     yield module, package / name
 
 

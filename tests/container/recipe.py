@@ -2,7 +2,7 @@
 
 What differs from `docker build`:
 
-- FROM is made by mmdebstrap out of the Debian that this machine runs, in place of Ubuntu 22.04. Debian 12 has no Python
+- FROM is made by mmdebstrap out of the Debian that this machine runs, instead of Ubuntu 22.04. Debian 12 has no Python
   2.7, so the root's apt knows the archive of Debian 11, too; the RUN lines stay as they are.
 - `pip` gets what it asks for from a folder, where this machine's pip has put it before. `--mount` of RUN is left out.
 - What is there before the first COPY is kept in the tests' cache, as Docker keeps layers.

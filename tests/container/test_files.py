@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import subprocess
 
@@ -11,6 +12,7 @@ import yaml
 from tests.container import recipe
 from tests.support import parts
 
+PACKAGE = "appengine_channel_emu"
 COMPOSE = yaml.safe_load((parts.ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 STAGES = recipe.stages()
@@ -35,9 +37,16 @@ def test_the_image_starts_channel_emu_itself_so_that_it_gets_the_signals():
 def test_pip_asks_for_what_the_package_consists_of_and_nothing_else_is_sent():
     sent = set(recipe.files_of_context())
     tracked = subprocess.run(["git", "ls-files"], cwd=parts.ROOT, capture_output=True, text=True, check=True)
-    needed = {name for name in tracked.stdout.splitlines() if name.startswith("appengine_channel_emu/")}
-    needed |= {name for name in ("setup.cfg", "setup.py", "pyproject.toml", "LICENSE") if (parts.ROOT / name).exists()}
-    assert needed <= sent
+    needed = {name for name in tracked.stdout.splitlines() if name.startswith((f"{PACKAGE}/", "build_backend/"))}
+    needed |= {"setup.cfg", "setup.py", "pyproject.toml", "LICENSE", "README.md"}
+    # Folders that the package has by a link: what of them it takes.
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(parts.ROOT / "setup.cfg", "utf-8")
+    for pattern in setup["options.package_data"][PACKAGE].split():
+        found = [path.resolve() for path in (parts.ROOT / PACKAGE).glob(pattern) if path.is_file()]
+        assert found, pattern
+        needed |= {str(path.relative_to(parts.ROOT)) for path in found}
+    assert sorted(needed - sent) == []
 
     assert sum((parts.ROOT / name).lstat().st_size for name in sent) < 5_000_000
     assert not {name for name in sent if name.startswith((".", "tests/", "bench/", "docs/images/"))}

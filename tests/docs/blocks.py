@@ -40,7 +40,7 @@ WHOLE: dict[str, RunBy] = {
 
 BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
     "README.md": {
-        "pip install .": RunBy(f"{_COMMANDS}test_the_demo"),
+        "pip install .": RunBy(f"{_COMMANDS}test_the_demo"),  # pip itself: tests/test_install.py, with a wheel
         "# hello.py": RunBy(f"{_BROWSER}test_the_hello_app_of_the_readme"),
         "channel-emu serve hello:app": RunBy(f"{_BROWSER}test_the_hello_app_of_the_readme"),
         "make serve": RunBy(f"{_COMMANDS}test_the_targets_of_make"),
@@ -61,7 +61,7 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
     },
     "docs/behind-a-proxy.md": {
         "channel-emu serve --trusted-proxy": RunBy(f"{_COMMANDS}test_serving_behind_a_proxy"),
-        "server {": RunBy("tests/support/nginx.py"),
+        "server {": RunBy("tests/server/test_behind_nginx.py"),
         "dev.example.org {": NotRun("there is no Caddy here to run it with, and the document says so"),
         "curl -i --http1.1": RunBy(f"{_COMMANDS}test_serving_behind_a_proxy"),
     },
@@ -110,7 +110,7 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
         ),
     },
     "docs/messages-do-not-arrive.md": {
-        "channel-emu send anna hello": RunBy("tests/ways/test_document.py"),
+        "channel-emu send anna hello": RunBy(f"{_COMMANDS}test_being_the_app"),
         "socket.onerror = function": RunBy(f"{_BROWSER}test_a_page_that_is_refused_says_so"),
     },
     "docs/metrics.md": {

@@ -40,6 +40,7 @@ def test_every_entry_has_one_block():
 @pytest.mark.parametrize("test", sorted({entry.test for entry in ENTRIES if isinstance(entry, RunBy)}))
 def test_what_is_said_to_run_them_is_there_and_reads_the_document(test):
     file, _, function = test.partition("::")
+    assert file.rpartition("/")[2].startswith("test_")
     text = (ROOT / file).read_text("utf-8")
     if function:
         assert function in {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}

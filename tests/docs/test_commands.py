@@ -106,7 +106,8 @@ def test_the_targets_of_make():
 
 def test_the_demo(terminal):
     """The README's own line, and what docs/command-line.md shows of it; with no browser, and on a port that is free."""
-    _, demo = commands(blocks_of("README.md")[0])
+    install, demo = commands(blocks_of("README.md")[0])
+    assert install == "pip install ."
     shown = block("docs/command-line.md", "$ channel-emu demo")
     assert [demo] == commands(shown)
     said = [" ".join(line.split()) for line in terminal.run(f"{demo} --no-browser --port {terminal.port}").splitlines()]
@@ -303,6 +304,15 @@ def test_an_app_that_speaks_json(terminal):
     with ChannelClient(terminal.url, token) as page:
         assert json.loads(terminal.run(send)) == {"delivered_to": 1}
         assert page.receive(LONG_ENOUGH) == "It is your turn"
+
+
+def test_being_the_app(terminal):
+    (send,) = commands(block("docs/messages-do-not-arrive.md", "channel-emu send anna hello"))
+    terminal.run("channel-emu serve")
+    created = urllib3.request("POST", f"{terminal.url}/_emu/channels", json={"client_id": "anna"}, timeout=LONG_ENOUGH)
+    with ChannelClient(terminal.url, created.json()["token"]) as page:
+        terminal.run(send)
+        assert page.receive(LONG_ENOUGH) == "hello"
 
 
 def test_in_front_of_an_app_that_runs(terminal):

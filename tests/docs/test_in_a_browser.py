@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -56,9 +57,12 @@ def test_one_transport_alone(server, context):
     page.goto(f"{server.url}/html")
     page.evaluate("token => { new goog.appengine.Channel(token).open() }", server.create_channel("anna"))
     eventually(lambda: transports(server, context), lambda found: found == {"poll"})
+    polled = []
+    page.on("request", lambda request: polled.extend(re.findall("/_ah/channel/poll.*", request.url)))
     page.goto(f"{server.url}/js")
     page.evaluate(f"token => {{ var handler = {{}}; {script} }}", server.create_channel("ben"))
     eventually(lambda: transports(server, context), lambda found: "stream" in found)
+    assert polled == []
 
 
 def test_a_page_that_is_refused_says_so(server, context):

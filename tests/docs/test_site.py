@@ -24,7 +24,7 @@ NEEDED = ("sphinx", "furo", "myst_parser")
 def site(tmp_path_factory):
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        parts.lacking(f"no {', '.join(missing)} found: pip install '.[docs]'")
+        parts.lacking(f"no {', '.join(missing)} found: pip install '.[slow]'")
     folder = tmp_path_factory.mktemp("site")
     assert build(ROOT, folder) == ""
     return folder / "html"

@@ -38,8 +38,13 @@ def test_linux_is_told_its_own_command(tmp_path, monkeypatch, os_release, expect
     assert {python27.PYENV, python27.CONDA} <= set(found)
 
 
-def test_conda_has_none_for_arm_but_under_rosetta():
-    assert python27.CONDA not in python27.sources_for({}, "aarch64")
+@pytest.mark.parametrize("machine", ["aarch64", "armv7l", "riscv64", "i686"])
+def test_on_linux_conda_has_one_for_x86_64_alone(machine):
+    assert python27.CONDA in python27.sources_for({}, "x86_64")
+    assert python27.CONDA not in python27.sources_for({}, machine)
+
+
+def test_on_macos_conda_has_one_for_intel_and_rosetta():
     assert python27.sources_for({"ID": "macos"}, "arm64")[0] == python27.CONDA_ON_ARM
     assert python27.sources_for({"ID": "macos"}, "x86_64")[0] == python27.CONDA
 

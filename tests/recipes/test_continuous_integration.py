@@ -177,5 +177,5 @@ def tool(name: str) -> str:
     """The program of this environment, or of the machine."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if found is None:
-        parts.lacking(f"no {name} found: pip install '.[test]'")
+        parts.lacking(f"no {name} found: pip install '.[slow]'")
     return found
