@@ -210,6 +210,48 @@ def origin(value: str, _folder: Path) -> str:
     return f"{parts.scheme}://{name}:{port}"
 
 
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_EXAMPLE = "give one such as redis://localhost:6379/0, rediss://host, or unix:///run/redis.sock"
+
+
+@kind("URL")
+def redis_url(value: str, _folder: Path) -> str:
+    """The address of a Redis, with a user at the most: a password would be seen by everybody in the list of processes.
+
+    No part of a URL with a password is in the error's text.
+    """
+    try:
+        parts = urlsplit(value.strip())
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"this is not the URL of a Redis; {_REDIS_EXAMPLE}") from None
+    if parts.password is not None:
+        raise ValueError("has a password, which others could read; set CHANNEL_EMU_REDIS_PASSWORD instead")
+    at_socket = parts.scheme == "unix" and not parts.hostname and len(parts.path) > 1 and port is None
+    at_host = parts.scheme in ("redis", "rediss") and parts.hostname and re.fullmatch(r"/?[0-9]{0,4}", parts.path)
+    if not (at_socket or at_host) or parts.query or parts.fragment:
+        raise ValueError(f"{value!r} is not the URL of a Redis; {_REDIS_EXAMPLE}")
+    return value.strip()
+
+
+@kind("NAME")
+def short_name(value: str, _folder: Path) -> str:
+    """A name that may be part of a key: letters, digits and a few signs."""
+    name = value.strip()
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,99}", name):
+        raise ValueError(f"{value!r} is not a name; give up to 100 of A-Z, a-z, 0-9 and . _ : ~ -")
+    return name
+
+
+@kind("FILE")
+def existing_file(value: str, base: Path) -> Path:
+    """A file that exists."""
+    path = path_of(value, base)
+    if not path.is_file():
+        raise ValueError(f"there is no file {value!r}")
+    return path
+
+
 @kind("FAULT")
 def fault(value: str, _folder: Path) -> str:
     """A fault, as text that was checked (`appengine_channel_emu.faults`)."""
