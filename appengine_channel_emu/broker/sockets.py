@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from functools import partial
 
+from appengine_channel_emu.broker.attendance import Attendance
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.drops import WhyLeft
@@ -41,7 +42,7 @@ class Sockets:
         self._sockets: dict[str, Socket] = {}
         self.ended = EndedSockets(turn, options.resume_window)
         self.channels: dict[str, Channel] = {}
-        self._held_until = 0.0
+        self.attendance = Attendance(turn, presence, dirty, options.resume_window, self._away)
 
     @property
     def count(self) -> int:
@@ -52,20 +53,18 @@ class Sockets:
         """The socket of that id, if it is not gone."""
         return self._sockets.get(id)
 
-    def by_way(self) -> dict[str, int]:
-        """How many there are by what serves them at this moment, see `Totals`."""
-        ways = {"stream": 0, "poll": 0, "sdk": 0, "none": 0}
-        for socket in self._sockets.values():
-            if socket.sdk_wire:
-                ways["sdk"] += 1
-            else:
-                ways["none" if socket.receiver is None else socket.receiver.transport] += 1
-        return ways
+    def all(self) -> list[Socket]:
+        """Those that there are at this moment."""
+        return list(self._sockets.values())
 
     def is_open(self, client_id: str) -> bool:
         """Whether that client id has a socket."""
+        return bool(self.of(client_id))
+
+    def of(self, client_id: str) -> tuple[Socket, ...]:
+        """The sockets of that client id, in the order in which they were opened."""
         channel = self.channels.get(client_id)
-        return channel is not None and bool(channel.sockets)
+        return () if channel is None else channel.sockets
 
     def channel(self, client_id: str) -> Channel:
         """The channel to `client_id`, made when there is none."""
@@ -76,21 +75,21 @@ class Sockets:
 
     def open(self, token: TokenRecord, sdk_wire: bool = False, attempt: str | None = None) -> Socket:
         """A new socket, attached; the same again for the same `attempt`. Raises `TooManySockets`."""
-        if attempt is not None and attempt in token.attempts:
-            return token.attempts[attempt]
         channel = self.channel(token.client_id)
+        if attempt is not None:
+            for socket in channel.sockets:
+                if socket.attempt == attempt and socket.token is token:
+                    return socket
         # With --tabs=single the older socket makes room itself.
         if len(channel.sockets) >= self._most + self._one_tab:
             refusal = TooManySockets()
             refusal.client_id = token.client_id
             raise refusal
         socket = Socket(random_id(), channel, token, sdk_wire, self._turn)
-        if attempt is not None:
-            socket.attempt = attempt
-            token.attempts[attempt] = socket
+        socket.attempt = attempt
         self._add(socket)
-        self.attach(socket)
-        self.rest(socket)
+        self.attendance.attach(socket)
+        self.attendance.rest(socket)
         self._dirty.socket_at_once(socket)
         self.ended.departures.back(token.client_id)
         self._turn.event(
@@ -101,7 +100,7 @@ class Sockets:
             detail=_socket_opened(len(channel.sockets), token.opened_by),
         )
         if self._one_tab:
-            for older in [each for each in channel.sockets.values() if each is not socket]:
+            for older in [each for each in channel.sockets if each is not socket]:
                 self.end(older, Replaced, "A newer socket of the client id was opened (--tabs=single).")
         return socket
 
@@ -110,14 +109,15 @@ class Sockets:
         socket = self._sockets.get(id)
         if socket is None or socket.sdk_wire or socket.channel.client_id != token.client_id:
             return None
-        if not self._settle(socket, after) or not socket.acknowledged <= after <= socket.last_number:
+        if socket.unsettled is not None and not self._settle(socket, after):
             return None
-        socket.token.drop(socket)
+        if not socket.acknowledged <= after <= socket.last_number:
+            return None
         socket.token = token
-        token.hold(socket)
-        self.attach(socket)
+        socket.attempt = None
+        self.attendance.attach(socket)
         if socket.receiver is None:
-            self.rest(socket)
+            self.attendance.rest(socket)
         self._dirty.socket(socket)
         return socket
 
@@ -129,9 +129,10 @@ class Sockets:
         socket = self._sockets.get(id)
         if socket is None:
             raise self.ended.error(id)
-        if not self._settle(socket, after) or socket.sdk_wire:
+        if (socket.unsettled is not None and not self._settle(socket, after)) or socket.sdk_wire:
             raise SocketGone
-        self.acknowledge(socket, after)
+        if after != socket.acknowledged:
+            self.acknowledge(socket, after)
         return socket
 
     def acknowledge(self, socket: Socket, number: int) -> None:
@@ -148,7 +149,8 @@ class Sockets:
             self._turn.then(socket.receiver.wake)
         socket.receiver = receiver
         socket.way = receiver.transport
-        self.attach(socket)
+        if not socket.attached:
+            self.attendance.attach(socket)
 
     def parked(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on; None if it was answered or released, or a newer one took over."""
@@ -158,7 +160,7 @@ class Sockets:
     def unpark(self, socket: Socket) -> None:
         """Its poll is answered, or the client of that or of its stream is gone."""
         socket.receiver = None
-        self.rest(socket)
+        self.attendance.rest(socket)
 
     def touch(self, token: TokenRecord) -> Socket:
         """The socket of `token` on the SDK's own wire, seen alive at this moment (facts.md 4.1)."""
@@ -168,17 +170,15 @@ class Sockets:
         gap = self._turn.uptime() - socket.quiet_since
         # A slow poller's interval is believed at once and forgotten slowly, so that it never flaps.
         socket.interval = max(min(gap, self._resume_window), socket.interval / 2)
-        self.attach(socket)
-        self.rest(socket)
+        self.attendance.attach(socket)
+        self.attendance.rest(socket)
         return socket
 
     def pop(self, socket: Socket) -> Message | None:
         """The next message of a socket on the SDK's own wire, removed as it is read."""
         if not socket.deliverable:
             return None
-        message = socket.queue[0]
-        self._acknowledge(socket, socket.acknowledged + 1)
-        return message
+        return self._acknowledge(socket, socket.acknowledged + 1)[0]
 
     def restore(self, state: State, tokens: dict[str, TokenRecord]) -> None:
         """Take up what a former process saved. Nobody is told of it yet.
@@ -201,23 +201,6 @@ class Sockets:
             self._turn.timers.set(self._turn.now(), partial(self._presence.update, channel))
             self.forget_idle(channel)
 
-    def attach(self, socket: Socket) -> None:
-        """`socket` has a poll or a stream, or was just opened."""
-        if socket.attached:
-            return
-        socket.attached = True
-        socket.channel.attached += 1
-        self._presence.update(socket.channel)
-        self._dirty.socket(socket)
-
-    def rest(self, socket: Socket) -> None:
-        """From this moment on `socket` has no poll and no stream."""
-        now = self._turn.uptime()
-        socket.quiet_since = max(now, self._held_until)
-        left = socket.quiet_since + socket.attached_seconds - now
-        if socket.timer is None or socket.timer.due > self._turn.now() + left:
-            self._watch(socket, left)
-
     def end(
         self,
         socket: Socket,
@@ -236,8 +219,9 @@ class Sockets:
         if socket.timer is not None:
             socket.timer.cancel()
         del self._sockets[socket.id]
-        del socket.channel.sockets[socket.id]
-        socket.token.drop(socket)
+        socket.channel.sockets = tuple([each for each in socket.channel.sockets if each is not socket])
+        if socket.token.sdk_wire_socket is socket:
+            socket.token.sdk_wire_socket = None
         self.ended.add(socket.id, error)
         self._dirty.socket_ended(socket)
         why = why_ended(error, why)
@@ -260,27 +244,13 @@ class Sockets:
         if quietly:
             socket.attached = False
         else:
-            self._detach(socket)
+            self.attendance.detach(socket)
+            self.forget_idle(socket.channel)
 
     def fullest(self) -> Socket | None:
         """The socket with the most unread bytes, if any has some. Looks at every one."""
         socket = max(self._sockets.values(), key=lambda socket: socket.queued_bytes, default=None)
         return socket if socket is not None and socket.queue else None
-
-    def hold_attached(self, target: float | None) -> None:
-        """Until the clock has been moved to `target` time does not count against attached sockets; None ends that.
-
-        Their pages live in real time: between two polls no page has been away for what a test lets pass.
-        """
-        if target is None:
-            self._held_until = 0.0
-            return
-        passing = target - self._turn.now()
-        self._held_until = self._turn.uptime() + passing
-        for socket in self._sockets.values():
-            if socket.attached and socket.receiver is None:
-                # Its timer looks again when it runs.
-                socket.quiet_since += passing
 
     def forget_all(self) -> None:
         """End every socket and forget every channel, and tell the app nothing."""
@@ -308,21 +278,24 @@ class Sockets:
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
 
-    def _acknowledge(self, socket: Socket, number: int) -> None:
+    def _acknowledge(self, socket: Socket, number: int) -> list[QueuedMessage]:
         """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
         now = self._turn.now()
         receipt = now, socket.way
-        for message in socket.acknowledge(number):
+        forgotten = socket.acknowledge(number)
+        for message in forgotten:
             if message.sent_at is not None:
                 message.acknowledged[socket] = receipt
                 self.figures.latency.add(now - message.sent_at)
         self._dirty.socket(socket)
+        return forgotten
 
     def _add(self, socket: Socket) -> None:
         """Put `socket` into the tables."""
         self._sockets[socket.id] = socket
-        socket.channel.sockets[socket.id] = socket
-        socket.token.hold(socket)
+        socket.channel.sockets += (socket,)
+        if socket.sdk_wire:
+            socket.token.sdk_wire_socket = socket
         self._dirty.socket(socket)
 
     def _take_up(self, saved: SavedSocket, token: TokenRecord, state: State) -> None:
@@ -337,14 +310,16 @@ class Sockets:
         if saved.attached and not state.stale:
             socket.attached = True
             socket.channel.attached += 1
-        self.rest(socket)
+        self.attendance.rest(socket)
         if state.stale:
             self.end(socket, SocketGone, _STALE, quietly=True, why="stale")
 
+    def _away(self, socket: Socket) -> None:
+        """Its page was not heard of for as long as it may be."""
+        self.end(socket, SocketGone, "The page was not heard of within --resume-window.", why="away")
+
     def _settle(self, socket: Socket, after: int) -> bool:
         """What the page says first after a restart; False if the socket has ended by it."""
-        if socket.unsettled is None:
-            return True
         if not socket.settle(after):
             self.end(socket, SocketGone, _STALE, why="stale")
             return False
@@ -352,39 +327,6 @@ class Sockets:
             # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
             self._dirty.socket_at_once(socket)
         return True
-
-    def _detach(self, socket: Socket) -> None:
-        channel = socket.channel
-        if socket.attached:
-            socket.attached = False
-            channel.attached -= 1
-            if not channel.attached:
-                channel.empty_since = self._turn.uptime()
-            self._presence.update(channel)
-            if socket.ended is None:
-                self._dirty.socket(socket)
-        self.forget_idle(channel)
-
-    def _watch(self, socket: Socket, seconds: float) -> None:
-        if socket.timer is not None:
-            socket.timer.cancel()
-        socket.timer = self._turn.after(seconds, lambda: self._quiet(socket))
-
-    def _quiet(self, socket: Socket) -> None:
-        """The timer of `socket` ran: its page is back, or it is to be looked at later, detached by now, or gone."""
-        socket.timer = None
-        if socket.receiver is not None:
-            return
-        now = self._turn.uptime()
-        detach_due = socket.quiet_since + socket.attached_seconds
-        gone_due = detach_due + self._resume_window
-        if now < detach_due:
-            self._watch(socket, detach_due - now)
-        elif now < gone_due:
-            self._detach(socket)
-            self._watch(socket, gone_due - now)
-        else:
-            self.end(socket, SocketGone, "The page was not heard of within --resume-window.", why="away")
 
 
 @functools.lru_cache(maxsize=256)
