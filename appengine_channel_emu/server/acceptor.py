@@ -13,16 +13,23 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from waitress import create_server
+from waitress.adjustments import Adjustments
 
 from appengine_channel_emu.server.connection import Port
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parked import ParkingChannel, ParkingMiddleware
+from appengine_channel_emu.server.plain_connection import PlainConnection
+from appengine_channel_emu.server.short_path import ShortPath
 from appengine_channel_emu.server.slow_clients import Note, NotTaken
 from appengine_channel_emu.server.threads import Pools
 from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.web.short import ShortAnswers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+IDENT = "channel-emu"
+"""What the header `Server` says."""
 
 SEND_BYTES = 64 * 1024
 UNSENT_BYTES = 64 * 1024 * 1024
@@ -146,8 +153,8 @@ class Acceptor:
         try:
             # Without delays: an answer whose head went out early would else wait for the head to be acknowledged.
             server.set_socket_options(connection)
-            make = SpareChannel if beyond >= 0 else ParkingChannel
-            make(server, connection, server.fix_addr(address), port)
+            channel_class = SpareChannel if beyond >= 0 else PlainConnection if port.short_path else ParkingChannel
+            channel_class(server, connection, server.fix_addr(address), port)
         except OSError:
             # Gone already, or the system can watch no more; the server itself must not end by it.
             connection.close()
@@ -192,10 +199,17 @@ def _connection_limit(wanted: int) -> tuple[int, str]:
     return max(soft - SPARE_CONNECTIONS - FILES_OF_OUR_OWN, soft // 2), f"the limit of {soft} open files (ulimit -n)"
 
 
+def make_short_path(settings: Settings, answers: ShortAnswers) -> ShortPath | None:
+    """What is answered by `answers`, without waitress; None behind a trusted proxy."""
+    if settings.trusted_proxy is not None:
+        return None
+    return ShortPath(answers, Adjustments(**_waitress_settings(settings)))
+
+
 def _waitress_settings(settings: Settings) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "server_name": settings.host,
-        "ident": "channel-emu",
+        "ident": IDENT,
         # `Acceptor` counts them.
         "connection_limit": sys.maxsize,
         "channel_request_lookahead": 1,
@@ -224,10 +238,8 @@ def proxy_options(proxy: str | None) -> dict[str, Any]:
 
 def _end_idle(server: Any, now: float) -> None:
     """Have those closed that have been idle for long; waitress's own way walks a dict that changes meanwhile."""
-    cutoff = now - server.adj.channel_timeout
     for channel in list(server.active_channels.values()):
-        if not channel.requests and channel.last_activity < cutoff:
-            channel.will_close = True
+        channel.end_if_idle(now - server.adj.channel_timeout)
 
 
 def _open_reserve() -> int | None:

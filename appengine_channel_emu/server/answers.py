@@ -9,9 +9,10 @@ import functools
 import os
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from threading import Condition, RLock
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 from waitress.buffers import OverflowableBuffer
 from waitress.channel import ClientDisconnected
@@ -77,14 +78,8 @@ class FramedTask(Task):  # type: ignore[misc]
             fields.append(("Connection", "close"))
         elif self.version == "1.0":
             fields.append(("Connection", "Keep-Alive"))
-        ident = self.channel.server.adj.ident
-        fields.append(("Via" if "Server" in names else "Server", ident))
-        if "Date" not in names:
-            fields.append(("Date", build_http_date(self.start_time)))
         self.response_headers = fields
-        # In the order of their names; those of one name in their own.
-        lines = [f"{name}: {value}" for name, value in sorted(fields, key=lambda field: field[0])]
-        return "\r\n".join([f"HTTP/{self.version} {self.status}", *lines, "", ""]).encode("latin-1")
+        return whole_head(self.version, self.status, fields, self.channel.server.adj.ident, self.start_time)
 
     def set_close_on_finish(self) -> None:
         """See waitress; the head says it, if it has not been sent yet."""
@@ -95,14 +90,46 @@ class FramedTask(Task):  # type: ignore[misc]
         super().write(b"" if self.request.command == "HEAD" else data)
 
 
+def whole_head(version: str, status: str, fields: list[tuple[str, str]], ident: str, began: float) -> bytes:
+    """The head of an answer that began at that time; to its `fields` come the server's name and the date."""
+    names = {name for name, _ in fields}
+    fields.append(("Via" if "Server" in names else "Server", ident))
+    if "Date" not in names:
+        fields.append(("Date", build_http_date(began)))
+    # In the order of their names; those of one name in their own.
+    lines = [f"{name}: {value}" for name, value in sorted(fields, key=lambda field: field[0])]
+    return "\r\n".join([f"HTTP/{version} {status}", *lines, "", ""]).encode("latin-1")
+
+
+class Heads:
+    """Heads of answers that keep a connection of HTTP/1.1: thousands have the same one within a second."""
+
+    def __init__(self, ident: str) -> None:
+        self._ident = ident
+        self._second = 0
+        self._known: dict[object, bytes] = {}
+
+    def get(self, status: str, headers: list[tuple[str, str]], length: int | None) -> bytes:
+        """The head of an answer that begins at this moment, whose body has `length` bytes; None: comes in chunks."""
+        now = int(time.time())
+        if now != self._second or len(self._known) >= HEADS:
+            self._second = now
+            self._known.clear()
+        key = (status, length, *headers)
+        head = self._known.get(key)
+        if head is None:
+            framing = ("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length))
+            fields = [*((_capitalised(name), value) for name, value in headers), framing]
+            head = self._known[key] = whole_head("1.1", status, fields, self._ident, now)
+        return head
+
+
 class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
     """A task whose answer goes out from the thread that made it, in one piece."""
 
     environ: dict[str, Any]
     overdue = False
     """Whether it has waited for too long."""
-    _parked = False
-    _heads: ClassVar[dict[object, tuple[bytes, bool]]] = {}
 
     def service(self) -> None:
         """See waitress; a connection that is to be cut ends as if its client had gone."""
@@ -113,10 +140,8 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
             raise ClientDisconnected from None
         except Parked as parked:
             parked.task = self
-            self._parked = waits = True
-            # What those in front of `ParkingMiddleware` need: thousands of whole ones take memory, and time to free.
-            hints = TaskHints(waiting=parked.waiting)
-            self.environ = {"REMOTE_ADDR": self.environ["REMOTE_ADDR"], SERVER_HINTS: hints}
+            waits = True
+            self.go_on_with(parked.waiting)
             raise
         finally:
             if not waits:
@@ -131,27 +156,18 @@ class ParkingTask(FramedTask, WSGITask):  # type: ignore[misc]
             environ[SERVER_HINTS] = TaskHints(channel.addr[0], self.overdue, channel.when_sent, upgrades)
         return self.environ
 
+    def go_on_with(self, waiting: Waiting) -> None:
+        """Its answer is `waiting`, of which the head may have been sent."""
+        # What those in front of `ParkingMiddleware` need: thousands of whole ones take memory, and time to free.
+        address = self.channel.addr[0] if self.environ is None else self.environ["REMOTE_ADDR"]
+        self.environ = {"REMOTE_ADDR": address, SERVER_HINTS: TaskHints(waiting=waiting)}
+        if waiting.head_sent:
+            self.complete = self.wrote_header = self.chunked_response = True
+
     def send_head(self) -> None:
         """Send the head of an answer that is not there yet."""
         self.write(b"")
         self.channel.flush()
-
-    def build_response_header(self) -> bytes:
-        """See waitress; of those parked, thousands have the same head within a second, which it makes once."""
-        request = self.request
-        if not self._parked or request.connection_close:
-            return super().build_response_header()
-        key = (self.version, self.status, request.command, int(self.start_time), *self.response_headers)
-        known = self._heads.get(key)
-        if known is not None:
-            head, self.chunked_response = known
-            return head
-        head = super().build_response_header()
-        if not self.close_on_finish:
-            if len(self._heads) >= HEADS:
-                self._heads.clear()
-            self._heads[key] = head, self.chunked_response
-        return head
 
     def finish(self) -> None:
         """Send what was written, without waiting for the loop to do it."""

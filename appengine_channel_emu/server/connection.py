@@ -12,16 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel
 from waitress.utilities import Error
 
-from appengine_channel_emu.server.answers import AnswerBuffers, BuffersLock, RefusalTask
+from appengine_channel_emu.server.answers import AnswerBuffers, BuffersLock, Heads, RefusalTask
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parser import RequestParser
+from appengine_channel_emu.server.short_path import ShortPath
 from appengine_channel_emu.server.slow_clients import SlowClients
 from appengine_channel_emu.server.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.server.plain_connection import PlainConnection
 
 LINGER_BYTES = 64 * 1024 * 1024
 LINGER_BLOCK = 256 * 1024
@@ -30,17 +34,26 @@ LINGER_BLOCK = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """What the connections of one port share. `ours_alone`: whether nothing of the app's is served there."""
+    """What the connections of one port share.
+
+    short_path: what is answered without waitress; None where all goes through it.
+    ours_alone: whether nothing of the app's is served there.
+    """
 
     loop: Loop
     parked_polls: Timeouts
     streams: Timeouts
     slow_clients: SlowClients
+    heads: Heads
+    short_path: ShortPath | None = None
     ours_alone: bool = False
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
-    """A connection of `port`. It is closed by the loop's thread alone, or when that has ended."""
+    """A connection of `port`. It is closed by the loop's thread alone, or when that has ended.
+
+    `plain` is what has accepted it, if anything has, and what it may become again.
+    """
 
     parser_class = RequestParser
     error_task_class = RefusalTask
@@ -64,8 +77,11 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     _unsent: list[Callable[[], None]] | None = None
     """The same of answers that are written, but not all sent."""
 
-    def __init__(self, server: Any, sock: socket.socket, address: Any, port: Port) -> None:
+    def __init__(
+        self, server: Any, sock: socket.socket, address: Any, port: Port, plain: PlainConnection | None = None
+    ) -> None:
         self.port = port
+        self.plain = plain
         super().__init__(server, sock, address, server.adj, map=port.loop.socket_map)
         self.outbufs = AnswerBuffers(server.adj.outbuf_overflow)
         self.outbuf_lock = BuffersLock()
@@ -73,7 +89,10 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
         """See waitress; the loop hears of it, first: it may have no room for it, and raise OSError."""
         self.loop_lock = Lock()
-        self.port.loop.add(self)
+        if self.plain is None:
+            self.port.loop.add(self)
+        else:
+            self.events, self.poller = self.plain.events, self.plain.poller
         super().add_channel(map)
 
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
@@ -101,6 +120,12 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         if self.request is not None or self.total_outbufs_len:
             self.port.slow_clients.watch(self)
 
+    def end_if_idle(self, since: float) -> None:
+        """Close it if nothing has happened since then, in seconds of `time.time()`, and nothing is waited for."""
+        if not self.requests and self.last_activity < since:
+            self.will_close = True
+            self.changed()
+
     def readable(self) -> bool:
         """See waitress."""
         if self.lingering:
@@ -124,10 +149,14 @@ class Connection(HTTPChannel):  # type: ignore[misc]
                 self.handle_close()
         elif not any(request.error for request in self.requests[-1:]):
             # What follows something that is refused is no request.
-            self._take(data)
+            self._hear(data)
 
-    def _take(self, data: bytes) -> None:
-        """What has come."""
+    def _hear(self, data: bytes) -> None:
+        """Something has come, between two requests or within one."""
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Go on with what has come."""
         self.last_activity = time.time()
         self.received(data)
 

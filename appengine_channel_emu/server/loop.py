@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from waitress import wasyncore
 
@@ -41,6 +41,8 @@ ANSWERS_AT_ONCE = 8
 PAUSE_SECONDS = 0.05
 
 ONCE = getattr(select, "EPOLLIN", 0) | getattr(select, "EPOLLONESHOT", 0)  # Until it is asked for again.
+
+T = TypeVar("T")
 
 log = logging.getLogger("channel_emu")
 
@@ -129,6 +131,14 @@ class Loop:
         (self._answers if task.resumes else self._calls).append(task)
         if self._asleep and not on_loop:
             self.wake()
+
+    def do_call(self, call: Callable[..., T], *given: Any) -> T:
+        """What `call` gives, on the loop's own thread; pages that have a message by it are answered first."""
+        self._at_once = ANSWERS_AT_ONCE
+        try:
+            return call(*given)
+        finally:
+            self._at_once = 0
 
     def let_wait(self, channel: Any) -> None:
         """What comes on `channel` may wait for `WORDS_SECONDS`; called on the loop's own thread, under `loop_lock`."""
@@ -304,12 +314,7 @@ class EpollLoop(Loop):
     def _look_at_all(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
         for server in self._servers:
-            due = server.next_channel_cleanup
             self._epoll.modify(server._fileno, select.EPOLLIN if server.readable() else 0)
-            if server.next_channel_cleanup != due:
-                for channel in list(server.active_channels.values()):
-                    if channel.will_close:
-                        channel.changed()
 
 
 class StockLoop(Loop):

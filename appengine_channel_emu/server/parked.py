@@ -23,12 +23,17 @@ from wsproto.frame_protocol import CloseReason
 from appengine_channel_emu.host.visitors import SERVER_HINTS
 from appengine_channel_emu.server.answers import Parked, ParkingTask, TaskHints
 from appengine_channel_emu.server.connection import LINGER_BLOCK, Connection
+from appengine_channel_emu.server.short_path import BEGINNINGS
 from appengine_channel_emu.server.websocket import MOST_UNSENT, WebSocket, close_frame
 from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+STANDS_FOR = b"GET /_ah/channel/poll HTTP/1.1\r\nHost: localhost\r\n\r\n"
+"""Instead of the request that is parked: what answers it asks for no more than that it keeps its connection."""
 
 
 class ParkingMiddleware:
@@ -41,6 +46,7 @@ class ParkingMiddleware:
         """Call the application, or go on with the answer that a former call left in `environ`."""
         hints = environ.get(SERVER_HINTS)
         if isinstance(hints, TaskHints) and hints.waiting is not None:
+            hints.waiting.begin(start_response)
             return hints.waiting
         body = self._application(environ, start_response)
         if isinstance(body, Waiting) and not body.ready:
@@ -75,12 +81,41 @@ class ParkingChannel(Connection):
             return not self.will_close and self.total_outbufs_len < MOST_UNSENT
         return not any(request.behind for request in self.requests[-1:]) and super().readable()
 
-    def _take(self, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
+        if self.plain is not None and data.startswith(BEGINNINGS) and self._let_go():
+            self.plain.take_back(self)
+            self.plain.go_on(data)
+        else:
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """See `Connection`."""
         if self.websocket is not None and not self.requests:
             # Its last activity is when something was sent: whether it reads is what it is judged by.
             self.websocket.received(data)
         else:
-            super()._take(data)
+            super().take(data)
+
+    def _let_go(self) -> bool:
+        """Leave the socket to who has it next, if nothing at all is under way; whether that is so."""
+        with self.requests_lock, self.loop_lock:
+            # A thread that has answered the last request may be about to look once more.
+            busy = (
+                self.requests or self.request is not None or self.total_outbufs_len or self._unwritten or self._unsent
+            )
+            if busy or self.websocket is not None or self.will_close or self.close_when_flushed or self._half_closed:
+                return False
+            self._fileno, self.connected = None, False
+            return True
+
+    def take_over(self, waiting: Waiting) -> None:
+        """Go on with an answer that was parked without waitress."""
+        request = self.parser_class(self.adj)
+        request.received(STANDS_FOR)
+        self.requests.append(request)
+        task = ParkingTask(self, request)
+        task.go_on_with(waiting)
+        self._park(task, waiting)
 
     def hear(self) -> bool:
         """Read what the page of a stream says; False where this is none that goes on, and `handle_read` is to look."""

@@ -17,7 +17,8 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.saving import Store
 from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.server.acceptor import Acceptor
+from appengine_channel_emu.server.acceptor import IDENT, Acceptor, make_short_path
+from appengine_channel_emu.server.answers import Heads
 from appengine_channel_emu.server.connection import Port
 from appengine_channel_emu.server.event_lines import EventLines
 from appengine_channel_emu.server.listening import LOCALHOST, CannotListen, listen
@@ -60,10 +61,16 @@ presence_log = logging.getLogger("channel_emu.presence")
 
 
 class Service:
-    """One emulator. `make_backend(address)` makes the app behind it, given `host:port` of the emulator, or None."""
+    """One emulator. `make_backend(address)` makes the app behind it, given `host:port` of the emulator, or None.
 
-    def __init__(self, settings: Settings, make_backend: Callable[[str], Backend | None]) -> None:
+    Without `short_path` every request is answered through WSGI: the same answers, later.
+    """
+
+    def __init__(
+        self, settings: Settings, make_backend: Callable[[str], Backend | None], short_path: bool = True
+    ) -> None:
         self.settings = settings
+        self._short_path = short_path
         self._sockets, self._api_sockets = _listen(settings)
         self.port = int(self._sockets[0].getsockname()[1])
         self.address = _address(self._sockets[0])
@@ -134,10 +141,13 @@ class Service:
 
     def _serve(self) -> None:
         """Take connections, and begin with all that runs beside them."""
-        port = Port(self._loop, self._parked_polls, self._streams, self._slow_clients)
+        short_path = make_short_path(self.settings, self.front.short_answers) if self._short_path else None
+        port = Port(self._loop, self._parked_polls, self._streams, self._slow_clients, Heads(IDENT), short_path)
         self._acceptor.serve(self._sockets, self.front, port)
         if self._api_sockets:
-            self._acceptor.serve(self._api_sockets, self.front.api_port(), replace(port, ours_alone=True))
+            self._acceptor.serve(
+                self._api_sockets, self.front.api_port(), replace(port, short_path=None, ours_alone=True)
+            )
             log.info("The SDK's API server protocol is spoken at http://%s", self.api_address)
         self._loop.start(self._often, self._each_second)
         self._served = True

@@ -18,6 +18,7 @@ from appengine_channel_emu.host.pages import View, error_page
 from appengine_channel_emu.host.visitors import server_hints, wants_html
 from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
+from appengine_channel_emu.web.admin.channels import MessagesResource
 from appengine_channel_emu.web.admin.console import CONSOLE_PATH, console_resources
 from appengine_channel_emu.web.admin.routes import admin_resources
 from appengine_channel_emu.web.admin.status import About
@@ -30,6 +31,7 @@ from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH
 from appengine_channel_emu.web.page_policy import PagePolicies
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import ask, falcon_app
+from appengine_channel_emu.web.short import MESSAGES_PATH, RPC_PATH, ShortAnswers
 from appengine_channel_emu.web.upgrade import Upgrade
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
 from appengine_channel_emu.web.wsgi import (
@@ -49,10 +51,9 @@ if TYPE_CHECKING:
 
 ADMIN_PREFIX = "/_emu/"
 REMOTE_API_PATH = "/_ah/remote_api"
-RPC_PATH = "/rpc_http"
 HEALTH_PATH = "/_emu/health"
 BRIEF_PATHS = frozenset({POLL_PATH, STREAM_PATH, RPC_PATH, HEALTH_PATH})
-BRIEF_CALLS = frozenset({"/_emu/channels", "/_emu/messages"})
+BRIEF_CALLS = frozenset({"/_emu/channels", MESSAGES_PATH})
 """By POST; to list what there is, and to search it, takes as long as there is much."""
 
 Given = OwnAnswer | Started | AppAnswer
@@ -94,18 +95,23 @@ class Front:
         self._threads: int = about.settings.get("threads", 32)
         self._brief = BRIEF_PATHS - {HEALTH_PATH} if about.looks_for_app else BRIEF_PATHS
         polls = PollRelease(broker, scheduler) if scheduler is not None else None
+        poll_socket = PollSocket(broker, options, polls, self._faults, refusals)
         self._resources: dict[str, object] = {
             "/_ah/channel/jsapi": BrowserClient(),
             "/_ah/channel/frame": FramePage(),
             "/_ah/channel/xpc_blank": BlankPage(),
             "/_ah/channel/dev": SdkWire(broker, options, self._faults, refusals),
             "/_ah/channel/open": OpenSocket(broker, options, self._faults, refusals),
-            POLL_PATH: PollSocket(broker, options, polls, self._faults, refusals),
+            POLL_PATH: poll_socket,
             STREAM_PATH: StreamSocket(broker, self._faults, scheduler),
             "/_ah/channel/close": CloseSocket(broker),
         }
         self._resources |= admin_resources(broker, self._faults, self.accounts, self.notes, about, self.reset, refusals)
         self._resources |= console_resources()
+        messages = self._resources[MESSAGES_PATH]
+        assert isinstance(messages, MessagesResource)
+        self.short_answers = ShortAnswers(broker, self._guard, self._faults, poll_socket, messages, api)
+        """What of it a server may ask without WSGI."""
         self._falcon = falcon_app(self._resources, lambda environ: refusals.request("content-type", environ, 415))
 
     def reset(self) -> None:

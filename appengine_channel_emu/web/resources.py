@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import falcon
 from falcon.routing import map_http_methods, set_default_responders
@@ -112,11 +112,20 @@ def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waitin
     body = app(environ, start)
     status, headers = started
     if isinstance(body, Waiting):
-        body.add_headers(headers)
+        body.extra_headers = headers
         return body
     if isinstance(body, Upgrade):
         return body
     return Started(status, headers, body)
+
+
+class Call(NamedTuple):
+    """A request that has been read: its stages and whose it is, for faults, and what is done about it."""
+
+    stages: tuple[str, ...]
+    names: Collection[str]
+    """The client ids, or tokens of them, that it is about."""
+    do: Callable[[], Answer]
 
 
 class _ExactRouter:
@@ -150,17 +159,32 @@ class _CommonHeaders:
     """Falcon middleware: what goes with every answer of ours."""
 
     def process_response(self, req: falcon.Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
-        """No sniffing; channels for every origin, the admin API for none, and neither kept in a cache."""
-        resp.set_header("X-Content-Type-Options", "nosniff")
-        if not resp.get_header("Cache-Control"):
-            resp.set_header("Cache-Control", "no-cache")
-        if req.path.startswith(CHANNEL_PREFIX):
-            # The token or socket id is the authority here; credentials are never looked at.
-            resp.set_header("Access-Control-Allow-Origin", "*")
-        else:
-            resp.set_header("X-Frame-Options", "DENY")
-            if not resp.get_header("Content-Security-Policy"):
-                resp.set_header("Content-Security-Policy", "frame-ancestors 'none'")
+        """See `common_headers`."""
+        given = [name for name in (_NO_CACHE[0], _POLICY[0]) if resp.get_header(name)]
+        for name, value in common_headers(req.path, given):
+            resp.set_header(name, value)
+
+
+_NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+_NO_CACHE = ("Cache-Control", "no-cache")
+_NO_FRAMES = ("X-Frame-Options", "DENY")
+_POLICY = ("Content-Security-Policy", "frame-ancestors 'none'")
+# The token or socket id is the authority there; credentials are never looked at.
+_ANY_ORIGIN = ("Access-Control-Allow-Origin", "*")
+
+
+def common_headers(path: str, given: Collection[str]) -> list[tuple[str, str]]:
+    """What goes with every answer of ours at `path`, beside headers of the names `given`.
+
+    No sniffing; channels for every origin, the admin API for none, and neither kept in a cache.
+    """
+    if path.startswith(CHANNEL_PREFIX):
+        return [_NO_SNIFFING, _ANY_ORIGIN, *_unless(given, _NO_CACHE)]
+    return [_NO_SNIFFING, _NO_FRAMES, *_unless(given, _NO_CACHE, _POLICY)]
+
+
+def _unless(given: Collection[str], *headers: tuple[str, str]) -> list[tuple[str, str]]:
+    return [header for header in headers if header[0] not in given]
 
 
 class Query:
@@ -223,14 +247,26 @@ class Query:
 def read_json(req: falcon.Request, fields: dict[str, Any], required: Collection[str] = ()) -> dict[str, Any]:
     """The request's JSON object, with known fields of the right types only; raises `BadRequest`."""
     # Another site's page can send a form's types without asking first, and this one only after a preflight.
-    if (req.content_type or "").partition(";")[0].strip().lower() != "application/json":
+    if not is_json(req.content_type or ""):
         raise BadRequest("Send this as application/json.", "415 Unsupported Media Type")
     data = req.bounded_stream.read(LARGEST_BODY + 1)
     if len(data) > LARGEST_BODY:
         raise BadRequest(f"A request has at most {LARGEST_BODY} bytes.", "413 Content Too Large")
+    return parse_json(data, fields, required)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of that type is JSON."""
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def parse_json(data: bytes, fields: dict[str, Any], required: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON object in `data`, with known fields of the right types only; raises `BadRequest`."""
     try:
         body = json.loads(data, parse_constant=_no_constant)
-        json.dumps(body, ensure_ascii=False).encode("utf-8")
+        # In ASCII, in whatever encoding of Unicode, only an escape makes a surrogate.
+        if not data.isascii() or b"\\" in data or b"\0" in data:
+            json.dumps(body, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise BadRequest("The JSON holds a lone surrogate, which is no text.") from None
     except (ValueError, RecursionError) as error:

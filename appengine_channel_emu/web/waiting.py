@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 
-def _ended() -> Answer:
-    raise RuntimeError("this request has ended")
+NO_HEADERS: list[tuple[str, str]] = []
 
 
 class Waiting:
@@ -35,6 +34,19 @@ class Waiting:
     at once: `head_sent` tells `answer` that they were.
     """
 
+    __slots__ = (
+        "_answer",
+        "_change",
+        "_closed",
+        "_early_head",
+        "_ready",
+        "_release",
+        "_start_response",
+        "deadline",
+        "extra_headers",
+        "head_sent",
+    )
+
     ends_with_client = False
     """Whether a client that has ended its sending side is one that has gone. Others may still wait for the answer."""
 
@@ -42,15 +54,18 @@ class Waiting:
         self,
         signal: Signal,
         seconds: float,
-        answer: Callable[[], Answer],
-        release: Callable[[], None] = lambda: None,
+        answer: Callable[[], Answer] | None = None,
+        release: Callable[[], None] | None = None,
         early_head: list[tuple[str, str]] | None = None,
     ) -> None:
         self._ready = signal
         self._answer = answer
-        self._release: Callable[[], None] | None = release
+        self._release = release
+        self._change: Callable[[Answer], Answer] | None = None
+        self._closed = False
         self._start_response: StartResponse | None = None
-        self._extra_headers: list[tuple[str, str]] = []
+        self.extra_headers = NO_HEADERS
+        """What goes with its answer, which may have others of these names: named in lower case, or none that it has."""
         self._early_head = early_head
         self.head_sent = False
         """Whether the client knows the status already."""
@@ -80,55 +95,70 @@ class Waiting:
 
     def change(self, change: Callable[[Answer], Answer]) -> None:
         """Let its answer go through `change` when it is made."""
-        make = self._answer
-        self._answer = lambda: change(make())
+        self._change = change
         self._early_head = None
+
+    def made(self) -> Answer:
+        """Its answer as things stand at this moment; called once, and before `close`."""
+        if self._closed:
+            raise RuntimeError("this request has ended")
+        answer = self._make()
+        return answer if self._change is None else self._change(answer)
 
     def at_once(self) -> Answer:
         """Its answer as things stand, which ends it: instead of iterating it."""
         self.expire()
         try:
-            return self._answer()
+            return self.made()
         finally:
             self.close()
-
-    def add_headers(self, headers: list[tuple[str, str]]) -> None:
-        """Let `headers`, named in lower case, go with its answer, which may have others of these names."""
-        self._extra_headers = headers
 
     def begin(self, start_response: StartResponse) -> None:
         """Tell it where its answer goes."""
         self._start_response = start_response
 
+    def early_headers(self) -> list[tuple[str, str]] | None:
+        """Those of its answer, which is 200 and counts as begun from here on; None where that is to wait."""
+        if self._early_head is not None:
+            self.head_sent = True
+        return self._early_head
+
     def send_head(self) -> bool:
         """Start the response, if its client asked for the head as soon as possible; whether that was done."""
-        if self._early_head is not None and self._start_response is not None:
-            self._start_response("200 OK", self._with_extra(self._early_head))
-            self.head_sent = True
+        if self._start_response is not None and (headers := self.early_headers()) is not None:
+            self._start_response("200 OK", self._with_extra(headers))
         return self.head_sent
 
     def __iter__(self) -> Iterator[bytes]:
         if not self.ready:
             self.wait(max(0.0, self.deadline - time.monotonic()))
-        answer = self._answer()
+        answer = self.made()
         if not self.head_sent:
             assert self._start_response is not None
             length = ("content-length", str(len(answer.body)))
             self._start_response(answer.status, [*self._with_extra(answer.headers), length])
         yield answer.body
 
-    def _with_extra(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        merged = dict(self._extra_headers)
-        merged.update([(name.lower(), value) for name, value in headers])
-        return list(merged.items())
-
     def close(self) -> None:
         """The request has ended."""
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        if not self._closed:
+            self._closed = True
+            self._end()
         # What it was made of refers back to it: without this each poll would be left to the garbage collector.
-        self._answer, self._start_response = _ended, None
+        self._answer = self._release = self._change = self._start_response = None
+
+    def _make(self) -> Answer:
+        assert self._answer is not None
+        return self._answer()
+
+    def _end(self) -> None:
+        if self._release is not None:
+            self._release()
+
+    def _with_extra(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        merged = dict(self.extra_headers)
+        merged.update([(name.lower(), value) for name, value in headers])
+        return list(merged.items())
 
 
 OwnAnswer = Answer | Waiting | Upgrade

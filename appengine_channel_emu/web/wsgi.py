@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +18,7 @@ LONGEST_AGENT = 512
 """Characters of a User-Agent that tell browsers apart; each open socket refers to them."""
 
 REMEMBERED = 256
-"""Browsers whose text is kept, so that all their sockets refer to one."""
+"""Addresses that are kept as they were read."""
 
 _DOCUMENTS = frozenset({"document", "iframe", "frame", "embed", "object", "fencedframe"})
 
@@ -28,7 +29,13 @@ JSON = [("Content-Type", "application/json")]
 def browser_of(environ: WSGIEnvironment) -> str | None:
     """The same text for all requests of one browser: its address and User-Agent. None for one without a User-Agent."""
     agent = environ.get("HTTP_USER_AGENT")
-    return _browser(environ.get("REMOTE_ADDR", ""), agent[:LONGEST_AGENT]) if agent else None
+    return browser(environ.get("REMOTE_ADDR", ""), agent) if agent else None
+
+
+def browser(address: str, agent: str) -> str:
+    """`browser_of` a request from `address` with the User-Agent `agent`."""
+    # One object for all sockets that refer to it, and none once there are none.
+    return sys.intern(f"{_machine(address)} {agent[:LONGEST_AGENT]}")
 
 
 def is_navigation(environ: WSGIEnvironment) -> bool:
@@ -44,10 +51,6 @@ def is_navigation(environ: WSGIEnvironment) -> bool:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _browser(address: str, agent: str) -> str:
-    return f"{_machine(address)} {agent}"
-
-
 def _machine(address: str) -> str:
     """This machine's own addresses are one: a browser may use ::1 for a connection and 127.0.0.1 for the next."""
     try:

@@ -11,9 +11,9 @@ from appengine_channel_emu.settings import Settings
 
 
 @contextlib.contextmanager
-def running_service(**settings: Any) -> Iterator[Service]:
+def running_service(short_path: bool = True, **settings: Any) -> Iterator[Service]:
     """The server without an app, on a port of its own, while the block runs; it keeps nothing."""
-    service = Service(Settings(port=0, state_dir="none", **settings), lambda address: None)
+    service = Service(Settings(port=0, state_dir="none", **settings), lambda address: None, short_path)
     service.start()
     try:
         yield service

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import re
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon
 
@@ -17,7 +17,7 @@ from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.explain import explain_message
 from appengine_channel_emu.web.refusals import Refusals
-from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json, respond
+from appengine_channel_emu.web.resources import BadRequest, Call, Query, answer_json, read_json, respond
 from appengine_channel_emu.web.wsgi import Answer, json_answer
 
 NO_SUCH = "404 Not Found"
@@ -90,6 +90,15 @@ class MessagesResource:
     `request_id` is the `X-AppEngine-API-Ticket` of the app's request that sends.
     """
 
+    FIELDS: ClassVar[dict[str, Any]] = {
+        "client_id": str,
+        "client_ids": list,
+        "token": str,
+        "message": str,
+        "message_base64": str,
+        "request_id": str,
+    }
+
     def __init__(self, broker: Broker, faults: FaultGate, refusals: Refusals) -> None:
         self._broker = broker
         self._faults = faults
@@ -97,8 +106,11 @@ class MessagesResource:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Send a message to one client id or to many."""
-        fields = {"client_id": str, "client_ids": list, "token": str, "message": str, "message_base64": str}
-        body = read_json(req, fields | {"request_id": str})
+        call = self.read(read_json(req, self.FIELDS))
+        respond(resp, self._faults.meet(call.stages, call.do, call.names))
+
+    def read(self, body: dict[str, Any]) -> Call:
+        """What a request asks for. Raises `BadRequest`."""
         message, request_id = _message(body), body.get("request_id")
         targets = [name for name in ("client_id", "client_ids", "token") if name in body]
         if len(targets) != 1:
@@ -107,7 +119,7 @@ class MessagesResource:
         if not (isinstance(target, str) or all(isinstance(client_id, str) for client_id in target)):
             raise BadRequest("The field 'client_ids' is a list of strings.")
         names = [target] if isinstance(target, str) else target
-        respond(resp, self._faults.meet(("send",), partial(self._send, target, message, request_id), names))
+        return Call(("send",), names, partial(self._send, target, message, request_id))
 
     def _send(self, target: str | list[str], message: str | bytes, request_id: str | None) -> Answer:
         try:

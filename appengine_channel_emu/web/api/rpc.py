@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import yaml
@@ -27,6 +27,7 @@ from appengine_channel_emu.web.api.messages import (
     parse,
 )
 from appengine_channel_emu.web.refusals import Refusals
+from appengine_channel_emu.web.resources import Call
 from appengine_channel_emu.web.wsgi import Answer, content_length, plain_answer
 
 if TYPE_CHECKING:
@@ -82,15 +83,6 @@ REFUSALS = {
     5: b"cgoogle.appengine.runtime.apiproxy_errors\nApplicationError\n(I5\nS'APPID_ALIAS_REQUIRED'\ntR.",
 }
 """What a refused call is to clients that know the pickle alone, by `ChannelServiceError.code`."""
-
-
-class Call(NamedTuple):
-    """A request that has been read: its stages and whose it is, for faults, and what is done about it."""
-
-    stages: tuple[str, ...]
-    names: tuple[str, ...]
-    """The client id, or a token of it, that it is about."""
-    do: Callable[[], Answer]
 
 
 class ServerApi:
@@ -203,7 +195,7 @@ class RpcHttp:
 
     def _read_post(self, environ: WSGIEnvironment) -> Call:
         # Another site's page cannot send this type without asking first (behaviour.md 11).
-        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != OCTETS:
+        if not is_call(environ.get("CONTENT_TYPE", "")):
             return Call(("rpc",), (), lambda: self._wrong_type(environ))
         length = content_length(environ)
         if length > LARGEST_CALL:
@@ -218,6 +210,11 @@ class RemoteApi(RpcHttp):
         if "HTTP_X_APPCFG_API_VERSION" not in environ:
             return _refusing("403 Forbidden", "This needs the header X-appcfg-api-version.")
         return super()._read_post(environ)
+
+
+def is_call(content_type: str) -> bool:
+    """Whether a body of that type is a call."""
+    return content_type.partition(";")[0].strip().lower() == OCTETS
 
 
 def _identity(environ: WSGIEnvironment) -> Answer:

@@ -9,7 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import falcon
 
@@ -127,84 +127,96 @@ class PollSocket(_PageResource):
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Wait for a message, the end of the socket, or the end of the wait."""
         query = Query(req, strict=False)
-        socket_id, after = query.required("socket"), query.number("after")
-        seconds = query.seconds("wait", self._options.longest_poll, self._options.longest_poll)
-        early, pauses = query.text("early") == "1", query.text("pauses") == "1"
-        do = functools.partial(self._poll, socket_id, after, seconds, early, pauses, req.env)
-        respond(resp, self._faults.meet(("poll",), do, socket=socket_id))
+        asked = AskedPoll(
+            query.required("socket"),
+            query.number("after"),
+            query.seconds("wait", self._options.longest_poll, self._options.longest_poll),
+            query.text("early") == "1",
+            query.text("pauses") == "1",
+        )
+        do = functools.partial(self.poll, asked, browser_of(req.env), req.env)
+        respond(resp, self._faults.meet(("poll",), do, socket=asked.socket_id))
 
-    def _poll(
-        self, socket_id: str, after: int, seconds: float, early: bool, pauses: bool, environ: WSGIEnvironment
-    ) -> Waiting:
-        browser, polls = browser_of(environ), self._polls
+    def poll(self, asked: AskedPoll, browser: str | None, environ: WSGIEnvironment) -> Waiting:
+        """The answer to come. Raises `PageError`, which is told of with what `environ` says of the request."""
         try:
-            poll = self._broker.poll(socket_id, after, browser)
+            poll = self._broker.poll(asked.socket_id, asked.after, browser)
         except PageError as error:
-            self._refusals.socket(socket_id, error, environ)
+            self._refusals.socket(asked.socket_id, error, environ)
             raise
-        early = early and self._expects_messages(poll)
-        if polls is None or browser is None:
-            return _Held(self._broker, poll, seconds, early).waiting
-        pauses = pauses and seconds > 0 and not poll.ready.is_set
-        held = _Held(self._broker, poll, seconds, early, functools.partial(polls.left, browser), pauses)
-        polls.arrived(socket_id, browser, held)
-        return held.waiting
+        polls = self._polls if browser is not None else None
+        pauses = asked.pauses and polls is not None and asked.seconds > 0 and not poll.ready.is_set
+        held = HeldPoll(self._broker, poll, asked, self._expects_messages(poll), polls, browser, pauses)
+        if polls is not None and browser is not None:
+            polls.arrived(asked.socket_id, browser, held)
+        return held
 
     def _expects_messages(self, poll: Poll) -> bool:
         last = poll.last_message_at
         return last is not None and self._broker.clock.now() - last < EARLY_SECONDS
 
 
-class _PageWaiting(Waiting):
-    """Browsers never end one side alone: a page that has done so has gone."""
+class AskedPoll(NamedTuple):
+    """What a poll asks, see `PollSocket`."""
+
+    socket_id: str
+    after: int
+    seconds: float
+    early: bool
+    pauses: bool
+
+
+class HeldPoll(Waiting):
+    """A poll with its answer to come; a `ParkedPoll`, if `polls` is to know of it."""
+
+    __slots__ = ("_broker", "_browser", "_poll", "_polls", "_released", "pauses")
 
     ends_with_client = True
-
-
-class _Held:
-    """A poll with its answer to come; a `ParkedPoll`."""
+    """Browsers never end one side alone: a page that has done so has gone."""
 
     def __init__(
         self,
         broker: Broker,
         poll: Poll,
-        seconds: float,
-        early: bool,
-        left: Callable[[_Held], None] | None = None,
-        pauses: bool = False,
+        asked: AskedPoll,
+        expects_messages: bool,
+        polls: PollRelease | None,
+        browser: str | None,
+        pauses: bool,
     ) -> None:
+        super().__init__(poll.ready, asked.seconds, early_head=JSON if asked.early and expects_messages else None)
         self._broker = broker
         self._poll = poll
-        self._left = left
+        self._polls = polls
+        self._browser = browser
+        self._released: dict[str, object] | None = None
         self.pauses = pauses
-        self._early: dict[str, object] = {}
-        self.waiting = _PageWaiting(poll.ready, seconds, self._answer, self._release, JSON if early else None)
 
     def answer_early(self, **fields: object) -> None:
         """See `ParkedPoll`."""
-        if not self.waiting.ready:
-            self._early = {"released": True, **fields}
-            self.waiting.expire()
+        if not self.ready:
+            self._released = {"released": True, **fields}
+            self.expire()
 
-    def _answer(self) -> Answer:
+    def _make(self) -> Answer:
         if self._poll.cut:
             raise ConnectionCut
         try:
             answer = self._broker.take(self._poll)
         except EmulatorError as error:
             return self._refusal(answer_to(error))
-        more = b"," + json.dumps(self._early)[1:-1].encode("ascii") if self._early else b""
+        more = b"," + json.dumps(self._released)[1:-1].encode("ascii") if self._released else b""
         return Answer("200 OK", JSON, messages_json(answer, more) + b"\n")
 
     def _refusal(self, answer: Answer) -> Answer:
-        if not self.waiting.head_sent:
+        if not self.head_sent:
             return answer
         return Answer("200 OK", JSON, error_json(answer) + b"\n")
 
-    def _release(self) -> None:
+    def _end(self) -> None:
         self._broker.release(self._poll)
-        if self._left is not None:
-            self._left(self)
+        if self._polls is not None and self._browser is not None:
+            self._polls.left(self._browser, self)
 
 
 class CloseSocket:
