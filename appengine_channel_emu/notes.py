@@ -111,7 +111,7 @@ class Notes:
         if "opened_by" in event.detail:
             return
         if event.kind in ("message_sent", "message_dropped", "token_created"):
-            self._count_call(event.time)
+            self._count_calls(event.time, event.detail.get("client_ids", 1))
         look = _LOOKS.get(event.kind)
         if look is not None:
             look(self, event)
@@ -135,10 +135,10 @@ class Notes:
             self._hours = 0.0
             self._calls = 0
 
-    def _count_call(self, now: float) -> None:
+    def _count_calls(self, now: float, number: int) -> None:
         if now - self._calls_since >= MINUTE:
             self._calls, self._calls_since = 0, now
-        self._calls += 1
+        self._calls += number
         if self._calls > FREE_CALLS_A_MINUTE:
             self.add("calls_quota")
 

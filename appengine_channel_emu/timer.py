@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 log = logging.getLogger("channel_emu")
 
@@ -16,15 +17,16 @@ log = logging.getLogger("channel_emu")
 class Timer:
     """A call due at a time; `cancel` makes it do nothing."""
 
-    __slots__ = ("action", "due")
+    __slots__ = ("action", "args", "due")
 
-    def __init__(self, due: float, action: Callable[[], None]) -> None:
+    def __init__(self, due: float, action: Callable[..., None], args: tuple[Any, ...] = ()) -> None:
         self.due = due
-        self.action: Callable[[], None] | None = action
+        self.action: Callable[..., None] | None = action
+        self.args = args
 
     def cancel(self) -> None:
         """Never run it."""
-        self.action = None
+        self.action, self.args = None, ()
 
 
 class Timers:
@@ -34,9 +36,9 @@ class Timers:
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
 
-    def set(self, due: float, action: Callable[[], None]) -> Timer:
-        """Call `action` once the time is `due` (seconds of the clock)."""
-        timer = Timer(due, action)
+    def set(self, due: float, action: Callable[..., None], *args: Any) -> Timer:
+        """Call `action` with `args` once the time is `due` (seconds of the clock)."""
+        timer = Timer(due, action, args)
         self._count += 1
         heapq.heappush(self._heap, (due, self._count, timer))
         return timer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
@@ -39,6 +39,8 @@ from appengine_channel_emu.broker.tokens import Tokens, new_key
 from appengine_channel_emu.broker.turn import ClockScheduler, Signal, Turn
 from appengine_channel_emu.faults import Faults, Target
 
+_MENDED = "Bytes that are not UTF-8 became U+FFFD."
+
 
 class EmbeddedBroker:
     """The `Broker` in this process.
@@ -49,6 +51,8 @@ class EmbeddedBroker:
     What waits for browsers (`AppRequests`) waits on `scheduler`, by default on the clock. With `keep_changes` a store
     is to be given what changes: see `take_changes`.
     """
+
+    immediate: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class EmbeddedBroker:
         """See `Broker`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
-        twice = self._meets_fault("create", client_id) == "duplicate"
+        twice = bool(self.faults) and self._meets_fault("create", client_id) == "duplicate"
         with self._turn:
             if twice:
                 self._tokens.create(client_id, minutes, opened_by)
@@ -105,19 +109,29 @@ class EmbeddedBroker:
         text, replaced = check_message(message)
         fault = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
         with self._turn:
-            return self._send(client_id, text, replaced, request_id, fault)
+            if fault is not None or replaced:
+                return self._send(client_id, text, replaced, request_id, fault)
+            hold = None if request_id is None else self._requests.hold(request_id)
+            return self._delivery.send(self._tokens.client_id_of(client_id), text, hold)
 
     def send_many(
         self, client_ids: Iterable[str], message: str | bytes, request_id: str | None = None
     ) -> dict[str, Sent]:
         """See `Broker`."""
         text, replaced = check_message(message)
-        faults: dict[str, str | None] = dict.fromkeys(client_ids)
-        if self.faults:
-            # All are asked for before anything is sent: a fault that refuses one refuses the call.
-            faults = {each: self._meets_fault("send", self.client_id_of(each)) for each in faults}
         with self._turn:
-            return {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
+            whom = {name: self._tokens.client_id_of(name) for name in client_ids}
+        one_each = dict.fromkeys(whom.values())
+        # All are asked for before anything is sent: a fault that refuses one refuses the call.
+        faults = {each: self._meets_fault("send", each) for each in one_each} if self.faults else {}
+        with self._turn:
+            if faults:
+                sent = {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
+            else:
+                if replaced and whom:
+                    self._turn.event("message_mended", _MENDED)
+                sent = self._delivery.send_many(one_each, text, self._requests.hold(request_id))
+        return {name: sent[client_id] for name, client_id in whom.items()}
 
     def client_id_of(self, token: str) -> str:
         """See `Broker`."""
@@ -147,9 +161,9 @@ class EmbeddedBroker:
         with self._turn:
             self.figures.polls += 1
             socket = self._sockets.arrive(socket_id, after)
-            poll = Poll(socket_id, after, socket.channel.last_message_at)
+            poll = Poll(socket.id, after, socket.channel.last_message_at)
             self._park(socket, poll, browser)
-            if socket.deliverable:
+            if socket.queue and socket.deliverable:
                 poll.ready.set()
             return poll
 
@@ -160,15 +174,16 @@ class EmbeddedBroker:
             if socket is None:
                 return PollAnswer([], poll.after)
             self._sockets.unpark(socket)
-            messages = socket.fitting(socket.acknowledged)
-            return PollAnswer(messages, socket.acknowledged + len(messages) if messages else poll.after)
+            acknowledged = socket.acknowledged
+            messages = socket.fitting(acknowledged) if socket.queue else []
+            return PollAnswer(messages, acknowledged + len(messages) if messages else poll.after)
 
     def stream(self, socket_id: str, after: int, wake: Callable[[], None], browser: str | None = None) -> Stream:
         """See `Broker`."""
         with self._turn:
             socket = self._sockets.arrive(socket_id, after)
             self.figures.streams += 1
-            stream = Stream(socket_id, socket.acknowledged, wake)
+            stream = Stream(socket.id, socket.acknowledged, wake)
             self._park(socket, stream, browser)
             return stream
 
@@ -315,7 +330,8 @@ class EmbeddedBroker:
 
     def _park(self, socket: Socket, receiver: Receiver, browser: str | None) -> None:
         self._sockets.park(socket, receiver)
-        self._delivery.polled_from(browser, socket)
+        if browser != socket.browser:
+            self._delivery.polled_from(browser, socket)
 
     def _serving(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on, if it still is; raises what has ended it."""
@@ -329,7 +345,7 @@ class EmbeddedBroker:
             return self._delivery.drop(client_id, text, BY_FAULT)
         if replaced:
             shown = self._tokens.shown(client_id)
-            self._turn.event("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id=shown)
+            self._turn.event("message_mended", _MENDED, client_id=shown)
         hold = self._requests.hold(request_id)
         if fault == "duplicate":
             self._delivery.send(client_id, text, hold)
@@ -338,7 +354,7 @@ class EmbeddedBroker:
     def _restore(self, state: State) -> None:
         """Take up what a former process saved (behaviour.md 2, "Store")."""
         self._dirty.loaded(state)
-        self._sockets.restore(state, {each.token: self._tokens.restore(each) for each in state.tokens})
+        self._sockets.restore(state, self._tokens.restore(state.tokens))
         if state.set_aside is not None:
             self._turn.event("state_set_aside", state.set_aside)
         if state.stale:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.receiver import Message, Receiver, Way
@@ -50,26 +49,29 @@ class Unread:
 class QueuedMessage(Message):
     """A message that knows how many sockets have it in their queues, and what became of it on each.
 
-    `sent_at` is in seconds of the clock, None for one of a former process. `sockets` are those that it was queued for,
-    `acknowledged` says when the page of one had it, and by which way; `waits_for` is there if it was to wait for some.
+    `sent_at` is in seconds of the clock, None for one of a former process. `acknowledged` says when the page of a
+    socket had it, and by which way; `waits_for` is there if it was to wait on some.
     """
 
-    __slots__ = ("_holders", "_unread", "acknowledged", "sent_at", "sockets", "waits_for")
+    __slots__ = ("_holders", "_unread", "acknowledged", "sent_at", "waits_for")
 
     def __init__(self, text: str, unread: Unread, sent_at: float | None = None) -> None:
-        super().__init__(text)
+        Message.__init__(self, text)
         self._unread = unread
         self._holders = 0
         self.sent_at = sent_at
-        self.sockets: list[Socket] = []
         self.acknowledged: dict[Socket, tuple[float, Way | None]] = {}
         self.waits_for: Hold | None = None
 
-    @property
-    def held(self) -> bool:
-        """Whether it may not leave yet for some socket."""
+    def held_for(self, sockets: Iterable[Socket]) -> bool:
+        """Whether it may not leave yet for some of `sockets`."""
         hold = self.waits_for
-        return hold is not None and not hold.over and any(hold in held for held in map(_holds_of, hold.sockets))
+        return hold is not None and not hold.over and any(hold in held for held in map(_holds_of, sockets))
+
+    @property
+    def unread(self) -> bool:
+        """Whether a socket has it in its queue."""
+        return self._holders > 0
 
     def hold(self) -> None:
         """A socket queued it."""
@@ -87,32 +89,16 @@ class QueuedMessage(Message):
 
 
 class TokenRecord:
-    """A valid token: what a page may open with it, and which sockets it holds open."""
+    """A valid token: what a page may open with it. The sockets that live by it are among those of its channel."""
 
-    __slots__ = ("attempts", "client_id", "expires", "opened_by", "sdk_wire_socket", "sockets", "token")
+    __slots__ = ("client_id", "expires", "opened_by", "sdk_wire_socket", "token")
 
     def __init__(self, token: str, client_id: str, expires: float, opened_by: str | None = None) -> None:
         self.token = token
         self.opened_by = opened_by
         self.client_id = client_id
         self.expires = expires
-        self.sockets: dict[str, Socket] = {}
-        self.attempts: dict[str, Socket] = {}
         self.sdk_wire_socket: Socket | None = None
-
-    def hold(self, socket: Socket) -> None:
-        """`socket` lives by this token."""
-        self.sockets[socket.id] = socket
-        if socket.sdk_wire:
-            self.sdk_wire_socket = socket
-
-    def drop(self, socket: Socket) -> None:
-        """`socket` ended, or lives by another token."""
-        self.sockets.pop(socket.id, None)
-        if socket.attempt is not None:
-            self.attempts.pop(socket.attempt, None)
-        if self.sdk_wire_socket is socket:
-            self.sdk_wire_socket = None
 
 
 class Hold:
@@ -145,7 +131,8 @@ class Socket:
 
     Its messages are numbered from 1: `acknowledged` is the last one the page has, the queue holds those after it.
     `browser` tells where it was last polled from, None where that is not known. `holds` has the messages that may not
-    leave yet, by their numbers; most sockets never have any. `way` is what served it last.
+    leave yet, by their numbers; most sockets never have any. `way` is what served it last. `attempt` is the name of the
+    call that opened it, until it is resumed.
     """
 
     __slots__ = (
@@ -177,7 +164,7 @@ class Socket:
         self.channel = channel
         self.token = token
         self.sdk_wire = sdk_wire
-        self.queue: deque[QueuedMessage] = deque()
+        self.queue: list[QueuedMessage] | tuple[()] = ()
         self.queued_bytes = 0
         self.acknowledged = 0
         self.stored = 0
@@ -225,10 +212,12 @@ class Socket:
 
     def fitting(self, after: int) -> list[Message]:
         """The messages that may leave and go into one answer, but for those up to number `after`."""
-        known = after - self.acknowledged
+        ready, known = self.deliverable, after - self.acknowledged
+        if ready <= 1:
+            return list(self.queue[known:ready])
         messages: list[Message] = []
         size = 0
-        for count, message in enumerate(itertools.islice(self.queue, self.deliverable)):
+        for count, message in enumerate(self.queue[:ready]):
             size += message.size
             if count and (size > ANSWER_BYTES or count == ANSWER_MESSAGES):
                 break
@@ -239,18 +228,22 @@ class Socket:
     def append(self, message: QueuedMessage) -> None:
         """Queue `message` under the next number."""
         message.hold()
-        self.queue.append(message)
+        # Most sockets have nothing unread: they have no list of their own.
+        if self.queue:
+            self.queue.append(message)
+        else:
+            self.queue = [message]
         self.queued_bytes += message.size
 
     def acknowledge(self, number: int) -> list[QueuedMessage]:
         """Forget the messages up to and including `number`, and return them."""
-        forgotten = []
-        while self.acknowledged < number and self.queue:
-            message = self.queue.popleft()
+        count = max(0, number - self.acknowledged)
+        forgotten = list(self.queue[:count])
+        self.queue = list(self.queue[count:]) if count < len(self.queue) else ()
+        self.acknowledged += len(forgotten)
+        for message in forgotten:
             message.drop()
             self.queued_bytes -= message.size
-            self.acknowledged += 1
-            forgotten.append(message)
         return forgotten
 
     def opened_by(self) -> dict[str, str]:
@@ -262,7 +255,7 @@ class Socket:
         """It has ended: nobody will ask for them."""
         for message in self.queue:
             message.drop()
-        self.queue.clear()
+        self.queue = ()
         self.queued_bytes = 0
         self.holds = None
 
@@ -308,7 +301,8 @@ class Channel:
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
-        self.sockets: dict[str, Socket] = {}
+        # In the order in which they were opened. A new one for each change, so that a message may keep it.
+        self.sockets: tuple[Socket, ...] = ()
         self.attached = 0
         # Whether the app was last told that the client is connected, and what it is being told.
         self.presence_sent = False
@@ -316,7 +310,7 @@ class Channel:
         self.posting_since = 0.0
         self.empty_since = 0.0
         self.timer: Timer | None = None
-        self.openings: list[Signal] = []
+        self.openings: tuple[Signal, ...] = ()
         # Counts the messages that one of several sockets gets (--tabs=split).
         self.rotation = 0
         self.last_message_at: float | None = None

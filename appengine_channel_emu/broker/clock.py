@@ -127,13 +127,13 @@ class SystemClock(Clock):
         # One reading serves for both, under the lock: the process may be stopped between any two lines.
         with self._lock:
             elapsed = self._look()
-            now = elapsed + self._offset if self._stands_at is None else self._stands_at
-            return now - self._stood_still
+            return (elapsed + self._offset if self._stands_at is None else self._stands_at) - self._stood_still
 
     def _look(self) -> float:
         elapsed = self._elapsed()
-        if self._stands_at is None:
-            self._stood_still += max(0.0, elapsed - self._asked_at - LONGEST_SILENCE)
+        silence = elapsed - self._asked_at - LONGEST_SILENCE
+        if silence > 0 and self._stands_at is None:
+            self._stood_still += silence
         self._asked_at = elapsed
         return elapsed
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog
@@ -227,6 +227,8 @@ class Broker(Protocol):
     What cannot be known at once is a `Signal`: `Opened.presence_sent`, `Poll.ready`.
     """
 
+    immediate: ClassVar[bool]
+    """Whether every call is answered at once: a broker elsewhere may raise `Pending` instead."""
     options: BrokerOptions
     """What it was made with."""
     clock: Clock
@@ -264,7 +266,11 @@ class Broker(Protocol):
     def send_many(
         self, client_ids: Iterable[str], message: str | bytes, request_id: str | None = None
     ) -> dict[str, Sent]:
-        """`send_message` to each of `client_ids` once, in their order. What is refused is sent to none of them."""
+        """`send_message` to each of `client_ids`, which may be valid tokens, in their order: one message in one turn.
+
+        Each client id gets it once, however often it is named. What is refused is sent to none of them. The outcomes
+        are those of each name. The message is one event; what reaches nobody has its own for the first few.
+        """
 
     def client_id_of(self, token: str) -> str:
         """The client id of a valid token; anything else is given back as it is."""

@@ -18,6 +18,9 @@ LATEST_TIME = 4_102_444_800.0
 SOCKETS_SHOWN = 100
 """Sockets of one channel that a snapshot holds at most."""
 
+CHANNELS_A_TURN = 20
+"""Channels that a list looks at in one turn, so that a message that comes meanwhile does not wait long."""
+
 RECEIPTS_SHOWN = 100
 """Sockets of one message that are told of at most."""
 
@@ -43,22 +46,22 @@ class EmbeddedControl:
         client_ids = self.client_ids()
         folded = search.casefold()
         matching = [client_id for client_id in client_ids if folded in client_id.casefold()] if search else client_ids
-        with self._turn:
-            sockets = self._sockets.count
-            shown = [self._channel(client_id) for client_id in matching[:limit]]
-        return ChannelList(len(client_ids), len(matching), sockets, [channel for channel in shown if channel])
+        shown: list[ChannelSnapshot] = []
+        for first in range(0, min(limit, len(matching)), CHANNELS_A_TURN):
+            with self._turn:
+                some = map(self._channel, matching[first : min(limit, first + CHANNELS_A_TURN)])
+                shown += [channel for channel in some if channel is not None]
+        return ChannelList(len(client_ids), len(matching), self._sockets.count, shown)
 
     def client_ids(self) -> list[str]:
         """See `Control`."""
         with self._turn:
-            return list(dict.fromkeys([*self._sockets.channels, *self._tokens.by_client_id]))
+            with_channel, with_token = list(self._sockets.channels), list(self._tokens.by_client_id)
+        return list(dict.fromkeys(with_channel + with_token))
 
     def totals(self) -> Totals:
         """See `Control`."""
-        with self._turn:
-            created = self._tokens.by_client_id
-            more = sum(client_id not in created for client_id in self._sockets.channels)
-            return Totals(len(created) + more, self._sockets.by_way())
+        return Totals(len(self.client_ids()), self._sockets.by_way())
 
     def alike(self, client_id: str) -> list[str]:
         """See `Control`."""
@@ -71,13 +74,12 @@ class EmbeddedControl:
         if message is None:
             return []
         with self._turn:
-            return [_receipt(message, socket) for socket in message.sockets[:RECEIPTS_SHOWN]]
+            return [_receipt(message, socket) for socket in sent.sockets[:RECEIPTS_SHOWN]]
 
     def sockets_of(self, client_id: str) -> list[str]:
         """See `Control`."""
         with self._turn:
-            channel = self._sockets.channels.get(client_id)
-            return list(channel.sockets) if channel else []
+            return [socket.id for socket in self._sockets.of(client_id)]
 
     def close(self, socket_id: str) -> bool:
         """See `Control`."""
@@ -148,7 +150,7 @@ class EmbeddedControl:
 
 
 def _of_channel(channel: Channel, tokens: int) -> ChannelSnapshot:
-    shown = [_of_socket(socket) for socket in list(channel.sockets.values())[:SOCKETS_SHOWN]]
+    shown = [_of_socket(socket) for socket in channel.sockets[:SOCKETS_SHOWN]]
     last = channel.last_message_at
     since = channel.posting_since if channel.posting is not None else None
     return ChannelSnapshot(

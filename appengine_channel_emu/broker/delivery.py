@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket, random_id
@@ -29,8 +29,8 @@ from appengine_channel_emu.broker.drops import (
     Drop,
     near_text,
 )
-from appengine_channel_emu.broker.errors import BacklogExceeded
-from appengine_channel_emu.broker.journal import Journal, SentMessage
+from appengine_channel_emu.broker.errors import BacklogExceeded, size_of
+from appengine_channel_emu.broker.journal import Journal, SentMessage, SentToMany
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens, is_like_token
@@ -38,6 +38,10 @@ from appengine_channel_emu.broker.turn import Turn
 
 NAVIGATION_SECONDS = 0.3
 """At the least after the answer to a navigation, such as a form posted into a frame: a document takes long to load."""
+
+DROPS_TOLD = 20
+"""Client ids of one call that have an event of their own when it reaches nobody there: as many as the log shows in a
+second."""
 
 LONGEST_HOLD = 0.5
 """Seconds after which a message leaves, answer or no answer: a handler that reports its progress is seen doing so."""
@@ -76,24 +80,81 @@ class Delivery:
             return self.drop(client_id, text, self._why_nobody(client_id, channel))
         now = self._turn.now()
         message = QueuedMessage(text, self._sockets.unread, now)
-        if self._sockets.unread.bytes + message.size > self._options.backlog_total:
-            self._make_room(message.size)
-        sockets = list(channel.sockets.values())
-        if self._options.tabs == "split" and sockets:
-            sockets = [_next_in_turn(channel, sockets)]
-        message.sockets = sockets
-        delivered_to = sum(self._queue(socket, message, hold) for socket in sockets)
+        sockets, delivered_to = self._queue_for(channel, message, hold, now)
         if not delivered_to:
             return self.drop(client_id, text, OVERFLOW)
-        channel.last_message_at = now
         self._figures.sent += 1
-        number = self._journal.add(SentMessage(0, now, client_id, text, message.size, delivered_to, queued=message))
-        detail, what = {"message": number, "bytes": message.size, "sockets": delivered_to}, _SENT
+        size = message.size
+        number = self._journal.add(
+            # By position: this is done for each message.
+            SentMessage(0, now, channel.client_id, text, size, delivered_to, None, None, (), message, sockets)
+        )
+        detail = {"message": number, "bytes": size, "sockets": delivered_to}
+        self._tell(message, hold, channel.client_id, detail, now)
+        return _delivered(delivered_to)
+
+    def send_many(self, client_ids: Iterable[str], text: str, hold: Hold | None = None) -> dict[str, Sent]:
+        """`send` to each of `client_ids`, which has no name twice: one message, one event and one entry of the journal.
+
+        What reaches nobody has an event of its own, up to `DROPS_TOLD`.
+        """
+        now = self._turn.now()
+        message = QueuedMessage(text, self._sockets.unread, now)
+        outcomes: dict[str, Sent] = {}
+        reached: dict[str, tuple[Socket, ...]] = {}
+        dropped: list[SentMessage] = []
+        delivered_to = 0
+        channels = self._sockets.channels
+        for client_id in client_ids:
+            channel = channels.get(client_id)
+            if channel is None or not channel.sockets:
+                drop = self._why_nobody(client_id, channel)
+            else:
+                sockets, number = self._queue_for(channel, message, hold, now)
+                if number:
+                    reached[channel.client_id] = sockets
+                    delivered_to += number
+                    outcomes[client_id] = _delivered(number)
+                    continue
+                drop = OVERFLOW
+            dropped.append(self._dropped(client_id, text, drop))
+            outcomes[client_id] = Sent(0, dropped[-1].reason, dropped[-1].near)
+        if not outcomes:
+            return outcomes
+        self._figures.sent += len(reached)
+        size = message.size
+        places = delivered_to + len(dropped)
+        first = self._journal.add_many(SentToMany(0, now, text, size, places, message, list(reached), reached, dropped))
+        if reached:
+            detail = {"message": first, "bytes": size, "sockets": delivered_to, "client_ids": len(reached)}
+            self._tell(message, hold, None, detail, now)
+        self._tell_dropped(dropped)
+        return outcomes
+
+    def _queue_for(
+        self, channel: Channel, message: QueuedMessage, hold: Hold | None, now: float
+    ) -> tuple[tuple[Socket, ...], int]:
+        """Queue `message` for `channel`; the sockets that were to get it, and how many have it in their queues."""
+        if self._sockets.unread.bytes + message.size > self._options.backlog_total and not message.unread:
+            self._make_room(message.size)
+        sockets = channel.sockets
+        if self._options.tabs == "split" and sockets:
+            sockets = (_next_in_turn(channel, sockets),)
+        delivered_to = 0
+        for socket in sockets:
+            delivered_to += self._queue(socket, message, hold)
+        if delivered_to:
+            channel.last_message_at = now
+        return sockets, delivered_to
+
+    def _tell(
+        self, message: QueuedMessage, hold: Hold | None, client_id: str | None, detail: dict[str, int], now: float
+    ) -> None:
+        what = _SENT
         if hold is not None and hold.sockets:
             message.waits_for = hold
             detail["held"], what = len(hold.sockets), _HELD
-        self._turn.event("message_sent", what, client_id=client_id, detail=detail)
-        return Sent(delivered_to)
+        self._turn.event("message_sent", what, client_id, None, detail, now)
 
     def polled_from(self, browser: str | None, socket: Socket) -> None:
         """`socket` belongs to a page in `browser`; what waits for another one's answer waits no longer."""
@@ -116,10 +177,8 @@ class Delivery:
             self._turn.then(functools.partial(self.on_unpolled, socket.id, socket.browser))
 
     def _queue(self, socket: Socket, message: QueuedMessage, hold: Hold | None) -> bool:
-        if (
-            len(socket.queue) >= self._options.backlog_messages
-            or socket.queued_bytes + message.size > self._options.backlog_bytes
-        ):
+        options = self._options
+        if len(socket.queue) >= options.backlog_messages or socket.queued_bytes + message.size > options.backlog_bytes:
             self._sockets.end(socket, BacklogExceeded, OVERFLOW.reason)
             return False
         socket.append(message)
@@ -127,7 +186,10 @@ class Delivery:
         if hold is not None and hold.browser == socket.browser:
             hold.add(socket)
         if socket.holds is None:
-            self._wake(socket)
+            if socket.receiver is not None:
+                self._turn.then(socket.receiver.wake)
+            else:
+                self._wake(socket)
         else:
             if self._is_filling(socket):
                 socket.holds = None
@@ -165,7 +227,30 @@ class Delivery:
         return NO_VALUE if client_id in NO_VALUES else NO_CHANNEL
 
     def drop(self, client_id: str, text: str, drop: Drop) -> Sent:
-        """`text` goes to nobody: note it, and why. Of a token no more than its first characters is to be read."""
+        """`text` goes to nobody: note it, and why."""
+        sent = self._dropped(client_id, text, drop)
+        self._journal.add(sent)
+        self._tell_dropped([sent])
+        return Sent(0, sent.reason, sent.near)
+
+    def _tell_dropped(self, dropped: list[SentMessage]) -> None:
+        for sent in dropped[:DROPS_TOLD]:
+            self._turn.event(
+                "message_dropped",
+                f"{sent.reason}{near_text(sent.near, self._sockets.is_open)}",
+                client_id=sent.client_id,
+                detail={"message": sent.number, "why": sent.why, "near": list(sent.near), "bytes": sent.bytes},
+            )
+        more = dropped[DROPS_TOLD:]
+        if more:
+            self._turn.event(
+                "message_dropped",
+                f"Dropped for {len(more)} more client ids of the same call; the list of messages has each, and why.",
+                detail={"message": more[0].number, "why": more[0].why, "near": [], "client_ids": len(more)},
+            )
+
+    def _dropped(self, client_id: str, text: str, drop: Drop) -> SentMessage:
+        """What goes to nobody, and why. Of a token no more than its first characters is to be read."""
         if self._tokens.made(client_id):
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", TOKEN_TIMED_OUT
         elif drop is NO_CHANNEL and is_like_token(client_id):
@@ -173,17 +258,8 @@ class Delivery:
         near = self._near(client_id, others=drop.why in _MISTAKEN)
         # A foreign string instead of a client id may be of any length.
         client_id = self._tokens.shown(client_id)
-        size = len(text) if text.isascii() else len(text.encode("utf-8"))
         self._figures.dropped[drop.why] += 1
-        sent = SentMessage(0, self._turn.now(), client_id, text, size, 0, drop.reason, drop.why, near)
-        number = self._journal.add(sent)
-        self._turn.event(
-            "message_dropped",
-            f"{drop.reason}{near_text(near, self._sockets.is_open)}",
-            client_id=client_id,
-            detail={"message": number, "why": drop.why, "near": list(near), "bytes": size},
-        )
-        return Sent(0, drop.reason, near)
+        return SentMessage(0, self._turn.now(), client_id, text, size_of(text), 0, drop.reason, drop.why, near)
 
     def _near(self, client_id: str, others: bool) -> tuple[str, ...]:
         """Client ids that are easily mistaken for this one, and, if asked for, others with a page."""
@@ -192,7 +268,9 @@ class Delivery:
         near = dict.fromkeys(alike[:MOST_NEAR])
         if others:
             for channel in islice(self._sockets.channels.values(), LOOKED_AT):
-                if len(near) < MOST_NEAR and channel.sockets:
+                if len(near) >= MOST_NEAR:
+                    break
+                if channel.sockets:
                     near[channel.client_id] = None
         return tuple(near)
 
@@ -201,11 +279,17 @@ _MISTAKEN = ("empty", "no_channel", "not_opened", "expired")
 """Why a message may have been meant for somebody else."""
 
 
-def _next_in_turn(channel: Channel, sockets: list[Socket]) -> Socket:
+def _next_in_turn(channel: Channel, sockets: tuple[Socket, ...]) -> Socket:
     """Sockets that compete take turns; one with a poll or stream goes before one that is only attached."""
     channel.rotation += 1
     ranked = [s for s in sockets if s.receiver is not None] or [s for s in sockets if s.attached] or sockets
     return ranked[channel.rotation % len(ranked)]
+
+
+@functools.lru_cache(maxsize=64)
+def _delivered(sockets: int) -> Sent:
+    """One for all that are alike."""
+    return Sent(sockets)
 
 
 class AppRequest:

@@ -27,6 +27,10 @@ MOST_DEPARTURES = 10_000
 """Client ids of which it is known when their last page left."""
 
 
+LONGEST_FOLDED = 4 * 256
+"""Characters of what may still be meant for a client id, which has 256 bytes. To fold a MiB takes milliseconds."""
+
+
 def fold(client_id: str) -> str:
     """`client_id` without what is easily mistaken: case, white space, the normal form of Unicode."""
     if client_id.isascii():
@@ -137,6 +141,8 @@ class Names:
 
     def alike(self, client_id: str, known: Container[str]) -> list[str]:
         """Those of `known` that fold as `client_id` does, without itself; some of them, if there are many."""
+        if len(client_id) > LONGEST_FOLDED:
+            return []
         folded = fold(client_id)
         candidates = islice((folded, *self._odd.get(folded, ())), LOOKED_AT)
         return [each for each in candidates if each != client_id and each in known]

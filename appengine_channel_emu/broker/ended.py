@@ -36,7 +36,7 @@ class EndedSockets:
             return
         self._errors[id] = error
         since = self._turn.uptime()
-        self._turn.after(self._window, lambda: self._forget(id, since))
+        self._turn.after(self._window, self._forget, id, since)
 
     def left(self, client_id: str, why: WhyLeft) -> None:
         """That was the last socket of `client_id`, or its last token."""
@@ -49,7 +49,7 @@ class EndedSockets:
     def _forget(self, id: str, since: float) -> None:
         left = since + self._window - self._turn.uptime()
         if left > 0:
-            self._turn.after(left, lambda: self._forget(id, since))
+            self._turn.after(left, self._forget, id, since)
         else:
             self._errors.pop(id, None)
 

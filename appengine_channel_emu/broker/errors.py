@@ -163,7 +163,7 @@ class Replaced(SocketError):
 
 def check_client_id(client_id: str) -> str:
     """Return `client_id` when a channel can have it, else raise `InvalidChannelKey`."""
-    length = len(encode(client_id, InvalidChannelKey("The client id holds a lone surrogate.")))
+    length = _size(client_id, "The client id holds a lone surrogate.", InvalidChannelKey)
     if not 1 <= length <= MAXIMUM_CLIENT_ID_LENGTH:
         raise InvalidChannelKey(
             f"A client id has 1 to {MAXIMUM_CLIENT_ID_LENGTH} bytes of UTF-8; this one has {length}."
@@ -187,20 +187,29 @@ def check_message(message: str | bytes) -> tuple[str, bool]:
 
     Python 2 apps can send bytes that are not UTF-8; the length counts what the app sent.
     """
-    sent = message if isinstance(message, bytes) else encode(message, BadMessage("The message holds a lone surrogate."))
-    if not 1 <= len(sent) <= MAXIMUM_MESSAGE_LENGTH:
-        raise BadMessage(f"A message has 1 to {MAXIMUM_MESSAGE_LENGTH} bytes of UTF-8; this one has {len(sent)}.")
+    if isinstance(message, str):
+        size = _size(message, "The message holds a lone surrogate.", BadMessage)
+    else:
+        size = len(message)
+    if not 1 <= size <= MAXIMUM_MESSAGE_LENGTH:
+        raise BadMessage(f"A message has 1 to {MAXIMUM_MESSAGE_LENGTH} bytes of UTF-8; this one has {size}.")
     if isinstance(message, str):
         return message, False
     try:
-        return sent.decode("utf-8"), False
+        return message.decode("utf-8"), False
     except UnicodeDecodeError:
-        return sent.decode("utf-8", "replace"), True
+        return message.decode("utf-8", "replace"), True
 
 
-def encode(text: str, refusal: Exception) -> bytes:
-    """UTF-8 of `text`; raises `refusal` where a lone surrogate makes that impossible."""
+def _size(text: str, problem: str, refusal: type[ChannelServiceError]) -> int:
+    """Bytes of UTF-8; raises `refusal` with `problem` where a lone surrogate makes that impossible."""
     try:
-        return text.encode("utf-8")
+        return size_of(text)
     except UnicodeEncodeError:
-        raise refusal from None
+        raise refusal(problem) from None
+
+
+def size_of(text: str) -> int:
+    """Bytes of UTF-8."""
+    # Of nearly all texts it is known without encoding them.
+    return len(text) if text.isascii() else len(text.encode("utf-8"))

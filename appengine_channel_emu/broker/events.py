@@ -38,25 +38,34 @@ class EventLog:
 
     def __init__(self, length: int = EVENT_LOG_LENGTH) -> None:
         self._events: deque[Event] = deque(maxlen=length)
-        self._listeners: list[Callable[[Event], None]] = []
+        self.listeners: list[Callable[[Event], None]] = []
+        """Who is told of each new event, see `listen`."""
         self.length = length
         """How many are kept at most."""
         self.last_number = 0
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with each new event, outside every lock of the broker's."""
-        self._listeners.append(listener)
+        self.listeners.append(listener)
 
-    def add(self, time: float, kind: str, text: str, **fields: Any) -> Event:
+    def add(
+        self,
+        time: float,
+        kind: str,
+        text: str,
+        client_id: str | None = None,
+        socket: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> Event:
         """Record an event; whoever adds it also calls `publish` once it holds no lock."""
         self.last_number += 1
-        event = Event(self.last_number, time, kind, text, **fields)
+        event = Event(self.last_number, time, kind, text, client_id, socket, {} if detail is None else detail)
         self._events.append(event)
         return event
 
     def publish(self, event: Event) -> None:
         """Tell the listeners of `event`."""
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener(event)
 
     def after(self, number: int) -> list[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from appengine_channel_emu.broker.channel import Channel
 from appengine_channel_emu.broker.contract import PresencePost
 from appengine_channel_emu.broker.figures import BrokerFigures
@@ -30,7 +32,7 @@ class Presence:
         if self._post is None or (channel.presence_sent and channel.posting is None):
             self._turn.then(signal.set)
         else:
-            channel.openings.append(signal)
+            channel.openings += (signal,)
         return signal
 
     def update(self, channel: Channel) -> None:
@@ -48,7 +50,7 @@ class Presence:
             if left <= 0:
                 self._start(channel, False)
             else:
-                channel.timer = self._turn.after(left, lambda: self._grace_over(channel))
+                channel.timer = self._turn.after(left, self._grace_over, channel)
 
     def done(
         self,
@@ -72,7 +74,7 @@ class Presence:
         if channel.posting is None:
             for signal in channel.openings:
                 self._turn.then(signal.set)
-            channel.openings = []
+            channel.openings = ()
 
     def _grace_over(self, channel: Channel) -> None:
         channel.timer = None
@@ -83,7 +85,7 @@ class Presence:
         assert post is not None
         channel.posting = connected
         channel.posting_since = self._turn.now()
-        self._turn.then(lambda: post(client_id, connected))
+        self._turn.then(partial(post, client_id, connected))
 
 
 def presence_event(

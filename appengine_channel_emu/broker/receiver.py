@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
-from appengine_channel_emu.broker.errors import EmulatorError
+from appengine_channel_emu.broker.errors import EmulatorError, size_of
 from appengine_channel_emu.broker.turn import Signal
 
 Transport = Literal["poll", "stream"]
@@ -16,6 +16,9 @@ Way = Literal["poll", "stream", "sdk"]
 """The same, with the SDK's own wire."""
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class Message:
     """A text on its way; one object serves every socket that it goes to. `size` in bytes of UTF-8."""
 
@@ -23,14 +26,14 @@ class Message:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.size = len(text.encode("utf-8"))
+        self.size = size_of(text)
         self._json: bytes | None = None
 
     @property
     def json(self) -> bytes:
         """The text as a JSON string, encoded once however many sockets get it."""
         if self._json is None:
-            self._json = json.dumps(self.text, ensure_ascii=False).encode("utf-8")
+            self._json = _as_json(self.text).encode("utf-8")
         return self._json
 
 
@@ -71,7 +74,7 @@ class Poll(Receiver):
     transport = "poll"
 
     def __init__(self, socket_id: str, after: int, last_message_at: float | None) -> None:
-        super().__init__(socket_id)
+        Receiver.__init__(self, socket_id)
         self.after = after
         self.last_message_at = last_message_at
         self.ready = Signal()

@@ -120,7 +120,8 @@ class Ledger(Generic[Record]):
     """
 
     def __init__(self) -> None:
-        self._stored: set[str] = set()
+        # A dict takes half of a set's memory, and this has every page's.
+        self._stored: dict[str, None] = {}
         self._changed: dict[str, Record] = {}
         self._gone: set[str] = set()
         self._taken: dict[str, Record] = {}
@@ -129,7 +130,7 @@ class Ledger(Generic[Record]):
 
     def loaded(self, keys: Iterable[str]) -> None:
         """The store has these."""
-        self._stored.update(keys)
+        self._stored.update(dict.fromkeys(keys))
 
     def change(self, key: str, record: Record) -> None:
         """`record` is new, or has changed since the store got it."""
@@ -147,7 +148,9 @@ class Ledger(Generic[Record]):
         self._taken, self._taken_new = {}, set()
         self._taken_gone = list(islice(self._gone, BATCH))
         self._gone.difference_update(self._taken_gone)
-        self._stored.difference_update(self._taken_gone)
+        # An empty table stays as large as it ever was.
+        self._gone, self._changed = self._gone or set(), self._changed or {}
+        self._forget(self._taken_gone)
         return self._taken_gone
 
     def take_changed(self) -> Iterator[Record]:
@@ -155,14 +158,14 @@ class Ledger(Generic[Record]):
         for key in list(islice(self._changed, BATCH)):
             record = self._taken[key] = self._changed.pop(key)
             if key not in self._stored:
-                self._stored.add(key)
+                self._stored[key] = None
                 self._taken_new.add(key)
             yield record
 
     def give_back(self) -> None:
         """What was taken last was not saved."""
-        self._stored.update(self._taken_gone)
-        self._stored -= self._taken_new
+        self.loaded(self._taken_gone)
+        self._forget(self._taken_new)
         self._gone.update(key for key in self._taken_gone if key not in self._changed)
         returned = {key: record for key, record in self._taken.items() if key not in self._gone}
         self._gone -= self._taken_new
@@ -174,6 +177,10 @@ class Ledger(Generic[Record]):
         self._stored.clear()
         self._gone.clear()
         self._taken, self._taken_new, self._taken_gone = {}, set(), []
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._stored.pop(key, None)
 
 
 class DirtySet:

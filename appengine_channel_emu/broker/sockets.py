@@ -25,7 +25,7 @@ _STALE = "The saved state is not the last one: messages of this socket may be mi
 
 
 class Sockets:
-    """Every channel and socket there is; all calls come inside the broker's turn."""
+    """Every channel and socket there is; all calls come inside the broker's turn, but for `by_way`."""
 
     def __init__(
         self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions, figures: BrokerFigures
@@ -53,19 +53,26 @@ class Sockets:
         return self._sockets.get(id)
 
     def by_way(self) -> dict[str, int]:
-        """How many there are by what serves them at this moment, see `Totals`."""
+        """How many there are by what serves them at this moment, see `Totals`; not to be called inside the turn."""
         ways = {"stream": 0, "poll": 0, "sdk": 0, "none": 0}
-        for socket in self._sockets.values():
+        with self._turn:
+            sockets = list(self._sockets.values())
+        for socket in sockets:
+            receiver = socket.receiver
             if socket.sdk_wire:
                 ways["sdk"] += 1
             else:
-                ways["none" if socket.receiver is None else socket.receiver.transport] += 1
+                ways["none" if receiver is None else receiver.transport] += 1
         return ways
 
     def is_open(self, client_id: str) -> bool:
         """Whether that client id has a socket."""
+        return bool(self.of(client_id))
+
+    def of(self, client_id: str) -> tuple[Socket, ...]:
+        """The sockets of that client id, in the order in which they were opened."""
         channel = self.channels.get(client_id)
-        return channel is not None and bool(channel.sockets)
+        return () if channel is None else channel.sockets
 
     def channel(self, client_id: str) -> Channel:
         """The channel to `client_id`, made when there is none."""
@@ -76,18 +83,18 @@ class Sockets:
 
     def open(self, token: TokenRecord, sdk_wire: bool = False, attempt: str | None = None) -> Socket:
         """A new socket, attached; the same again for the same `attempt`. Raises `TooManySockets`."""
-        if attempt is not None and attempt in token.attempts:
-            return token.attempts[attempt]
         channel = self.channel(token.client_id)
+        if attempt is not None:
+            for socket in channel.sockets:
+                if socket.attempt == attempt and socket.token is token:
+                    return socket
         # With --tabs=single the older socket makes room itself.
         if len(channel.sockets) >= self._most + self._one_tab:
             refusal = TooManySockets()
             refusal.client_id = token.client_id
             raise refusal
         socket = Socket(random_id(), channel, token, sdk_wire, self._turn)
-        if attempt is not None:
-            socket.attempt = attempt
-            token.attempts[attempt] = socket
+        socket.attempt = attempt
         self._add(socket)
         self.attach(socket)
         self.rest(socket)
@@ -101,7 +108,7 @@ class Sockets:
             detail=_socket_opened(len(channel.sockets), token.opened_by),
         )
         if self._one_tab:
-            for older in [each for each in channel.sockets.values() if each is not socket]:
+            for older in [each for each in channel.sockets if each is not socket]:
                 self.end(older, Replaced, "A newer socket of the client id was opened (--tabs=single).")
         return socket
 
@@ -110,11 +117,12 @@ class Sockets:
         socket = self._sockets.get(id)
         if socket is None or socket.sdk_wire or socket.channel.client_id != token.client_id:
             return None
-        if not self._settle(socket, after) or not socket.acknowledged <= after <= socket.last_number:
+        if socket.unsettled is not None and not self._settle(socket, after):
             return None
-        socket.token.drop(socket)
+        if not socket.acknowledged <= after <= socket.last_number:
+            return None
         socket.token = token
-        token.hold(socket)
+        socket.attempt = None
         self.attach(socket)
         if socket.receiver is None:
             self.rest(socket)
@@ -129,9 +137,10 @@ class Sockets:
         socket = self._sockets.get(id)
         if socket is None:
             raise self.ended.error(id)
-        if not self._settle(socket, after) or socket.sdk_wire:
+        if (socket.unsettled is not None and not self._settle(socket, after)) or socket.sdk_wire:
             raise SocketGone
-        self.acknowledge(socket, after)
+        if after != socket.acknowledged:
+            self.acknowledge(socket, after)
         return socket
 
     def acknowledge(self, socket: Socket, number: int) -> None:
@@ -148,7 +157,8 @@ class Sockets:
             self._turn.then(socket.receiver.wake)
         socket.receiver = receiver
         socket.way = receiver.transport
-        self.attach(socket)
+        if not socket.attached:
+            self.attach(socket)
 
     def parked(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on; None if it was answered or released, or a newer one took over."""
@@ -176,9 +186,7 @@ class Sockets:
         """The next message of a socket on the SDK's own wire, removed as it is read."""
         if not socket.deliverable:
             return None
-        message = socket.queue[0]
-        self._acknowledge(socket, socket.acknowledged + 1)
-        return message
+        return self._acknowledge(socket, socket.acknowledged + 1)[0]
 
     def restore(self, state: State, tokens: dict[str, TokenRecord]) -> None:
         """Take up what a former process saved. Nobody is told of it yet.
@@ -207,15 +215,21 @@ class Sockets:
             return
         socket.attached = True
         socket.channel.attached += 1
+        if socket.timer is not None:
+            # It would run when a socket is gone that was detached.
+            socket.timer.cancel()
+            socket.timer = None
         self._presence.update(socket.channel)
         self._dirty.socket(socket)
 
     def rest(self, socket: Socket) -> None:
         """From this moment on `socket` has no poll and no stream."""
-        now = self._turn.uptime()
-        socket.quiet_since = max(now, self._held_until)
+        now = socket.quiet_since = self._turn.uptime()
+        if now < self._held_until:
+            socket.quiet_since = self._held_until
         left = socket.quiet_since + socket.attached_seconds - now
-        if socket.timer is None or socket.timer.due > self._turn.now() + left:
+        # A timer that runs too early looks again. None of our own wire runs too late: see `attach`.
+        if socket.timer is None or (socket.sdk_wire and socket.timer.due > self._turn.now() + left):
             self._watch(socket, left)
 
     def end(
@@ -236,8 +250,9 @@ class Sockets:
         if socket.timer is not None:
             socket.timer.cancel()
         del self._sockets[socket.id]
-        del socket.channel.sockets[socket.id]
-        socket.token.drop(socket)
+        socket.channel.sockets = tuple([each for each in socket.channel.sockets if each is not socket])
+        if socket.token.sdk_wire_socket is socket:
+            socket.token.sdk_wire_socket = None
         self.ended.add(socket.id, error)
         self._dirty.socket_ended(socket)
         why = why_ended(error, why)
@@ -308,21 +323,24 @@ class Sockets:
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
 
-    def _acknowledge(self, socket: Socket, number: int) -> None:
+    def _acknowledge(self, socket: Socket, number: int) -> list[QueuedMessage]:
         """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
         now = self._turn.now()
         receipt = now, socket.way
-        for message in socket.acknowledge(number):
+        forgotten = socket.acknowledge(number)
+        for message in forgotten:
             if message.sent_at is not None:
                 message.acknowledged[socket] = receipt
                 self.figures.latency.add(now - message.sent_at)
         self._dirty.socket(socket)
+        return forgotten
 
     def _add(self, socket: Socket) -> None:
         """Put `socket` into the tables."""
         self._sockets[socket.id] = socket
-        socket.channel.sockets[socket.id] = socket
-        socket.token.hold(socket)
+        socket.channel.sockets += (socket,)
+        if socket.sdk_wire:
+            socket.token.sdk_wire_socket = socket
         self._dirty.socket(socket)
 
     def _take_up(self, saved: SavedSocket, token: TokenRecord, state: State) -> None:
@@ -343,8 +361,6 @@ class Sockets:
 
     def _settle(self, socket: Socket, after: int) -> bool:
         """What the page says first after a restart; False if the socket has ended by it."""
-        if socket.unsettled is None:
-            return True
         if not socket.settle(after):
             self.end(socket, SocketGone, _STALE, why="stale")
             return False
@@ -368,7 +384,7 @@ class Sockets:
     def _watch(self, socket: Socket, seconds: float) -> None:
         if socket.timer is not None:
             socket.timer.cancel()
-        socket.timer = self._turn.after(seconds, lambda: self._quiet(socket))
+        socket.timer = self._turn.after(seconds, self._quiet, socket)
 
     def _quiet(self, socket: Socket) -> None:
         """The timer of `socket` ran: its page is back, or it is to be looked at later, detached by now, or gone."""

@@ -178,10 +178,10 @@ def _is_number(value: object) -> bool:
 
 
 def _client_id(value: object) -> str:
-    try:
-        return check_client_id(value)  # type: ignore[arg-type]  # an AttributeError says what it is
-    except (EmulatorError, AttributeError):
-        raise Damaged("a client id is damaged") from None
+    with contextlib.suppress(EmulatorError):
+        if isinstance(value, str):
+            return check_client_id(value)
+    raise Damaged("a client id is damaged")
 
 
 def write(database: sqlite3.Connection, changes: Changes) -> None:

@@ -13,6 +13,9 @@ import hmac
 import math
 import re
 import secrets
+from collections import deque
+from collections.abc import Iterable
+from operator import attrgetter
 
 from appengine_channel_emu.broker.channel import TokenRecord
 from appengine_channel_emu.broker.drops import Names
@@ -67,6 +70,8 @@ class TokenMint:
 
     def __init__(self, key: bytes) -> None:
         self.key = key
+        # A copy of it costs half of what a new one does.
+        self._keyed = hmac.new(key, digestmod="sha256")
 
     def make(self, expires: float) -> tuple[str, float]:
         """A new token and its expiry, in seconds of the clock, rounded up to a millisecond."""
@@ -96,7 +101,9 @@ class TokenMint:
         return hmac.compare_digest(digest, self._digest(body))
 
     def _digest(self, body: bytes) -> bytes:
-        return hmac.digest(self.key, body, "sha256")[:_DIGEST_BYTES]
+        digest = self._keyed.copy()
+        digest.update(body)
+        return digest.digest()[:_DIGEST_BYTES]
 
 
 class Tokens:
@@ -117,6 +124,9 @@ class Tokens:
         self._names = Names()
         self._timed_out: dict[str, str] = {}
         """Whose the latest ones were, by their first characters."""
+        self._lines: dict[int, deque[TokenRecord]] = {}
+        """By their minutes, 0 for those of a former process: those of one line time out in the order in which they were
+        made, so that one timer is enough for it."""
 
     def create(self, client_id: str, minutes: int, opened_by: str | None = None) -> TokenRecord:
         """A new token. Raises `TooManyTokens`."""
@@ -124,27 +134,30 @@ class Tokens:
             raise self._too_many()
         self._full = False
         token, expires = self._mint.make(self._turn.now() + minutes * 60)
-        record = self._add(TokenRecord(token, client_id, expires, opened_by))
+        record = self._add(TokenRecord(token, client_id, expires, opened_by), minutes)
         self._dirty.token(record)
         return record
 
-    def restore(self, saved: SavedToken) -> TokenRecord:
-        """Take up one that a former process saved; if it timed out meanwhile, its timer says so."""
-        return self._add(TokenRecord(saved.token, saved.client_id, saved.expires))
+    def restore(self, saved: Iterable[SavedToken]) -> dict[str, TokenRecord]:
+        """Take up those that a former process saved; of one that timed out meanwhile its timer says so."""
+        in_order = sorted(saved, key=attrgetter("expires"))
+        return {each.token: self._add(TokenRecord(each.token, each.client_id, each.expires), 0) for each in in_order}
 
     def valid(self, token: str) -> TokenRecord:
         """The record of `token`; raises `InvalidToken` or `TokenTimedOut`."""
+        now = self._turn.now()
+        # A token in the table is one of ours: found by a keyed hash of the whole, which cannot be guessed in parts.
+        record = self._records.get(token)
+        if record is not None and record.expires > now:
+            return record
         try:
-            self._mint.check(token, self._turn.now())
-            record = self._records.get(token)
-            if record is None:
-                raise TokenTimedOut if token in self._timed_out_early else InvalidToken
-            if record.expires <= self._turn.now():
-                raise TokenTimedOut
+            self._mint.check(token, now)
+            if record is None and token not in self._timed_out_early:
+                raise InvalidToken
+            raise TokenTimedOut
         except TokenTimedOut as error:
             error.client_id = self._timed_out.get(token[:SHOWN_CHARACTERS])
             raise
-        return record
 
     def client_id_of(self, target: str) -> str:
         """The client id of a valid token; anything else is taken for a client id itself."""
@@ -164,11 +177,12 @@ class Tokens:
             record.expires = 0.0
             self._timed_out_early[record.token] = record
             self._dirty.token(record)
-            self._turn.timers.set(written, lambda: self._forget_early(record))
+            self._turn.timers.set(written, self._forget_early, record)
         else:
             self._dirty.token_gone(record)
-        for socket in list(record.sockets.values()):
-            self._sockets.end(socket, TokenTimedOut, "Its token timed out.")
+        for socket in self._sockets.of(record.client_id):
+            if socket.token is record:
+                self._sockets.end(socket, TokenTimedOut, "Its token timed out.")
         if record.client_id not in self.by_client_id and not self._sockets.is_open(record.client_id):
             self._sockets.ended.left(record.client_id, "expired")
 
@@ -180,6 +194,8 @@ class Tokens:
         for record in list(self._timed_out_early.values()):
             self._forget_early(record)
         self._timed_out.clear()
+        for line in self._lines.values():
+            line.clear()
 
     def made(self, text: str) -> bool:
         """Whether `text` is a token that this emulator made, be its time up or not."""
@@ -203,15 +219,27 @@ class Tokens:
         had_page = client_id in sockets.channels or sockets.ended.departures.get(client_id) is not None
         return had_page or client_id in self.by_client_id
 
-    def _add(self, record: TokenRecord) -> TokenRecord:
-        """Put it into the table, and let it time out."""
+    def _add(self, record: TokenRecord, line: int) -> TokenRecord:
+        """Put it into the table, and let it time out behind the others of its line."""
         self._records[record.token] = record
         tokens = self.by_client_id.get(record.client_id, 0)
         self.by_client_id[record.client_id] = tokens + 1
         if not tokens:
             self._names.add(record.client_id)
-        self._turn.timers.set(record.expires, lambda: self.expire(record))
+        waiting = self._lines.setdefault(line, deque())
+        waiting.append(record)
+        if len(waiting) == 1:
+            self._turn.timers.set(record.expires, self._first_is_due, waiting)
         return record
+
+    def _first_is_due(self, line: deque[TokenRecord]) -> None:
+        """The timer of `line` ran; the next token of it that is still valid is the next to time out."""
+        if line:
+            self.expire(line.popleft())
+        while line and self._records.get(line[0].token) is not line[0]:
+            line.popleft()
+        if line:
+            self._turn.timers.set(line[0].expires, self._first_is_due, line)
 
     def _note_timeout(self, record: TokenRecord) -> None:
         if len(self._timed_out) >= _MOST_TIMED_OUT:

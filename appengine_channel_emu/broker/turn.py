@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event, Lock
+from functools import partial
+from threading import Event, Lock, RLock
 from types import TracebackType
 from typing import Any
 
@@ -11,32 +12,41 @@ from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EventLog
 from appengine_channel_emu.timer import Timer, Timers
 
+_signals = RLock()
+"""One for all signals: each idle poll has one of those, and it is held for a moment. What the garbage collector ends in
+that moment may set another, hence reentrant."""
+
 
 class Signal:
     """Off until `set`; callbacks given to `when_set` are called once, from whichever thread sets it."""
 
-    __slots__ = ("_callbacks", "_lock", "is_set")
+    __slots__ = ("_callback", "is_set")
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._callbacks: tuple[Callable[[], None], ...] = ()
+        self._callback: Callable[[], None] | None = None
         self.is_set = False
 
     def set(self) -> None:
         """Turn it on, for good."""
-        with self._lock:
+        with _signals:
             self.is_set = True
-            callbacks, self._callbacks = self._callbacks, ()
-        for callback in callbacks:
+            callback, self._callback = self._callback, None
+        if callback is not None:
             callback()
 
     def when_set(self, callback: Callable[[], None]) -> None:
         """Call `callback` when it is set: at once if it is."""
-        with self._lock:
+        with _signals:
             if not self.is_set:
-                self._callbacks += (callback,)
+                first = self._callback
+                self._callback = callback if first is None else partial(_call_both, first, callback)
                 return
         callback()
+
+
+def _call_both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
 
 
 class Pending(Exception):
@@ -117,18 +127,28 @@ class Turn:
         """Seconds of the clock in which the emulator ran, see `Clock.uptime`."""
         return self.clock.uptime()
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def after(self, seconds: float, action: Callable[..., None], *args: Any) -> Timer:
         """Call `action` in so many seconds; as many may have been stood still, so it looks at `uptime` again."""
-        return self.timers.set(self.now() + seconds, action)
+        return self.timers.set(self.now() + seconds, action, *args)
 
     def then(self, effect: Callable[[], None]) -> None:
         """Call `effect` after this turn; it must not raise."""
         self._effects.append(effect)
 
-    def event(self, kind: str, text: str, **fields: Any) -> None:
-        """Record an event; its listeners hear of it after this turn."""
-        event = self.events.add(self.now(), kind, text, **fields)
-        self._effects.append(lambda: self.events.publish(event))
+    def event(
+        self,
+        kind: str,
+        text: str,
+        client_id: str | None = None,
+        socket: str | None = None,
+        detail: dict[str, Any] | None = None,
+        time: float | None = None,
+    ) -> None:
+        """Record an event of this moment, which is `time` where that is known; its listeners hear after this turn."""
+        events = self.events
+        event = events.add(self.clock.now() if time is None else time, kind, text, client_id, socket, detail)
+        if events.listeners:
+            self._effects.append(partial(events.publish, event))
 
     def run_due(self) -> None:
         """Run every timer that is due, each in a turn of its own; to be called several times a second."""
@@ -140,7 +160,7 @@ class Turn:
                 if timer is None:
                     return
                 if timer.action is not None:
-                    timer.action()
+                    timer.action(*timer.args)
 
 
 class ClockScheduler:
@@ -156,4 +176,4 @@ class ClockScheduler:
     def at(self, due: float, action: Callable[[], None]) -> None:
         """See `Scheduler`; not to be called inside a turn."""
         with self._turn:
-            self._turn.timers.set(due, lambda: self._turn.then(action))
+            self._turn.timers.set(due, self._turn.then, action)

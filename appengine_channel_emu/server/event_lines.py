@@ -27,7 +27,9 @@ def _plain(event: Event) -> str:
 
 
 def _dropped(event: Event) -> str:
-    return f"dropped for {quoted(event.client_id or '')}: {_clause(event.text)}"
+    if event.client_id is None:
+        return event.text
+    return f"dropped for {quoted(event.client_id)}: {_clause(event.text)}"
 
 
 def _opened(event: Event) -> str:

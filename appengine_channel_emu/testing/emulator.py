@@ -70,6 +70,16 @@ class EmulatorUnderTest(ABC):
         """Send a message, and learn to how many sockets it went."""
         return self.broker.send_message(client_id, message)
 
+    def send_many(self, client_ids: Iterable[str], message: str) -> dict[str, Sent]:
+        """Send one message to each of `client_ids` once, in one step; learn for each to how many sockets it went.
+
+        What is refused is sent to none of them. Raises TypeError where `client_ids` are no strings.
+        """
+        names = [client_ids] if isinstance(client_ids, str) else list(client_ids)
+        if isinstance(client_ids, str) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"send_many() takes client ids, each a str, and was given {client_ids!r:.80}")
+        return self.broker.send_many(names, message)
+
     def client(
         self,
         client_id: str | None = None,

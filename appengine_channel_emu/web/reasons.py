@@ -181,7 +181,7 @@ def _on_their_way(case: Case) -> Weighed:
         yield 74, found("lost", f"{count(number)} to {case.name} {were(number)} lost: the socket had ended.")
     if arrived:
         text = f"The page of {case.name} has {arrived} of {count(len(case.own))}: it has said so."
-        last = max(time for sent in under_way if sent.queued for time, _ in sent.queued.acknowledged.copy().values())
+        last = max(time for sent in under_way for time in sent.acknowledged_at)
         yield 66, found("acknowledged", text, last)
 
 

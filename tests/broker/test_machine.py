@@ -270,6 +270,24 @@ class BrokerMachine(RuleBasedStateMachine):
                 page.held[len(page.expected)] = Held(request, self.clock.now())
             page.expected.append(text)
 
+    @rule(names=st.lists(st.sampled_from([*CLIENT_IDS, "zoe"])), token=tokens)
+    def send_many(self, names: list[str], token: tuple[str, str]) -> None:
+        """One message to several client ids; one of them may be named by a token, and by its name as well."""
+        self.sent += 1
+        text = f"message {self.sent}"
+        client_id, name = token
+        if self.expires[name] <= self.clock.now():
+            client_id = name
+        whom = {name: client_id} | {each: each for each in names}
+        sent = self.broker.send_many(whom, text)
+        assert list(sent) == list(whom)
+        for name, client_id in whom.items():
+            pages = [page for page in self.living() if page.client_id == client_id]
+            assert sent[name].delivered_to == len(pages)
+        for page in self.living():
+            if page.client_id in whom.values():
+                page.expected.append(text)
+
     @rule(page=pages, lose=st.booleans())
     def poll(self, page: Page, lose: bool) -> None:
         if page not in self.living():

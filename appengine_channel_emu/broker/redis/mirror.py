@@ -101,7 +101,7 @@ class Mirrors:
             self._remove(older)
         self.sockets[socket.id] = socket
         self.channels.setdefault(socket.channel.client_id, socket.channel)
-        socket.channel.sockets[socket.id] = socket
+        socket.channel.sockets += (socket,)
         socket.attached = True
 
     def channel(self, client_id: str) -> Channel:
@@ -157,7 +157,7 @@ class Mirrors:
             return
         channel.last_message_at = entry.sent_at
         message: QueuedMessage | None = None
-        for socket in list(channel.sockets.values()):
+        for socket in channel.sockets:
             assert isinstance(socket, MirroredSocket)
             if socket.behind or entry.offset <= socket.known:
                 continue
@@ -183,7 +183,6 @@ class Mirrors:
     def queue(self, socket: MirroredSocket, message: QueuedMessage, entry: Entry) -> None:
         """Queue `message` under the next number; its receiver wakes if it may leave."""
         socket.append(message)
-        message.sockets.append(socket)
         socket.offsets.append(entry.offset)
         if entry.hold:
             hold = self._find_hold(entry.hold)
@@ -242,7 +241,7 @@ class Mirrors:
         del self.sockets[socket.id]
         self.unsent.pop(socket.id, None)
         channel = socket.channel
-        channel.sockets.pop(socket.id, None)
+        channel.sockets = tuple(each for each in channel.sockets if each is not socket)
         if not channel.sockets:
             self.channels.pop(channel.client_id, None)
         if socket.timer is not None:

@@ -35,9 +35,17 @@ class SharedEventLog(EventLog):
         super().__init__(length)
         self.waiting: deque[Event] = deque(maxlen=MOST_WAITING)
 
-    def add(self, time: float, kind: str, text: str, **fields: Any) -> Event:
+    def add(
+        self,
+        time: float,
+        kind: str,
+        text: str,
+        client_id: str | None = None,
+        socket: str | None = None,
+        detail: dict[str, Any] | None = None,
+    ) -> Event:
         """See `EventLog`."""
-        event = Event(0, time, kind, text, **fields)
+        event = Event(0, time, kind, text, client_id, socket, {} if detail is None else detail)
         self.waiting.append(event)
         return event
 
