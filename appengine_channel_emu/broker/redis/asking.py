@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from appengine_channel_emu.broker.channel import TokenRecord
 from appengine_channel_emu.broker.contract import BrokerOptions
@@ -40,12 +41,12 @@ class Asking:
     ) -> None:
         """Ask for what nobody waits for: it is asked for however long Redis is away."""
 
-        def then(reply: Any) -> None:
+        def take(reply: Any) -> None:
             with self._turn:
                 self._take(reply, None)
                 told(reply[0])
 
-        self.connection.ask(script, *arguments, then=then, again=again)
+        self.connection.ask(script, *arguments, then=take, again=again)
 
     def ask_and_wait(
         self,
@@ -61,7 +62,7 @@ class Asking:
         """
         answer = pending or Pending()
 
-        def then(reply: Any) -> None:
+        def take(reply: Any) -> None:
             try:
                 with self._turn:
                     self._take(reply, token)
@@ -72,7 +73,7 @@ class Asking:
                 if value is not LATER:
                     answer.answer(value)
 
-        self.connection.ask(script, *arguments, then=then, failed=answer.fail, seconds=CALL_SECONDS)
+        self.connection.ask(script, *arguments, then=take, failed=answer.fail, seconds=CALL_SECONDS)
         return answer
 
     def _take(self, reply: Any, token: TokenRecord | None) -> None:
@@ -81,3 +82,49 @@ class Asking:
             record_happened(self._turn, self._options, happened, token)
         if posts:
             self.presence.make(posts)
+
+
+Key = TypeVar("Key")
+
+
+def all_of(answers: dict[Key, Pending]) -> Pending:
+    """The answers of all, once all are there; one that failed fails all."""
+    whole = Pending()
+    left, lock = len(answers), Lock()
+
+    def one_more() -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = not left
+        if last:
+            try:
+                whole.answer({name: each.result() for name, each in answers.items()})
+            except Exception as error:
+                whole.fail(error)
+
+    if not answers:
+        whole.answer({})
+    for each in answers.values():
+        each.ready.when_set(one_more)
+    return whole
+
+
+def then(first: Pending, go_on: Callable[[Any], Pending], whole: Pending) -> None:
+    """Let `whole` have the answer of what `go_on` asks for, given that of `first`; or the first failure."""
+
+    def answered() -> None:
+        try:
+            second = go_on(first.result())
+        except Exception as error:
+            whole.fail(error)
+            return
+        second.ready.when_set(lambda: finish(second))
+
+    def finish(second: Pending) -> None:
+        try:
+            whole.answer(second.result())
+        except Exception as error:
+            whole.fail(error)
+
+    first.ready.when_set(answered)

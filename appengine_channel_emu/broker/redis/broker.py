@@ -146,15 +146,13 @@ class RedisBroker:
         if replaced:
             for each in faults:
                 self._note_replaced(each)
-        raise _all_of({each: self._sending.send(each, text, request_id, fault) for each, fault in faults.items()})
+        raise self._sending.send_many(faults, text, request_id)
 
     def client_id_of(self, token: str) -> str:
         """See `Broker`; what does not look like a token is no call."""
-        if not is_like_token(token) or not self._mint.made(token):
+        if not self._mint.made(token):
             return token
-        raise self._asking.ask_and_wait(
-            "client_id", token, told=lambda found: token if found is None else found.decode()
-        )
+        raise self._sending.client_id_of(token)
 
     # What pages ask
 
@@ -438,24 +436,3 @@ class RedisBroker:
 
     def _freeze(self, frozen: bool) -> None:
         raise self._asking.ask_and_wait("freeze", int(frozen), told=lambda found: None)
-
-
-def _all_of(answers: dict[str, Pending]) -> Pending:
-    """The answers of all, once all are there; one that failed fails all."""
-    whole = Pending()
-    left = len(answers)
-
-    def one_more() -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            try:
-                whole.answer({name: each.result() for name, each in answers.items()})
-            except Exception as error:
-                whole.fail(error)
-
-    if not answers:
-        whole.answer({})
-    for each in answers.values():
-        each.ready.when_set(one_more)
-    return whole

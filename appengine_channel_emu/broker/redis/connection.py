@@ -198,6 +198,11 @@ class RedisConnection:
                 self._wake_writer.send(b"\0")
 
     @property
+    def busy(self) -> bool:
+        """Whether something that was asked has not been answered."""
+        return bool(self._waiting or self._sent)
+
+    @property
     def problem(self) -> str | None:
         """Why Redis is away at this moment; None while it is there."""
         if self._problem is not None:
@@ -344,23 +349,30 @@ class RedisConnection:
                 return
 
     def _take(self, reply: Any) -> None:
-        call = self._sent.popleft()
-        if not isinstance(reply, Exception):
-            call.then(reply)
-            call.over = True
-        elif str(reply).startswith("NOSCRIPT"):
-            call.with_text = True
-            if call.again():
-                with self._lock:
-                    self._waiting.append(call)
-        elif str(reply).startswith(("LOADING", "MASTERDOWN", "READONLY")):
-            self._sent.appendleft(call)
-            raise ConnectionError(str(reply))
-        elif not call.over:
-            call.over = True
-            if not str(reply).startswith("LATE"):
-                log.error("Redis refused %s: %s", call.script, reply)
-            call.failed(BrokerAway(f"Redis refused it: {reply}"))
+        call = self._sent[0]
+        text = str(reply) if isinstance(reply, Exception) else ""
+        if text.startswith(("LOADING", "MASTERDOWN", "READONLY")):
+            raise ConnectionError(text)
+        try:
+            if not text:
+                call.then(reply)
+                call.over = True
+            elif text.startswith("NOSCRIPT"):
+                self._ask_with_text(call)
+            elif not call.over:
+                call.over = True
+                if not text.startswith("LATE"):
+                    log.error("Redis refused %s: %s", call.script, text)
+                call.failed(BrokerAway(f"Redis refused it: {text}"))
+        finally:
+            # Last: until all is done that it leads to, the connection is busy.
+            self._sent.popleft()
+
+    def _ask_with_text(self, call: RedisCall) -> None:
+        call.with_text = True
+        if call.again():
+            with self._lock:
+                self._waiting.append(call)
 
     def _fail_overdue(self) -> float:
         """Tell those who have waited too long; seconds until there may be more of them."""

@@ -16,6 +16,9 @@ from appengine_channel_emu.broker.delivery import LONGEST_HOLD, NAVIGATION_SECON
 from appengine_channel_emu.broker.redis.mirror import browser_name
 from appengine_channel_emu.broker.turn import Turn
 
+MOST_OVER = 1_000
+"""Answers of requests that are remembered: what waits for one waits no longer than half a second."""
+
 
 class SharedAppRequests:
     """The `AppRequests` of one node. `answered(request, due)` tells all nodes; `due` in milliseconds of the clock."""
@@ -37,6 +40,7 @@ class SharedAppRequests:
         self._ended: deque[AppRequest] = deque()
         self._sent: set[str] = set()
         self._held: dict[str, list[Hold]] = {}
+        self._over: dict[str, int] = {}
 
     @property
     def matter(self) -> bool:
@@ -83,13 +87,17 @@ class SharedAppRequests:
     def find(self, text: str) -> Hold | None:
         """What an entry of the log waits for that says `text`; None where that is over. Inside the turn."""
         id, due, browser = text.split("|")
-        left = int(due) / 1000 - self._turn.now()
+        left = min(int(due), self._over.get(id, int(due))) / 1000 - self._turn.now()
         if left <= 0:
             return None
         return Hold(browser, self._scheduler.now() + left, functools.partial(self._begin_hold, id))
 
     def over(self, id: str, due: int) -> None:
         """The answer of the request has left; what it sent may leave at `due`. Inside the turn."""
+        # Who claims a socket later reads what it waited for in the log.
+        self._over[id] = due
+        if len(self._over) > MOST_OVER:
+            del self._over[next(iter(self._over))]
         held = self._held.get(id, ())
         until = self._scheduler.now() + due / 1000 - self._turn.now()
         for hold in held:
