@@ -47,9 +47,9 @@ STOP_SECONDS = 2.0
 class RedisBroker:
     """The `Broker` of one node, `name`, of the service `service` on the Redis at `target`.
 
-    What needs Redis raises `Pending`. Polls and streams never wait for it: what ends their socket is raised by `take` and
-    `take_next`. `post_presence` is as for the embedded broker; all nodes have one, or none has. With `clock` time is that
-    one's, and not the service's: for tests, which move both.
+    What needs Redis raises `Pending`. Polls and streams never wait for it: what ends their socket is raised by `take`
+    and `take_next`. `post_presence` is as for the embedded broker; all nodes have one, or none has. With `clock` time
+    is that one's, and not the service's: for tests, which move both.
 
     Raises `RedisRefused` where this Redis cannot be used, OSError where it cannot be reached, and ValueError with
     `--tabs=split`, where sockets of several nodes would have to take turns.

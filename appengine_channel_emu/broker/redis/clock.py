@@ -11,7 +11,8 @@ TOLERANCE = 0.02
 
 
 class SharedClock(SystemClock):
-    """Seconds of the service's clock, as this node knows them: told by each heartbeat, and going on by itself between."""
+    """Seconds of the service's clock, as this node knows them: told by each heartbeat, and going on by itself
+    between."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,8 +2,8 @@
 
 Ours, on hiredis's parser, and not redis-py's client: there a call holds a connection until its reply is there, so that
 replies and pushes have two connections and no common order, and whoever calls waits. Here nobody waits: a call is put
-into a queue, and what it found is handed on by this thread. A push that follows a claim arrives behind the claim's reply,
-so that nothing falls between reading a log and listening to it.
+into a queue, and what it found is handed on by this thread. A push that follows a claim arrives behind the claim's
+reply, so that nothing falls between reading a log and listening to it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from appengine_channel_emu.broker.redis.scripts import Argument, call_by_name, c
 from appengine_channel_emu.broker.redis.target import CONNECT_SECONDS, RedisTarget
 
 CALL_SECONDS = 3.0
-"""How long a call waits for its answer where somebody waits for it: with an attempt to connect, which nothing interrupts,
-an error comes within 5 s."""
+"""How long a call waits for its answer where somebody waits for it: with an attempt to connect, which nothing
+interrupts, an error comes within 5 s."""
 
 SILENCE = 10.0
 """Seconds without a reply that is owed, after which a connection is believed dead."""
@@ -82,7 +82,8 @@ class ConnectionOwner(Protocol):
         """What every call begins with."""
 
     def greet(self, conversation: Conversation) -> None:
-        """Begin on a new connection. Raises `RedisRefused` where this Redis cannot be used, OSError where it is away."""
+        """Begin on a new connection. Raises `RedisRefused` where this Redis cannot be used, OSError where it is
+        away."""
 
     def connected(self) -> None:
         """It was greeted; calls go out from here on, those that waited behind what is asked now."""

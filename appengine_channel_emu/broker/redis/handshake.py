@@ -21,7 +21,8 @@ class Welcome(NamedTuple):
     """What a node is told as it begins. `kept`: it is known still, and so is what it holds.
 
     `lost_tail`: this Redis has been restarted, and what it was told last may be missing. `time` is milliseconds of
-    Redis's own clock, `now` of the service's; `events` and `messages` are the numbers of the last event and the last message.
+    Redis's own clock, `now` of the service's; `events` and `messages` are the numbers of the last event and the last
+    message.
     """
 
     key: bytes
@@ -104,8 +105,8 @@ def _check(info: str, target: RedisTarget) -> tuple[str, str]:
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise RedisRefused(
-            f"The Redis at {target} throws keys away when its memory is full (maxmemory-policy {policy}), and with them "
-            "messages. Set maxmemory-policy noeviction."
+            f"The Redis at {target} throws keys away when its memory is full (maxmemory-policy {policy}), and "
+            "messages with them. Set maxmemory-policy noeviction."
         )
     return facts["run_id"], version
 

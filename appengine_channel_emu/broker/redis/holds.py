@@ -1,7 +1,7 @@
 """The app's requests that run: what they send waits for their answers, at whatever node the page is (behaviour.md 3).
 
-A send that waits says so in its entry of the log: `request|due|browser`. The node of the request tells all nodes when its
-answer has left.
+A send that waits says so in its entry of the log: `request|due|browser`. The node of the request tells all nodes when
+its answer has left.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Mirrors: the sockets whose polls this node holds, with what their pages have not got yet. Redis is the truth.
 
-A poll on a mirrored socket costs no call to Redis. What comes by push is queued if it follows what the mirror has; if it
-does not, the log is read from there on.
+A poll on a mirrored socket costs no call to Redis. What comes by push is queued if it follows what the mirror has; if
+it does not, the log is read from there on.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class MirroredSocket(Socket):
 class Mirrors:
     """All of this node; every call comes inside the broker's turn.
 
-    `on_gap(socket)` is to read the log for it, `on_quiet(socket, seconds)` is told that it was not polled for as long as it
-    stays attached, so many seconds ago, and `find_hold(text)` what an entry waits for.
+    `on_gap(socket)` is to read the log for it, `on_quiet(socket, seconds)` is told that it was not polled for as long
+    as it stays attached, so many seconds ago, and `find_hold(text)` what an entry waits for.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """One node of the service: its name, its heartbeat, what is published to it, and how it begins again after a loss.
 
-A node has a name of its own for each time it begins: when Redis has lost its tail, or the others believed this node dead,
-what it mirrors may not be so any more. It lets all of it go, and pages come again with their own word for what they have.
-The sockets of the old name are adopted like those of any dead node.
+A node has a name of its own for each time it begins: when Redis has lost its tail, or the others believed this node
+dead, what it mirrors may not be so any more. It lets all of it go, and pages come again with their own word for what
+they have. The sockets of the old name are adopted like those of any dead node.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, is_like_token
 from appengine_channel_emu.broker.turn import Pending, Turn
 
 LATE_SECONDS = CALL_SECONDS - 0.1
-"""A send that reaches Redis later than this is not made: its sender has been told, or is about to be, that it failed."""
+"""A send that reaches Redis later than this is not made: its sender has been told, or is about to be, that it
+failed."""
 
 
 class Outcome(NamedTuple):
@@ -98,7 +99,8 @@ class Sending:
         return whole
 
     def send_many(self, faults: dict[str, str | None], text: str, request_id: str | None) -> Pending:
-        """Send `text` to each of the names in `faults`, once to each client id; the answer has a `Sent` for each name."""
+        """Send `text` to each of the names in `faults`, once to each client id; the answer has a `Sent` for each
+        name."""
         hold, whole = self._hold_of(request_id), Pending()
         tokens = all_of({name: self.client_id_of(name) for name in faults if self._node.mint.made(name)})
 

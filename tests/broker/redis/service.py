@@ -1,4 +1,5 @@
-"""Nodes of a service in the test's own process, asked in turns, so that a test reads like one of the embedded broker."""
+"""Nodes of a service in the test's own process, asked in turns, so that a test reads like one of the embedded
+broker."""
 
 from __future__ import annotations
 
