@@ -48,7 +48,9 @@ def greet(
 ) -> Welcome:
     """Begin as the node of `prefix`, and listen to `channels`. Raises `RedisRefused` or OSError."""
     _sign_in(conversation, target)
-    run_id, version = _check(_ok(conversation.ask(packed("INFO", "everything"))[0]).decode("utf-8", "replace"), target)
+    run_id, version = check_info(
+        _ok(conversation.ask(packed("INFO", "everything"))[0]).decode("utf-8", "replace"), target
+    )
     loads = [packed("SCRIPT", "LOAD", script(name).text) for name in names()]
     for reply in conversation.ask(*loads):
         _ok(reply)
@@ -90,7 +92,7 @@ def _sign_in(conversation: Conversation, target: RedisTarget) -> None:
         _ok(conversation.ask(packed("SELECT", target.database))[0])
 
 
-def _check(info: str, target: RedisTarget) -> tuple[str, str]:
+def check_info(info: str, target: RedisTarget) -> tuple[str, str]:
     """The run id and the version, from what INFO says."""
     facts = dict(re.findall(r"^(\w+):(.*?)\r?$", info, re.MULTILINE))
     version = facts.get("redis_version", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -51,3 +52,11 @@ def node(shared_redis: RedisServer) -> Iterator[Callable[..., TestNode]]:
     yield make
     for each in nodes:
         each.broker.stop()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody has at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
