@@ -14,6 +14,9 @@ from appengine_channel_emu.server.loop import Loop
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
 
+PATIENT_THREADS = 16
+"""Where people and tests ask what another machine has to be asked first; pages and apps take none (`web/later.py`)."""
+
 BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
 
@@ -60,13 +63,18 @@ class Pools:
     """Waitress's dispatcher in two: our own requests never queue behind the app's."""
 
     def __init__(
-        self, loop: Loop, is_ours: Callable[[str], bool], is_brief: Callable[[str, str], bool], app_threads: int
+        self,
+        loop: Loop,
+        is_ours: Callable[[str], bool],
+        is_brief: Callable[[str, str], bool],
+        app_threads: int,
+        immediate: bool = True,
     ) -> None:
         self._loop = loop
         self._is_ours = is_ours
         self._is_brief = is_brief
         self._own = Pool()
-        self._own.set_thread_count(OWN_THREADS)
+        self._own.set_thread_count(OWN_THREADS if immediate else PATIENT_THREADS)
         self._app = AppPool()
         self._app.set_thread_count(app_threads)
 

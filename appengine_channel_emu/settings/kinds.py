@@ -210,27 +210,13 @@ def origin(value: str, _folder: Path) -> str:
     return f"{parts.scheme}://{name}:{port}"
 
 
-REDIS_SCHEMES = ("redis", "rediss", "unix")
-_REDIS_EXAMPLE = "give one such as redis://localhost:6379/0, rediss://host, or unix:///run/redis.sock"
-
-
 @kind("URL")
 def redis_url(value: str, _folder: Path) -> str:
-    """The address of a Redis, with a user at the most: a password would be seen by everybody in the list of processes.
+    """The address of a Redis, without a password."""
+    # Who has no Redis needs nothing of it.
+    from appengine_channel_emu.broker.redis.target import RedisTarget
 
-    No part of a URL with a password is in the error's text.
-    """
-    try:
-        parts = urlsplit(value.strip())
-        port = parts.port
-    except ValueError:
-        raise ValueError(f"this is not the URL of a Redis; {_REDIS_EXAMPLE}") from None
-    if parts.password is not None:
-        raise ValueError("has a password, which others could read; set CHANNEL_EMU_REDIS_PASSWORD instead")
-    at_socket = parts.scheme == "unix" and not parts.hostname and len(parts.path) > 1 and port is None
-    at_host = parts.scheme in ("redis", "rediss") and parts.hostname and re.fullmatch(r"/?[0-9]{0,4}", parts.path)
-    if not (at_socket or at_host) or parts.query or parts.fragment:
-        raise ValueError(f"{value!r} is not the URL of a Redis; {_REDIS_EXAMPLE}")
+    RedisTarget.parse(value.strip())
     return value.strip()
 
 

@@ -111,8 +111,6 @@ def _check_together(settings: Settings) -> None:
         return
     if settings.tabs == "split":
         raise BadSetting("--tabs: split is not possible with --redis; give fanout or single")
-    if isinstance(settings.state_dir, Path):
-        raise BadSetting("--state-dir: with --redis everything is kept in the Redis; leave one of both out")
 
 
 def redis_password(settings: Settings, environ: Mapping[str, str]) -> str | None:

@@ -262,11 +262,11 @@ class Settings:
 
     # fmt: on
     def state_folder(self) -> Path | None:
-        """Where the store lives, or None to keep nothing, or all in a Redis. By default one folder for each app.
+        """Where the store lives, or None to keep nothing. By default one folder for each app.
 
         Without a home folder nothing is kept by default.
         """
-        if self.state_dir == "none" or self.redis is not None:
+        if self.state_dir == "none":
             return None
         if isinstance(self.state_dir, Path):
             return self.state_dir

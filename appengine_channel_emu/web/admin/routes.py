@@ -57,7 +57,7 @@ def admin_resources(
 ) -> dict[str, object]:
     """Resources of the admin API by path; `reset` forgets everything."""
     watch = EventWatch(broker)
-    ready = ReadyResource(about.why_not_ready)
+    ready = ReadyResource(about.why_not_ready, about.why_degraded)
     return {
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
@@ -99,18 +99,25 @@ class ReportResource:
 class ReadyResource:
     """`GET /_emu/health` and `/_emu/health/ready`."""
 
-    def __init__(self, why_not_ready: Callable[[], str | None]) -> None:
+    def __init__(self, why_not_ready: Callable[[], str | None], why_degraded: Callable[[], str | None]) -> None:
         self._why_not_ready = why_not_ready
+        self._why_degraded = why_degraded
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """200 while the app can be reached too, 503 and the reason otherwise."""
+        """200 while the app can be reached too, 503 and the reason otherwise.
+
+        A service whose Redis is away is degraded, with 200: a balancer that took all its nodes away would end pages
+        that otherwise just wait.
+        """
         Query(req)
-        why = self._why_not_ready()
-        if why is None:
-            answer_json(resp, {"status": "ready", "version": __version__})
-        else:
+        why, degraded = self._why_not_ready(), self._why_degraded()
+        if why is not None:
             body = {"status": "not ready", "reason": why, "version": __version__}
             answer_json(resp, body, "503 Service Unavailable")
+        elif degraded is not None:
+            answer_json(resp, {"status": "degraded", "reason": degraded, "version": __version__})
+        else:
+            answer_json(resp, {"status": "ready", "version": __version__})
 
 
 class ClockResource:

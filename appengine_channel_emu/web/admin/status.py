@@ -20,6 +20,7 @@ class About:
     settings:       by the names that users write.
     why_not_ready:  says why the app cannot be reached, None while it can.
     looks_for_app:  whether saying so takes a look at the app, and so may take a while.
+    why_degraded:   says why channels do less than they should at this moment, None while all is well.
     app:            what runs behind the front; None where nothing does.
     url:            where the server answers, without a slash at its end; None where there is no server.
     state_folder:   where tokens and sockets are kept over a restart; None where they are not.
@@ -28,6 +29,7 @@ class About:
     settings: dict[str, Any] = field(default_factory=dict)
     why_not_ready: Callable[[], str | None] = lambda: None
     looks_for_app: bool = False
+    why_degraded: Callable[[], str | None] = lambda: None
     app: AppDescription | None = None
     url: str | None = None
     state_folder: str | None = None
