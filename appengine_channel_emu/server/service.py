@@ -211,7 +211,8 @@ class Service:
         if posts is not None:
             posts.broker = broker
         lines = EventLines(self._timer, settings.quiet)
-        for event in broker.events.after(0):
+        # What others of a service have done before is in their logs.
+        for event in broker.events.after(0) if broker.immediate else ():
             lines(event)
         broker.events.listen(lines)
         for fault in settings.fault:
