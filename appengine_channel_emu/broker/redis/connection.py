@@ -33,10 +33,15 @@ interrupts, an error comes within 5 s."""
 SILENCE = 10.0
 """Seconds without a reply that is owed, after which a connection is believed dead."""
 
+BULKY = ("claim", "record", "tail")
+MOST_BULKY = 16
+"""Scripts whose replies are long, up to a quarter of a MiB, and how many of them are owed at the most: Redis ends the
+connection of a listener that has too much to read (client-output-buffer-limit pubsub, 8 MiB where it is not set)."""
+
 SLOW = 1.0
 """Seconds without a reply that is owed, after which Redis counts as away."""
 
-LONGEST_BACKOFF = 2.0
+LONGEST_BACKOFF = 0.5
 """Seconds between two attempts to connect, at the most."""
 
 log = logging.getLogger("channel_emu.redis")
@@ -317,13 +322,24 @@ class RedisConnection:
     def _send(self, sock: socket.socket) -> None:
         with self._lock:
             calls, self._waiting = self._waiting, deque()
-        prefix = self._owner.prefix
+        prefix, kept = self._owner.prefix, deque[RedisCall]()
+        bulky = sum(call.script in BULKY for call in self._sent) if calls else 0
         for call in calls:
-            if not call.over:
-                write = call_with_text if call.with_text else call_by_name
-                self._out += write(call.script, *prefix, *call.arguments)
-                call.began = time.monotonic()
-                self._sent.append(call)
+            if call.over:
+                continue
+            if call.script in BULKY:
+                if bulky == MOST_BULKY:
+                    kept.append(call)
+                    continue
+                bulky += 1
+            write = call_with_text if call.with_text else call_by_name
+            self._out += write(call.script, *prefix, *call.arguments)
+            call.began = time.monotonic()
+            self._sent.append(call)
+        if kept:
+            with self._lock:
+                kept.extend(self._waiting)
+                self._waiting = kept
         while self._out:
             try:
                 count = sock.send(self._out)

@@ -48,9 +48,8 @@ def greet(
 ) -> Welcome:
     """Begin as the node of `prefix`, and listen to `channels`. Raises `RedisRefused` or OSError."""
     _sign_in(conversation, target)
-    run_id, version = check_info(
-        _ok(conversation.ask(packed("INFO", "everything"))[0]).decode("utf-8", "replace"), target
-    )
+    info = _ok(conversation.ask(packed("INFO", "everything"))[0])
+    run_id, version = check_info(info.decode("utf-8", "replace"), target)
     loads = [packed("SCRIPT", "LOAD", script(name).text) for name in names()]
     for reply in conversation.ask(*loads):
         _ok(reply)

@@ -214,11 +214,12 @@ class Node:
     def read_log(self, socket: MirroredSocket) -> None:
         """Bring what the log has behind the mirror of `socket`. Inside the turn."""
 
-        def told(rows: Any) -> None:
+        def told(found: Any) -> None:
+            rows, more = found
             if self._mirrors.sockets.get(socket.id) is not socket:
                 return
             self._mirrors.extend(socket, [entry_of(each) for each in rows])
-            if len(rows) >= PAGE:
+            if more:
                 self._mirrors.fill(socket)
 
         self._asking.ask("tail", socket.channel.client_id, socket.known, told=told)
@@ -349,10 +350,6 @@ class Node:
 
     def _new_id(self) -> str:
         return f"{self._options.name}.{secrets.token_hex(6)}"
-
-
-PAGE = 500
-"""Entries that a script reads of a log; there may be more."""
 
 
 def entry_of(row: Any) -> Entry:

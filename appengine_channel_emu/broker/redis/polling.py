@@ -15,7 +15,7 @@ from appengine_channel_emu.broker.receiver import Poll, PollAnswer, Receiver, St
 from appengine_channel_emu.broker.redis.asking import Asking
 from appengine_channel_emu.broker.redis.happened import SOCKET_ERRORS
 from appengine_channel_emu.broker.redis.mirror import MirroredSocket, Mirrors
-from appengine_channel_emu.broker.redis.node import PAGE, entry_of
+from appengine_channel_emu.broker.redis.node import entry_of
 from appengine_channel_emu.broker.turn import Turn
 
 
@@ -92,7 +92,7 @@ class Polling:
 
     def mirror(self, socket_id: str, token: TokenRecord, found: Any, browser: str | None) -> MirroredSocket:
         """The socket that a claim found is this node's from here on."""
-        client_id, number, base, _, since, rows, last_message_at = found
+        client_id, number, base, _, since, rows, last_message_at, more = found
         socket = MirroredSocket(
             socket_id, self._mirrors.channel(client_id.decode()), token, self._turn, int(number), int(base)
         )
@@ -106,7 +106,7 @@ class Polling:
             socket.channel.last_message_at = int(last_message_at) / 1000
         for entry in map(entry_of, rows):
             self._mirrors.queue(socket, QueuedMessage(entry.text, self._mirrors.unread, entry.sent_at), entry)
-        if len(rows) >= PAGE:
+        if more:
             self._mirrors.fill(socket)
         if receiver is not None:
             self._park(socket, receiver)
@@ -166,7 +166,7 @@ class Polling:
         self._asking.ask("claim", socket_id, after, told=told)
 
     def _has(self, found: Any, after: int) -> bool:
-        return bool(after <= int(found[1]) + len(found[5]))
+        return bool(found[7] or after <= int(found[1]) + len(found[5]))
 
     def _claimed(self, socket_id: str, claim: Claim, found: Any) -> None:
         if self.claims.get(socket_id) is claim:

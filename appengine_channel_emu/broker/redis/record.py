@@ -24,6 +24,8 @@ MOST_WAITING = 10_000
 """Events, and as many messages, that wait for Redis at the most; older ones are forgotten."""
 
 BATCH = 200
+BATCH_BYTES = 256 * 1024
+"""Of either in one call."""
 
 log = logging.getLogger("channel_emu.redis")
 
@@ -139,7 +141,7 @@ class Record:
     def exchange(self) -> None:
         """Write what waits, and read what is new."""
         self._under_way = True
-        messages = _taken(self.journal.waiting)
+        messages = _taken(self.journal.waiting, lambda each: each[0].bytes)
         places = {-message.number: place for place, (message, _) in enumerate(messages, 1)}
         events = _taken(self.events.waiting)
         self._ask(
@@ -181,8 +183,13 @@ class Record:
         return json.dumps(fields)
 
 
-def _taken(waiting: deque[Any]) -> list[Any]:
-    return [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+def _taken(waiting: deque[Any], size: Callable[[Any], int] = lambda each: 1) -> list[Any]:
+    taken: list[Any] = []
+    total = 0
+    while waiting and len(taken) < BATCH and total < BATCH_BYTES:
+        taken.append(waiting.popleft())
+        total += size(taken[-1])
+    return taken
 
 
 def _number(id: bytes) -> int:

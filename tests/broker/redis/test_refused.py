@@ -93,11 +93,11 @@ def test_tls(own_redis, tmp_path, free_port):
     files = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"]
     own_redis("--tls-port", str(free_port), "--bind", "127.0.0.1", *map(str, files), password=PASSWORD)
     url = f"rediss://localhost:{free_port}/2"
-    with pytest.raises(OSError, match="(?i)certificate"):
+    with pytest.raises(OSError, match=r"(?i)certificate"):
         TestNode(RedisTarget.parse(url, PASSWORD), "app", "A")
     node = TestNode(RedisTarget.parse(url, PASSWORD, str(certificate)), "app", "A")
     socket = node.open(node.create("ann"))
-    for number in range(3):
+    for _ in range(3):
         node.send("ann", "x" * 30_000)
     assert [len(text) for text in node.read(socket, 0)] == [30_000] * 3
     node.broker.stop()

@@ -16,7 +16,7 @@ local OVERHEAD = 256
 local LEASE = 40000
 local ATTACHED = 5000
 local SDK_ATTACHED, SDK_STRETCH = 2000, 3
-local PAGE = 500
+local PAGE, PAGE_BYTES = 500, 262144
 local happened, posts = {}, {}
 
 local PRESENCE, GRACE, WINDOW = string.match(ARGV[2], '^(%d) (%d+) (%d+)$')
@@ -114,6 +114,18 @@ local function forget_idle(client_id)
   end
 end
 
+-- Of `rows` those from `first` on that one reply carries, and whether there may be more: a reply that is too long would
+-- have Redis end the connection (client-output-buffer-limit pubsub). Entries have their text second.
+local function page(rows, first)
+  local found, bytes = {}, 0
+  for i = first, #rows do
+    bytes = bytes + #rows[i][2][2]
+    if bytes > PAGE_BYTES and #found > 0 then return found, 1 end
+    found[#found + 1] = rows[i]
+  end
+  return found, #found >= PAGE and 1 or 0
+end
+
 -- Sockets: `n` is the node that holds its polls, NOBODY between two or while it is detached.
 
 local function count(client_id, node, by)
@@ -184,9 +196,8 @@ local function claim(id, s, node, after)
   call('ZREM', P .. 'timers', 'q:' .. id, 'g:' .. id)
   if s[7] ~= '1' then attach(client_id) end
   if skipped > 0 then trim(client_id) end
-  local found = {}
-  for i = skipped + 1, #rows do found[#found + 1] = {rows[i][1], rows[i][2]} end
-  return {client_id, number, at, s[5], s[8], found, call('HGET', P .. 'c:' .. client_id, 'l')}
+  local found, more = page(rows, skipped + 1)
+  return {client_id, number, at, s[5], s[8], found, call('HGET', P .. 'c:' .. client_id, 'l'), more}
 end
 
 local function socket(id)

@@ -37,4 +37,4 @@ if single == 1 then
 end
 local at = call('HGET', key, 'n') or 0
 return answer({'opened', client_id, expires, opened_by, settled(),
-  {client_id, 0, at, token, now, {}, call('HGET', key, 'l')}})
+  {client_id, 0, at, token, now, {}, call('HGET', key, 'l'), 0}})

@@ -2,17 +2,25 @@
 --
 -- ARGV[3], [4] the last event and the last message that it has seen  [5], [6] how many are kept  [7] what stands for the
 -- number of a message in its event, without the message's place below  [8] how many messages follow, JSON; events behind
--- Law: numbered in one order for all nodes, without a gap but where Redis has lost some.
+-- Law: messages of 4 MiB are kept at most; numbered in one order for all nodes, without a gap but where Redis has lost some.
+local JOURNAL_BYTES = 4194304
 local messages = num(ARGV[8])
 local numbers = {}
+local journal = P .. 'journal'
 for i = 1, messages do
   numbers[i] = call('INCR', P .. 'journal_number')
-  call('XADD', P .. 'journal', 'MAXLEN', '~', ARGV[6], id_of(numbers[i]), 'j', ARGV[8 + i])
+  call('XADD', journal, 'MAXLEN', '~', ARGV[6], id_of(numbers[i]), 'j', ARGV[8 + i], 'y',
+    call('INCRBY', P .. 'journal_bytes', #ARGV[8 + i]))
+end
+while messages > 0 and call('XLEN', journal) > 1 do
+  local first, last = call('XRANGE', journal, '-', '+', 'COUNT', 1)[1], call('XREVRANGE', journal, '+', '-', 'COUNT', 1)[1]
+  if num(last[2][4]) - num(first[2][4]) <= JOURNAL_BYTES then break end
+  call('XTRIM', journal, 'MAXLEN', math.floor(call('XLEN', journal) * 0.9))
 end
 for i = 9 + messages, #ARGV do
   local text = string.gsub(ARGV[i], '"' .. ARGV[7] .. '(%d+)"', function(place) return fmt('%.0f', numbers[num(place)]) end)
   call('XADD', P .. 'events', 'MAXLEN', '~', ARGV[5], id_of(call('INCR', P .. 'event_number')), 'j', text)
 end
 return answer({
-  call('XRANGE', P .. 'events', '(' .. id_of(num(ARGV[3])), '+', 'COUNT', 1000),
-  call('XRANGE', P .. 'journal', '(' .. id_of(num(ARGV[4])), '+', 'COUNT', 200)})
+  (page(call('XRANGE', P .. 'events', '(' .. id_of(num(ARGV[3])), '+', 'COUNT', PAGE), 1)),
+  (page(call('XRANGE', journal, '(' .. id_of(num(ARGV[4])), '+', 'COUNT', PAGE), 1))})

@@ -1,3 +1,4 @@
 -- What a mirror misses. ARGV[3] the client id  [4] the last offset that it has
--- Found: the entries behind it, one page of them.
-return answer(call('XRANGE', P .. 'cl:' .. ARGV[3], '(' .. id_of(num(ARGV[4])), '+', 'COUNT', PAGE))
+-- Found: the entries behind it, and whether there may be more.
+local found, more = page(call('XRANGE', P .. 'cl:' .. ARGV[3], '(' .. id_of(num(ARGV[4])), '+', 'COUNT', PAGE), 1)
+return answer({found, more})
