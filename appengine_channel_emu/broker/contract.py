@@ -81,7 +81,7 @@ class SocketSnapshot:
     """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5).
 
     `transport` is what its messages would take at this moment; None between two polls. `opened_by` is the mark of its
-    token, see `Broker.create_channel`.
+    token, see `Broker.create_channel`. `node` is the emulator that serves it, where there are several.
     """
 
     id: str
@@ -94,6 +94,7 @@ class SocketSnapshot:
     last_number: int
     transport: Transport | None
     opened_by: str | None
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appengine_channel_emu.cli.main import COULD_NOT_START
 from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.host.app_kinds import backend_maker, find_app
+from appengine_channel_emu.host.app_kinds import backend_maker, find_app, with_service_name
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.streams import JsonFormatter, LineFormatter, log_to
@@ -52,6 +52,7 @@ def run(argv: Sequence[str]) -> int:
         made.error(str(error))
     log_to_stderr(settings)
     try:
+        settings = with_service_name(settings, app)
         make_backend = backend_maker(app, settings, sdk_arguments)
         # Imported here so that --help and mistakes in the command answer at once.
         from appengine_channel_emu.server.run import serve

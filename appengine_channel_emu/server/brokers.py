@@ -20,6 +20,9 @@ from appengine_channel_emu.timer import TimerThread
 if TYPE_CHECKING:
     from appengine_channel_emu.broker.redis.broker import RedisBroker
 
+EVERY_ADDRESS = ("0.0.0.0", "::")
+"""What an emulator listens on that other machines find by this one's name."""
+
 log = logging.getLogger("channel_emu")
 
 
@@ -33,8 +36,14 @@ def embedded_broker(
     return broker, Saver(broker, store) if store else None
 
 
-def shared_broker(settings: Settings, posts: PresencePost | None, timer: TimerThread, port: int) -> RedisBroker:
-    """One node of the service on the Redis of `settings`. Raises `CannotStart`."""
+def shared_broker(
+    settings: Settings, posts: PresencePost | None, timer: TimerThread, local_address: str
+) -> RedisBroker:
+    """One node of the service on the Redis of `settings`, which this machine reaches at `local_address`.
+
+    Raises `CannotStart`.
+    """
+    port = local_address.rpartition(":")[2]
     try:
         # Who has no Redis needs nothing of it.
         from appengine_channel_emu.broker.redis.broker import RedisBroker
@@ -45,13 +54,13 @@ def shared_broker(settings: Settings, posts: PresencePost | None, timer: TimerTh
         raise CannotStart(text) from error
     assert settings.redis is not None
     if settings.redis_name is None:
-        raise CannotStart(
-            "--redis-name is missing: it says whose channels these are, where no app.yaml names an application."
-        )
-    name = settings.node_name or f"{socket.gethostname()}:{port}"
+        raise CannotStart("--redis-name is missing: it says whose channels these are.")
+    machine = socket.gethostname()
+    name = settings.node_name or f"{machine}:{port}"
+    address = f"{machine}:{port}" if settings.host in EVERY_ADDRESS else local_address
     try:
         target = RedisTarget.parse(settings.redis, redis_password(settings, os.environ))
-        return RedisBroker(target, settings.redis_name, name, _options(settings), posts, timer)
+        return RedisBroker(target, settings.redis_name, name, _options(settings), posts, timer, address=address)
     except (RedisRefused, BadSetting) as error:
         raise CannotStart(str(error)) from error
     except OSError as error:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.contract import Broker
@@ -31,7 +32,7 @@ from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.channel.presence import PresencePosts
 from appengine_channel_emu.web.front import Front, NoApp
 from appengine_channel_emu.web.guard import WebOptions
-from appengine_channel_emu.web.later import patient
+from appengine_channel_emu.web.later import patient, waited
 
 if TYPE_CHECKING:
     from appengine_channel_emu.broker.redis.broker import RedisBroker
@@ -191,6 +192,8 @@ class Service:
             app=None if backend is None else backend.description,
             url=self.url,
             state_folder=None if folder is None else str(folder),
+            node=self._shared.node.options.name if self._shared else None,
+            cluster=partial(waited, self._shared.control.cluster) if self._shared else None,
         )
 
     def _why_not_ready(self) -> str | None:
@@ -207,7 +210,8 @@ class Service:
         if settings.redis is None:
             broker, self._saver = embedded_broker(settings, posts, self._timer)
         else:
-            broker = self._shared = shared_broker(settings, posts, self._timer, self.port)
+            broker = self._shared = shared_broker(settings, posts, self._timer, self.address)
+            self._share_sign_in(self._shared)
         if posts is not None:
             posts.broker = broker
         lines = EventLines(self._timer, settings.quiet)
@@ -218,6 +222,11 @@ class Service:
         for fault in settings.fault:
             patient(broker).faults.add(fault)
         return broker
+
+    def _share_sign_in(self, broker: RedisBroker) -> None:
+        if self._backend is not None:
+            assert self.settings.redis_name is not None
+            self._backend.share_sign_in(self.settings.redis_name, lambda: broker.shared_key("sign-in"))
 
     def _hint_at_presence(self) -> None:
         """Say how an app can be told of clients, once one comes, where the app looks as if it were not."""

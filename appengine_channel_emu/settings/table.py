@@ -283,8 +283,10 @@ class Settings:
 # Every setting by the name that users write.
 TABLE = {field.name.replace("_", "-"): field for field in dataclasses.fields(Settings)}
 
-NEED_AN_APP = frozenset(name for name, field in TABLE.items() if field.metadata["group"] in (THE_APP, PRESENCE))
-"""Names of settings that mean nothing to an emulator without an app, such as that of `exec`."""
+NEED_AN_APP = frozenset(
+    name for name, field in TABLE.items() if field.metadata["group"] in (THE_APP, PRESENCE, SEVERAL)
+)
+"""Names of settings that mean nothing to an emulator without an app, such as that of `exec`, which shares nothing."""
 
 
 def described(settings: Settings) -> dict[str, Any]:

@@ -107,6 +107,18 @@ def known(ask: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
+def waited(ask: Callable[[], T]) -> T:
+    """What `ask` gives, at once or later; only for threads that may wait. Raises `BrokerAway` in time."""
+    try:
+        return ask()
+    except Pending as pending:
+        try:
+            found: T = pending.wait(AWAY_SECONDS)
+        except TimeoutError:
+            raise BrokerAway("What keeps the channels does not answer.") from None
+        return found
+
+
 def patient(broker: Broker) -> Broker:
     """`broker`, whose calls wait for their answer; only for threads that may."""
     return broker if broker.immediate else cast(Broker, _Patient(broker))
@@ -125,13 +137,4 @@ class _Patient:
         if not callable(found):
             return found
 
-        def call(*args: Any, **options: Any) -> Any:
-            try:
-                return found(*args, **options)
-            except Pending as pending:
-                try:
-                    return pending.wait(AWAY_SECONDS)
-                except TimeoutError:
-                    raise BrokerAway("What keeps the channels does not answer.") from None
-
-        return call
+        return lambda *args, **options: waited(partial(found, *args, **options))

@@ -47,6 +47,8 @@ STOP_SECONDS = 2.0
 class RedisBroker:
     """The `Broker` of one node, `name`, of the service `service` on the Redis at `target`.
 
+    `address` is where people find this node.
+
     What needs Redis raises `Pending`. Polls and streams never wait for it: what ends their socket is raised by `take`
     and `take_next`. `post_presence` is as for the embedded broker; all nodes have one, or none has. With `clock` time
     is that one's, and not the service's: for tests, which move both.
@@ -66,6 +68,7 @@ class RedisBroker:
         post_presence: PresencePost | None = None,
         scheduler: Scheduler | None = None,
         clock: Clock | None = None,
+        address: str = "",
     ) -> None:
         self.options = options = options or BrokerOptions()
         if options.tabs == "split":
@@ -99,7 +102,7 @@ class RedisBroker:
         self.node = Node(
             self._turn,
             target,
-            NodeOptions(service, name, settings),
+            NodeOptions(service, name, settings, address),
             self._asking,
             self._mirrors,
             self._presence,
@@ -287,9 +290,9 @@ class RedisBroker:
         """Why Redis is away at this moment, in words; None while it is there."""
         return self.connection.problem
 
-    def secret(self, name: str, new: bytes) -> bytes:
-        """A secret that all nodes share: `new`, unless there is one of that name; it comes with a `Pending`."""
-        raise self._asking.ask_and_wait("secret", name, new, told=bytes)
+    def shared_key(self, purpose: str) -> bytes:
+        """A key that all nodes have, and nobody else: of the service's own, so that it lives as long as that one."""
+        return hmac.digest(self._mint.key, b"key\0" + purpose.encode("ascii"), "sha256")
 
     def stop(self) -> None:
         """Leave the service: parked polls are answered, so that pages move to other nodes at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
@@ -10,6 +11,7 @@ from appengine_channel_emu.broker.control import LATEST_TIME, RECEIPTS_SHOWN, SO
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.journal import SentMessage
 from appengine_channel_emu.broker.redis.asking import LATER, Asking
+from appengine_channel_emu.broker.redis.handshake import SCHEMA, info_facts
 from appengine_channel_emu.broker.redis.mirror import Mirrors
 from appengine_channel_emu.broker.redis.node import Node
 from appengine_channel_emu.broker.redis.record import SharedJournal
@@ -19,10 +21,11 @@ MOST_ALIKE = 50
 
 
 class NodeSnapshot(NamedTuple):
-    """A node of the service: its name, and how many sockets are there by what serves them."""
+    """A node of the service: its name and address, and how many sockets are there by what serves them."""
 
     id: str
     name: str
+    address: str
     sockets: dict[str, int]
 
 
@@ -89,6 +92,39 @@ class SharedControl:
     def nodes(self) -> list[NodeSnapshot]:
         """The nodes of the service, as each last said of itself."""
         raise self._asking.ask_and_wait("totals", told=lambda found: _nodes(found[3]))
+
+    def cluster(self) -> dict[str, Any]:
+        """The nodes and their Redis, as plain JSON values; durations in seconds, memory in bytes."""
+        began = time.monotonic()
+
+        def told(found: Any) -> dict[str, Any]:
+            heard, about, now, server, memory = found
+            beats = {id.decode(): float(beat) for id, beat in zip(heard[::2], heard[1::2], strict=True)}
+            nodes = [
+                {
+                    "name": each.name,
+                    "address": each.address,
+                    "sockets": each.sockets,
+                    "heard": max(0.0, round((now - beats[each.id]) / 1000, 3)),
+                    "self": each.id == self._node.id,
+                }
+                for each in _nodes(about)
+                if beats.get(each.id, -1.0) >= 0
+            ]
+            facts = info_facts((server + memory).decode("utf-8", "replace"))
+            redis = {
+                "url": str(self._node.target),
+                "version": facts.get("redis_version", "unknown"),
+                "memory": int(facts.get("used_memory", 0)),
+                "max_memory": int(facts.get("maxmemory", 0)) or None,
+                "round_trip": round(time.monotonic() - began, 6),
+                "epoch": self._node.epoch,
+                "schema": SCHEMA,
+            }
+            nodes.sort(key=lambda node: (node["name"], node["address"]))
+            return {"name": self._node.options.service, "nodes": nodes, "redis": redis}
+
+        raise self._asking.ask_and_wait("cluster", told=told)
 
     def alike(self, client_id: str) -> list[str]:
         """See `Control`."""
@@ -195,6 +231,7 @@ class SharedControl:
             last_number,
             receiver.transport if receiver is not None else None,
             opened_by.decode() or None,
+            node_name(node.decode()),
         )
 
     def _receipt(self, id: bytes, acknowledged: int, opened_by: bytes, wire: bytes) -> Receipt:
@@ -208,6 +245,11 @@ def _nodes(about: list[bytes]) -> list[NodeSnapshot]:
     found = []
     for id, text in zip(about[::2], about[1::2], strict=True):
         said = json.loads(text)
-        name = said.pop("name", "")
-        found.append(NodeSnapshot(id.decode(), name, said))
+        name, address = said.pop("name", ""), said.pop("address", "")
+        found.append(NodeSnapshot(id.decode(), name, address, said))
     return found
+
+
+def node_name(id: str) -> str | None:
+    """What the node of that id is called; None where nobody holds a socket."""
+    return id.rpartition(".")[0] or None

@@ -93,7 +93,7 @@ def _sign_in(conversation: Conversation, target: RedisTarget) -> None:
 
 def check_info(info: str, target: RedisTarget) -> tuple[str, str]:
     """The run id and the version, from what INFO says."""
-    facts = dict(re.findall(r"^(\w+):(.*?)\r?$", info, re.MULTILINE))
+    facts = info_facts(info)
     version = facts.get("redis_version", "")
     if not version[:1].isdigit() or int(version.split(".")[0]) < OLDEST_VERSION:
         raise RedisRefused(
@@ -110,6 +110,11 @@ def check_info(info: str, target: RedisTarget) -> tuple[str, str]:
             "messages with them. Set maxmemory-policy noeviction."
         )
     return facts["run_id"], version
+
+
+def info_facts(info: str) -> dict[str, str]:
+    """What INFO says, by name."""
+    return dict(re.findall(r"^(\w+):(.*?)\r?$", info, re.MULTILINE))
 
 
 def _subscribe(conversation: Conversation, channels: list[str]) -> None:

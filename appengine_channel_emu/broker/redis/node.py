@@ -42,12 +42,13 @@ log = logging.getLogger("channel_emu.redis")
 
 
 class NodeOptions(NamedTuple):
-    """Whose node it is: `service` is that of all its nodes, `name` is for people."""
+    """Whose node it is: `service` is that of all its nodes, `name` and `address` (`host:port`) are for people."""
 
     service: str
     name: str
     settings: str
     """See common.lua, ARGV[2]."""
+    address: str = ""
 
 
 class NodeHooks(Protocol):
@@ -113,6 +114,16 @@ class Node:
     def key(self) -> str:
         """What the keys of the service begin with."""
         return f"emu:{self._options.service}:"
+
+    @property
+    def options(self) -> NodeOptions:
+        """Whose node it is."""
+        return self._options
+
+    @property
+    def target(self) -> RedisTarget:
+        """Where its Redis is."""
+        return self._target
 
     @property
     def prefix(self) -> tuple[Argument, ...]:
@@ -282,7 +293,7 @@ class Node:
     def _tick(self, now: float) -> None:
         self._ticking = True
         self._tick_at = now + HEARTBEAT
-        about = json.dumps({"name": self._options.name} | self._mirrors.by_way())
+        about = json.dumps({"name": self._options.name, "address": self._options.address} | self._mirrors.by_way())
         changed, self._about = about != self._about, about
         self._asking.ask("tick", about if changed else "", told=self._ticked)
 

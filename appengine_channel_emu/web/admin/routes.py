@@ -63,6 +63,7 @@ def admin_resources(
         "/_emu/health/ready": ready,
         "/_emu/health/live": ReportResource(lambda: {"status": "live", "version": __version__}),
         "/_emu/status": ReportResource(Status(broker, about).report),
+        "/_emu/cluster": ClusterResource(about.cluster),
         "/_emu/channels": ChannelsResource(broker, faults, refusals),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
@@ -78,7 +79,7 @@ def admin_resources(
         # By the names that users write; there is no secret among them.
         "/_emu/settings": ReportResource(lambda: {"settings": about.settings}),
         "/_emu/accounts": ReportResource(lambda: {"accounts": [asdict(account) for account in accounts.all()]}),
-        "/_emu/metrics": MetricsResource(broker, accounts.answered),
+        "/_emu/metrics": MetricsResource(broker, accounts.answered, about.node),
         "/_emu/notes": ReportResource(lambda: {"notes": [asdict(note) for note in notes.all()]}),
         "/_emu/openapi.json": ReportResource(_document),
     }
@@ -93,6 +94,24 @@ class ReportResource:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """What there is to say; there are no parameters."""
         Query(req)
+        answer_json(resp, self._read())
+
+
+class ClusterResource:
+    """`GET /_emu/cluster`: the emulators that are one service, and their Redis."""
+
+    def __init__(self, read: Callable[[], dict[str, Any]] | None) -> None:
+        self._read = read
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """All of them; 404 where this emulator is alone."""
+        Query(req)
+        if self._read is None:
+            raise BadRequest(
+                "This emulator is alone: several are one service where each is started with --redis "
+                "(docs/several-emulators.md).",
+                "404 Not Found",
+            )
         answer_json(resp, self._read())
 
 
