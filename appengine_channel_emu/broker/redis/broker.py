@@ -327,13 +327,6 @@ class RedisBroker:
             text = "The connection of a socket was cut by hand."
             self._turn.event("socket_cut", text, client_id=socket.channel.client_id, socket=socket_id)
 
-    def was_reset(self) -> None:
-        """See `NodeHooks`."""
-        self.events.waiting.clear()
-        self.journal.waiting.clear()
-        self.events.clear()
-        self.journal.clear()
-
     # Inside
 
     @property

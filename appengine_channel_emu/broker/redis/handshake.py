@@ -21,8 +21,8 @@ class Welcome(NamedTuple):
     """What a node is told as it begins. `kept`: it is known still, and so is what it holds.
 
     `lost_tail`: this Redis has been restarted, and what it was told last may be missing. `time` is milliseconds of
-    Redis's own clock, `now` of the service's; `events` and `messages` are the numbers of the last event and the last
-    message.
+    Redis's own clock, `now` of the service's; `events`, `messages` and `resets` are the
+    numbers of the last of each.
     """
 
     key: bytes
@@ -34,6 +34,7 @@ class Welcome(NamedTuple):
     frozen: bool
     events: int
     messages: int
+    resets: int
     version: str
 
 
@@ -62,10 +63,9 @@ def greet(
             f"The Redis at {target} holds a service of schema {reply[1].decode()}, and this emulator speaks schema "
             f"{SCHEMA}. Nothing was changed. Start emulators of one version alone, or choose another --redis-name."
         )
-    _, key, epoch, kept, lost, redis_time, now, frozen, events, messages = reply
-    return Welcome(
-        key, epoch, bool(kept), bool(lost), redis_time, now, bool(frozen), int(events), int(messages), version
-    )
+    _, key, epoch, kept, lost, redis_time, now, frozen, *numbers = reply
+    events, messages, resets = map(int, numbers)
+    return Welcome(key, epoch, bool(kept), bool(lost), redis_time, now, bool(frozen), events, messages, resets, version)
 
 
 def _sign_in(conversation: Conversation, target: RedisTarget) -> None:

@@ -66,9 +66,6 @@ class NodeHooks(Protocol):
     def cut(self, socket_id: str) -> None:
         """The connection of a socket is to break. Inside the turn."""
 
-    def was_reset(self) -> None:
-        """Everything was forgotten. Inside the turn."""
-
 
 class Node:
     """The `ConnectionOwner` of a node; `welcome` is what it was told as it began."""
@@ -159,7 +156,7 @@ class Node:
         self._ticking = False
         self._tick_at = 0.0
         with self._turn:
-            self._record.begin(welcome.events, welcome.messages)
+            self._record.begin(welcome.events, welcome.messages, welcome.resets)
             self._hooks.clock_moved(0.0, welcome.now / 1000, welcome.frozen)
             self._presence.settle_all()
             if self._away_since is not None:
@@ -203,7 +200,7 @@ class Node:
                 self._hooks.clock_moved(int(by) / 1000, int(now) / 1000, frozen == b"1")
                 self._tick_at = 0.0
             elif kind == b"r":
-                self._hooks.was_reset()
+                self._record.forget(int(rest))
         if kind == b"f":
             self._hooks.faults_changed()
 

@@ -112,11 +112,21 @@ class Record:
         self._ask = ask
         self._lock = Lock()
         self._under_way = False
+        self._resets = 0
         self._seen = (0, 0)
 
-    def begin(self, events: int, messages: int) -> None:
+    def forget(self, resets: int) -> None:
+        """The service was reset, for the `resets`th time."""
+        self._resets = resets
+        for kept in (self.events, self.journal):
+            kept.waiting.clear()
+            kept.clear()
+
+    def begin(self, events: int, messages: int, resets: int) -> None:
         """A connection began: these are the last numbers; the latest of what is kept is read."""
         self._under_way = False
+        if resets != self._resets:
+            self.forget(resets)
         if self.events.last_number > events or self.journal.last_number > messages:
             self.events.clear()
             self.journal.clear()
@@ -150,6 +160,7 @@ class Record:
             self.events.length,
             JOURNAL_LENGTH,
             self.journal.mark,
+            self._resets,
             len(messages),
             *(_message_text(*each) for each in messages),
             *(self._event_text(each, places) for each in events),

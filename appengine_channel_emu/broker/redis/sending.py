@@ -27,7 +27,7 @@ from appengine_channel_emu.broker.drops import (
 from appengine_channel_emu.broker.errors import size_of
 from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.journal import SentMessage
-from appengine_channel_emu.broker.redis.asking import Asking, all_of, then
+from appengine_channel_emu.broker.redis.asking import LATER, Asking, all_of, then
 from appengine_channel_emu.broker.redis.connection import CALL_SECONDS
 from appengine_channel_emu.broker.redis.holds import SharedAppRequests
 from appengine_channel_emu.broker.redis.node import Node
@@ -150,23 +150,31 @@ class Sending:
             self._send(target, text, hold, None)
         options = self._options
 
-        def told(found: Any) -> Outcome:
-            to, offset, client_id = int(found[0]), int(found[1]), found[2].decode()
-            return Outcome(client_id, to, offset, None if to else self._why_nobody(client_id, *found[3:]))
+        limits = options.backlog_messages, options.backlog_bytes, options.backlog_total
+        late = int((self._node.redis_time() + LATE_SECONDS) * 1000)
+        arguments = (target, text, self.name(), late, hold, *limits, int(is_like_token(target)))
+        answer = Pending()
+        overflowed = False
 
-        return self._asking.ask_and_wait(
-            "send",
-            target,
-            text,
-            self.name(),
-            int((self._node.redis_time() + LATE_SECONDS) * 1000),
-            hold,
-            options.backlog_messages,
-            options.backlog_bytes,
-            options.backlog_total,
-            int(is_like_token(target)),
-            told=told,
-        )
+        def told(found: Any) -> Any:
+            to, offset, client_id = int(found[0]), int(found[1]), found[2].decode()
+            if to:
+                return Outcome(client_id, to, offset, None)
+            if found[3] != b"full":
+                drop = OVERFLOW if overflowed else self._why_nobody(client_id, *found[4:])
+                return Outcome(client_id, 0, 0, drop)
+            self._asking.ask_and_wait("make_room", client_id, size_of(text), *limits, told=again, pending=answer)
+            return LATER
+
+        def again(closed: Any) -> Any:
+            nonlocal overflowed
+            overflowed = closed > 0
+            if not closed:
+                return Outcome(target, 0, 0, OVERFLOW)
+            self._asking.ask_and_wait("send", *arguments, told=told, pending=answer)
+            return LATER
+
+        return self._asking.ask_and_wait("send", *arguments, told=told, pending=answer)
 
     def _record(self, outcome: Outcome, text: str) -> Any:
         """Note in the journal what reached a client id; what stands for its number. Inside the turn."""
@@ -174,9 +182,7 @@ class Sending:
         sent = SentMessage(0, self._turn.now(), outcome.client_id, text, size_of(text), outcome.to)
         return self._journal.add_at(sent, outcome.offset)
 
-    def _why_nobody(self, client_id: str, why: bytes, tokens: int, told: int, left: bytes) -> Drop:
-        if why == b"overflow":
-            return OVERFLOW
+    def _why_nobody(self, client_id: str, tokens: int, told: int, left: bytes) -> Drop:
         if not client_id:
             return EMPTY
         if left:

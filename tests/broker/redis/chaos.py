@@ -221,10 +221,10 @@ def kill_redis(chaos: Chaos) -> None:
 def set_back(chaos: Chaos) -> None:
     """Redis loses what it was told in its last second, as a machine does that loses its power."""
     (log,) = Path(chaos.redis.folder, "appendonlydir").glob("*.incr.aof")
-    size = log.stat().st_size
+    size, chaos.acted = log.stat().st_size, time.time()
     time.sleep(1)
-    chaos.acted = time.time()
     chaos.redis.kill()
+    chaos.counts["bytes lost"] = log.stat().st_size - size
     os.truncate(log, size)
     chaos.redis.start()
 

@@ -1,3 +1,4 @@
+-- needs: log
 -- Pages of this node have what they have. ARGV[3…] client id, socket, offset, number, of each
 -- Law: only forward, and only by the node that holds the socket; what all sockets of a channel have is trimmed.
 local seen = {}

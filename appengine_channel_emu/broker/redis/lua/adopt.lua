@@ -1,7 +1,9 @@
+-- needs: sockets
 -- A node has died, or stops. ARGV[3] which  [4] whether it says so itself  [5] sockets a call
 -- Law: only one that was silent for 5 s. Its sockets become quiet at this moment, and are not gone; nobody holds them
 -- until their pages come to another node. The presence posts that it was making are made again.
 -- Found: whether there may be more of them.
+local ATTACHED = 5000
 local node = ARGV[3]
 local entry = call('ZSCORE', P .. 'nodes', node)
 if not entry then return answer(0) end

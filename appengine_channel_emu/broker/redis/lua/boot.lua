@@ -26,4 +26,5 @@ local entry = call('ZSCORE', P .. 'nodes', NODE)
 local kept = ARGV[7] ~= '1' or (known == current and entry and num(entry) >= 0)
 if kept then call('ZADD', P .. 'nodes', raw, NODE) end
 return {'ready', call('GET', P .. 'key'), current, kept and 1 or 0, lost and 1 or 0, time, now, frozen and 1 or 0,
-  call('GET', P .. 'event_number') or '0', call('GET', P .. 'journal_number') or '0'}
+  call('GET', P .. 'event_number') or '0', call('GET', P .. 'journal_number') or '0',
+  call('GET', P .. 'resets') or '0'}

@@ -1,3 +1,4 @@
+-- needs: claim tokens
 -- The page of a socket polls this node. ARGV[3] the socket's id  [4] the number up to which its page has all
 -- Law: the socket moves here, and the node that held it is told. Found: see `claim`, with the token's expiry and who
 -- opened it; or the error that ended it.

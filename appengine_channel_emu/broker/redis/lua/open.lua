@@ -1,3 +1,4 @@
+-- needs: opening claim tokens
 -- A socket is opened, or a former one resumed.
 --
 -- ARGV[3] the new socket's id  [4] the token  [5] --max-sockets  [6] whether a newer socket replaces older ones

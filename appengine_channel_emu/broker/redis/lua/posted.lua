@@ -1,3 +1,4 @@
+-- needs: sockets
 -- A presence post has ended. ARGV[3] the client id  [4] connected, 1 or 0  [5] its fence
 -- Law: one whose fence is not the last one changes nothing: its lease was over, and another was made.
 local client_id, key = ARGV[3], P .. 'c:' .. ARGV[3]

@@ -1,3 +1,4 @@
+-- needs: tokens
 -- What became of a message. ARGV[3] the client id  [4] its offset  [5] how many sockets are shown
 -- Found, of each socket that it was queued for and that there still is: id, whether its page has it, who opened it.
 local found = {}

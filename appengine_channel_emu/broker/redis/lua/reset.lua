@@ -1,3 +1,4 @@
+-- needs: sockets
 -- As after a first start: no token, socket, message or event is left; keys, clock, nodes and faults stay.
 -- Law: the app is told nothing; each node is told of each of its sockets.
 for _, client_id in ipairs(call('SMEMBERS', P .. 'ids')) do
@@ -12,5 +13,5 @@ end
 call('DEL', P .. 'tokens', P .. 'early', P .. 'timers', P .. 'leases', P .. 'ids', P .. 'unread', P .. 'counts',
   P .. 'events', P .. 'journal')
 happened = {}
-call('PUBLISH', P .. 'all', 'r')
+call('PUBLISH', P .. 'all', 'r' .. call('INCR', P .. 'resets'))
 return answer(0)

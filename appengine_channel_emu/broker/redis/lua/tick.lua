@@ -1,3 +1,4 @@
+-- needs: timers
 -- A node is alive, and does what is due for all. ARGV[3] what it says of itself, JSON, or nothing if that is as it was
 -- Law: time in which no node asked counts against no page. A node that is not listed any more is told so. Each timer is
 -- taken once, 100 of them a call.
