@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from appengine_channel_emu.broker.redis.happened import record_happened
 from appengine_channel_emu.broker.redis.presence import SharedPresence
 from appengine_channel_emu.broker.redis.scripts import Argument
 from appengine_channel_emu.broker.turn import Pending, Turn
+
+log = logging.getLogger("channel_emu.redis")
 
 LATER = object()
 """What `told` gives if it has asked for more, of which the answer is to come."""
@@ -42,9 +45,13 @@ class Asking:
         """Ask for what nobody waits for: it is asked for however long Redis is away."""
 
         def take(reply: Any) -> None:
-            with self._turn:
-                self._take(reply, None)
-                told(reply[0])
+            try:
+                with self._turn:
+                    self._take(reply, None)
+                    told(reply[0])
+            except Exception:
+                # A defect of ours: the connection, and what others have asked, is to go on.
+                log.exception("What Redis answered to %s could not be used.", script)
 
         self.connection.ask(script, *arguments, then=take, again=again)
 

@@ -88,7 +88,9 @@ class RedisBroker:
         self._presence = SharedPresence(self._turn, post_presence, self.figures, self._presence_ended)
         self._asking.presence = self._presence
         self._record = Record(self.events, self.journal, self._exchange_record)
-        self._mirrors = Mirrors(self._turn, self.figures, options, self._read_log, self._quiet, self._find_hold)
+        self._mirrors = Mirrors(
+            self._turn, self.figures, options, self._has_unsent, self._read_log, self._quiet, self._find_hold
+        )
         self.app_requests = SharedAppRequests(
             self._turn,
             scheduler or ClockScheduler(self._turn),
@@ -282,8 +284,11 @@ class RedisBroker:
             return self._turn.timers.next_due()
 
     def run_due(self) -> None:
-        """See `Broker`."""
+        """See `Broker`. From the first call on this node does what is due for the service, too."""
         self._turn.run_due()
+        if not self.node.runs_timers:
+            self.node.runs_timers = True
+            self.node.tick()
 
     @property
     def why_away(self) -> str | None:
@@ -303,12 +308,12 @@ class RedisBroker:
 
     # What the node is told
 
-    def clock_moved(self, by: float, now: float, frozen: bool) -> None:
+    def clock_moved(self, by: float, now: float, frozen: bool, late: float) -> None:
         """See `NodeHooks`."""
         if by:
             self._mirrors.travelled(by)
         if self._shared_clock is not None:
-            self._shared_clock.synchronize(now, frozen)
+            self._shared_clock.synchronize(now, frozen, late)
 
     def request_answered(self, id: str, due: int) -> None:
         """See `NodeHooks`."""
@@ -411,6 +416,9 @@ class RedisBroker:
 
     def _exchange_record(self, *arguments: Any) -> None:
         self._asking.ask("record", *arguments, told=self._record.exchanged)
+
+    def _has_unsent(self) -> None:
+        self.node.acknowledge_soon()
 
     def _read_log(self, socket: MirroredSocket) -> None:
         self.node.read_log(socket)

@@ -19,16 +19,20 @@ class SharedClock(SystemClock):
         self.ask_to_freeze: Callable[[bool], None] | None = None
         """Asks Redis, which tells all nodes."""
 
-    def synchronize(self, now: float, frozen: bool) -> None:
-        """The service's clock shows `now`, and stands still or goes."""
+    def synchronize(self, now: float, frozen: bool, late: float) -> None:
+        """The service's clock showed `now` at most `late` seconds ago, and stands still or goes.
+
+        It is set no further than it must be: how long an answer was on its way is no reason to go back.
+        """
         with self._lock:
             if frozen:
                 self._stands_at = now
-            else:
-                offset = now - self._look()
-                if self._stands_at is not None or abs(offset - self._offset) > TOLERANCE:
-                    self._offset = offset
-                self._stands_at = None
+                return
+            least = now - self._look()
+            if self._stands_at is not None or self._offset < least:
+                self._offset = least
+            self._offset = min(self._offset, least + late + TOLERANCE)
+            self._stands_at = None
 
     def freeze(self, frozen: bool) -> None:
         """See `Clock`; raises `Pending`."""

@@ -188,7 +188,7 @@ class RedisConnection:
 
         Calls with `seconds` fail in the order in which they were asked.
         """
-        call = RedisCall(script, arguments, then, failed, seconds, again)
+        call = RedisCall(script, tuple(map(_encoded, arguments)), then, failed, seconds, again)
         with self._lock:
             self._waiting.append(call)
             if seconds is not None:
@@ -249,16 +249,9 @@ class RedisConnection:
         self._problem = None
         with self._lock:
             before, self._waiting = self._waiting, deque()
-            self._owner_connected()
+        self._owner.connected()
+        with self._lock:
             self._waiting.extend(before)
-
-    def _owner_connected(self) -> None:
-        # It may ask, which takes the lock.
-        self._lock.release()
-        try:
-            self._owner.connected()
-        finally:
-            self._lock.acquire()
 
     def _run(self) -> None:
         failures = 0
@@ -424,6 +417,11 @@ class RedisConnection:
         sock, self._sock = self._sock, None
         if sock is not None:
             sock.close()
+
+
+def _encoded(argument: Argument) -> Argument:
+    # A lone surrogate of a foreign name has no bytes; it is to name nothing, and to break nothing.
+    return argument.encode("utf-8", "backslashreplace") if isinstance(argument, str) else argument
 
 
 def why_away(error: OSError) -> str:

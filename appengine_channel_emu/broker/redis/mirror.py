@@ -68,8 +68,9 @@ class MirroredSocket(Socket):
 class Mirrors:
     """All of this node; every call comes inside the broker's turn.
 
-    `on_gap(socket)` is to read the log for it, `on_quiet(socket, seconds)` is told that it was not polled for as long
-    as it stays attached, so many seconds ago, and `find_hold(text)` what an entry waits for.
+    `on_unsent()` is called when pages have said what they have and Redis does not know it. `on_gap(socket)` is to read
+    the log for it, `on_quiet(socket, seconds)` is told that it was not polled for as long as it stays attached, so many
+    seconds ago, and `find_hold(text)` gives what an entry waits for.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Mirrors:
         turn: Turn,
         figures: BrokerFigures,
         options: BrokerOptions,
+        on_unsent: Callable[[], None],
         on_gap: Callable[[MirroredSocket], None],
         on_quiet: Callable[[MirroredSocket, float], None],
         find_hold: Callable[[str], Hold | None],
@@ -84,6 +86,7 @@ class Mirrors:
         self._turn = turn
         self._figures = figures
         self._options = options
+        self._on_unsent = on_unsent
         self._on_gap = on_gap
         self._on_quiet = on_quiet
         self._find_hold = find_hold
@@ -148,6 +151,8 @@ class Mirrors:
             message.acknowledged[socket] = receipt
             if message.sent_at is not None:
                 self._figures.latency.add(max(0.0, now - message.sent_at))
+        if not self.unsent:
+            self._turn.then(self._on_unsent)
         self.unsent[socket.id] = socket
 
     def push(self, client_id: str, previous: int, entry: Entry) -> None:

@@ -12,6 +12,8 @@ import logging
 import secrets
 import struct
 import time
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from appengine_channel_emu.broker.errors import EmulatorError, SocketGone
@@ -23,7 +25,7 @@ from appengine_channel_emu.broker.redis.mirror import Entry, MirroredSocket, Mir
 from appengine_channel_emu.broker.redis.presence import SharedPresence
 from appengine_channel_emu.broker.redis.record import RECORD_SECONDS, Record
 from appengine_channel_emu.broker.redis.scripts import Argument
-from appengine_channel_emu.broker.redis.target import RedisTarget
+from appengine_channel_emu.broker.redis.target import CONNECT_SECONDS, RedisTarget
 from appengine_channel_emu.broker.tokens import TokenMint, new_key
 from appengine_channel_emu.broker.turn import Turn
 
@@ -35,6 +37,9 @@ BATCH = 200
 """Sockets in one call."""
 
 SHORTEST_TICK = 0.02
+
+DRIFT, MINUTE = 0.001, 60.0
+"""By how much a clock may go wrong between two heartbeats, in seconds, and by how much it was set."""
 
 _MESSAGE = struct.Struct(">QQQHH")
 
@@ -54,8 +59,11 @@ class NodeOptions(NamedTuple):
 class NodeHooks(Protocol):
     """What the broker around it does about what it is told."""
 
-    def clock_moved(self, by: float, now: float, frozen: bool) -> None:
-        """The clock of the service was moved on by `by` seconds, and shows `now`. Inside the turn."""
+    def clock_moved(self, by: float, now: float, frozen: bool, late: float) -> None:
+        """The clock of the service was moved on by `by` seconds, and showed `now`, `late` seconds ago at most.
+
+        Inside the turn.
+        """
 
     def request_answered(self, id: str, due: int) -> None:
         """See `SharedAppRequests.over`. Inside the turn."""
@@ -97,12 +105,16 @@ class Node:
         self.epoch = 0
         self.travelled = 0.0
         self.stopping = False
+        self.runs_timers = False
+        """Whether it does what is due for the service, which may have its app told of something."""
         self._begun = False
         self._about = ""
         self._dead: set[str] = set()
         self._tick_at = self._acknowledge_at = self._record_at = 0.0
         self._ticking = False
+        self._ticked_at = 0.0
         self._redis_ahead = 0.0
+        self._later: list[tuple[float, Callable[[], None]]] = []
         self._away_since: float | None = None
         self.due: float | None = None
         """When the next timer of the service is due, in seconds of the clock, as far as this node knows."""
@@ -157,7 +169,7 @@ class Node:
         self._tick_at = 0.0
         with self._turn:
             self._record.begin(welcome.events, welcome.messages, welcome.resets)
-            self._hooks.clock_moved(0.0, welcome.now / 1000, welcome.frozen)
+            self._hooks.clock_moved(0.0, welcome.now / 1000, welcome.frozen, CONNECT_SECONDS)
             self._presence.settle_all()
             if self._away_since is not None:
                 away = time.monotonic() - self._away_since
@@ -180,29 +192,42 @@ class Node:
     def pushed(self, payload: bytes) -> None:
         """See `ConnectionOwner`."""
         kind, rest = payload[:1], payload[1:]
-        with self._turn:
-            if kind == b"m":
-                self._message(rest)
-            elif kind == b"g":
-                self._drop(rest.decode(), None)
-            elif kind == b"x":
-                error, _, id = rest.decode().partition(" ")
-                self._drop(id, SOCKET_ERRORS.get(error, SocketGone))
-            elif kind == b"b":
-                self._hooks.cut(rest.decode())
-            elif kind == b"p":
-                self._presence.settled(rest.decode())
-            elif kind == b"h":
-                due, _, id = rest.decode().partition(" ")
-                self._hooks.request_answered(id, int(due))
-            elif kind == b"c":
-                by, now, frozen = rest.split()
-                self._hooks.clock_moved(int(by) / 1000, int(now) / 1000, frozen == b"1")
-                self._tick_at = 0.0
-            elif kind == b"r":
-                self._record.forget(int(rest))
         if kind == b"f":
             self._hooks.faults_changed()
+        elif kind == b"a":
+            self._acknowledge_at = 0.0
+        elif kind == b"m":
+            with self._turn:
+                self._message(rest)
+        else:
+            with self._turn:
+                self._told[kind](rest.decode())
+
+    @cached_property
+    def _told(self) -> dict[bytes, Callable[[str], None]]:
+        """What is done about what is published, by its first byte."""
+        return {
+            b"g": lambda id: self._drop(id, None),
+            b"x": self._ended,
+            b"b": self._hooks.cut,
+            b"p": self._presence.settled,
+            b"h": self._answered,
+            b"c": self._clock_moved,
+            b"r": lambda resets: self._record.forget(int(resets)),
+        }
+
+    def _ended(self, text: str) -> None:
+        error, _, id = text.partition(" ")
+        self._drop(id, SOCKET_ERRORS.get(error, SocketGone))
+
+    def _answered(self, text: str) -> None:
+        due, _, id = text.partition(" ")
+        self._hooks.request_answered(id, int(due))
+
+    def _clock_moved(self, text: str) -> None:
+        by, now, frozen = text.split()
+        self._hooks.clock_moved(int(by) / 1000, int(now) / 1000, frozen == "1", HEARTBEAT)
+        self._tick_at = 0.0
 
     def _message(self, packed: bytes) -> None:
         offset, previous, now, length, held = _MESSAGE.unpack_from(packed)
@@ -261,10 +286,15 @@ class Node:
         if now >= self._tick_at and not self._ticking:
             self._tick(now)
         soonest = self._tick_at if not self._ticking else now + HEARTBEAT
+        if self._later:
+            due = [action for moment, action in self._later if moment <= now]
+            self._later = [each for each in self._later if each[0] > now]
+            for action in due:
+                action()
+            soonest = min([soonest, *(moment for moment, _ in self._later)])
         if self._mirrors.unsent:
             if now >= self._acknowledge_at:
                 self.acknowledge()
-                self._acknowledge_at = now + ACKNOWLEDGE
             soonest = min(soonest, self._acknowledge_at)
         if self._record.due:
             if now >= self._record_at:
@@ -282,6 +312,16 @@ class Node:
                 return
             self._asking.ask("acknowledge", *(part for each in taken for part in each))
 
+    def acknowledge_soon(self) -> None:
+        """There is something to tell; more will follow."""
+        self._acknowledge_at = time.monotonic() + ACKNOWLEDGE
+        self._asking.connection.wake()
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` on the connection's thread in so many seconds."""
+        self._later.append((time.monotonic() + seconds, action))
+        self._asking.connection.wake()
+
     def tick(self) -> None:
         """Do what is due at this moment, instead of a little later."""
         self._tick_at = 0.0
@@ -289,10 +329,11 @@ class Node:
 
     def _tick(self, now: float) -> None:
         self._ticking = True
+        self._ticked_at = now
         self._tick_at = now + HEARTBEAT
         about = json.dumps({"name": self._options.name, "address": self._options.address} | self._mirrors.by_way())
         changed, self._about = about != self._about, about
-        self._asking.ask("tick", about if changed else "", told=self._ticked)
+        self._asking.ask("tick", about if changed else "", int(self.runs_timers), told=self._ticked)
 
     def _ticked(self, found: Any) -> None:
         self._ticking = False
@@ -303,14 +344,20 @@ class Node:
                 self._asking.connection.break_off()
             return
         _, more, due, dead, redis_time, now, frozen, events, messages, travelled = found
-        self._redis_ahead = redis_time / 1000 - time.monotonic()
-        self._hooks.clock_moved(0.0, now / 1000, bool(frozen))
+        moment = time.monotonic()
+        ahead = redis_time / 1000 - moment
+        # An answer that was long on its way says less; clocks drift, and are set.
+        if ahead > self._redis_ahead - DRIFT or ahead < self._redis_ahead - MINUTE:
+            self._redis_ahead = ahead
+        else:
+            self._redis_ahead -= DRIFT
+        self._hooks.clock_moved(0.0, now / 1000, bool(frozen), moment - self._ticked_at)
         self.travelled = float(travelled)
         self._record.saw(int(events), int(messages))
         self.due = None if due < 0 else (now + due) / 1000
         if more:
             self._tick_at = 0.0
-        elif due >= 0 and not frozen:
+        elif due >= 0 and not frozen and self.runs_timers:
             self._tick_at = min(self._tick_at, time.monotonic() + max(SHORTEST_TICK, due / 1000))
         for id in dead:
             self._adopt(id.decode())

@@ -40,6 +40,13 @@ LATE_SECONDS = CALL_SECONDS - 0.1
 failed."""
 
 
+HURRY_SECONDS = 0.05
+"""For nodes to tell what their pages have."""
+
+MOST_FULL = 3
+"""How often room is made for one message, which others may take."""
+
+
 class Outcome(NamedTuple):
     """What became of a send: to how many sockets of whom it went, where it is in the log, and why it went to none."""
 
@@ -154,27 +161,39 @@ class Sending:
         late = int((self._node.redis_time() + LATE_SECONDS) * 1000)
         arguments = (target, text, self.name(), late, hold, *limits, int(is_like_token(target)))
         answer = Pending()
-        overflowed = False
+        full = 0
+        closed = 0
 
         def told(found: Any) -> Any:
+            nonlocal full
             to, offset, client_id = int(found[0]), int(found[1]), found[2].decode()
             if to:
                 return Outcome(client_id, to, offset, None)
             if found[3] != b"full":
-                drop = OVERFLOW if overflowed else self._why_nobody(client_id, *found[4:])
+                drop = OVERFLOW if closed else self._why_nobody(client_id, *found[4:])
                 return Outcome(client_id, 0, 0, drop)
-            self._asking.ask_and_wait("make_room", client_id, size_of(text), *limits, told=again, pending=answer)
+            full += 1
+            if full == 1:
+                # Pages may have more than Redis knows: what nobody needs is to close no socket.
+                self._asking.ask("hurry", client_id)
+                self._node.later(HURRY_SECONDS, ask)
+            else:
+                self._asking.ask_and_wait("make_room", client_id, size_of(text), *limits, told=made, pending=answer)
             return LATER
 
-        def again(closed: Any) -> Any:
-            nonlocal overflowed
-            overflowed = closed > 0
-            if not closed:
+        def made(found: Any) -> Any:
+            nonlocal closed
+            closed += int(found)
+            if full > MOST_FULL:
                 return Outcome(target, 0, 0, OVERFLOW)
-            self._asking.ask_and_wait("send", *arguments, told=told, pending=answer)
+            ask()
             return LATER
 
-        return self._asking.ask_and_wait("send", *arguments, told=told, pending=answer)
+        def ask() -> None:
+            self._asking.ask_and_wait("send", *arguments, told=told, pending=answer)
+
+        ask()
+        return answer
 
     def _record(self, outcome: Outcome, text: str) -> Any:
         """Note in the journal what reached a client id; what stands for its number. Inside the turn."""

@@ -48,11 +48,11 @@ class TestNode:
         self.posts: list[tuple[str, bool]] = []
         self.holds_posts = False
         self.broker = RedisBroker(target, service, name, options, self._post)
+        self.broker.run_due()
 
     def _post(self, client_id: str, connected: bool) -> None:
         self.posts.append((client_id, connected))
         if not self.holds_posts:
-            eventually(lambda: hasattr(self, "broker") or True)
             self.broker.presence_done(client_id, connected, 200)
 
     def create(self, client_id: str, **named: Any) -> str:
@@ -220,7 +220,7 @@ class RedisEmulator:
             node.node._ticked(found)
             return bool(found[1])
 
-        raise node._asking.ask_and_wait("tick", "", told=told)
+        raise node._asking.ask_and_wait("tick", "", 1, told=told)
 
     def settle(self) -> None:
         """Everything that was asked has been answered, and what was published has arrived."""

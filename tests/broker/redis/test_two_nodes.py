@@ -184,6 +184,7 @@ def test_the_backlog_is_that_of_the_slowest_socket(node):
     for number in range(3):
         a.send("ann", f"{number}")
         assert b.read(fast, number) == [f"{number}"]
+    # What it has may not have been told yet.
     b.broker.release(b.broker.poll(fast, 3))
     assert a.send("ann", "one too many").delivered_to == 1
     eventually(lambda: raised(BacklogExceeded, a, slow))
@@ -423,3 +424,13 @@ def test_a_secret_is_the_same_at_all_nodes(nodes):
     a, b = nodes
     assert answer(a.broker.secret, "sign-in", b"one") == answer(b.broker.secret, "sign-in", b"two") == b"one"
     assert a.broker.node.mint.made(b.create("ann"))
+
+
+def test_names_that_have_no_bytes_name_nobody(nodes):
+    """A lone surrogate in what an app or a page says breaks nothing."""
+    a, _ = nodes
+    assert a.send("\ud800", "hello").reason.startswith("No channel of that name.")
+    assert raised(SocketGone, a, "\ud800")
+    assert a.open(a.create("ann"), attempt="\ud800")
+    assert answer(a.broker.control.channel, "\ud800") is None
+    assert a.broker.why_away is None

@@ -1,5 +1,6 @@
 -- needs: timers
 -- A node is alive, and does what is due for all. ARGV[3] what it says of itself, JSON, or nothing if that is as it was
+-- [4] whether it does what is due: not before it can tell its app
 -- Law: time in which no node asked counts against no page. A node that is not listed any more is told so. Each timer is
 -- taken once, 100 of them a call.
 -- Found: 'dead'; or whether more is due, milliseconds until the next timer (-1: none), dead nodes, Redis's own time, the clock,
@@ -16,9 +17,10 @@ end
 call('HSET', P .. 'clock', 'beat', time)
 call('ZADD', P .. 'nodes', raw, NODE)
 if ARGV[3] ~= '' then call('HSET', P .. 'about', NODE, ARGV[3]) end
-local left_over = 100
+local left_over = ARGV[4] == '1' and 100 or -1
 while left_over > 0 and run_one() do left_over = left_over - 1 end
-for _, client_id in ipairs(call('ZRANGEBYSCORE', P .. 'leases', '-inf', raw, 'LIMIT', 0, 100)) do
+local over = ARGV[4] == '1' and call('ZRANGEBYSCORE', P .. 'leases', '-inf', raw, 'LIMIT', 0, 100) or {}
+for _, client_id in ipairs(over) do
   call('ZREM', P .. 'leases', client_id)
   call('HDEL', P .. 'c:' .. client_id, 'q', 'f', 'w')
   presence(client_id)
