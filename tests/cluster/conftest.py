@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.broker.redis.servers import RedisServer
-from tests.cluster.service import Cluster, ClusterNode
+from tests.cluster.service import BEHIND_PROXY, Cluster, ClusterNode
 from tests.support import parts
 
 
@@ -41,7 +41,7 @@ def own_redis() -> Iterator[Callable[..., RedisServer]]:
 def shared(redis_of_all: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A service that tests share: each has client ids of its own, and leaves the nodes as they are."""
     with Cluster(redis_of_all, tmp_path_factory.mktemp("cluster")) as cluster:
-        cluster.both = [cluster.node(name, "--disconnect-after", "0.2") for name in ("first", "second")]
+        cluster.both = [cluster.node(name, *BEHIND_PROXY, "--disconnect-after", "0.2") for name in ("first", "second")]
         yield cluster
 
 

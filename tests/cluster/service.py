@@ -18,6 +18,9 @@ from tests.support.waiting import LONG_ENOUGH, eventually
 
 APP = Path(__file__).parent / "app"
 
+BEHIND_PROXY = ("--trusted-proxy", "127.0.0.1", "--allow-host", "emulators")
+"""For a node behind an nginx of this machine."""
+
 
 class ClusterNode(RunningEmulator):
     """One node; `name` is what it is called, and `address` its host:port."""
@@ -65,9 +68,11 @@ class Cluster:
     def __exit__(self, *exc_info: object) -> None:
         self._running.close()
 
-    def node(self, name: str, *arguments: str, app: str | None = str(APP), **environ: str) -> ClusterNode:
-        """A node that runs, in front of `app`, if there is one."""
-        given = ["--redis", self.url, "--redis-name", self.name, *([app] if app else []), *arguments]
+    def node(
+        self, name: str, *arguments: str, app: str | None = str(APP), url: str | None = None, **environ: str
+    ) -> ClusterNode:
+        """A node that runs, in front of `app`, if there is one; it reaches the Redis at `url`, if that is given."""
+        given = ["--redis", url or self.url, "--redis-name", self.name, *([app] if app else []), *arguments]
         log = self._folder / f"{name}.log"
         made = ClusterNode(name, log, given, {"PRESENCE_FILE": str(self._file), **environ})
         made.start()

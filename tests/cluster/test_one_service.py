@@ -106,6 +106,31 @@ def test_a_message_does_not_overtake_the_answer_at_another_node(nodes):
     pytest.skip("this machine is too busy to tell")
 
 
+def test_behind_a_proxy_a_browser_is_who_the_proxy_says(nodes):
+    """Another one, of the same kind, gets the message at once, and not after the answer."""
+    first, second = nodes
+    asking, waiting = (BROWSER | {"X-Forwarded-For": f"192.0.2.{number}"} for number in (1, 2))
+    assert first.request("GET", "/address", headers=asking).data == b"192.0.2.1"
+    token = first.create_channel("gerd")
+    opened = second.request("GET", f"/_ah/channel/open?channel={token}", headers=waiting).json()
+    polled, answered = [], []
+
+    def poll(after):
+        path = f"/_ah/channel/poll?socket={opened['socket']}&after={after}"
+        second.request("GET", path, headers=waiting)
+        polled.append(time.monotonic())
+
+    for attempt in range(10):
+        thread = threading.Thread(target=poll, args=(attempt,))
+        thread.start()
+        first.request("GET", f"/send?to=gerd&text={attempt}&seconds=0.3", headers=asking)
+        answered.append(time.monotonic())
+        thread.join(LONG_ENOUGH)
+        if polled[-1] < answered[-1]:
+            return
+    pytest.fail("it never came before the answer")
+
+
 def test_who_signs_in_at_one_is_signed_in_at_the_other(nodes):
     first, second = nodes
     signed_in = first.request(
