@@ -97,7 +97,11 @@ class Service:
         self._parked_polls, self._streams = Timeouts(), Timeouts()
         self._slow_clients = SlowClients(_client_limits(settings), self.broker.note)
         self._pools = Pools(
-            self._loop, self.front.is_ours, self.front.is_brief, settings.threads, self.broker.immediate
+            self._loop,
+            self.front.is_ours,
+            self.front.is_brief,
+            settings.threads,
+            None if self.broker.immediate else self.front.may_wait,
         )
         self._acceptor = Acceptor(settings, self._loop, self._pools, self.broker.note)
         self._changing = threading.Lock()

@@ -20,7 +20,7 @@ from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin.channels import MessagesResource
 from appengine_channel_emu.web.admin.console import CONSOLE_PATH, console_resources
-from appengine_channel_emu.web.admin.routes import admin_resources
+from appengine_channel_emu.web.admin.routes import ASK_THE_BROKER, admin_resources
 from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
@@ -108,9 +108,7 @@ class Front:
             STREAM_PATH: StreamSocket(broker, self._faults, scheduler),
             "/_ah/channel/close": CloseSocket(broker),
         }
-        self._resources |= admin_resources(
-            patient(broker), self._faults, self.accounts, self.notes, about, self.reset, refusals
-        )
+        self._resources |= admin_resources(broker, self._faults, self.accounts, self.notes, about, self.reset, refusals)
         self._resources |= console_resources()
         messages = self._resources[MESSAGES_PATH]
         assert isinstance(messages, MessagesResource)
@@ -130,6 +128,10 @@ class Front:
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
+
+    def may_wait(self, path: str) -> bool:
+        """Whether a thread that answers `path` may have to wait for what keeps the channels."""
+        return path in ASK_THE_BROKER
 
     def is_brief(self, method: str, path: str) -> bool:
         """Whether that is answered, or begins to wait, within a fraction of a millisecond."""

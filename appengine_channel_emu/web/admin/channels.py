@@ -15,7 +15,7 @@ from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.explain import explain_message
-from appengine_channel_emu.web.later import when_known
+from appengine_channel_emu.web.later import patient, when_known
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Call, Query, answer_json, read_json, respond
 from appengine_channel_emu.web.waiting import OwnAnswer
@@ -60,7 +60,7 @@ class ChannelsResource:
         """Some of the channels, and how many there are."""
         query = Query(req, "search", "limit")
         limit = query.number("limit", 100, 1, LARGEST_LIST)
-        answer_json(resp, dataclasses.asdict(self._broker.control.channels(query.text("search") or "", limit)))
+        answer_json(resp, dataclasses.asdict(patient(self._broker).control.channels(query.text("search") or "", limit)))
 
 
 class ChannelResource:

@@ -27,11 +27,19 @@ from appengine_channel_emu.web.admin.events import AwaitedMessagesResource, Even
 from appengine_channel_emu.web.admin.explanations import ExplainResource, NearMissesResource
 from appengine_channel_emu.web.admin.metrics import MetricsResource
 from appengine_channel_emu.web.admin.status import About, Status, clock_report
+from appengine_channel_emu.web.later import patient
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json
 
 FARTHEST_ADVANCE = 100_000_000
 """Seconds of one advance: three years."""
+
+ASK_THE_BROKER = frozenset(
+    f"/_emu/{name}"
+    for name in ("channels", "channel", "sockets", "message", "explain", "near-misses", "clock", "faults", "reset")
+    + ("status", "metrics", "cluster")
+)
+"""Paths whose answer waits for the broker, where that is not in this process."""
 
 _FAULT_FIELDS = {
     "stage": str,
@@ -56,22 +64,26 @@ def admin_resources(
     refusals: Refusals,
 ) -> dict[str, object]:
     """Resources of the admin API by path; `reset` forgets everything."""
+    # Apps call these two by thousands: they never wait on a thread.
+    calls: dict[str, object] = {
+        "/_emu/channels": ChannelsResource(broker, faults, refusals),
+        "/_emu/messages": MessagesResource(broker, faults, refusals),
+    }
+    broker = patient(broker)
     watch = EventWatch(broker)
     ready = ReadyResource(about.why_not_ready, about.why_degraded)
-    return {
+    return calls | {
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
         "/_emu/health/live": ReportResource(lambda: {"status": "live", "version": __version__}),
         "/_emu/status": ReportResource(Status(broker, about).report),
         "/_emu/cluster": ClusterResource(about.cluster),
-        "/_emu/channels": ChannelsResource(broker, faults, refusals),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
         "/_emu/explain": ExplainResource(broker, notes, about.settings),
         "/_emu/near-misses": NearMissesResource(broker, notes, about.settings),
         "/_emu/events": EventsResource(broker, watch),
         "/_emu/message": MessageResource(broker),
-        "/_emu/messages": MessagesResource(broker, faults, refusals),
         "/_emu/messages/wait": AwaitedMessagesResource(broker, watch),
         "/_emu/clock": ClockResource(broker),
         "/_emu/faults": FaultsResource(broker.faults),
