@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.channel import (
     ATTACHED_SECONDS,
@@ -35,6 +35,13 @@ class Entry(NamedTuple):
     text: str
     sent_at: float
     hold: str = ""
+
+
+def entry_of(row: Any) -> Entry:
+    """An entry of a log, as a script gives it."""
+    id, fields = row
+    hold = fields[7].decode() if len(fields) > 7 else ""
+    return Entry(int(id.partition(b"-")[0]), fields[1].decode(), int(fields[5]) / 1000, hold)
 
 
 class MirroredSocket(Socket):

@@ -434,3 +434,9 @@ def test_names_that_have_no_bytes_name_nobody(nodes):
     assert a.open(a.create("ann"), attempt="\ud800")
     assert answer(a.broker.control.channel, "\ud800") is None
     assert a.broker.why_away is None
+
+
+def test_an_event_says_who_opened_a_socket(nodes):
+    a, b = nodes
+    a.open(b.create("ann", opened_by="console"))
+    eventually(lambda: [event.detail for event in b.events("socket_opened")] == [{"open": 1, "opened_by": "console"}])

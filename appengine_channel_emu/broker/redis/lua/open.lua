@@ -30,7 +30,7 @@ if s[1] == client_id then
 end
 local single = num(ARGV[6])
 if call('ZCARD', P .. 'ca:' .. client_id) >= num(ARGV[5]) + single then return answer({'TooManySockets', client_id}) end
-add_socket(id, client_id, token, NODE, '')
+add_socket(id, client_id, token, NODE, '', opened_by)
 if single == 1 then
   for _, older in ipairs(call('ZRANGE', P .. 'ca:' .. client_id, 0, -1)) do
     if older ~= id then end_socket(older, 'replaced', 'Replaced') end

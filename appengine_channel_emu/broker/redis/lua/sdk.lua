@@ -16,7 +16,7 @@ if what == 'disconnect' then
 end
 if call('EXISTS', key) == 0 then
   if call('ZCARD', P .. 'ca:' .. client_id) >= num(ARGV[6]) then return answer({'TooManySockets', client_id}) end
-  add_socket(id, client_id, token, NOBODY, 'd')
+  add_socket(id, client_id, token, NOBODY, 'd', opened_by)
   call('ZADD', P .. 'timers', up + SDK_ATTACHED, 'q:' .. id)
 else
   local s = call('HMGET', key, 'q', 'i', 'a')
