@@ -143,6 +143,12 @@ class Mirrors:
         if socket.timer is None:
             self._watch(socket, ATTACHED_SECONDS)
 
+    def seen(self, id: str) -> None:
+        """The page of that socket was seen at this moment, at whatever node."""
+        socket = self.sockets.get(id)
+        if socket is not None and socket.receiver is None:
+            self.rest(socket)
+
     def parked(self, receiver: Receiver) -> MirroredSocket | None:
         """The socket that `receiver` is parked on."""
         socket = self.sockets.get(receiver.socket_id)

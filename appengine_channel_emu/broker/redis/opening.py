@@ -51,14 +51,16 @@ class Opening:
 
         def told(found: Any) -> Opened:
             what, client_id = found[0].decode(), found[1].decode()
-            if what not in ("opened", "again", "resumed"):
+            if what not in ("opened", "again", "resumed", "kept"):
                 raise self._refusal(what, client_id, token)
-            _, _, expires, opened_by, settled, claimed = found
+            _, _, expires, opened_by, settled, *claimed = found
             record = TokenRecord(token, client_id, expires / 1000, opened_by.decode() or None)
-            socket = self._polling.mirror(former if what == "resumed" else id, record, claimed, browser)
-            number = after if what == "resumed" else socket.acknowledged
+            socket_id, number = (former, after) if what in ("resumed", "kept") else (id, 0)
+            if claimed:
+                socket = self._polling.mirror(socket_id, record, claimed[0], browser)
+                number = after if what == "resumed" else socket.acknowledged
             presence_sent = self._presence.opening(client_id, bool(settled))
-            return Opened(socket.id, client_id, number, record.expires, presence_sent)
+            return Opened(socket_id, client_id, number, record.expires, presence_sent)
 
         single = int(self._options.tabs == "single")
         return self._asking.ask_and_wait("open", id, token, self._options.max_sockets, single, former, after, told=told)

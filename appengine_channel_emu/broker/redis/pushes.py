@@ -70,6 +70,7 @@ class Pushes:
             b"g": lambda id: self._drop(id, None),
             b"x": self._ended,
             b"b": self._hooks.cut,
+            b"q": self._mirrors.seen,
             b"p": self._presence.settled,
             b"h": self._answered,
             b"c": self._clock_moved,
