@@ -82,6 +82,7 @@ class RedisBroker:
         self._mirrors = Mirrors(
             self._turn, self.figures, options, self._has_unsent, self._read_log, self._quiet, self._find_hold
         )
+        self.journal.find = self._mirrors.pushed
         self.app_requests = SharedAppRequests(
             self._turn,
             scheduler or ClockScheduler(self._turn),

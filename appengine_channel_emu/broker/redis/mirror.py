@@ -24,6 +24,7 @@ from appengine_channel_emu.broker.channel import (
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.figures import BrokerFigures
+from appengine_channel_emu.broker.journal import JOURNAL_LENGTH
 from appengine_channel_emu.broker.receiver import Receiver
 from appengine_channel_emu.broker.turn import Turn
 
@@ -100,6 +101,7 @@ class Mirrors:
         self.sockets: dict[str, MirroredSocket] = {}
         self.channels: dict[str, Channel] = {}
         self.unread = Unread()
+        self._latest: dict[tuple[str, int], tuple[QueuedMessage, tuple[Socket, ...]]] = {}
         self.unsent: dict[str, MirroredSocket] = {}
         """Those of which Redis does not know yet what their pages have."""
         self.on_unpolled: Callable[[str, str], None] | None = None
@@ -175,6 +177,7 @@ class Mirrors:
             return
         channel.last_message_at = entry.sent_at
         message: QueuedMessage | None = None
+        queued: list[Socket] = []
         for socket in channel.sockets:
             assert isinstance(socket, MirroredSocket)
             if socket.behind or entry.offset <= socket.known:
@@ -184,6 +187,15 @@ class Mirrors:
                 continue
             message = message or QueuedMessage(entry.text, self.unread, entry.sent_at)
             self.queue(socket, message, entry)
+            queued.append(socket)
+        if message is not None:
+            self._latest[client_id, entry.offset] = message, tuple(queued)
+            if len(self._latest) > JOURNAL_LENGTH:
+                del self._latest[next(iter(self._latest))]
+
+    def pushed(self, client_id: str, offset: int) -> tuple[QueuedMessage, tuple[Socket, ...]] | None:
+        """The message of that offset, and the sockets here that it was queued for, if it is one of the latest."""
+        return self._latest.get((client_id, offset))
 
     def fill(self, socket: MirroredSocket) -> None:
         """Something is missing: read the log."""
