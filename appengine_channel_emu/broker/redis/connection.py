@@ -135,7 +135,7 @@ class RedisConnection:
         try:
             self._connect()
         except (OSError, RedisRefused):
-            self._drop()
+            self._close()
             raise
         self._thread.start()
 
@@ -237,7 +237,7 @@ class RedisConnection:
                 continue
             failures += 1
             self._pause(min(LONGEST_BACKOFF, 0.05 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
-        self._drop()
+        self._close()
 
     def _is_over(self) -> bool:
         return self._stopping and (not (self._sent or self._waiting) or time.monotonic() > self._flush_until)
@@ -376,6 +376,11 @@ class RedisConnection:
         self._out.clear()
         if first:
             self._owner.lost(why)
+
+    def _close(self) -> None:
+        self._drop()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     def _drop(self) -> None:
         sock, self._sock = self._sock, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from appengine_channel_emu.broker.errors import (
     BacklogExceeded,
     ClosedByHand,
+    InvalidToken,
     Replaced,
     SocketGone,
     TokenTimedOut,
@@ -391,6 +393,50 @@ def test_a_reset_forgets_everything_but_who_the_nodes_are(nodes, shared_redis):
     assert keys_of(client, service) - for_a_while <= kept | {"events", "journal"}
     for each in nodes:
         eventually(lambda each=each: [event.kind for event in each.broker.events.after(0)][:1] == ["reset"])
+
+
+def test_resets_under_load_leave_nothing_and_break_nothing(nodes, shared_redis):
+    a, b = nodes
+    names = [f"client-{number}" for number in range(5)]
+    stop = threading.Event()
+    problems: list[Exception] = []
+
+    def load(node) -> None:
+        while not stop.is_set():
+            for name in names:
+                try:
+                    socket = node.open(node.create(name))
+                except InvalidToken:
+                    # It was forgotten before its page could open it.
+                    continue
+                except Exception as problem:
+                    problems.append(problem)
+                    return
+                node.send(name, "hello")
+                node.broker.release(node.broker.poll(socket, 0))
+                node.broker.release(node.broker.poll(socket, 1))
+
+    threads = [threading.Thread(target=load, args=(each,)) for each in nodes]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        time.sleep(0.1)
+        answer(a.broker.control.reset)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    answer(b.broker.control.reset)
+    client, prefix = redis_of(shared_redis, a)
+    eventually(lambda: not a.broker._mirrors.sockets and not b.broker._mirrors.sockets)
+    time.sleep(0.5)
+    assert {key.split(":")[0] for key in keys_of(client, a.broker.node._options.service)}.isdisjoint(
+        {"c", "cl", "ca", "cn", "s", "ns", "t", "tokens", "timers", "ids", "odd"}
+    )
+    assert int(client.get(f"{prefix}unread") or 0) == 0
+    socket = a.open(b.create("ann"))
+    assert b.send("ann", "after all of it").delivered_to == 1
+    assert b.read(socket, 0) == ["after all of it"]
 
 
 def test_nothing_is_left_of_channels_that_are_gone(node, shared_redis):
