@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from appengine_channel_emu.broker.app_requests import EmbeddedAppRequests
 from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
 from appengine_channel_emu.broker.contract import (
@@ -19,7 +20,7 @@ from appengine_channel_emu.broker.contract import (
     Sent,
 )
 from appengine_channel_emu.broker.control import EmbeddedControl
-from appengine_channel_emu.broker.delivery import Delivery, EmbeddedAppRequests
+from appengine_channel_emu.broker.delivery import Delivery
 from appengine_channel_emu.broker.drops import BY_FAULT
 from appengine_channel_emu.broker.errors import (
     SocketGone,
@@ -162,7 +163,9 @@ class EmbeddedBroker:
             self.figures.polls += 1
             socket = self._sockets.arrive(socket_id, after)
             poll = Poll(socket.id, after, socket.channel.last_message_at)
-            self._park(socket, poll, browser)
+            self._sockets.park(socket, poll)
+            if browser != socket.browser:
+                self._delivery.polled_from(browser, socket)
             if socket.queue and socket.deliverable:
                 poll.ready.set()
             return poll
@@ -184,7 +187,8 @@ class EmbeddedBroker:
             socket = self._sockets.arrive(socket_id, after)
             self.figures.streams += 1
             stream = Stream(socket.id, socket.acknowledged, wake)
-            self._park(socket, stream, browser)
+            self._sockets.park(socket, stream)
+            self._delivery.polled_from(browser, socket)
             return stream
 
     def take_next(self, stream: Stream) -> PollAnswer:
@@ -327,11 +331,6 @@ class EmbeddedBroker:
         return fault.action if fault else None
 
     # Inside a turn
-
-    def _park(self, socket: Socket, receiver: Receiver, browser: str | None) -> None:
-        self._sockets.park(socket, receiver)
-        if browser != socket.browser:
-            self._delivery.polled_from(browser, socket)
 
     def _serving(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on, if it still is; raises what has ended it."""

@@ -61,7 +61,17 @@ class EmbeddedControl:
 
     def totals(self) -> Totals:
         """See `Control`."""
-        return Totals(len(self.client_ids()), self._sockets.by_way())
+        with self._turn:
+            sockets = self._sockets.all()
+        ways = {"stream": 0, "poll": 0, "sdk": 0, "none": 0}
+        # Outside the turn: there may be thousands, and each may change meanwhile.
+        for socket in sockets:
+            receiver = socket.receiver
+            if socket.sdk_wire:
+                ways["sdk"] += 1
+            else:
+                ways["none" if receiver is None else receiver.transport] += 1
+        return Totals(len(self.client_ids()), ways)
 
     def alike(self, client_id: str) -> list[str]:
         """See `Control`."""
@@ -121,7 +131,7 @@ class EmbeddedControl:
             if not seconds >= 0 or target > LATEST_TIME:
                 raise ValueError("The clock is advanced by 0 seconds or more, and not past the year 2099.")
             with self._turn:
-                self._sockets.hold_attached(target)
+                self._sockets.attendance.hold(target, self._sockets.all())
                 self._turn.event(
                     "clock_advanced", f"The clock was advanced by {seconds:g} s.", detail={"seconds": seconds}
                 )
@@ -129,7 +139,7 @@ class EmbeddedControl:
                 self._turn.clock.advance(seconds)
             finally:
                 with self._turn:
-                    self._sockets.hold_attached(None)
+                    self._sockets.attendance.hold(None, ())
             self.travelled += seconds
 
     def reset(self) -> None:

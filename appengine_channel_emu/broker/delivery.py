@@ -1,19 +1,12 @@
-"""What a message meets on its way to the sockets: which of them get it, what it waits for, and for how long.
-
-A push does not overtake the answer of the app's request that sent it (behaviour.md 3). What a request sends to pages of
-the browser that made it is queued and numbered at once, as everything is, but may not leave before the browser has had
-time to show the answer to its page. What is behind it in a socket's queue waits, too.
-"""
+"""What a message meets on its way to the sockets: which of them get it, and what is told where none does."""
 
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket, random_id
-from appengine_channel_emu.broker.clock import Scheduler
+from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket
 from appengine_channel_emu.broker.contract import BrokerOptions, Sent
 from appengine_channel_emu.broker.drops import (
     EMPTY,
@@ -30,21 +23,15 @@ from appengine_channel_emu.broker.drops import (
     near_text,
 )
 from appengine_channel_emu.broker.errors import BacklogExceeded, size_of
-from appengine_channel_emu.broker.journal import Journal, SentMessage, SentToMany
+from appengine_channel_emu.broker.journal import JOURNAL_SOCKETS, Journal, SentMessage, SentToMany
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens, is_like_token
 from appengine_channel_emu.broker.turn import Turn
 
-NAVIGATION_SECONDS = 0.3
-"""At the least after the answer to a navigation, such as a form posted into a frame: a document takes long to load."""
-
 DROPS_TOLD = 20
-"""Client ids of one call that have an event of their own when it reaches nobody there: as many as the log shows in a
-second."""
-
-LONGEST_HOLD = 0.5
-"""Seconds after which a message leaves, answer or no answer: a handler that reports its progress is seen doing so."""
+"""Client ids of one call that have an event of their own when it reaches nobody there, with what comes near: as many as
+the log shows in a second."""
 
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
 SENT = "A message was sent."
@@ -78,7 +65,7 @@ class Delivery:
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
             return self.drop(client_id, text, self._why_nobody(client_id, channel))
-        now = self._turn.now()
+        now = self._turn.clock.now()
         message = QueuedMessage(text, self._sockets.unread, now)
         sockets, delivered_to = self._queue_for(channel, message, hold, now)
         if not delivered_to:
@@ -117,14 +104,16 @@ class Delivery:
                     outcomes[client_id] = _delivered(number)
                     continue
                 drop = OVERFLOW
-            dropped.append(self._dropped(client_id, text, drop))
+            dropped.append(self._dropped(client_id, text, drop, looks=len(dropped) < DROPS_TOLD))
             outcomes[client_id] = Sent(0, dropped[-1].reason, dropped[-1].near)
         if not outcomes:
             return outcomes
         self._figures.sent += len(reached)
         size = message.size
-        places = delivered_to + len(dropped)
-        first = self._journal.add_many(SentToMany(0, now, text, size, places, message, list(reached), reached, dropped))
+        # There may be a hundred thousand: the answer has them all.
+        kept = dropped[:JOURNAL_SOCKETS]
+        places = delivered_to + len(kept)
+        first = self._journal.add_many(SentToMany(0, now, text, size, places, message, list(reached), reached, kept))
         if reached:
             detail = {"message": first, "bytes": size, "sockets": delivered_to, "client_ids": len(reached)}
             self._tell(message, hold, None, detail, now)
@@ -245,17 +234,20 @@ class Delivery:
         if more:
             self._turn.event(
                 "message_dropped",
-                f"Dropped for {len(more)} more client ids of the same call; the list of messages has each, and why.",
+                f"Dropped for {len(more)} more client ids of the same call; its answer says of each why.",
                 detail={"message": more[0].number, "why": more[0].why, "near": [], "client_ids": len(more)},
             )
 
-    def _dropped(self, client_id: str, text: str, drop: Drop) -> SentMessage:
-        """What goes to nobody, and why. Of a token no more than its first characters is to be read."""
+    def _dropped(self, client_id: str, text: str, drop: Drop, looks: bool = True) -> SentMessage:
+        """What goes to nobody, and why; `looks` for client ids that come near.
+
+        Of a token no more than its first characters is to be read.
+        """
         if self._tokens.made(client_id):
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", TOKEN_TIMED_OUT
         elif drop is NO_CHANNEL and is_like_token(client_id):
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", FOREIGN_TOKEN
-        near = self._near(client_id, others=drop.why in MISTAKEN)
+        near = self._near(client_id, others=drop.why in MISTAKEN) if looks else ()
         # A foreign string instead of a client id may be of any length.
         client_id = self._tokens.shown(client_id)
         self._figures.dropped[drop.why] += 1
@@ -290,112 +282,3 @@ def _next_in_turn(channel: Channel, sockets: tuple[Socket, ...]) -> Socket:
 def _delivered(sockets: int) -> Sent:
     """One for all that are alike."""
     return Sent(sockets)
-
-
-class AppRequest:
-    """One request of the app.
-
-    id:      what names it in a send, unguessable.
-    browser: who made it, as sockets are marked with it; None where that is not known.
-    margin:  seconds between its answer and what it sends to that browser.
-    """
-
-    __slots__ = ("browser", "ended_at", "holds", "id", "margin")
-
-    def __init__(self, browser: str | None, margin: float) -> None:
-        self.id = random_id()
-        self.browser = browser
-        self.margin = margin
-        self.ended_at: float | None = None
-        """When the last byte of its answer left, or its connection was lost; in seconds of the scheduler."""
-        self.holds: deque[Hold] = deque()
-        """Those that are not over, the first due first."""
-
-
-class EmbeddedAppRequests:
-    """The `AppRequests` of an embedded broker; `margin` is in seconds, 0 holds nothing."""
-
-    def __init__(self, turn: Turn, scheduler: Scheduler, margin: float, release: Callable[[Socket], None]) -> None:
-        self._turn = turn
-        self._scheduler = scheduler
-        self._margin = margin
-        self._release = release
-        self._known: dict[str, AppRequest] = {}
-        self._ended: deque[AppRequest] = deque()
-
-    @property
-    def matter(self) -> bool:
-        """See `AppRequests`."""
-        return self._margin > 0
-
-    def __len__(self) -> int:
-        """How many are known."""
-        return len(self._known)
-
-    def begin(self, browser: str | None, navigation: bool) -> str:
-        """See `AppRequests`."""
-        request = AppRequest(browser, max(self._margin, NAVIGATION_SECONDS) if navigation else self._margin)
-        # Nothing is held for a browser that cannot be told from others: then a send need not know the request.
-        if browser is not None:
-            with self._turn:
-                self._forget_old()
-                self._known[request.id] = request
-        return request.id
-
-    def end(self, id: str) -> None:
-        """See `AppRequests`."""
-        with self._turn:
-            request = self._known.get(id)
-            if request is None or request.ended_at is not None:
-                return
-            request.ended_at = self._scheduler.now()
-            self._ended.append(request)
-            due = request.ended_at + request.margin
-            for hold in request.holds:
-                hold.due = min(hold.due, due)
-            if request.holds:
-                self._look_at(due, request)
-
-    def hold(self, id: str | None) -> Hold | None:
-        """What is sent by the request of that id is to wait like this, where it goes to the request's browser.
-
-        None where it is not to wait: the id is unknown, or the answer is long there. Called inside the broker's turn.
-        """
-        request = self._known.get(id) if id is not None else None
-        if request is None:
-            return None
-        assert request.browser is not None
-        now = self._scheduler.now()
-        due = now + LONGEST_HOLD
-        if request.ended_at is not None:
-            due = min(due, request.ended_at + request.margin)
-            if due <= now:
-                return None
-        return Hold(request.browser, due, functools.partial(self._begin_hold, request))
-
-    def _begin_hold(self, request: AppRequest, hold: Hold) -> None:
-        request.holds.append(hold)
-        if len(request.holds) == 1:
-            self._look_at(hold.due, request)
-
-    def _look_at(self, due: float, request: AppRequest) -> None:
-        self._turn.then(lambda: self._scheduler.at(due, lambda: self._look(request)))
-
-    def _look(self, request: AppRequest) -> None:
-        """End the holds that are due."""
-        with self._turn:
-            now = self._scheduler.now()
-            while request.holds and request.holds[0].due <= now:
-                hold = request.holds.popleft()
-                hold.over = True
-                for socket in hold.sockets:
-                    self._release(socket)
-            if request.holds:
-                self._look_at(request.holds[0].due, request)
-
-    def _forget_old(self) -> None:
-        """Forget those whose answers are long there; they are kept that long for what is sent behind an answer."""
-        longest = max(self._margin, NAVIGATION_SECONDS)
-        since = self._scheduler.now() - longest
-        while self._ended and (self._ended[0].ended_at or 0.0) < since:
-            del self._known[self._ended.popleft().id]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from functools import partial
 
+from appengine_channel_emu.broker.attendance import Attendance
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket, TokenRecord, Unread, random_id
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.drops import WhyLeft
@@ -13,6 +15,7 @@ from appengine_channel_emu.broker.errors import (
     EmulatorError,
     Replaced,
     SocketGone,
+    TokenTimedOut,
     TooManySockets,
 )
 from appengine_channel_emu.broker.figures import BrokerFigures
@@ -21,11 +24,14 @@ from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
 
+ATTEMPTS_LOOKED_AT = 1_000
+"""Latest sockets of a client id that may have been opened by the same attempt; a page tries again within seconds."""
+
 _STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
 
 class Sockets:
-    """Every channel and socket there is; all calls come inside the broker's turn, but for `by_way`."""
+    """Every channel and socket there is; all calls come inside the broker's turn."""
 
     def __init__(
         self, turn: Turn, presence: Presence, dirty: DirtySet, options: BrokerOptions, figures: BrokerFigures
@@ -41,7 +47,7 @@ class Sockets:
         self._sockets: dict[str, Socket] = {}
         self.ended = EndedSockets(turn, options.resume_window)
         self.channels: dict[str, Channel] = {}
-        self._held_until = 0.0
+        self.attendance = Attendance(turn, presence, dirty, options.resume_window, self._away)
 
     @property
     def count(self) -> int:
@@ -52,18 +58,9 @@ class Sockets:
         """The socket of that id, if it is not gone."""
         return self._sockets.get(id)
 
-    def by_way(self) -> dict[str, int]:
-        """How many there are by what serves them at this moment, see `Totals`; not to be called inside the turn."""
-        ways = {"stream": 0, "poll": 0, "sdk": 0, "none": 0}
-        with self._turn:
-            sockets = list(self._sockets.values())
-        for socket in sockets:
-            receiver = socket.receiver
-            if socket.sdk_wire:
-                ways["sdk"] += 1
-            else:
-                ways["none" if receiver is None else receiver.transport] += 1
-        return ways
+    def all(self) -> list[Socket]:
+        """Those that there are at this moment."""
+        return list(self._sockets.values())
 
     def is_open(self, client_id: str) -> bool:
         """Whether that client id has a socket."""
@@ -85,7 +82,7 @@ class Sockets:
         """A new socket, attached; the same again for the same `attempt`. Raises `TooManySockets`."""
         channel = self.channel(token.client_id)
         if attempt is not None:
-            for socket in channel.sockets:
+            for socket in channel.sockets[-ATTEMPTS_LOOKED_AT:]:
                 if socket.attempt == attempt and socket.token is token:
                     return socket
         # With --tabs=single the older socket makes room itself.
@@ -96,8 +93,8 @@ class Sockets:
         socket = Socket(random_id(), channel, token, sdk_wire, self._turn)
         socket.attempt = attempt
         self._add(socket)
-        self.attach(socket)
-        self.rest(socket)
+        self.attendance.attach(socket)
+        self.attendance.rest(socket)
         self._dirty.socket_at_once(socket)
         self.ended.departures.back(token.client_id)
         self._turn.event(
@@ -123,9 +120,9 @@ class Sockets:
             return None
         socket.token = token
         socket.attempt = None
-        self.attach(socket)
+        self.attendance.attach(socket)
         if socket.receiver is None:
-            self.rest(socket)
+            self.attendance.rest(socket)
         self._dirty.socket(socket)
         return socket
 
@@ -145,9 +142,10 @@ class Sockets:
 
     def acknowledge(self, socket: Socket, number: int) -> None:
         """Its page has all up to `number`. Raises `SocketGone` for a number that was never sent."""
-        if number > socket.last_number:
+        more = number - socket.acknowledged
+        if more > len(socket.queue):
             raise SocketGone
-        if number > socket.acknowledged:
+        if more > 0:
             self._acknowledge(socket, number)
 
     def park(self, socket: Socket, receiver: Receiver) -> None:
@@ -158,7 +156,7 @@ class Sockets:
         socket.receiver = receiver
         socket.way = receiver.transport
         if not socket.attached:
-            self.attach(socket)
+            self.attendance.attach(socket)
 
     def parked(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on; None if it was answered or released, or a newer one took over."""
@@ -168,7 +166,7 @@ class Sockets:
     def unpark(self, socket: Socket) -> None:
         """Its poll is answered, or the client of that or of its stream is gone."""
         socket.receiver = None
-        self.rest(socket)
+        self.attendance.rest(socket)
 
     def touch(self, token: TokenRecord) -> Socket:
         """The socket of `token` on the SDK's own wire, seen alive at this moment (facts.md 4.1)."""
@@ -178,8 +176,8 @@ class Sockets:
         gap = self._turn.uptime() - socket.quiet_since
         # A slow poller's interval is believed at once and forgotten slowly, so that it never flaps.
         socket.interval = max(min(gap, self._resume_window), socket.interval / 2)
-        self.attach(socket)
-        self.rest(socket)
+        self.attendance.attach(socket)
+        self.attendance.rest(socket)
         return socket
 
     def pop(self, socket: Socket) -> Message | None:
@@ -208,29 +206,6 @@ class Sockets:
             # Not at once: there is no app yet that could be told.
             self._turn.timers.set(self._turn.now(), partial(self._presence.update, channel))
             self.forget_idle(channel)
-
-    def attach(self, socket: Socket) -> None:
-        """`socket` has a poll or a stream, or was just opened."""
-        if socket.attached:
-            return
-        socket.attached = True
-        socket.channel.attached += 1
-        if socket.timer is not None:
-            # It would run when a socket is gone that was detached.
-            socket.timer.cancel()
-            socket.timer = None
-        self._presence.update(socket.channel)
-        self._dirty.socket(socket)
-
-    def rest(self, socket: Socket) -> None:
-        """From this moment on `socket` has no poll and no stream."""
-        now = socket.quiet_since = self._turn.uptime()
-        if now < self._held_until:
-            socket.quiet_since = self._held_until
-        left = socket.quiet_since + socket.attached_seconds - now
-        # A timer that runs too early looks again. None of our own wire runs too late: see `attach`.
-        if socket.timer is None or (socket.sdk_wire and socket.timer.due > self._turn.now() + left):
-            self._watch(socket, left)
 
     def end(
         self,
@@ -275,27 +250,23 @@ class Sockets:
         if quietly:
             socket.attached = False
         else:
-            self._detach(socket)
+            self.attendance.detach(socket)
+            self.forget_idle(socket.channel)
+
+    def end_with(self, token: TokenRecord) -> None:
+        """`token` timed out, and its sockets with it."""
+        channel = self.channels.get(token.client_id)
+        if channel is not None:
+            ended = [socket for socket in channel.sockets if socket.token is token]
+            # All at once: each would be looked for among the others, and there may be thousands.
+            channel.sockets = tuple([socket for socket in channel.sockets if socket.token is not token])
+            for socket in ended:
+                self.end(socket, TokenTimedOut, "Its token timed out.")
 
     def fullest(self) -> Socket | None:
         """The socket with the most unread bytes, if any has some. Looks at every one."""
         socket = max(self._sockets.values(), key=lambda socket: socket.queued_bytes, default=None)
         return socket if socket is not None and socket.queue else None
-
-    def hold_attached(self, target: float | None) -> None:
-        """Until the clock has been moved to `target` time does not count against attached sockets; None ends that.
-
-        Their pages live in real time: between two polls no page has been away for what a test lets pass.
-        """
-        if target is None:
-            self._held_until = 0.0
-            return
-        passing = target - self._turn.now()
-        self._held_until = self._turn.uptime() + passing
-        for socket in self._sockets.values():
-            if socket.attached and socket.receiver is None:
-                # Its timer looks again when it runs.
-                socket.quiet_since += passing
 
     def forget_all(self) -> None:
         """End every socket and forget every channel, and tell the app nothing."""
@@ -305,6 +276,7 @@ class Sockets:
                 channel.timer.cancel()
                 channel.timer = None
             self._dirty.presence(channel)
+            channel.sockets = ()
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True, why="reset")
@@ -323,9 +295,9 @@ class Sockets:
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
 
-    def _acknowledge(self, socket: Socket, number: int) -> list[QueuedMessage]:
+    def _acknowledge(self, socket: Socket, number: int) -> Sequence[QueuedMessage]:
         """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
-        now = self._turn.now()
+        now = self._turn.clock.now()
         receipt = now, socket.way
         forgotten = socket.acknowledge(number)
         for message in forgotten:
@@ -355,9 +327,13 @@ class Sockets:
         if saved.attached and not state.stale:
             socket.attached = True
             socket.channel.attached += 1
-        self.rest(socket)
+        self.attendance.rest(socket)
         if state.stale:
             self.end(socket, SocketGone, _STALE, quietly=True, why="stale")
+
+    def _away(self, socket: Socket) -> None:
+        """Its page was not heard of for as long as it may be."""
+        self.end(socket, SocketGone, "The page was not heard of within --resume-window.", why="away")
 
     def _settle(self, socket: Socket, after: int) -> bool:
         """What the page says first after a restart; False if the socket has ended by it."""
@@ -368,39 +344,6 @@ class Sockets:
             # At once: were it forgotten, a second unclean stop would renumber what the page has by then.
             self._dirty.socket_at_once(socket)
         return True
-
-    def _detach(self, socket: Socket) -> None:
-        channel = socket.channel
-        if socket.attached:
-            socket.attached = False
-            channel.attached -= 1
-            if not channel.attached:
-                channel.empty_since = self._turn.uptime()
-            self._presence.update(channel)
-            if socket.ended is None:
-                self._dirty.socket(socket)
-        self.forget_idle(channel)
-
-    def _watch(self, socket: Socket, seconds: float) -> None:
-        if socket.timer is not None:
-            socket.timer.cancel()
-        socket.timer = self._turn.after(seconds, self._quiet, socket)
-
-    def _quiet(self, socket: Socket) -> None:
-        """The timer of `socket` ran: its page is back, or it is to be looked at later, detached by now, or gone."""
-        socket.timer = None
-        if socket.receiver is not None:
-            return
-        now = self._turn.uptime()
-        detach_due = socket.quiet_since + socket.attached_seconds
-        gone_due = detach_due + self._resume_window
-        if now < detach_due:
-            self._watch(socket, detach_due - now)
-        elif now < gone_due:
-            self._detach(socket)
-            self._watch(socket, gone_due - now)
-        else:
-            self.end(socket, SocketGone, "The page was not heard of within --resume-window.", why="away")
 
 
 @functools.lru_cache(maxsize=256)

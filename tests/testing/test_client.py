@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
+from appengine_channel_emu.broker.errors import BadMessage
 from appengine_channel_emu.server import websocket
 from appengine_channel_emu.testing import ChannelClient, ChannelServer, Emulator, EmulatorAway, stream
 from appengine_channel_emu.testing.stream import ClientStream, StreamRefused
@@ -209,3 +210,22 @@ def test_what_is_no_websocket(answer, said, monkeypatch):
     monkeypatch.setattr(stream, "ANSWER_SECONDS", 0.5)
     with answering(answer) as url, pytest.raises(StreamRefused, match=said):
         ClientStream(url, "socket")
+
+
+@pytest.mark.parametrize("make", [Emulator, ChannelServer])
+def test_one_message_to_many_client_ids(make):
+    with make() as emulator:
+        ann, bob = emulator.client("ann").open(), emulator.client("bob").open()
+        emulator.send_message("ann", "before")
+        sent = emulator.send_many(iter(["ann", "bob", "zoe", "ann"]), "to all")
+        emulator.send_message("bob", "after")
+        assert [ann.receive(), ann.receive(), bob.receive(), bob.receive()] == ["before", "to all", "to all", "after"]
+        assert {name: outcome.delivered_to for name, outcome in sent.items()} == {"ann": 1, "bob": 1, "zoe": 0}
+        assert emulator.send_many([], "to nobody") == {}
+        for bad in ("ann", ["ann", 1], ["bob", b"ann"]):
+            with pytest.raises(TypeError, match=r"send_many\(\) takes client ids"):
+                emulator.send_many(bad, "x")
+        with pytest.raises(BadMessage):
+            emulator.send_many(["ann", "bob"], "")
+        assert ann.messages + bob.messages == ["before", "to all", "to all", "after"]
+        assert 'was sent to "ann"' not in emulator.explain("bob")

@@ -18,7 +18,7 @@ from tests.ways.way import SILENT, way
 )
 def held(stage: Stage) -> ChannelClient:
     # For longer than half a second: until it has been looked at.
-    stage.set("appengine_channel_emu.broker.delivery.LONGEST_HOLD", LONG_ENOUGH)
+    stage.set("appengine_channel_emu.broker.app_requests.LONGEST_HOLD", LONG_ENOUGH)
     page = stage.page()
     browser = browser_of({"REMOTE_ADDR": "127.0.0.1", "HTTP_USER_AGENT": AGENT["User-Agent"]})
     request = stage.server.broker.app_requests.begin(browser, navigation=False)

@@ -65,6 +65,36 @@ def test_send_to_many(http, emulator):
     assert post(http, MESSAGES, {"client_ids": [], "message": "x"}).json["reason"]
 
 
+def test_what_was_sent_to_many_is_told_of_each_client_id(http, emulator):
+    _, bob = (emulator.client(name).open() for name in ("ann", "bob"))
+    post(http, MESSAGES, {"client_id": "ann", "message": "before"})
+    post(http, MESSAGES, {"client_ids": ["bob", "zoe", "ann"], "message": "to all"})
+    assert bob.receive() == "to all"
+    for client_id, number, reason, states in (
+        ("bob", 2, None, ["acknowledged"]),
+        ("ann", 3, None, ["waiting"]),
+        ("zoe", 4, "No channel of that name.", []),
+    ):
+        (found,) = http.get("/_emu/messages", {"client_id": client_id, "after": 1}).json["messages"]
+        assert (found["number"], found["text"], found["reason"]) == (number, "to all", reason)
+        told = http.get("/_emu/message", {"number": number}).json
+        assert (told["client_id"], told["delivered_to"]) == (client_id, len(states))
+        assert [receipt["state"] for receipt in told["receipts"]] == states
+    assert '1 message to "zoe" was dropped' in http.get("/_emu/explain", {"client_id": "zoe"}).json["summary"]
+    assert '2 messages to "ann" wait for a page' in http.get("/_emu/explain", {"client_id": "ann"}).json["summary"]
+    (event,) = http.get("/_emu/events", {"kind": "message_sent", "after": 0, "last": 1}).json["events"]
+    assert event["detail"] == {"message": 2, "bytes": 6, "sockets": 2, "client_ids": 2}
+
+
+@pytest.mark.parametrize("bad", [1, None, "\ud800", ["bob"]])
+def test_one_bad_client_id_refuses_all(http, emulator, bad):
+    page = emulator.client("ann").open()
+    assert post(http, MESSAGES, {"client_ids": ["ann", bad], "message": "x"}).status_int == 400
+    assert post(http, MESSAGES, {"client_ids": "ann", "message": "x"}).status_int == 400
+    assert post(http, MESSAGES, {"client_ids": ["ann"], "message": "x" * 32768}).status_int == 400
+    assert page.messages == []
+
+
 @pytest.mark.parametrize(
     "client_id", ["b", "x" * 256, "é" * 128, "a-b--c---d", "a/b:c@d e&f+g#%", "日本", "\x00", "💩" * 64]
 )

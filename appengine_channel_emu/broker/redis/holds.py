@@ -10,9 +10,9 @@ import functools
 from collections import deque
 from collections.abc import Callable
 
+from appengine_channel_emu.broker.app_requests import LONGEST_HOLD, NAVIGATION_SECONDS, AppRequest
 from appengine_channel_emu.broker.channel import Hold, Socket
 from appengine_channel_emu.broker.clock import Scheduler
-from appengine_channel_emu.broker.delivery import LONGEST_HOLD, NAVIGATION_SECONDS, AppRequest
 from appengine_channel_emu.broker.redis.mirror import browser_name
 from appengine_channel_emu.broker.turn import Turn
 

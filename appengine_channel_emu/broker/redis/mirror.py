@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.channel import (
@@ -65,7 +65,7 @@ class MirroredSocket(Socket):
         """The last offset that it has."""
         return self.offsets[-1] if self.offsets else self.base
 
-    def advance(self, number: int) -> list[QueuedMessage]:
+    def advance(self, number: int) -> Sequence[QueuedMessage]:
         """Its page has all up to `number`: forget them, and return them."""
         forgotten = self.acknowledge(number)
         for _ in forgotten:
