@@ -6,11 +6,12 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.broker.redis.servers import RedisServer
 from tests.broker.redis.service import RedisEmulator, ServiceClock
-from tests.broker.test_machine import BrokerMachine, Held, Page, Request
+from tests.broker.test_machine import BROWSERS, LONGEST, BrokerMachine, Held, Page, Request
 
 EXAMPLES = 3000 if os.environ.get("SOAK") else 10
 
@@ -33,9 +34,21 @@ class RedisMachine(BrokerMachine):
     make = RedisEmulator
     make_clock = ServiceClock
 
+    def __init__(self) -> None:
+        self.held_at: dict[Page, float] = {}
+        """When a page was last sent something that waits for pages of some browser."""
+        super().__init__()
+
     def holds(self, page: Page, request: Request) -> bool:
         """Whoever claims its socket knows its browser, and what the message waits for."""
+        self.held_at[page] = self.clock.now()
         return request.broker is self.broker and page.browser == request.browser
+
+    @rule(page=BrokerMachine.pages, browser=st.sampled_from(BROWSERS))
+    def move(self, page: Page, browser: str) -> None:
+        """What waits for its new browser waits there too, if another node claims it; the model does not know which."""
+        if self.clock.now() >= self.held_at.get(page, 0.0) + LONGEST:
+            super().move(page, browser)
 
     @rule()
     def kill(self) -> None:
