@@ -52,6 +52,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 
 bench: $(VENV)/dev.stamp $(SDK_WHEEL)
+	$(BIN)/python bench/broker.py
 	$(BIN)/python bench/start.py
 	$(BIN)/python bench/start.py main:app sample_app
 	$(BIN)/python bench/rpc.py

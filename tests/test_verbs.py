@@ -176,7 +176,7 @@ class TestSendAndTail:
         assert process.stderr.readline() == "channel-emu tail: open\n"
         emulator.broker.send_message("bob", "a\n☃")
         assert json.loads(process.stdout.readline()) == "a\n☃"
-        [socket] = emulator.broker._sockets.channel("bob").sockets
+        [socket] = emulator.broker.control.sockets_of("bob")
         emulator.broker.close(socket)
         _, err = process.communicate(timeout=LONG_ENOUGH)
         assert process.returncode == 1

@@ -41,7 +41,7 @@ class Attendance:
 
     def rest(self, socket: Socket) -> None:
         """From this moment on `socket` has no poll and no stream."""
-        now = socket.quiet_since = self._turn.uptime()
+        now = socket.quiet_since = self._turn.clock.uptime()
         if now < self._held_until:
             socket.quiet_since = self._held_until
         left = socket.quiet_since + socket.attached_seconds - now

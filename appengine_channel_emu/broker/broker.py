@@ -163,7 +163,9 @@ class EmbeddedBroker:
             self.figures.polls += 1
             socket = self._sockets.arrive(socket_id, after)
             poll = Poll(socket.id, after, socket.channel.last_message_at)
-            self._park(socket, poll, browser)
+            self._sockets.park(socket, poll)
+            if browser != socket.browser:
+                self._delivery.polled_from(browser, socket)
             if socket.queue and socket.deliverable:
                 poll.ready.set()
             return poll
@@ -185,7 +187,8 @@ class EmbeddedBroker:
             socket = self._sockets.arrive(socket_id, after)
             self.figures.streams += 1
             stream = Stream(socket.id, socket.acknowledged, wake)
-            self._park(socket, stream, browser)
+            self._sockets.park(socket, stream)
+            self._delivery.polled_from(browser, socket)
             return stream
 
     def take_next(self, stream: Stream) -> PollAnswer:
@@ -328,11 +331,6 @@ class EmbeddedBroker:
         return fault.action if fault else None
 
     # Inside a turn
-
-    def _park(self, socket: Socket, receiver: Receiver, browser: str | None) -> None:
-        self._sockets.park(socket, receiver)
-        if browser != socket.browser:
-            self._delivery.polled_from(browser, socket)
 
     def _serving(self, receiver: Receiver) -> Socket | None:
         """The socket that `receiver` is parked on, if it still is; raises what has ended it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.receiver import Message, Receiver, Way
@@ -235,11 +235,13 @@ class Socket:
             self.queue = [message]
         self.queued_bytes += message.size
 
-    def acknowledge(self, number: int) -> list[QueuedMessage]:
+    def acknowledge(self, number: int) -> Sequence[QueuedMessage]:
         """Forget the messages up to and including `number`, and return them."""
-        count = max(0, number - self.acknowledged)
-        forgotten = list(self.queue[:count])
-        self.queue = list(self.queue[count:]) if count < len(self.queue) else ()
+        count, queue = max(0, number - self.acknowledged), self.queue
+        if count < len(queue):
+            forgotten, self.queue = queue[:count], list(queue[count:])
+        else:
+            forgotten, self.queue = queue, ()
         self.acknowledged += len(forgotten)
         for message in forgotten:
             message.drop()

@@ -126,8 +126,8 @@ class SystemClock(Clock):
     def uptime(self) -> float:
         # One reading serves for both, under the lock: the process may be stopped between any two lines.
         with self._lock:
-            elapsed = self._look()
-            return (elapsed + self._offset if self._stands_at is None else self._stands_at) - self._stood_still
+            elapsed, stands_at = self._look(), self._stands_at
+            return (elapsed + self._offset if stands_at is None else stands_at) - self._stood_still
 
     def _look(self) -> float:
         elapsed = self._elapsed()

@@ -23,15 +23,15 @@ from appengine_channel_emu.broker.drops import (
     near_text,
 )
 from appengine_channel_emu.broker.errors import BacklogExceeded, size_of
-from appengine_channel_emu.broker.journal import Journal, SentMessage, SentToMany
+from appengine_channel_emu.broker.journal import JOURNAL_SOCKETS, Journal, SentMessage, SentToMany
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens, is_like_token
 from appengine_channel_emu.broker.turn import Turn
 
 DROPS_TOLD = 20
-"""Client ids of one call that have an event of their own when it reaches nobody there: as many as the log shows in a
-second."""
+"""Client ids of one call that have an event of their own when it reaches nobody there, with what comes near: as many as
+the log shows in a second."""
 
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
 SENT = "A message was sent."
@@ -65,7 +65,7 @@ class Delivery:
         channel = self._sockets.channels.get(client_id)
         if channel is None or not channel.sockets:
             return self.drop(client_id, text, self._why_nobody(client_id, channel))
-        now = self._turn.now()
+        now = self._turn.clock.now()
         message = QueuedMessage(text, self._sockets.unread, now)
         sockets, delivered_to = self._queue_for(channel, message, hold, now)
         if not delivered_to:
@@ -104,14 +104,16 @@ class Delivery:
                     outcomes[client_id] = _delivered(number)
                     continue
                 drop = OVERFLOW
-            dropped.append(self._dropped(client_id, text, drop))
+            dropped.append(self._dropped(client_id, text, drop, looks=len(dropped) < DROPS_TOLD))
             outcomes[client_id] = Sent(0, dropped[-1].reason, dropped[-1].near)
         if not outcomes:
             return outcomes
         self._figures.sent += len(reached)
         size = message.size
-        places = delivered_to + len(dropped)
-        first = self._journal.add_many(SentToMany(0, now, text, size, places, message, list(reached), reached, dropped))
+        # There may be a hundred thousand: the answer has them all.
+        kept = dropped[:JOURNAL_SOCKETS]
+        places = delivered_to + len(kept)
+        first = self._journal.add_many(SentToMany(0, now, text, size, places, message, list(reached), reached, kept))
         if reached:
             detail = {"message": first, "bytes": size, "sockets": delivered_to, "client_ids": len(reached)}
             self._tell(message, hold, None, detail, now)
@@ -232,17 +234,20 @@ class Delivery:
         if more:
             self._turn.event(
                 "message_dropped",
-                f"Dropped for {len(more)} more client ids of the same call; the list of messages has each, and why.",
+                f"Dropped for {len(more)} more client ids of the same call; its answer says of each why.",
                 detail={"message": more[0].number, "why": more[0].why, "near": [], "client_ids": len(more)},
             )
 
-    def _dropped(self, client_id: str, text: str, drop: Drop) -> SentMessage:
-        """What goes to nobody, and why. Of a token no more than its first characters is to be read."""
+    def _dropped(self, client_id: str, text: str, drop: Drop, looks: bool = True) -> SentMessage:
+        """What goes to nobody, and why; `looks` for client ids that come near.
+
+        Of a token no more than its first characters is to be read.
+        """
         if self._tokens.made(client_id):
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", TOKEN_TIMED_OUT
         elif drop is NO_CHANNEL and is_like_token(client_id):
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", FOREIGN_TOKEN
-        near = self._near(client_id, others=drop.why in MISTAKEN)
+        near = self._near(client_id, others=drop.why in MISTAKEN) if looks else ()
         # A foreign string instead of a client id may be of any length.
         client_id = self._tokens.shown(client_id)
         self._figures.dropped[drop.why] += 1

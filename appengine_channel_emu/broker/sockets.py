@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from functools import partial
 
 from appengine_channel_emu.broker.attendance import Attendance
@@ -14,6 +15,7 @@ from appengine_channel_emu.broker.errors import (
     EmulatorError,
     Replaced,
     SocketGone,
+    TokenTimedOut,
     TooManySockets,
 )
 from appengine_channel_emu.broker.figures import BrokerFigures
@@ -21,6 +23,9 @@ from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Receiver
 from appengine_channel_emu.broker.saving import DirtySet, SavedSocket, State
 from appengine_channel_emu.broker.turn import Turn
+
+ATTEMPTS_LOOKED_AT = 1_000
+"""Latest sockets of a client id that may have been opened by the same attempt; a page tries again within seconds."""
 
 _STALE = "The saved state is not the last one: messages of this socket may be missing, and its page is told."
 
@@ -77,7 +82,7 @@ class Sockets:
         """A new socket, attached; the same again for the same `attempt`. Raises `TooManySockets`."""
         channel = self.channel(token.client_id)
         if attempt is not None:
-            for socket in channel.sockets:
+            for socket in channel.sockets[-ATTEMPTS_LOOKED_AT:]:
                 if socket.attempt == attempt and socket.token is token:
                     return socket
         # With --tabs=single the older socket makes room itself.
@@ -137,9 +142,10 @@ class Sockets:
 
     def acknowledge(self, socket: Socket, number: int) -> None:
         """Its page has all up to `number`. Raises `SocketGone` for a number that was never sent."""
-        if number > socket.last_number:
+        more = number - socket.acknowledged
+        if more > len(socket.queue):
             raise SocketGone
-        if number > socket.acknowledged:
+        if more > 0:
             self._acknowledge(socket, number)
 
     def park(self, socket: Socket, receiver: Receiver) -> None:
@@ -247,6 +253,16 @@ class Sockets:
             self.attendance.detach(socket)
             self.forget_idle(socket.channel)
 
+    def end_with(self, token: TokenRecord) -> None:
+        """`token` timed out, and its sockets with it."""
+        channel = self.channels.get(token.client_id)
+        if channel is not None:
+            ended = [socket for socket in channel.sockets if socket.token is token]
+            # All at once: each would be looked for among the others, and there may be thousands.
+            channel.sockets = tuple([socket for socket in channel.sockets if socket.token is not token])
+            for socket in ended:
+                self.end(socket, TokenTimedOut, "Its token timed out.")
+
     def fullest(self) -> Socket | None:
         """The socket with the most unread bytes, if any has some. Looks at every one."""
         socket = max(self._sockets.values(), key=lambda socket: socket.queued_bytes, default=None)
@@ -260,6 +276,7 @@ class Sockets:
                 channel.timer.cancel()
                 channel.timer = None
             self._dirty.presence(channel)
+            channel.sockets = ()
             del self.channels[channel.client_id]
         for socket in list(self._sockets.values()):
             self.end(socket, SocketGone, "A socket was forgotten by a reset.", quietly=True, why="reset")
@@ -278,9 +295,9 @@ class Sockets:
         if channel.idle and self.channels.get(channel.client_id) is channel:
             del self.channels[channel.client_id]
 
-    def _acknowledge(self, socket: Socket, number: int) -> list[QueuedMessage]:
+    def _acknowledge(self, socket: Socket, number: int) -> Sequence[QueuedMessage]:
         """Its page has all up to `number`: they are not needed any more, and when it had them is known."""
-        now = self._turn.now()
+        now = self._turn.clock.now()
         receipt = now, socket.way
         forgotten = socket.acknowledge(number)
         for message in forgotten:

@@ -180,9 +180,7 @@ class Tokens:
             self._turn.timers.set(written, self._forget_early, record)
         else:
             self._dirty.token_gone(record)
-        for socket in self._sockets.of(record.client_id):
-            if socket.token is record:
-                self._sockets.end(socket, TokenTimedOut, "Its token timed out.")
+        self._sockets.end_with(record)
         if record.client_id not in self.by_client_id and not self._sockets.is_open(record.client_id):
             self._sockets.ended.left(record.client_id, "expired")
 

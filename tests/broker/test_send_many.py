@@ -151,7 +151,7 @@ def test_the_journal_keeps_the_newest_whole_and_no_more_than_it_may():
     # A hundred sends to a hundred sockets each: test_receipts.py has the bound.
     assert (broker.journal.oldest, len(broker.journal.after(0))) == (2001, 10_000)
     broker.send_many([f"nobody {number}" for number in range(20_000)], "hello")
-    assert [sent.text for sent in broker.journal.after(0)] == ["hello"] * 20_000
+    assert [sent.text for sent in broker.journal.after(0)] == ["hello"] * 10_000
     broker.send_message("c0", "last")
     assert [sent.text for sent in broker.journal.after(0)] == ["last"]
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, Redis, zsh, fish and Go (with its App Engine library) when
-# they are missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to the tests to
-# say so.
+# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, Redis, zsh, fish and Go (with its App Engine
+# library) when they are missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to
+# the tests to say so.
 # Whoever is not root and sits at a terminal is asked before the system gets anything.
 set -u
 

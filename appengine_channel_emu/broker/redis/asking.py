@@ -7,7 +7,6 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar
 
-from appengine_channel_emu.broker.channel import TokenRecord
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.redis.connection import CALL_SECONDS, RedisConnection
 from appengine_channel_emu.broker.redis.happened import record_happened
@@ -47,7 +46,7 @@ class Asking:
         def take(reply: Any) -> None:
             try:
                 with self._turn:
-                    self._take(reply, None)
+                    self._take(reply)
                     told(reply[0])
             except Exception:
                 # A defect of ours: the connection, and what others have asked, is to go on.
@@ -61,7 +60,6 @@ class Asking:
         *arguments: Argument,
         told: Told,
         pending: Pending | None = None,
-        token: TokenRecord | None = None,
     ) -> Pending:
         """Ask for what somebody waits for; what `told` gives or raises is the answer of the `Pending` that is returned.
 
@@ -72,7 +70,7 @@ class Asking:
         def take(reply: Any) -> None:
             try:
                 with self._turn:
-                    self._take(reply, token)
+                    self._take(reply)
                     value = told(reply[0])
             except Exception as error:
                 answer.fail(error)
@@ -83,10 +81,10 @@ class Asking:
         self.connection.ask(script, *arguments, then=take, failed=answer.fail, seconds=CALL_SECONDS)
         return answer
 
-    def _take(self, reply: Any, token: TokenRecord | None) -> None:
+    def _take(self, reply: Any) -> None:
         _, happened, posts = reply
         if happened:
-            record_happened(self._turn, self._options, happened, token)
+            record_happened(self._turn, self._options, happened)
         if posts:
             self.presence.make(posts)
 

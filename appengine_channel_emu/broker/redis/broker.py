@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hmac
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
-from appengine_channel_emu.broker.channel import TokenRecord
 from appengine_channel_emu.broker.clock import Clock, Scheduler
 from appengine_channel_emu.broker.contract import BrokerOptions, NewToken, Opened, PresencePost, Resume, Sent
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.errors import (
-    InvalidToken,
-    PageError,
-    TokenTimedOut,
-    TooManySockets,
     channel_service_error,
     check_client_id,
     check_duration,
@@ -29,14 +22,15 @@ from appengine_channel_emu.broker.redis.connection import RedisConnection
 from appengine_channel_emu.broker.redis.control import SharedControl
 from appengine_channel_emu.broker.redis.faults import SharedFaults
 from appengine_channel_emu.broker.redis.holds import SharedAppRequests
-from appengine_channel_emu.broker.redis.mirror import MirroredSocket, Mirrors, browser_name
+from appengine_channel_emu.broker.redis.mirror import MirroredSocket, Mirrors
 from appengine_channel_emu.broker.redis.node import Node, NodeOptions
+from appengine_channel_emu.broker.redis.opening import Opening
 from appengine_channel_emu.broker.redis.polling import Polling
 from appengine_channel_emu.broker.redis.presence import SharedPresence
 from appengine_channel_emu.broker.redis.record import Record, SharedEventLog, SharedJournal
 from appengine_channel_emu.broker.redis.sending import Sending
 from appengine_channel_emu.broker.redis.target import RedisTarget
-from appengine_channel_emu.broker.tokens import TokenMint, is_like_token, too_many_tokens, written_expiry
+from appengine_channel_emu.broker.tokens import TokenMint, is_like_token, too_many_tokens
 from appengine_channel_emu.broker.turn import ClockScheduler, Pending, Signal, Turn
 from appengine_channel_emu.faults import Target
 
@@ -91,6 +85,7 @@ class RedisBroker:
         self._mirrors = Mirrors(
             self._turn, self.figures, options, self._has_unsent, self._read_log, self._quiet, self._find_hold
         )
+        self.journal.find = self._mirrors.pushed
         self.app_requests = SharedAppRequests(
             self._turn,
             scheduler or ClockScheduler(self._turn),
@@ -114,6 +109,7 @@ class RedisBroker:
         self._sending = Sending(
             self._turn, options, self.figures, self._asking, self.journal, self.app_requests, self.node
         )
+        self._opening = Opening(self._asking, self._polling, self._presence, self.node, options, self._sending.name)
         self.control = SharedControl(self._turn, self._asking, self._mirrors, self.journal, self.node)
         self.connection = self._asking.connection = RedisConnection(target, self.node)
         self.clock.follow(self)
@@ -165,32 +161,7 @@ class RedisBroker:
         self, token: str, resume: Resume | None = None, attempt: str | None = None, browser: str | None = None
     ) -> Opened:
         """See `Broker`."""
-        if not self._mint.made(token):
-            raise InvalidToken
-        # Named after the attempt: asked twice, at whatever node, it is one socket.
-        id = (
-            self._derived_id("open", token, attempt)
-            if attempt is not None
-            else self._derived_id("open", self._sending.name())
-        )
-        former, after = resume or ("", 0)
-
-        def told(found: Any) -> Opened:
-            what, client_id = found[0].decode(), found[1].decode()
-            if what not in ("opened", "again", "resumed"):
-                raise self._page_error(what, client_id, token)
-            _, _, expires, opened_by, settled, claimed = found
-            record.client_id, record.expires, record.opened_by = client_id, expires / 1000, opened_by.decode() or None
-            socket = self._polling.mirror(former if what == "resumed" else id, record, claimed, browser)
-            number = after if what == "resumed" else socket.acknowledged
-            presence_sent = self._presence.opening(client_id, bool(settled))
-            return Opened(socket.id, client_id, number, record.expires, presence_sent)
-
-        single = int(self.options.tabs == "single")
-        record = TokenRecord(token, "", 0.0)
-        raise self._asking.ask_and_wait(
-            "open", id, token, self.options.max_sockets, single, former, after, told=told, token=record
-        )
+        raise self._opening.open(token, resume, attempt, browser)
 
     def poll(self, socket_id: str, after: int, browser: str | None = None) -> Poll:
         """See `Broker`."""
@@ -247,18 +218,16 @@ class RedisBroker:
 
     def connect(self, token: str, browser: str | None = None) -> Signal:
         """See `Broker`."""
-        self._ask_sdk(
-            "connect", token, browser, lambda found: self._presence.opening(found[1].decode(), bool(found[2]))
-        )
+        raise self._opening.connect(token, browser)
 
     def poll_one(self, token: str, browser: str | None = None) -> Message | None:
         """See `Broker`."""
         self.figures.polls += 1
-        self._ask_sdk("poll", token, browser, lambda found: Message(found[3].decode()) if len(found) > 3 else None)
+        raise self._opening.poll_one(token, browser)
 
     def disconnect(self, token: str) -> None:
         """See `Broker`."""
-        self._ask_sdk("disconnect", token, None, lambda found: None)
+        raise self._opening.disconnect(token)
 
     # Presence, time, and the service around it
 
@@ -363,39 +332,6 @@ class RedisBroker:
             "" if folded == client_id else folded,
             told=told,
         )
-
-    def _ask_sdk(self, what: str, token: str, browser: str | None, answer: Callable[[Any], Any]) -> NoReturn:
-        if not self._mint.made(token):
-            raise InvalidToken
-        record = TokenRecord(token, "", 0.0)
-
-        def told(found: Any) -> Any:
-            if found[0] != b"done":
-                raise self._page_error(found[0].decode(), found[1].decode(), token)
-            return answer(found)
-
-        name = "" if browser is None else browser_name(browser)
-        id = self._derived_id("sdk", token)
-        raise self._asking.ask_and_wait(
-            "sdk", what, token, id, self.options.max_sockets, name, self._sending.name(), told=told, token=record
-        )
-
-    def _page_error(self, what: str, client_id: str, token: str) -> PageError:
-        error: PageError
-        if what == "TooManySockets":
-            error = TooManySockets()
-        elif what == "TokenTimedOut" or written_expiry(token) <= self.clock.now():
-            error = TokenTimedOut()
-        else:
-            error = InvalidToken()
-        error.client_id = client_id or None
-        return error
-
-    def _derived_id(self, *parts: str) -> str:
-        """A socket's id that nobody can guess, the same at every node."""
-        digest = hmac.digest(self._mint.key, "\0".join(parts).encode("utf-8", "surrogatepass"), "sha256")
-        # Its first character is a letter: a leading dash would read as an option on a command line.
-        return "s" + base64.urlsafe_b64encode(digest[:16]).decode("ascii").rstrip("=")
 
     def _meets_fault(self, stage: str, client_id: str) -> str | None:
         """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import hiredis
 
 from appengine_channel_emu.broker.errors import BrokerAway
+from appengine_channel_emu.broker.redis.conversation import Conversation
 from appengine_channel_emu.broker.redis.scripts import Argument, call_by_name, call_with_text
 from appengine_channel_emu.broker.redis.target import CONNECT_SECONDS, RedisTarget
 
@@ -107,43 +108,6 @@ class RedisRefused(Exception):
     """This Redis cannot be used as it is; the text says why, and what to do."""
 
 
-class Conversation:
-    """Commands and replies in turn, while a connection begins; all of it within `CONNECT_SECONDS`."""
-
-    def __init__(self, sock: socket.socket, meanwhile: Callable[[], object] = lambda: None) -> None:
-        self.sock = sock
-        self.reader = hiredis.Reader()
-        self._until = time.monotonic() + CONNECT_SECONDS
-        self._meanwhile = meanwhile
-
-    def ask(self, *commands: bytes) -> list[Any]:
-        """The replies to `commands`; an error of Redis is one of them. Raises OSError."""
-        self.sock.settimeout(CONNECT_SECONDS)
-        self.sock.sendall(b"".join(commands))
-        found: list[Any] = []
-        while len(found) < len(commands):
-            reply = self.reader.gets()
-            if reply is False:
-                self._read()
-            elif not isinstance(reply, hiredis.PushNotification) or reply[0] != b"message":
-                # What is published meanwhile is of no use yet: the node asks for all of it once it has begun.
-                found.append(reply)
-        return found
-
-    def _read(self) -> None:
-        self.sock.settimeout(0.2)
-        try:
-            data = self.sock.recv(262_144)
-        except TimeoutError:
-            self._meanwhile()
-            if time.monotonic() > self._until:
-                raise TimeoutError("no answer") from None
-            return
-        if not data:
-            raise ConnectionError("it closed the connection")
-        self.reader.feed(data)
-
-
 class RedisConnection:
     """Connects, and connects again; `ask` may be called from any thread, and never waits."""
 
@@ -171,7 +135,7 @@ class RedisConnection:
         try:
             self._connect()
         except (OSError, RedisRefused):
-            self._drop()
+            self._close()
             raise
         self._thread.start()
 
@@ -273,7 +237,7 @@ class RedisConnection:
                 continue
             failures += 1
             self._pause(min(LONGEST_BACKOFF, 0.05 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
-        self._drop()
+        self._close()
 
     def _is_over(self) -> bool:
         return self._stopping and (not (self._sent or self._waiting) or time.monotonic() > self._flush_until)
@@ -412,6 +376,11 @@ class RedisConnection:
         self._out.clear()
         if first:
             self._owner.lost(why)
+
+    def _close(self) -> None:
+        self._drop()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     def _drop(self) -> None:
         sock, self._sock = self._sock, None

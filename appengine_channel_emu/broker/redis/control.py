@@ -10,6 +10,7 @@ from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, 
 from appengine_channel_emu.broker.control import LATEST_TIME, RECEIPTS_SHOWN, SOCKETS_SHOWN
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.journal import SentMessage
+from appengine_channel_emu.broker.receiver import Way
 from appengine_channel_emu.broker.redis.asking import LATER, Asking
 from appengine_channel_emu.broker.redis.handshake import SCHEMA, info_facts
 from appengine_channel_emu.broker.redis.mirror import Mirrors
@@ -133,7 +134,7 @@ class SharedControl:
         )
 
     def receipts(self, sent: SentMessage) -> list[Receipt]:
-        """See `Control`; of sockets that have ended nothing is known, and of those of other nodes not when."""
+        """See `Control`; of sockets that have ended nothing is known, and when only of this node's."""
         offset = self._journal.offsets.get(sent.number)
         if not offset:
             return []
@@ -142,7 +143,7 @@ class SharedControl:
             sent.client_id,
             offset,
             RECEIPTS_SHOWN,
-            told=lambda found: [self._receipt(*each) for each in found],
+            told=lambda found: [self._receipt(sent, *each) for each in found],
         )
 
     def sockets_of(self, client_id: str) -> list[str]:
@@ -234,11 +235,15 @@ class SharedControl:
             node_name(node.decode()),
         )
 
-    def _receipt(self, id: bytes, acknowledged: int, opened_by: bytes, wire: bytes) -> Receipt:
+    def _receipt(self, sent: SentMessage, id: bytes, acknowledged: int, opened_by: bytes, wire: bytes) -> Receipt:
         mirrored = self._mirrors.sockets.get(id.decode())
-        way = "sdk" if wire == b"d" else mirrored.way if mirrored is not None else None
+        way: Way | None = "sdk" if wire == b"d" else mirrored.way if mirrored is not None else None
+        at = None
+        if mirrored is not None and sent.queued is not None and mirrored in sent.queued.acknowledged:
+            at, way = sent.queued.acknowledged[mirrored]
+            acknowledged = True
         state: Any = "acknowledged" if acknowledged else "waiting"
-        return Receipt(id.decode(), way, opened_by.decode() or None, None, state)
+        return Receipt(id.decode(), way, opened_by.decode() or None, at, state)
 
 
 def _nodes(about: list[bytes]) -> list[NodeSnapshot]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from appengine_channel_emu.broker.channel import TokenRecord
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.drops import OVERFLOW
 from appengine_channel_emu.broker.errors import (
@@ -37,15 +36,14 @@ CLOSED = {
 """Text and `detail["why"]` of the event, by what the script says."""
 
 
-def record_happened(
-    turn: Turn, options: BrokerOptions, happened: list[list[Any]], token: TokenRecord | None = None
-) -> None:
-    """Record what a script did; `token` is that of a socket which was opened. Inside the turn."""
-    mark = {} if token is None or token.opened_by is None else {"opened_by": token.opened_by}
+def record_happened(turn: Turn, options: BrokerOptions, happened: list[list[Any]]) -> None:
+    """Record what a script did. Inside the turn."""
     for kind, client_id, socket, more in happened:
         about = {"client_id": client_id.decode() or None, "socket": socket.decode() or None}
         if kind == b"socket_opened":
-            turn.event("socket_opened", "A socket was opened.", **about, detail={"open": int(more), **mark})
+            count, _, opened_by = more.decode().partition("|")
+            detail = {"open": int(count)} | ({"opened_by": opened_by} if opened_by else {})
+            turn.event("socket_opened", "A socket was opened.", **about, detail=detail)
         elif kind == b"socket_closed":
             text, why = CLOSED.get(more.decode(), ("A socket was closed.", more.decode()))
             turn.event("socket_closed", text, **about, detail={"why": why})

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.channel import (
     ATTACHED_SECONDS,
@@ -24,6 +24,7 @@ from appengine_channel_emu.broker.channel import (
 from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.errors import EmulatorError
 from appengine_channel_emu.broker.figures import BrokerFigures
+from appengine_channel_emu.broker.journal import JOURNAL_LENGTH
 from appengine_channel_emu.broker.receiver import Receiver
 from appengine_channel_emu.broker.turn import Turn
 
@@ -35,6 +36,13 @@ class Entry(NamedTuple):
     text: str
     sent_at: float
     hold: str = ""
+
+
+def entry_of(row: Any) -> Entry:
+    """An entry of a log, as a script gives it."""
+    id, fields = row
+    hold = fields[7].decode() if len(fields) > 7 else ""
+    return Entry(int(id.partition(b"-")[0]), fields[1].decode(), int(fields[5]) / 1000, hold)
 
 
 class MirroredSocket(Socket):
@@ -57,7 +65,7 @@ class MirroredSocket(Socket):
         """The last offset that it has."""
         return self.offsets[-1] if self.offsets else self.base
 
-    def advance(self, number: int) -> list[QueuedMessage]:
+    def advance(self, number: int) -> Sequence[QueuedMessage]:
         """Its page has all up to `number`: forget them, and return them."""
         forgotten = self.acknowledge(number)
         for _ in forgotten:
@@ -93,6 +101,7 @@ class Mirrors:
         self.sockets: dict[str, MirroredSocket] = {}
         self.channels: dict[str, Channel] = {}
         self.unread = Unread()
+        self._latest: dict[tuple[str, int], tuple[QueuedMessage, tuple[Socket, ...]]] = {}
         self.unsent: dict[str, MirroredSocket] = {}
         """Those of which Redis does not know yet what their pages have."""
         self.on_unpolled: Callable[[str, str], None] | None = None
@@ -136,6 +145,12 @@ class Mirrors:
         if socket.timer is None:
             self._watch(socket, ATTACHED_SECONDS)
 
+    def seen(self, id: str) -> None:
+        """The page of that socket was seen at this moment, at whatever node."""
+        socket = self.sockets.get(id)
+        if socket is not None and socket.receiver is None:
+            self.rest(socket)
+
     def parked(self, receiver: Receiver) -> MirroredSocket | None:
         """The socket that `receiver` is parked on."""
         socket = self.sockets.get(receiver.socket_id)
@@ -162,6 +177,7 @@ class Mirrors:
             return
         channel.last_message_at = entry.sent_at
         message: QueuedMessage | None = None
+        queued: list[Socket] = []
         for socket in channel.sockets:
             assert isinstance(socket, MirroredSocket)
             if socket.behind or entry.offset <= socket.known:
@@ -171,6 +187,15 @@ class Mirrors:
                 continue
             message = message or QueuedMessage(entry.text, self.unread, entry.sent_at)
             self.queue(socket, message, entry)
+            queued.append(socket)
+        if message is not None:
+            self._latest[client_id, entry.offset] = message, tuple(queued)
+            if len(self._latest) > JOURNAL_LENGTH:
+                del self._latest[next(iter(self._latest))]
+
+    def pushed(self, client_id: str, offset: int) -> tuple[QueuedMessage, tuple[Socket, ...]] | None:
+        """The message of that offset, and the sockets here that it was queued for, if it is one of the latest."""
+        return self._latest.get((client_id, offset))
 
     def fill(self, socket: MirroredSocket) -> None:
         """Something is missing: read the log."""

@@ -10,19 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import struct
 import time
 from collections.abc import Callable
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from appengine_channel_emu.broker.errors import EmulatorError, SocketGone
+from appengine_channel_emu.broker.errors import SocketGone
 from appengine_channel_emu.broker.redis.asking import Asking
-from appengine_channel_emu.broker.redis.connection import Conversation
+from appengine_channel_emu.broker.redis.conversation import Conversation
 from appengine_channel_emu.broker.redis.handshake import Welcome, greet
 from appengine_channel_emu.broker.redis.happened import SOCKET_ERRORS
-from appengine_channel_emu.broker.redis.mirror import Entry, MirroredSocket, Mirrors
+from appengine_channel_emu.broker.redis.mirror import MirroredSocket, Mirrors, entry_of
 from appengine_channel_emu.broker.redis.presence import SharedPresence
+from appengine_channel_emu.broker.redis.pushes import NodeHooks, Pushes
 from appengine_channel_emu.broker.redis.record import RECORD_SECONDS, Record
 from appengine_channel_emu.broker.redis.scripts import Argument
 from appengine_channel_emu.broker.redis.target import CONNECT_SECONDS, RedisTarget
@@ -41,8 +40,6 @@ SHORTEST_TICK = 0.02
 DRIFT, MINUTE = 0.001, 60.0
 """By how much a clock may go wrong between two heartbeats, in seconds, and by how much it was set."""
 
-_MESSAGE = struct.Struct(">QQQHH")
-
 log = logging.getLogger("channel_emu.redis")
 
 
@@ -54,25 +51,6 @@ class NodeOptions(NamedTuple):
     settings: str
     """See common.lua, ARGV[2]."""
     address: str = ""
-
-
-class NodeHooks(Protocol):
-    """What the broker around it does about what it is told."""
-
-    def clock_moved(self, by: float, now: float, frozen: bool, late: float) -> None:
-        """The clock of the service was moved on by `by` seconds, and showed `now`, `late` seconds ago at most.
-
-        Inside the turn.
-        """
-
-    def request_answered(self, id: str, due: int) -> None:
-        """See `SharedAppRequests.over`. Inside the turn."""
-
-    def faults_changed(self) -> None:
-        """Those of the service are to be read anew."""
-
-    def cut(self, socket_id: str) -> None:
-        """The connection of a socket is to break. Inside the turn."""
 
 
 class Node:
@@ -101,6 +79,7 @@ class Node:
         self._presence = presence
         self._record = record
         self._hooks = hooks
+        self._pushes = Pushes(turn, mirrors, presence, record, hooks)
         self.id = self._new_id()
         self.epoch = 0
         self.travelled = 0.0
@@ -138,6 +117,10 @@ class Node:
     def prefix(self) -> tuple[Argument, ...]:
         """See `ConnectionOwner`."""
         return self.key, self.id, self._options.settings
+
+    def now(self) -> float:
+        """Seconds of the service's clock."""
+        return self._turn.now()
 
     def redis_time(self) -> float:
         """Seconds by Redis's own clock, about."""
@@ -187,60 +170,13 @@ class Node:
         self._away_since = time.monotonic()
         log.warning("Redis is away: %s. Pages keep their sockets; sends and opens answer 503 until it is back.", why)
 
-    # What is published
-
     def pushed(self, payload: bytes) -> None:
         """See `ConnectionOwner`."""
-        kind, rest = payload[:1], payload[1:]
-        if kind == b"f":
-            self._hooks.faults_changed()
-        elif kind == b"a":
+        if payload[:1] == b"a":
             self._acknowledge_at = 0.0
-        elif kind == b"m":
-            with self._turn:
-                self._message(rest)
-        else:
-            with self._turn:
-                self._told[kind](rest.decode())
-
-    @cached_property
-    def _told(self) -> dict[bytes, Callable[[str], None]]:
-        """What is done about what is published, by its first byte."""
-        return {
-            b"g": lambda id: self._drop(id, None),
-            b"x": self._ended,
-            b"b": self._hooks.cut,
-            b"p": self._presence.settled,
-            b"h": self._answered,
-            b"c": self._clock_moved,
-            b"r": lambda resets: self._record.forget(int(resets)),
-        }
-
-    def _ended(self, text: str) -> None:
-        error, _, id = text.partition(" ")
-        self._drop(id, SOCKET_ERRORS.get(error, SocketGone))
-
-    def _answered(self, text: str) -> None:
-        due, _, id = text.partition(" ")
-        self._hooks.request_answered(id, int(due))
-
-    def _clock_moved(self, text: str) -> None:
-        by, now, frozen = text.split()
-        self._hooks.clock_moved(int(by) / 1000, int(now) / 1000, frozen == "1", HEARTBEAT)
-        self._tick_at = 0.0
-
-    def _message(self, packed: bytes) -> None:
-        offset, previous, now, length, held = _MESSAGE.unpack_from(packed)
-        at = _MESSAGE.size
-        client_id = packed[at : at + length].decode()
-        hold = packed[at + length : at + length + held].decode()
-        text = packed[at + length + held :].decode()
-        self._mirrors.push(client_id, previous, Entry(offset, text, now / 1000, hold))
-
-    def _drop(self, id: str, error: type[EmulatorError] | None) -> None:
-        socket = self._mirrors.sockets.get(id)
-        if socket is not None:
-            self._mirrors.drop(socket, error)
+        elif payload[:1] == b"c":
+            self._tick_at = 0.0
+        self._pushes.take(payload)
 
     # What a mirror misses
 
@@ -405,10 +341,3 @@ class Node:
 
     def _new_id(self) -> str:
         return f"{self._options.name}.{secrets.token_hex(6)}"
-
-
-def entry_of(row: Any) -> Entry:
-    """An entry of a log, as a script gives it."""
-    id, fields = row
-    hold = fields[7].decode() if len(fields) > 7 else ""
-    return Entry(int(id.partition(b"-")[0]), fields[1].decode(), int(fields[5]) / 1000, hold)

@@ -14,8 +14,7 @@ from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.receiver import Poll, PollAnswer, Receiver, Stream
 from appengine_channel_emu.broker.redis.asking import Asking
 from appengine_channel_emu.broker.redis.happened import SOCKET_ERRORS
-from appengine_channel_emu.broker.redis.mirror import MirroredSocket, Mirrors
-from appengine_channel_emu.broker.redis.node import entry_of
+from appengine_channel_emu.broker.redis.mirror import MirroredSocket, Mirrors, entry_of
 from appengine_channel_emu.broker.turn import Turn
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
+from appengine_channel_emu.broker.channel import QueuedMessage, Socket
 from appengine_channel_emu.broker.events import Event, EventLog
 from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, Journal, SentMessage
 
@@ -28,6 +29,10 @@ BATCH_BYTES = 256 * 1024
 """Of either in one call."""
 
 log = logging.getLogger("channel_emu.redis")
+
+
+Find = Callable[[str, int], tuple[QueuedMessage, tuple[Socket, ...]] | None]
+"""Finds what this node has of the message of a client id and an offset, and the sockets that it was queued for."""
 
 
 class SharedEventLog(EventLog):
@@ -75,6 +80,10 @@ class SharedJournal(Journal):
         self.mark = secrets.token_hex(8) + ":"
         """Stands, with the place among those that wait, for a number that is not known yet."""
         self._places = 0
+        self.find: Callable[[str, int], tuple[QueuedMessage, tuple[Socket, ...]] | None] = lambda client_id, offset: (
+            None
+        )
+        """What this node has of the message of an offset, for what becomes of it on the sockets that it holds."""
         self.offsets: dict[int, int] = {}
         """Where the kept messages are in the logs of their channels, for those that went to somebody."""
 
@@ -91,6 +100,8 @@ class SharedJournal(Journal):
             return
         if sent.number != self.last_number + 1:
             self.clear()
+        if (found := self.find(sent.client_id, offset)) is not None:
+            sent.queued, sent.sockets = found
         self.last_number = sent.number - 1
         super().add(sent)
         self.offsets[sent.number] = offset

@@ -16,7 +16,7 @@ Argument = str | bytes | int | float
 """What a command may have."""
 
 
-class Script(NamedTuple):
+class LuaScript(NamedTuple):
     """One script: its text, with what it shares with others before it, and the name under which Redis keeps it."""
 
     text: str
@@ -24,10 +24,10 @@ class Script(NamedTuple):
 
 
 @cache
-def script(name: str) -> Script:
+def script(name: str) -> LuaScript:
     """The script of that name, a file of lua/, behind the parts of lua/parts/ that it needs."""
     text = "\n".join(_with_parts(name, ["core"]))
-    return Script(text, hashlib.sha1(text.encode("utf-8")).hexdigest())  # noqa: S324  (Redis names scripts so)
+    return LuaScript(text, hashlib.sha1(text.encode("utf-8")).hexdigest())  # noqa: S324  (Redis names scripts so)
 
 
 def names() -> list[str]:

@@ -47,7 +47,7 @@ MOST_FULL = 3
 """How often room is made for one message, which others may take."""
 
 
-class Outcome(NamedTuple):
+class SendOutcome(NamedTuple):
     """What became of a send: to how many sockets of whom it went, where it is in the log, and why it went to none."""
 
     client_id: str
@@ -93,7 +93,7 @@ class Sending:
         """Send `text` to a client id, or to whom a token belongs; the answer is a `Sent`."""
         hold, whole = self._hold_of(request_id), Pending()
 
-        def finish(outcome: Outcome) -> Pending:
+        def finish(outcome: SendOutcome) -> Pending:
             if outcome.drop is not None:
                 return self._drop_near(outcome.client_id, text, outcome.drop, told_of=True)
             with self._turn:
@@ -125,7 +125,7 @@ class Sending:
         then(tokens, resolved, whole)
         return whole
 
-    def _sent_to_many(self, outcomes: dict[str, Outcome], text: str, hold: str) -> Pending:
+    def _sent_to_many(self, outcomes: dict[str, SendOutcome], text: str, hold: str) -> Pending:
         reached = [each for each in outcomes.values() if each.drop is None]
         with self._turn:
             numbers = [self._record(each, text) for each in reached]
@@ -150,9 +150,9 @@ class Sending:
             return self._requests.hold_of(request_id)
 
     def _send(self, target: str, text: str, hold: str, fault: str | None) -> Pending:
-        """Ask for a send; the answer is an `Outcome`."""
+        """Ask for a send; the answer is an `SendOutcome`."""
         if fault == "drop":
-            return _answered(Outcome(target, 0, 0, BY_FAULT))
+            return _answered(SendOutcome(target, 0, 0, BY_FAULT))
         if fault == "duplicate":
             self._send(target, text, hold, None)
         options = self._options
@@ -168,10 +168,10 @@ class Sending:
             nonlocal full
             to, offset, client_id = int(found[0]), int(found[1]), found[2].decode()
             if to:
-                return Outcome(client_id, to, offset, None)
+                return SendOutcome(client_id, to, offset, None)
             if found[3] != b"full":
                 drop = OVERFLOW if closed else self._why_nobody(client_id, *found[4:])
-                return Outcome(client_id, 0, 0, drop)
+                return SendOutcome(client_id, 0, 0, drop)
             full += 1
             if full == 1:
                 # Pages may have more than Redis knows: what nobody needs is to close no socket.
@@ -185,7 +185,7 @@ class Sending:
             nonlocal closed
             closed += int(found)
             if full > MOST_FULL:
-                return Outcome(target, 0, 0, OVERFLOW)
+                return SendOutcome(target, 0, 0, OVERFLOW)
             ask()
             return LATER
 
@@ -195,7 +195,7 @@ class Sending:
         ask()
         return answer
 
-    def _record(self, outcome: Outcome, text: str) -> Any:
+    def _record(self, outcome: SendOutcome, text: str) -> Any:
         """Note in the journal what reached a client id; what stands for its number. Inside the turn."""
         self._figures.sent += 1
         sent = SentMessage(0, self._turn.now(), outcome.client_id, text, size_of(text), outcome.to)

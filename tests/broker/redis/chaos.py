@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -70,6 +71,7 @@ class Chaos:
         self.random = random.Random(seed)
         self.nodes = [NodeProcess(redis, "chaos", name) for name in "ABCD"[:nodes]]
         self.counts: Counter[str] = Counter()
+        self.acted = self.over = 0.0
         self.confirmed: list[tuple[str, str, float]] = []
         self.uncertain: set[str] = set()
         self.slowest = 0.0
@@ -97,6 +99,15 @@ class Chaos:
         for thread in pollers:
             thread.join()
         return self._look()
+
+    def presence(self) -> dict[str, list[bool]]:
+        """What the app was told of each client id, once all pages have left."""
+        time.sleep(12)
+        told: dict[str, list[bool]] = {page.client_id: [] for page in self.pages}
+        for line in Path(self.redis.folder, "posts").read_text().splitlines():
+            client_id, connected = json.loads(line)
+            told[client_id].append(connected)
+        return told
 
     def close(self) -> None:
         """End the nodes."""
@@ -229,6 +240,13 @@ def set_back(chaos: Chaos) -> None:
     chaos.redis.start()
 
 
+def move_clock(chaos: Chaos) -> None:
+    """A test moves the clock on, by more than a page may be away."""
+    for _ in range(5):
+        ask(chaos.random.choice(chaos.nodes).listen, do="travel", seconds=100)
+        time.sleep(0.3)
+
+
 def drop_listeners(chaos: Chaos) -> None:
     """Redis ends the connections of all nodes, as it does with those that do not listen fast enough."""
     for _ in range(5):
@@ -244,6 +262,7 @@ SCENARIOS: dict[str, tuple[Callable[[Chaos], None], tuple[str, ...]]] = {
     "kill-redis-always": (kill_redis, ("--appendonly", "yes", "--appendfsync", "always")),
     "set-back": (set_back, ("--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0")),
     "drop-listeners": (drop_listeners, ()),
+    "move-clock": (move_clock, ()),
 }
 
 
@@ -254,7 +273,9 @@ def play(name: str, seed: int, pages: int = 24) -> dict[str, object]:
     try:
         chaos = Chaos(redis, seed, pages)
         try:
-            return chaos.run(act)
+            found = chaos.run(act)
+            flapped = [each for each in chaos.presence().values() if each != [True, False]]
+            return found | {"presence otherwise than once": len(flapped)}
         finally:
             chaos.close()
     finally:

@@ -12,6 +12,7 @@ import socketserver
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from appengine_channel_emu.broker.contract import BrokerOptions
@@ -37,8 +38,8 @@ def ask(listen: str, timeout: float = 10, **what: Any) -> dict[str, Any]:
 class Node:
     """What can be asked of one."""
 
-    def __init__(self, redis: str, service: str, name: str) -> None:
-        self.posts: list[tuple[str, bool, float]] = []
+    def __init__(self, redis: str, service: str, name: str, posts: Path) -> None:
+        self.posts = posts
         self.made = threading.Event()
         self.broker = RedisBroker(RedisTarget.parse(redis), service, name, BrokerOptions(), self._post)
         self.made.set()
@@ -51,7 +52,9 @@ class Node:
             time.sleep(0.1)
 
     def _post(self, client_id: str, connected: bool) -> None:
-        self.posts.append((client_id, connected, time.time()))
+        # All nodes write one file, which outlives them.
+        with self.posts.open("a") as posts:
+            posts.write(json.dumps([client_id, connected]) + "\n")
         self.made.wait()
         self.broker.presence_done(client_id, connected, 200)
 
@@ -71,9 +74,6 @@ class Node:
         arrived.wait(wait)
         answer = self.broker.take(poll)
         return {"messages": [message.text for message in answer.messages], "next": answer.next}
-
-    def told(self) -> dict[str, Any]:
-        return {"posts": self.posts}
 
     def health(self) -> dict[str, Any]:
         return {"away": self.broker.why_away}
@@ -95,7 +95,7 @@ def _wait(call: Any) -> Any:
 
 
 def main(redis: str, service: str, name: str, listen: str) -> None:
-    node = Node(redis, service, name)
+    node = Node(redis, service, name, Path(listen).with_name("posts"))
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:

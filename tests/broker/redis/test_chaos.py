@@ -29,3 +29,6 @@ def test_chaos(scenario):
     else:
         assert found["lost"] == 0
     assert found["slowest send"] < 20
+    # A post that was being made as its node was killed, or as Redis forgot it, may be made twice.
+    most = 2 if scenario in ("kill-node", "set-back") else 0
+    assert found["presence otherwise than once"] <= most

@@ -1,5 +1,6 @@
 -- needs: sockets
--- Pages of this node were not heard of for as long as a socket stays attached. ARGV[3…] socket, and how long ago that was
+-- Pages of this node were not heard of for as long as a socket stays attached. ARGV[3…] socket, and how long ago that
+-- was
 -- Law: only by the node that holds the socket. From here on nobody does, until its page is back.
 for i = 3, #ARGV, 2 do
   local id, at = ARGV[i], up - num(ARGV[i + 1])

@@ -1,8 +1,8 @@
 -- needs: sockets
 -- Room for one more message. ARGV[3] the client id  [4] the message's bytes
 -- [5], [6] --backlog in messages and in bytes of one socket  [7] --backlog-total
--- Law: closed are sockets with too much unread, and if all together have too much, those with the most: nobody else. The
--- slowest socket of a channel has all of its log unread, once what nobody needs is gone.
+-- Law: closed are sockets with too much unread, and if all together have too much, those with the most: nobody else.
+-- The slowest socket of a channel has all of its log unread, once what nobody needs is gone.
 -- Found: how many sockets were closed.
 local client_id, size = ARGV[3], num(ARGV[4])
 local closed = 0

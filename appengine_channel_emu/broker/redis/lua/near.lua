@@ -1,5 +1,5 @@
--- Client ids that are easily mistaken for one that nobody has. ARGV[3] it  [4] what it folds to  [5] whether others with
--- a page are wanted  [6] how many are wanted
+-- Client ids that are easily mistaken for one that nobody has. ARGV[3] it  [4] what it folds to  [5] whether others
+-- with a page are wanted  [6] how many are wanted
 -- Found: those that are alike and have a token, the open ones first, each with whether it is open; others behind them.
 local open, made, seen = {}, {}, {[ARGV[3]] = true}
 local most = num(ARGV[6])

@@ -1,10 +1,12 @@
 -- needs: page
 -- Messages and events of this node join those of the service; what this node has not seen comes back.
 --
--- ARGV[3], [4] the last event and the last message that it has seen  [5], [6] how many are kept  [7] what stands for the
--- number of a message in its event, without the message's place below  [8] the last reset that the node has heard of
+-- ARGV[3], [4] the last event and the last message that it has seen  [5], [6] how many are kept  [7] what stands for
+-- the number of a message in its event, without the message's place below  [8] the last reset that the node has heard
+-- of
 -- [9] how many messages follow, JSON; events behind
--- Law: what happened before a reset is not recorded behind it; messages of 4 MiB are kept at most; numbered in one order for all nodes, without a gap but where Redis has lost some.
+-- Law: what happened before a reset is not recorded behind it; messages of 4 MiB are kept at most; numbered in one
+-- order for all nodes, without a gap but where Redis has lost some.
 local JOURNAL_BYTES = 4194304
 local messages = num(ARGV[9])
 local forgotten = ARGV[8] ~= (call('GET', P .. 'resets') or '0')
@@ -18,12 +20,15 @@ for i = 1, messages do
     call('INCRBY', P .. 'journal_bytes', #ARGV[9 + i]))
 end
 while messages > 0 and call('XLEN', journal) > 1 do
-  local first, newest = call('XRANGE', journal, '-', '+', 'COUNT', 1)[1], call('XREVRANGE', journal, '+', '-', 'COUNT', 1)[1]
+  local first = call('XRANGE', journal, '-', '+', 'COUNT', 1)[1]
+  local newest = call('XREVRANGE', journal, '+', '-', 'COUNT', 1)[1]
   if num(newest[2][4]) - num(first[2][4]) <= JOURNAL_BYTES then break end
   call('XTRIM', journal, 'MAXLEN', math.floor(call('XLEN', journal) * 0.9))
 end
 for i = 10 + messages, last do
-  local text = string.gsub(ARGV[i], '"' .. ARGV[7] .. '(%d+)"', function(place) return fmt('%.0f', numbers[num(place)]) end)
+  local text = string.gsub(ARGV[i], '"' .. ARGV[7] .. '(%d+)"', function(place)
+    return fmt('%.0f', numbers[num(place)])
+  end)
   call('XADD', P .. 'events', 'MAXLEN', '~', ARGV[5], id_of(call('INCR', P .. 'event_number')), 'j', text)
 end
 return answer({

@@ -1,10 +1,12 @@
 -- needs: opening tokens
--- The SDK's own wire (facts.md 4.1): one socket for each token, which no node holds; each message is gone as it is read.
+-- The SDK's own wire (facts.md 4.1): one socket for each token, which no node holds; each message is gone as it is
+-- read.
 --
 -- ARGV[3] connect, poll or disconnect  [4] the token  [5] the socket's id  [6] --max-sockets  [7] the browser that asks
 -- [8] the name of this very poll
 -- Law: asked twice a poll takes one message. A slow poller's interval is believed at once and forgotten slowly.
--- Found: an error's name and the client id; or 'done', the client id, whether presence is settled, and a poll's message.
+-- Found: an error's name and the client id; or 'done', the client id, whether presence is settled, and a poll's
+-- message.
 local SDK_ATTACHED, SDK_STRETCH = 2000, 3
 local what, token, id = ARGV[3], ARGV[4], ARGV[5]
 local client_id, expires, opened_by = valid(token)
@@ -16,7 +18,7 @@ if what == 'disconnect' then
 end
 if call('EXISTS', key) == 0 then
   if call('ZCARD', P .. 'ca:' .. client_id) >= num(ARGV[6]) then return answer({'TooManySockets', client_id}) end
-  add_socket(id, client_id, token, NOBODY, 'd')
+  add_socket(id, client_id, token, NOBODY, 'd', opened_by)
   call('ZADD', P .. 'timers', up + SDK_ATTACHED, 'q:' .. id)
 else
   local s = call('HMGET', key, 'q', 'i', 'a')

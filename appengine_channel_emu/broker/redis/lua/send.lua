@@ -1,13 +1,14 @@
 -- needs: tokens
 -- A message to every socket of a client id.
 --
--- ARGV[3] client id, or a token of one  [4] the text  [5] the name of this very send  [6] when it is too late, of `time`
+-- ARGV[3] client id, or a token of one  [4] the text  [5] the name of this very send  [6] when it is too late, of
+-- `time`
 -- [7] why it waits for its sender's answer: request|due|browser, or nothing
 -- [8], [9] --backlog in messages and in bytes of one socket  [10] --backlog-total  [11] whether [3] may be a token
 -- Law: appended and published in one step, to the nodes that hold sockets of the client id alone. Asked twice it is one
 -- message. It is not sent once its sender was told that it failed.
--- Found: how many sockets, the offset, the client id. For none: 'full', where room is to be made for it; or 'nobody', with
--- valid tokens, presence sent, and when the last page left, and why.
+-- Found: how many sockets, the offset, the client id. For none: 'full', where room is to be made for it; or 'nobody',
+-- with valid tokens, presence sent, and when the last page left, and why.
 local target, text, name = ARGV[3], ARGV[4], ARGV[5]
 local client_id = target
 if ARGV[11] == '1' then

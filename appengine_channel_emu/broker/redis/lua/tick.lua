@@ -3,8 +3,8 @@
 -- [4] whether it does what is due: not before it can tell its app
 -- Law: time in which no node asked counts against no page. A node that is not listed any more is told so. Each timer is
 -- taken once, 100 of them a call.
--- Found: 'dead'; or whether more is due, milliseconds until the next timer (-1: none), dead nodes, Redis's own time, the clock,
--- and the numbers of the last event and the last message.
+-- Found: 'dead'; or whether more is due, milliseconds until the next timer (-1: none), dead nodes, Redis's own time,
+-- the clock, and the numbers of the last event and the last message.
 local entry = call('ZSCORE', P .. 'nodes', NODE)
 if not entry or num(entry) < 0 then return answer({'dead'}) end
 local beat = call('HGET', P .. 'clock', 'beat')

@@ -1,5 +1,6 @@
 -- needs: timers
--- The clock is moved on, through every timer on the way. ARGV[3] to which moment  [4] by how much, in the first call, or 0
+-- The clock is moved on, through every timer on the way. ARGV[3] to which moment  [4] by how much, in the first call,
+-- or 0
 -- Law: pages live in real time: time that a test lets pass does not count against a socket that is attached.
 -- Found: whether more is due before that moment; 100 timers a call.
 local target, by = num(ARGV[3]), num(ARGV[4])

@@ -1,7 +1,7 @@
 -- needs: claim tokens
 -- What there is of one client id, for people. Found: nothing; or valid tokens, presence sent, posting, since when, the
--- last message, sockets; and of each that is shown: id, attached, wire, since, token's expiry, opened by, unread messages
--- and bytes, last number, node.
+-- last message, sockets; and of each that is shown: id, attached, wire, since, token's expiry, opened by, unread
+-- messages and bytes, last number, node.
 local function snapshot(client_id, most)
   local c = call('HMGET', P .. 'c:' .. client_id, 'k', 'p', 'q', 'ps', 'l', 'n')
   local there = call('ZCARD', P .. 'ca:' .. client_id)
