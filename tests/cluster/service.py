@@ -121,7 +121,7 @@ class MovingPage:
         return answer.json()
 
 
-def in_parallel(jobs: list[Any]) -> list[Any]:
+def in_parallel(jobs: list[Any], seconds: float = LONG_ENOUGH) -> list[Any]:
     """What each gives, all run at the same time, each on a thread of its own; the first error is raised."""
     found: list[Any] = [None] * len(jobs)
     errors: list[BaseException] = []
@@ -136,7 +136,7 @@ def in_parallel(jobs: list[Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(LONG_ENOUGH)
+        thread.join(seconds)
     if errors:
         raise errors[0]
     assert not any(thread.is_alive() for thread in threads)
