@@ -80,8 +80,9 @@ class Sent:
 class SocketSnapshot:
     """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5).
 
-    `transport` is what its messages would take at this moment; None between two polls. `opened_by` is the mark of its
-    token, see `Broker.create_channel`. `node` is the emulator that serves it, where there are several.
+    `transport` is what its messages would take at this moment; None between two polls, and where another emulator
+    serves it. `opened_by` is the mark of its token, see `Broker.create_channel`. `node` is the emulator that serves it,
+    where there are several.
     """
 
     id: str

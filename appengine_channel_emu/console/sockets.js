@@ -80,7 +80,8 @@ export function updateSocketCells(cells, socket) {
   const [dot, what, tag, node] = transport.children;
   setAttribute(transport, 'title', `Socket ${socket.id}: ${socket.state}`);
   dot.classList.toggle('is-on', socket.state === 'attached');
-  setText(what, `${transportName(socket)}${socket.state === 'detached' ? ', detached' : ''}`);
+  const elsewhere = !socket.transport && socket.node && status.known && socket.node !== status.known.node;
+  setText(what, `${elsewhere ? 'at another node' : transportName(socket)}${socket.state === 'detached' ? ', detached' : ''}`);
   tag.hidden = !socket.opened_by;
   setText(tag, socket.opened_by === 'console' ? "a console's page" : socket.opened_by || '');
   node.hidden = !socket.node;

@@ -15,22 +15,19 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from appengine_channel_emu.environment import child_environ, python_path, variables
+from appengine_channel_emu.environment import python_path, variables
+from appengine_channel_emu.host.process import SupervisedProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE_APP = ROOT / "sample_app"
-
-STOP_SECONDS = 12.0
-"""For one program to end: an emulator takes ten at the most."""
 
 START_SECONDS = 60.0
 
@@ -39,11 +36,22 @@ class CannotServe(Exception):
     """Something is missing; the text says what, and what to do."""
 
 
-class Program(NamedTuple):
-    """One that was started here, and what people call it."""
+class Program:
+    """One that was started here, and ends when this program does, however that ends. `name` is what people call it."""
 
-    name: str
-    process: subprocess.Popen[bytes]
+    def __init__(self, name: str, command: list[str], environ: dict[str, str], folder: Path) -> None:
+        self.name = name
+        self.outcome: str | None = None
+        """How it ended, once it has."""
+        self._process = SupervisedProcess(command, folder=str(folder), environ=environ)
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def stop(self) -> None:
+        """End it: SIGTERM, and SIGKILL three seconds later."""
+        self._process.stop()
+
+    def _wait(self) -> None:
+        self.outcome = self._process.wait()
 
 
 def main(argv: list[str]) -> int:
@@ -64,7 +72,7 @@ def main(argv: list[str]) -> int:
             return 1
         finally:
             for program in reversed(programs):
-                end(program)
+                program.stop()
     return 0
 
 
@@ -80,45 +88,25 @@ def start_all(programs: list[Program], folder: Path, port: int, stopping: thread
     """Start Redis, the app and both emulators, in this order, into `programs`. Raises `CannotServe`."""
     redis = shutil.which("redis-server")
     if redis is None:
-        raise CannotServe(
-            "there is no redis-server on PATH. Install one: apt install redis-server, or brew install redis."
-        )
+        text = "there is no redis-server on PATH. Install one: apt install redis-server, or brew install redis."
+        raise CannotServe(text)
     for each in (port, port + 1, port + 2):
         need_port(each)
-    environ = child_environ(os.environ)
-    path = folder / "redis"
-    command = [
-        redis,
-        "--port",
-        "0",
-        "--unixsocket",
-        str(path),
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-        "--loglevel",
-        "warning",
-    ]
-    programs.append(start("Redis", command, environ))
+    environ, path, app = dict(os.environ), folder / "redis", f"127.0.0.1:{port + 2}"
+    command = [redis, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
+    programs.append(Program("Redis", [*command, "--logfile", str(folder / "log")], environ, folder))
     wait_until(path.exists, programs[-1], stopping)
-    app = f"127.0.0.1:{port + 2}"
-    environ = child_environ(environ | variables(f"127.0.0.1:{port}") | {"PYTHONPATH": python_path(environ)})
+    for_app = variables(f"127.0.0.1:{port}") | {"PYTHONPATH": python_path(environ)}
     command = [sys.executable, "-m", "waitress", f"--listen={app}", "main:app"]
-    programs.append(start("the app", command, environ, SAMPLE_APP))
-    wait_until(lambda: answers(port + 2), programs[-1], stopping)
+    programs.append(Program("the app", command, environ | for_app, SAMPLE_APP))
+    wait_until(partial(answers, port + 2), programs[-1], stopping)
+    command = [sys.executable, "-m", "appengine_channel_emu", "serve", "--upstream", f"http://{app}", "--quiet"]
+    command += ["--redis", f"unix://{path}", "--redis-name", "sample"]
     for number, name in enumerate(("first", "second")):
-        command = [sys.executable, "-m", "appengine_channel_emu", "serve", "--upstream", f"http://{app}"]
-        command += ["--redis", f"unix://{path}", "--redis-name", "sample", "--node-name", name, "--quiet"]
-        command += ["--port", str(port + number)]
-        programs.append(start(f"the {name} emulator", command, child_environ(os.environ), ROOT))
+        own = ["--node-name", name, "--port", str(port + number)]
+        programs.append(Program(f"the {name} emulator", command + own, environ, ROOT))
     for number, program in enumerate(programs[-2:]):
-        wait_until(lambda number=number: answers(port + number), program, stopping)
-
-
-def start(name: str, command: list[str], environ: dict[str, str], folder: Path | None = None) -> Program:
-    """Start it, in a session of its own: a terminal's Ctrl-C is for us, who end all in order."""
-    return Program(name, subprocess.Popen(command, cwd=folder, env=environ, stdout=2, start_new_session=True))
+        wait_until(partial(answers, port + number), program, stopping)
 
 
 def need_port(port: int) -> None:
@@ -142,8 +130,8 @@ def wait_until(condition: Callable[[], bool], program: Program, stopping: thread
     """Return once it holds, or we are to stop. Raises `CannotServe` where the program ends before."""
     until = time.monotonic() + START_SECONDS
     while not condition() and not stopping.is_set():
-        if program.process.poll() is not None:
-            raise CannotServe(f"{program.name} has ended, with exit status {program.process.returncode}; why is above.")
+        if program.outcome is not None:
+            raise CannotServe(f"{program.name} {program.outcome}; why is above.")
         if time.monotonic() > until:
             raise CannotServe(f"{program.name} is not there after {START_SECONDS:.0f} s.")
         stopping.wait(0.05)
@@ -164,23 +152,12 @@ def show(port: int) -> None:
 
 def watch(programs: list[Program], stopping: threading.Event) -> None:
     """Return when we are to stop. What ends meanwhile is told: what the others make of it is worth seeing."""
-    gone: set[int] = set()
+    told: set[str] = set()
     while not stopping.wait(0.5):
         for program in programs:
-            code = program.process.poll()
-            if code is not None and program.process.pid not in gone:
-                gone.add(program.process.pid)
-                print(f"serve-cluster: {program.name} has ended, with exit status {code}.", file=sys.stderr, flush=True)
-
-
-def end(program: Program) -> None:
-    """Have it end in its own time, or else at once."""
-    program.process.terminate()
-    try:
-        program.process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        program.process.kill()
-        program.process.wait()
+            if program.outcome is not None and program.name not in told:
+                told.add(program.name)
+                print(f"serve-cluster: {program.name} {program.outcome}.", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
