@@ -36,7 +36,7 @@ export class NodeList {
     fill(
       this.list,
       nodes,
-      (node) => `${node.name} ${node.address}`,
+      (node) => node.id,
       (node) => h('li', {}, h('strong', {text: node.name}), h('span', {class: 'quiet'})),
       (item, node) => {
         const late = node.heard > LATE;

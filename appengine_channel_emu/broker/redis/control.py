@@ -103,6 +103,7 @@ class SharedControl:
             beats = {id.decode(): float(beat) for id, beat in zip(heard[::2], heard[1::2], strict=True)}
             nodes = [
                 {
+                    "id": each.id,
                     "name": each.name,
                     "address": each.address,
                     "sockets": each.sockets,
