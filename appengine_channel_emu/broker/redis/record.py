@@ -6,6 +6,7 @@ that it has for all. While Redis is away it waits, up to a bound.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import secrets
@@ -124,6 +125,7 @@ class Record:
         self._lock = Lock()
         self._under_way = False
         self._resets = 0
+        self._count = itertools.count(1)
         self._seen = (0, 0)
 
     def forget(self, resets: int) -> None:
@@ -172,6 +174,7 @@ class Record:
             JOURNAL_LENGTH,
             self.journal.mark,
             self._resets,
+            f"{self.journal.mark}{next(self._count)}",
             len(messages),
             *(_message_text(*each) for each in messages),
             *(self._event_text(each, places) for each in events),

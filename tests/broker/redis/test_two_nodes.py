@@ -20,6 +20,7 @@ from appengine_channel_emu.broker.errors import (
 )
 from appengine_channel_emu.broker.turn import Pending
 from tests.broker.redis.service import answer, eventually, keys_of
+from tests.support.waiting import LONG_ENOUGH
 
 
 @pytest.fixture
@@ -358,6 +359,23 @@ def test_events_and_messages_of_all_nodes_are_in_one_order(nodes):
     eventually(lambda: sorted(receipts()) == ["acknowledged", "waiting"])
     # When, and how, is known at the node that has the page.
     assert sorted(sent.acknowledged for sent in delivered) == [0, 1]
+
+
+def test_what_is_recorded_twice_stands_there_once(nodes):
+    """As where Redis stood still: it still does what a connection brought that was given up meanwhile."""
+    a, b = nodes
+    asked, record = [], a.broker._record
+    exchange = record._ask
+    record._ask = lambda *arguments: (asked.append(arguments), exchange(*arguments))
+    a.open(a.create("ann"))
+    a.send("ann", "hello")
+    eventually(lambda: b.events("message_sent"))
+    for arguments in list(asked):
+        a.broker._asking.ask_and_wait("record", *arguments, told=lambda found: None).wait(LONG_ENOUGH)
+    a.send("ann", "again")
+    eventually(lambda: len(b.events("message_sent")) == 2)
+    assert [sent.text for sent in b.broker.journal.after(0)] == ["hello", "again"]
+    assert len(b.events("socket_opened")) == 1
 
 
 def test_a_reset_forgets_everything_but_who_the_nodes_are(nodes, shared_redis):
