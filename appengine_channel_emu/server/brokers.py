@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
@@ -64,10 +65,19 @@ def shared_broker(
     except (RedisRefused, BadSetting) as error:
         raise CannotStart(str(error)) from error
     except OSError as error:
-        why = error.strerror or str(error)
-        raise CannotStart(
-            f"The Redis at {target} cannot be reached: {why}. Start one (redis-server), or give --redis another URL."
-        ) from error
+        raise CannotStart(f"The Redis at {target} cannot be reached: {_why_unreachable(error)}") from error
+
+
+def _why_unreachable(error: OSError) -> str:
+    """What kept us from a Redis, and what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"TLS fails, {error.verify_message}. The variable SSL_CERT_FILE names certificates to trust instead of the "
+            "system's."
+        )
+    if isinstance(error, ssl.SSLError) or "handshake" in str(error):
+        return "TLS fails: what answers there speaks none, it seems. Without TLS the URL begins with redis://."
+    return f"{error.strerror or error}. Start one (redis-server), or give --redis another URL."
 
 
 def _open_store(settings: Settings) -> Store | None:

@@ -21,8 +21,9 @@ from tests.broker.redis.servers import RedisServer
 from tests.cluster.service import APP, Cluster, ClusterNode
 from tests.support import parts
 from tests.support.emulator import EMU
+from tests.support.nginx import make_certificate
 from tests.support.service import running_service
-from tests.support.waiting import eventually
+from tests.support.waiting import LONG_ENOUGH, eventually
 from tests.support.wire import free_port
 
 PASSWORD = "a-secret-that-nobody-reads"
@@ -124,6 +125,28 @@ def test_the_password_is_shown_to_nobody(own_redis, tmp_path: Path) -> None:
         assert [line for line in shown.splitlines() if PASSWORD in line and "redis-server" not in line] == []
         node.stop()
         assert PASSWORD not in node.log.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_tls_with_the_certificates_of_the_system(own_redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate, key = make_certificate(tmp_path)
+    port, plain = free_port(), free_port()
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
+    redis = own_redis("--tls-port", str(port), "--port", str(plain), "--bind", "127.0.0.1", *files, password=PASSWORD)
+    url = f"rediss://localhost:{port}"
+    monkeypatch.setenv("CHANNEL_EMU_REDIS_PASSWORD", PASSWORD)
+    text = refusal(redis=url, redis_name="app")
+    assert text.startswith(f"The Redis at {url} cannot be reached: ")
+    assert "certificate" in text.lower()
+    assert "SSL_CERT_FILE" in text
+    assert "begins with redis://" in refusal(redis=f"rediss://localhost:{plain}", redis_name="app")
+    with Cluster(redis, tmp_path, url) as cluster:
+        environ = {"CHANNEL_EMU_REDIS_PASSWORD": PASSWORD, "SSL_CERT_FILE": str(certificate)}
+        first, second = (cluster.node(name, app=None, **environ) for name in ("first", "second"))
+        with first.page(second.create_channel("anna")) as page:
+            assert second.send("anna", "hello") == 1
+            assert page.receive(LONG_ENOUGH) == "hello"
+        assert first.get_json("/_emu/cluster")["redis"]["url"] == url
 
 
 @pytest.mark.parametrize(("host", "name"), [("0.0.0.0", socket.gethostname()), ("localhost", "127.0.0.1")])
