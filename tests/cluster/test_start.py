@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from appengine_channel_emu.host.app_kinds import AppYaml, with_service_name
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
+from appengine_channel_emu.web.later import waited
 from tests.broker.redis.servers import RedisServer
 from tests.cluster.service import APP, Cluster, ClusterNode
 from tests.support import parts
@@ -92,6 +95,18 @@ def test_another_schema_is_left_as_it_is(redis_of_all: RedisServer, shared: Clus
     text = refusal(redis=shared.url, redis_name=f"{shared.name}-old")
     assert "schema 0" in text
     assert client.keys(f"emu:{shared.name}-old:*") == [f"emu:{shared.name}-old:schema".encode()]
+
+
+def test_no_service_has_keys_of_another(redis_of_all: RedisServer, shared: Cluster) -> None:
+    names = ["example.com", "example.com:c"]
+    with contextlib.ExitStack() as running:
+        for name in names:
+            service = running.enter_context(running_service(redis=shared.url, redis_name=name))
+            waited(partial(service.broker.create_channel, "schema"))
+    client = redis_of_all.client()
+    first = {bytes(key) for key in client.scan_iter("emu:example.com:*")}
+    assert b"emu:example.com:c:schema" not in first or client.type("emu:example.com:c:schema") == b"hash"
+    assert b"emu:example.com%3Ac:schema" in set(client.scan_iter("emu:example.com%3A*"))
 
 
 def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,8 @@ class Node:
 
     @property
     def key(self) -> str:
-        """What the keys of the service begin with."""
-        return f"emu:{self._options.service}:"
+        """What the keys of the service begin with; no other service's begin with it."""
+        return f"emu:{self._options.service.replace(':', '%3A')}:"
 
     @property
     def options(self) -> NodeOptions:
