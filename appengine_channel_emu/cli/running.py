@@ -55,13 +55,19 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("address", found["url"]),
         ("console", found["console"]),
         ("deadline", "off" if found["deadline"] is None else f"{found['deadline']:g} s"),
-        ("state", found["state_dir"] or "nothing is kept over a restart"),
+        ("state", _kept(found)),
         ("runs", f"for {_duration(found['uptime'])}, process {found['pid']}, version {found['version']}"),
         ("clock", f"{moved}{', stands still' if clock['frozen'] else ''}"),
         ("channels", f"{found['channels']:,}"),
         ("sockets", f"{sum(sockets.values()):,}" + (f" ({served})" if served else "")),
         ("messages", f"{messages['sent']:,} sent, {messages['dropped']:,} dropped"),
     ]
+
+
+def _kept(found: dict[str, Any]) -> str:
+    if found["node"] is not None:
+        return f"in Redis, as node {found['node']} (channel-emu cluster says more)"
+    return found["state_dir"] or "nothing is kept over a restart"
 
 
 def _named(sockets: dict[str, int]) -> dict[str, int]:

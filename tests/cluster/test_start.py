@@ -139,6 +139,7 @@ def test_the_password_is_shown_to_nobody(own_redis, tmp_path: Path) -> None:
         # Redis's own command line has it, as this test gives it; ours has not.
         assert [line for line in shown.splitlines() if PASSWORD in line and "redis-server" not in line] == []
         node.stop()
+        assert f"state     in Redis, as first of {cluster.name}" in node.log.read_text("utf-8")
         assert PASSWORD not in node.log.read_text("utf-8")
 
 
@@ -183,6 +184,11 @@ def test_the_verb(nodes: list[ClusterNode], shared: Cluster, capsys: pytest.Capt
     assert second.address in shown
     assert main(["cluster", "--json", "--emulator", first.address]) == 0
     assert json.loads(capsys.readouterr().out)["redis"]["url"] == shared.url
+
+
+def test_status_names_the_node(nodes: list[ClusterNode], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--emulator", nodes[0].address]) == 0
+    assert "in Redis, as node first" in capsys.readouterr().out
 
 
 def test_one_that_is_alone_says_so(capsys: pytest.CaptureFixture[str]) -> None:

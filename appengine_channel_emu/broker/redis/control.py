@@ -13,6 +13,7 @@ from appengine_channel_emu.broker.journal import SentMessage
 from appengine_channel_emu.broker.receiver import Way
 from appengine_channel_emu.broker.redis.asking import LATER, Asking
 from appengine_channel_emu.broker.redis.handshake import SCHEMA, info_facts
+from appengine_channel_emu.broker.redis.happened import node_name
 from appengine_channel_emu.broker.redis.mirror import Mirrors
 from appengine_channel_emu.broker.redis.node import Node
 from appengine_channel_emu.broker.redis.record import SharedJournal
@@ -233,7 +234,7 @@ class SharedControl:
             last_number,
             receiver.transport if receiver is not None else None,
             opened_by.decode() or None,
-            node_name(node.decode()),
+            node_name(node.decode()) or None,
         )
 
     def _receipt(self, sent: SentMessage, id: bytes, acknowledged: int, opened_by: bytes, wire: bytes) -> Receipt:
@@ -254,8 +255,3 @@ def _nodes(about: list[bytes]) -> list[NodeSnapshot]:
         name, address = said.pop("name", ""), said.pop("address", "")
         found.append(NodeSnapshot(id.decode(), name, address, said))
     return found
-
-
-def node_name(id: str) -> str | None:
-    """What the node of that id is called; None where nobody holds a socket."""
-    return id.rpartition(".")[0] or None
