@@ -19,7 +19,7 @@ ENV PATH=/opt/channel-emu/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
 
 COPY . /tmp/source
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install /tmp/source && rm -rf /tmp/source
+    pip install "/tmp/source[redis]" && rm -rf /tmp/source
 
 # 52.8 MB to fetch, which the cache keeps for the next build, and 259 MB unpacked, where every user can read it.
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -11,10 +11,11 @@ WORKERS ?= auto
 PYTEST_ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help serve test test-slow test-pythons soak fuzz check bench docs dist parts compiled clean
+.PHONY: help serve serve-cluster test test-slow test-pythons soak fuzz check bench docs dist parts compiled clean
 
 help:
 	@echo 'make serve         the sample app on http://localhost:8080'
+	@echo 'make serve-cluster two emulators on a Redis, in front of the sample app'
 	@echo 'make test          the tests, but for those that take long'
 	@echo 'make test-slow     those: soaks, load, slow browsers'
 	@echo 'make test-pythons  the unit tests on the oldest and on the newest Python here'
@@ -28,6 +29,9 @@ help:
 
 serve: $(VENV)/run.stamp
 	$(BIN)/channel-emu serve --no-sdk sample_app
+
+serve-cluster: $(VENV)/redis.stamp
+	$(BIN)/python examples/cluster/serve.py
 
 test: $(VENV)/test.stamp parts compiled
 	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)

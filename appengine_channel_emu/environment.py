@@ -14,6 +14,9 @@ from pathlib import Path
 COMPAT_PATH = Path(__file__).parent / "compat" / "path"
 """The folder that makes the Channel API importable in an app's Python, put on PYTHONPATH."""
 
+REDIS_PASSWORD = "CHANNEL_EMU_REDIS_PASSWORD"  # noqa: S105 - its name alone
+"""The variable with the password of `--redis`. No process that we start gets it."""
+
 # No "[::1]", which Python's urllib would want: httpx takes it for an error.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 NO_PROXY_NAMES = ("no_proxy", "NO_PROXY")
@@ -69,16 +72,18 @@ def python_path(environ: Mapping[str, str]) -> str:
     return os.pathsep.join(filter(None, [str(COMPAT_PATH), environ.get("PYTHONPATH")]))
 
 
-def with_no_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` with this machine, and the emulator's own address if it names one, among what no proxy is asked for.
+def child_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a process that we start gets of `environ`: without the Redis's password, and with `no_proxy`.
 
-    Where `http_proxy` is set, most HTTP clients send it requests for 127.0.0.1 too: a dev server's own calls between
-    its processes, and an app's calls to the emulator (behaviour.md 12). `no_proxy` names the hosts that are spared;
-    some clients read it in capitals alone. What stands there already stays; `*`, for every host, is left alone.
+    That has this machine, and the emulator's own address if there is one, among what no proxy is asked for. Where
+    `http_proxy` is set, most HTTP clients send it requests for 127.0.0.1 too: a dev server's own calls between its
+    processes, and an app's calls to the emulator (behaviour.md 12). `no_proxy` names the hosts that are spared; some
+    clients read it in capitals alone. What stands there already stays; `*`, for every host, is left alone.
     """
     emulator = environ.get("CHANNEL_EMULATOR_HOST", "").rpartition(":")[0]
     ours = dict.fromkeys([*_THIS_MACHINE, *filter(None, [emulator.strip("[]")])])
     made = dict(environ)
+    made.pop(REDIS_PASSWORD, None)
     for name, other in zip(NO_PROXY_NAMES, reversed(NO_PROXY_NAMES), strict=True):
         given = environ.get(name) or environ.get(other) or ""
         hosts = [host.strip() for host in given.split(",") if host.strip()]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
+from appengine_channel_emu.environment import child_environ
+from appengine_channel_emu.settings import BadSetting, Settings, add_flags, described, load, redis_password
 from appengine_channel_emu.settings.table import TABLE
 
 
@@ -287,3 +288,49 @@ def test_a_relative_xdg_state_home_is_ignored(tmp_path: Path, monkeypatch: pytes
     folder = Settings(app="main:app").state_folder()
     assert folder is not None
     assert folder.is_relative_to(tmp_path / ".local" / "state" / "channel-emu")
+
+
+URLS = ["redis://localhost", "redis://anna@localhost:6379/3", "rediss://redis.example:6380", "unix:///run/redis.sock"]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_the_url_of_a_redis(tmp_path: Path, url: str) -> None:
+    assert parse(["--redis", url], {}, tmp_path).redis == url
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "unix://", "redis://localhost/app", "redis://"])
+def test_what_is_no_url_of_a_redis_is_told_what_one_is(tmp_path: Path, url: str) -> None:
+    assert "redis://HOST" in refusal(["--redis", url], {}, tmp_path)
+
+
+def test_a_password_in_the_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    text = refusal(["--redis", "redis://anna:geheim@localhost"], {}, tmp_path)
+    assert "CHANNEL_EMU_REDIS_PASSWORD" in text
+    assert "geheim" not in text
+
+
+def test_what_does_not_go_with_a_redis(tmp_path: Path) -> None:
+    url = ["--redis", "redis://localhost"]
+    assert "give fanout or single" in refusal([*url, "--tabs", "split"], {}, tmp_path)
+    for flag in ("--redis-name", "--node-name"):
+        assert "only with --redis URL" in refusal([flag, "staging"], {}, tmp_path)
+
+
+def test_the_password_is_in_a_file_or_a_variable(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("geheim \nmore")
+    url = ["--redis", "redis://localhost"]
+    by_file = parse([*url, "--redis-password-file", "secret"], {}, tmp_path)
+    by_variable = parse(url, {"CHANNEL_EMU_REDIS_PASSWORD": "other"}, tmp_path)
+    assert redis_password(by_file, {}) == "geheim "
+    assert redis_password(by_variable, {"CHANNEL_EMU_REDIS_PASSWORD": "other"}) == "other"
+    assert redis_password(by_variable, {}) is None
+    assert "geheim" not in str(described(by_file))
+    with pytest.raises(BadSetting, match="leave one of both out"):
+        redis_password(by_file, {"CHANNEL_EMU_REDIS_PASSWORD": "other"})
+    (tmp_path / "secret").write_text("")
+    with pytest.raises(BadSetting, match="write the password there"):
+        redis_password(by_file, {})
+
+
+def test_the_password_is_given_on_to_nobody() -> None:
+    assert "CHANNEL_EMU_REDIS_PASSWORD" not in child_environ({"CHANNEL_EMU_REDIS_PASSWORD": "geheim"})

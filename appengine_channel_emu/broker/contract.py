@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from appengine_channel_emu.broker.clock import Clock
 from appengine_channel_emu.broker.events import EVENT_LOG_LENGTH, EventLog
@@ -80,8 +80,9 @@ class Sent:
 class SocketSnapshot:
     """One socket; times in seconds of the clock. `wire` is that of our own client or the SDK's (behaviour.md 5).
 
-    `transport` is what its messages would take at this moment; None between two polls. `opened_by` is the mark of its
-    token, see `Broker.create_channel`.
+    `transport` is what its messages would take at this moment; None between two polls, and where another emulator
+    serves it. `opened_by` is the mark of its token, see `Broker.create_channel`. `node` is the emulator that serves it,
+    where there are several.
     """
 
     id: str
@@ -94,6 +95,7 @@ class SocketSnapshot:
     last_number: int
     transport: Transport | None
     opened_by: str | None
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,9 @@ class Control(Protocol):
     The methods that do something to one socket return whether there is such a socket.
     """
 
-    travelled: float
-    """Seconds by which `travel` has moved the clock on."""
+    @property
+    def travelled(self) -> float:
+        """Seconds by which `travel` has moved the clock on."""
 
     def channel(self, client_id: str) -> ChannelSnapshot | None:
         """The channel to `client_id` at this moment, if there is one or a valid token for one."""
@@ -227,24 +230,41 @@ class Broker(Protocol):
     What cannot be known at once is a `Signal`: `Opened.presence_sent`, `Poll.ready`.
     """
 
-    immediate: ClassVar[bool]
-    """Whether every call is answered at once: a broker elsewhere may raise `Pending` instead."""
-    options: BrokerOptions
-    """What it was made with."""
-    clock: Clock
-    """The time that everything here is measured in."""
-    events: EventLog
-    """What happened, and why."""
-    journal: Journal
-    """The latest messages, with their texts."""
-    figures: BrokerFigures
-    """What was counted since the start."""
-    faults: Faults
-    """The faults in force."""
-    app_requests: AppRequests
-    """The app's requests that run."""
-    control: Control
-    """What the console and tests see and do."""
+    @property
+    def immediate(self) -> bool:
+        """Whether every call is answered at once: a broker elsewhere may raise `Pending` instead."""
+
+    @property
+    def options(self) -> BrokerOptions:
+        """What it was made with."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time that everything here is measured in."""
+
+    @property
+    def events(self) -> EventLog:
+        """What happened, and why."""
+
+    @property
+    def journal(self) -> Journal:
+        """The latest messages, with their texts."""
+
+    @property
+    def figures(self) -> BrokerFigures:
+        """What was counted since the start."""
+
+    @property
+    def faults(self) -> Faults:
+        """The faults in force."""
+
+    @property
+    def app_requests(self) -> AppRequests:
+        """The app's requests that run."""
+
+    @property
+    def control(self) -> Control:
+        """What the console and tests see and do."""
 
     # What apps ask
 

@@ -34,8 +34,8 @@ DROPS_TOLD = 20
 the log shows in a second."""
 
 _ALL_FULL = "All sockets together had more unread bytes than --backlog-total allows, and this one the most."
-_SENT = "A message was sent."
-_HELD = "A message was sent; the browser whose request sent it gets it after the answer (--push-after-answer)."
+SENT = "A message was sent."
+HELD = "A message was sent; the browser whose request sent it gets it after the answer (--push-after-answer)."
 
 
 class Delivery:
@@ -139,10 +139,10 @@ class Delivery:
     def _tell(
         self, message: QueuedMessage, hold: Hold | None, client_id: str | None, detail: dict[str, int], now: float
     ) -> None:
-        what = _SENT
+        what = SENT
         if hold is not None and hold.sockets:
             message.waits_for = hold
-            detail["held"], what = len(hold.sockets), _HELD
+            detail["held"], what = len(hold.sockets), HELD
         self._turn.event("message_sent", what, client_id, None, detail, now)
 
     def polled_from(self, browser: str | None, socket: Socket) -> None:
@@ -247,7 +247,7 @@ class Delivery:
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", TOKEN_TIMED_OUT
         elif drop is NO_CHANNEL and is_like_token(client_id):
             client_id, drop = f"{client_id[:SHOWN_CHARACTERS]}…", FOREIGN_TOKEN
-        near = self._near(client_id, others=drop.why in _MISTAKEN) if looks else ()
+        near = self._near(client_id, others=drop.why in MISTAKEN) if looks else ()
         # A foreign string instead of a client id may be of any length.
         client_id = self._tokens.shown(client_id)
         self._figures.dropped[drop.why] += 1
@@ -267,7 +267,7 @@ class Delivery:
         return tuple(near)
 
 
-_MISTAKEN = ("empty", "no_channel", "not_opened", "expired")
+MISTAKEN = ("empty", "no_channel", "not_opened", "expired")
 """Why a message may have been meant for somebody else."""
 
 

@@ -4,6 +4,7 @@ HTTP statuses are given in one place, `web.resources`. The Go client checks noth
 (facts.md 1.3); the limits are those of facts.md 1.0.
 
 EmulatorError
+├── BrokerAway                      503: channels are kept elsewhere, and that is away; to be tried again
 ├── ChannelServiceError             refused by the Channel API itself (facts.md 1.5)
 │   ├── InternalError               1
 │   │   └── TooManyTokens           1, 429: more than `--max-tokens`
@@ -38,6 +39,13 @@ DEFAULT_DURATION_MINUTES = 120
 
 class EmulatorError(Exception):
     """The base of all errors that the broker raises on purpose."""
+
+
+class BrokerAway(EmulatorError):
+    """What keeps the channels is away: nothing was done, or it is not known. The text says why."""
+
+    retry_after = 1
+    """Seconds after which it may be tried again."""
 
 
 class ChannelServiceError(EmulatorError):

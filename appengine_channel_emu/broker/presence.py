@@ -62,19 +62,9 @@ class Presence:
         seconds: float | None = None,
     ) -> None:
         """The POST that told the app `connected` has ended, well or badly; `channel` is there unless it was reset."""
-        sent = status is not None and status < 400
-        what = "connected" if connected else "disconnected"
-        failure = problem or f"The app answered {status} to /_ah/channel/{what}/."
-        self._figures.presence[what, status] += 1
-        detail: dict[str, object] = {"presence": what, "status": status}
-        if seconds is not None:
-            detail["milliseconds"] = round(seconds * 1000, 1)
-        self._turn.event(
-            "presence_sent" if sent else "presence_failed",
-            f"The app was told: {what}. It answered {status}{_in(seconds)}." if sent else failure,
-            client_id=client_id,
-            detail=detail,
-        )
+        self._figures.presence["connected" if connected else "disconnected", status] += 1
+        kind, text, detail = presence_event(connected, status, problem, seconds)
+        self._turn.event(kind, text, client_id=client_id, detail=detail)
         if channel is None or channel.posting is not connected:
             return  # a reset came in between
         channel.posting = None
@@ -96,6 +86,20 @@ class Presence:
         channel.posting = connected
         channel.posting_since = self._turn.now()
         self._turn.then(partial(post, client_id, connected))
+
+
+def presence_event(
+    connected: bool, status: int | None, problem: str, seconds: float | None
+) -> tuple[str, str, dict[str, object]]:
+    """Kind, text and detail of the event that says how a POST has ended."""
+    sent = status is not None and status < 400
+    what = "connected" if connected else "disconnected"
+    detail: dict[str, object] = {"presence": what, "status": status}
+    if seconds is not None:
+        detail["milliseconds"] = round(seconds * 1000, 1)
+    if sent:
+        return "presence_sent", f"The app was told: {what}. It answered {status}{_in(seconds)}.", detail
+    return "presence_failed", problem or f"The app answered {status} to /_ah/channel/{what}/.", detail
 
 
 def _in(seconds: float | None) -> str:

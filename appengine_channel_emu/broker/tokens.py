@@ -57,6 +57,14 @@ def is_like_token(text: str) -> bool:
     return bool(_SHAPE.match(text))
 
 
+def too_many_tokens(most: int) -> TooManyTokens:
+    """Why there can be no further token; `most` is --max-tokens."""
+    return TooManyTokens(
+        f"There are {most} valid tokens, and --max-tokens allows no more: keep one for each page, "
+        "or ask for a shorter duration_minutes."
+    )
+
+
 class TokenMint:
     """Makes tokens with a key, and knows its own again."""
 
@@ -241,14 +249,11 @@ class Tokens:
             self._dirty.token_gone(record)
 
     def _too_many(self) -> TooManyTokens:
-        text = (
-            f"There are {self._most} valid tokens, and --max-tokens allows no more: keep one for each page, "
-            "or ask for a shorter duration_minutes."
-        )
+        error = too_many_tokens(self._most)
         if not self._full:
             self._full = True
-            self._turn.event("tokens_full", text)
-        return TooManyTokens(text)
+            self._turn.event("tokens_full", str(error))
+        return error
 
     def _forget(self, record: TokenRecord) -> None:
         del self._records[record.token]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from threading import Lock, RLock
+from threading import Event, Lock, RLock
 from types import TracebackType
 from typing import Any
 
@@ -47,6 +47,47 @@ class Signal:
 def _call_both(first: Callable[[], None], second: Callable[[], None]) -> None:
     first()
     second()
+
+
+class Pending(Exception):
+    """Raised by a call of a broker that cannot be answered at once: `ready` is set once it can.
+
+    `result` then gives what the call would have given, or raises what it would have raised. Whoever made the call may
+    wait for `ready` without a thread, or on a thread that may wait.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("this answer is not there yet")
+        self.ready = Signal()
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    def result(self) -> Any:
+        """The answer; to be called once `ready` is set."""
+        assert self.ready.is_set
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def wait(self, seconds: float) -> Any:
+        """The answer, once it is there: blocks its thread. Raises TimeoutError after so many seconds."""
+        arrived = Event()
+        self.ready.when_set(arrived.set)
+        if not arrived.wait(seconds):
+            raise TimeoutError(f"no answer within {seconds:g} s")
+        return self.result()
+
+    def answer(self, value: Any) -> None:
+        """This is the answer, unless there is one."""
+        if not self.ready.is_set:
+            self._value = value
+            self.ready.set()
+
+    def fail(self, error: Exception) -> None:
+        """The call has failed, unless there is an answer."""
+        if not self.ready.is_set:
+            self._error = error
+            self.ready.set()
 
 
 class Turn:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from appengine_channel_emu.cli.main import CLEAN_STOP, VerbFailed
 from appengine_channel_emu.cli.parsing import Parser
 from appengine_channel_emu.cli.serve import log_to_stderr
-from appengine_channel_emu.environment import COMPAT_PATH, python_path, variables, with_no_proxy
+from appengine_channel_emu.environment import COMPAT_PATH, child_environ, python_path, variables
 from appengine_channel_emu.settings import NEED_AN_APP, BadSetting, Settings, add_flags, load
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _run_beside_emulator(settings: Settings, command: list[str]) -> int:
 
 
 def _environment(address: str) -> dict[str, str]:
-    return with_no_proxy(os.environ | variables(address) | {"PYTHONPATH": python_path(os.environ)})
+    return child_environ(os.environ | variables(address) | {"PYTHONPATH": python_path(os.environ)})
 
 
 def _run_command(command: list[str], environment: dict[str, str], signals: Signals) -> int:

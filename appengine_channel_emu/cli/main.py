@@ -35,6 +35,7 @@ VERBS = {
     "sdk": ("sdk:run", RUN, "install the SDK for App Engine, which runs legacy apps"),
     "shim": ("exec:shim", RUN, "say where Python's google.appengine.api.channel is"),
     "status": ("running:status", ASK, "say what runs, and how much of it"),
+    "cluster": ("cluster:run", ASK, "say which emulators are one service, and how their Redis is"),
     "send": ("messages:send", ASK, "send a message to a client id"),
     "tail": ("messages:tail", ASK, "print a channel's messages as they come"),
     "events": ("events:run", ASK, "print what happened, and what happens"),

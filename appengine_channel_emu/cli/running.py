@@ -12,7 +12,7 @@ from typing import Any
 from appengine_channel_emu.cli.emulators import NoEmulator, add_emulator_options, address_of, ask, choose
 from appengine_channel_emu.cli.main import CLEAN_STOP, VerbFailed
 from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.environment import COMPAT_PATH, NO_PROXY_NAMES, PROXY_NAMES, variables, with_no_proxy
+from appengine_channel_emu.environment import COMPAT_PATH, NO_PROXY_NAMES, PROXY_NAMES, child_environ, variables
 from appengine_channel_emu.streams import one_line
 
 WAIT_INTERVAL = 0.1
@@ -55,13 +55,19 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("address", found["url"]),
         ("console", found["console"]),
         ("deadline", "off" if found["deadline"] is None else f"{found['deadline']:g} s"),
-        ("state", found["state_dir"] or "nothing is kept over a restart"),
+        ("state", _kept(found)),
         ("runs", f"for {_duration(found['uptime'])}, process {found['pid']}, version {found['version']}"),
         ("clock", f"{moved}{', stands still' if clock['frozen'] else ''}"),
         ("channels", f"{found['channels']:,}"),
         ("sockets", f"{sum(sockets.values()):,}" + (f" ({served})" if served else "")),
         ("messages", f"{messages['sent']:,} sent, {messages['dropped']:,} dropped"),
     ]
+
+
+def _kept(found: dict[str, Any]) -> str:
+    if found["node"] is not None:
+        return f"in Redis, as node {found['node']} (channel-emu cluster says more)"
+    return found["state_dir"] or "nothing is kept over a restart"
 
 
 def _named(sockets: dict[str, int]) -> dict[str, int]:
@@ -116,7 +122,7 @@ def env(argv: Sequence[str]) -> int:
     ask(address, "/_emu/health/live")
     exported = variables(address)
     if any(os.environ.get(name) for name in PROXY_NAMES):
-        made = with_no_proxy(os.environ | exported)
+        made = child_environ(os.environ | exported)
         exported |= {name: made[name] for name in NO_PROXY_NAMES}
     for name, value in exported.items():
         print(f"export {name}={shlex.quote(value)}")

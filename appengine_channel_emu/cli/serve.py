@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from appengine_channel_emu.cli.main import COULD_NOT_START
 from appengine_channel_emu.cli.parsing import Parser
-from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, backend_maker, find_app
+from appengine_channel_emu.host.app_kinds import AppYaml, WsgiApp, backend_maker, find_app, with_service_name
 from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.settings import BadSetting, Settings, add_flags, load
 from appengine_channel_emu.streams import JsonFormatter, LineFormatter, log_to
@@ -69,6 +69,7 @@ def serve_app(
     `sdk_arguments` are for dev_appserver.py; `greet` says what runs here, the banner where it is None.
     """
     try:
+        settings = with_service_name(settings, app)
         make_backend = backend_maker(app, settings, sdk_arguments)
         # Imported here so that --help and mistakes in the command answer at once.
         from appengine_channel_emu.server.banner import show

@@ -63,6 +63,7 @@ export function makeSocketCells(socket, clientId, tell) {
     h('span', {class: 'dot'}),
     h('span', {}),
     h('span', {class: 'tag', hidden: true}),
+    h('span', {class: 'tag node', hidden: true}),
   );
   return [
     transport,
@@ -76,12 +77,16 @@ export function makeSocketCells(socket, clientId, tell) {
 /** Bring them up to date. */
 export function updateSocketCells(cells, socket) {
   const [transport, since, unread, expires] = cells;
-  const [dot, what, tag] = transport.children;
+  const [dot, what, tag, node] = transport.children;
   setAttribute(transport, 'title', `Socket ${socket.id}: ${socket.state}`);
   dot.classList.toggle('is-on', socket.state === 'attached');
-  setText(what, `${transportName(socket)}${socket.state === 'detached' ? ', detached' : ''}`);
+  const elsewhere = !socket.transport && socket.node && status.known && socket.node !== status.known.node;
+  setText(what, `${elsewhere ? 'at another node' : transportName(socket)}${socket.state === 'detached' ? ', detached' : ''}`);
   tag.hidden = !socket.opened_by;
   setText(tag, socket.opened_by === 'console' ? "a console's page" : socket.opened_by || '');
+  node.hidden = !socket.node;
+  setText(node, socket.node || '');
+  setAttribute(node, 'title', 'The emulator that serves it');
   const now = status.now || socket.since;
   setText(since, lasting(now - socket.since));
   setText(unread, socket.unread ? `${socket.unread} (${bytes(socket.unread_bytes)})` : '0');

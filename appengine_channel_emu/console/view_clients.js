@@ -6,6 +6,7 @@ import {button, empty, fill, form, h, icon, isTyping, SEARCH, setAttribute, setT
 import {feed} from './feed.js';
 import {clientHref} from './findings.js';
 import {counted, roughly, shownId} from './format.js';
+import {NodeList} from './nodes.js';
 import {makeSocketCells, updateSocketCells} from './sockets.js';
 import {status} from './status.js';
 
@@ -37,6 +38,7 @@ export class ClientsView {
       on: {input: () => this.#find()},
     });
     this.found = h('p', {class: 'found'});
+    this.nodes = new NodeList();
     this.spoken = h('p', {class: 'unseen', role: 'status'});
     this.groups = h(
       'table',
@@ -68,6 +70,7 @@ export class ClientsView {
           this.found,
           this.spoken,
         ),
+        this.nodes.element,
         h(
           'div',
           {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Table of clients'},
@@ -123,6 +126,7 @@ export class ClientsView {
 
   async refresh() {
     const asked = ++this.#asked;
+    this.nodes.refresh();
     try {
       const list = await ask(path('channels', {limit: SHOWN, search: this.search.value}));
       if (asked !== this.#asked) return;

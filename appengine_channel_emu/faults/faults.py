@@ -165,7 +165,7 @@ class Faults:
         self._note = note
         self._lock = Lock()
         self._number = 0
-        self._active: dict[int, _Active] = {}
+        self._active: dict[int, ActiveFault] = {}
 
     def __bool__(self) -> bool:
         return bool(self._active) or _of_this_request.get()[0] is self
@@ -186,7 +186,7 @@ class Faults:
             if len(self._active) >= LARGEST_NUMBER:
                 raise BadFault(f"there are {LARGEST_NUMBER} faults already; remove some")
             self._number += 1
-            self._active[self._number] = _Active(fault)
+            self._active[self._number] = ActiveFault(fault)
             return self._number
 
     def remove(self, number: int) -> bool:
@@ -227,16 +227,22 @@ class Faults:
 
     def _drawn(self, stage: str, target: Target, actions: Collection[str]) -> Fault | None:
         with self._lock:
-            for number, active in self._active.items():
-                fault = active.fault
-                if fault.stage == stage and fault.action in actions and active.happens(target):
-                    if active.left == 0:
-                        del self._active[number]
-                    return fault
-        return None
+            return self._draw(stage, target, actions)[1]
+
+    def _draw(self, stage: str, target: Target, actions: Collection[str]) -> tuple[int | None, Fault | None]:
+        """The fault that happens, with its number. Under the lock."""
+        for number, active in self._active.items():
+            fault = active.fault
+            if fault.stage == stage and fault.action in actions and active.happens(target):
+                if active.left == 0:
+                    del self._active[number]
+                return number, fault
+        return None, None
 
 
-class _Active:
+class ActiveFault:
+    """A fault in force, with how often it has happened and may happen yet."""
+
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.left = fault.count
@@ -252,6 +258,12 @@ class _Active:
         if self.left is not None:
             self.left -= 1
         return True
+
+    def set_happened(self, times: int) -> None:
+        """It has happened so often, at whatever node."""
+        self._happened = times
+        if self.fault.count is not None:
+            self.left = max(0, self.fault.count - times)
 
     def described(self) -> dict[str, Any]:
         return asdict(self.fault) | {"count": self.left, "happened": self._happened}

@@ -22,6 +22,7 @@ from appengine_channel_emu.faults.faults import (
 from appengine_channel_emu.host.backend import AppAnswer
 from appengine_channel_emu.host.login import is_same_site
 from appengine_channel_emu.host.visitors import is_loopback
+from appengine_channel_emu.web.later import Later, known, patient
 from appengine_channel_emu.web.resources import answered
 from appengine_channel_emu.web.upgrade import Upgrade, Upgraded
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
@@ -59,7 +60,7 @@ class FaultGate:
 
     def clear(self) -> None:
         """Forget every fault."""
-        self._faults.clear()
+        patient(self._broker).faults.clear()
         self._repeated.clear()
 
     def read_header(self, environ: WSGIEnvironment, serve: Callable[[WSGIEnvironment], T]) -> T | Answer:
@@ -90,7 +91,7 @@ class FaultGate:
         # As `quiet`, for thousands of requests in a second.
         if not self._repeated and _by_header.get() is None and not self._faults:
             return do()
-        client_ids = [self._broker.client_id_of(name) for name in names]
+        client_ids = [known(partial(self._broker.client_id_of, name), name) for name in names]
         if socket is not None:
             client_ids += self._client_ids_of(socket)
         poller = (socket or next(iter(names), None)) if "poll" in stages else None
@@ -118,7 +119,7 @@ class FaultGate:
         if self.quiet:
             return ask(environ)
         stages += ("app",)
-        client_ids = [self._broker.client_id_of(name) for name in names]
+        client_ids = [known(partial(self._broker.client_id_of, name), name) for name in names]
         with self._faults.asked(_if_at(stages)):
             fault = self._fault(stages, Target(client_ids, environ.get("PATH_INFO", "")))
             if fault is None:
@@ -166,17 +167,18 @@ class FaultGate:
         if poller is not None:
             return _changed(do(), partial(self._repeat, poller))
         first = do()
-        if not isinstance(first, Upgrade):
-            _at_once(first)
-        else:
+        if isinstance(first, Upgrade | Later):
+            # What is asked elsewhere has been asked.
             first.close()
+        else:
+            _at_once(first)
         return do()
 
     def _delayed(self, seconds: float, do: Callable[[], OwnAnswer]) -> OwnAnswer:
         if self._pause is not None:
             self._pause(seconds)
             return do()
-        return Waiting(Signal(), seconds, lambda: _at_once(do()))
+        return Later(Signal(), seconds, lambda: _soon(do()))
 
     def _repeat(self, poller: str, answer: Answer) -> Answer:
         while len(self._repeated) >= LARGEST_NUMBER_OF_REPEATS:
@@ -218,6 +220,10 @@ def _changed(answer: OwnAnswer, change: Callable[[Answer], Answer]) -> OwnAnswer
         return change(answer)
     answer.change(change)
     return answer
+
+
+def _soon(answer: OwnAnswer) -> OwnAnswer:
+    return answer if isinstance(answer, Later) else _at_once(answer)
 
 
 def _at_once(answer: OwnAnswer) -> Answer:

@@ -87,6 +87,10 @@ class AppBackend:
         """What to say when a client connects that the app is not told of, though it very likely wants to be."""
         return presence_hint(self._config)
 
+    def share_sign_in(self, service: str, key: Callable[[], bytes]) -> None:
+        """See `Backend`."""
+        self._sign_in.share(service, key)
+
     def start(self) -> None:
         """See `Backend`."""
         for warning in self._config.warnings:

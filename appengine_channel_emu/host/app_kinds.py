@@ -14,6 +14,7 @@ What a backend is made of is imported when one is made, so that mistakes in the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from appengine_channel_emu.host.errors import CannotStart
 from appengine_channel_emu.host.runner.loading import parse_target
 from appengine_channel_emu.private_files import private_folder
 from appengine_channel_emu.settings import BadSetting, Settings
+from appengine_channel_emu.settings.kinds import short_name
 
 if TYPE_CHECKING:
     from appengine_channel_emu.host.app_yaml import AppConfig
@@ -142,7 +144,8 @@ def _app_yaml_maker(config: AppConfig, settings: Settings) -> MakeBackend:
     python = settings.python or sys.executable
 
     def make(address: str) -> Backend:
-        sign_in = SignIn(login_key(settings.state_folder()))
+        # A key that is shared takes its place.
+        sign_in = SignIn(login_key(settings.state_folder() if settings.redis is None else None))
 
         def make_once(config: AppConfig) -> AppBackend:
             warn_of_missing_modules(config, python)
@@ -213,6 +216,29 @@ def _sdk_storage(settings: Settings) -> Path | None:
     except OSError:
         # The store says so.
         return None
+
+
+def with_service_name(settings: Settings, app: AppYaml | WsgiApp | None) -> Settings:
+    """`settings` with a `redis_name`, where they have a Redis: the application of the app.yaml, if none is given.
+
+    Raises `CannotStart`.
+    """
+    if settings.redis is None or settings.redis_name is not None:
+        return settings
+    if isinstance(app, AppYaml):
+        from appengine_channel_emu.host.app_checks import read_config
+
+        name = read_config(app.path, sdk=not settings.no_sdk).application
+        if name is not None:
+            try:
+                return dataclasses.replace(settings, redis_name=short_name.read(name, Path()))
+            except ValueError as error:
+                text = f"--redis-name is missing, and the application of {app.path} is no name for a service: {error}."
+                raise CannotStart(text) from None
+    raise CannotStart(
+        "--redis-name is missing: it says whose channels these are, the same at each emulator of the service, where "
+        "no app.yaml has a line 'application'."
+    )
 
 
 def find_app(settings: Settings) -> AppYaml | WsgiApp | None:

@@ -49,6 +49,10 @@ class ReloadingBackend:
         self.takes_presence = self._current.takes_presence
         self.presence_hint = self._current.presence_hint
 
+    def share_sign_in(self, service: str, key: Callable[[], bytes]) -> None:
+        """See `Backend`. Those that `make` gives later have the same sign-in."""
+        self._current.share_sign_in(service, key)
+
     def start(self) -> None:
         """See `Backend`."""
         self._current.start()

@@ -6,7 +6,7 @@ The front answers what belongs to the Channel API and hands every other request 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -114,6 +114,12 @@ class Backend(Serves, Protocol):
     @property
     def looks_for_app(self) -> bool:
         """Whether `why_unreachable` looks for the app, which may take a second."""
+
+    def share_sign_in(self, service: str, key: Callable[[], bytes]) -> None:
+        """Visitors are signed in at all emulators of `service`, which have `key`; to be called before `start`.
+
+        Where the app, or the SDK, signs visitors in by itself this does nothing.
+        """
 
     def start(self) -> None:
         """Returns when the app can be served. Raises `CannotStart`."""

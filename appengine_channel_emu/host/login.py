@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from http.cookies import CookieError, SimpleCookie
@@ -194,10 +195,16 @@ def is_own_page(environ: WSGIEnvironment) -> bool:
 
 
 class SignIn:
-    """The pages and the cookie, signed with `key`."""
+    """The pages and the cookie, signed with `key`, unless it is shared."""
 
     def __init__(self, key: bytes) -> None:
+        self._key: Callable[[], bytes] = lambda: key
+        self._mark: str | None = None
+
+    def share(self, service: str, key: Callable[[], bytes]) -> None:
+        """Whoever is signed in at another emulator of `service` is so here: they have the same key."""
         self._key = key
+        self._mark = hashlib.sha256(service.encode()).hexdigest()[:12]
 
     @staticmethod
     def serves(path: str) -> bool:
@@ -207,7 +214,7 @@ class SignIn:
     def user(self, environ: WSGIEnvironment) -> SignedInUser | None:
         """Who sends this request; None if nobody is signed in or the cookie is not ours."""
         try:
-            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(_cookie_name(environ))
+            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(self._cookie_name(environ))
         except CookieError:
             return None
         payload, _, signature = (morsel.value if morsel else "").partition(".")
@@ -254,7 +261,7 @@ class SignIn:
 
     def _go(self, environ: WSGIEnvironment, goal: str, user: SignedInUser | None) -> AppAnswer:
         value = self._cookie_value(user) if user else ""
-        cookie = f"{_cookie_name(environ)}={value}; Path=/; HttpOnly; SameSite=Lax"
+        cookie = f"{self._cookie_name(environ)}={value}; Path=/; HttpOnly; SameSite=Lax"
         headers = [
             ("Location", goal),
             ("Set-Cookie", cookie if user else f"{cookie}; Max-Age=0"),
@@ -285,13 +292,15 @@ class SignIn:
         return f"{payload}.{self._signature(payload)}"
 
     def _signature(self, payload: str) -> str:
-        return hmac.new(self._key, b"login\0" + payload.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+        return hmac.new(self._key(), b"login\0" + payload.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
-
-def _cookie_name(environ: WSGIEnvironment) -> str:
-    """With the port, since browsers send a cookie to all ports of a host and several emulators may run."""
-    port = environ.get("HTTP_HOST", "").rpartition("]")[2].rpartition(":")[2]
-    return f"{COOKIE}_{port if port.isascii() and port.isdigit() else environ.get('SERVER_PORT', '80')}"
+    def _cookie_name(self, environ: WSGIEnvironment) -> str:
+        """With the service, or with the port: browsers send a cookie to all ports of a host, and several emulators may
+        run."""
+        if self._mark is not None:
+            return f"{COOKIE}_{self._mark}"
+        port = environ.get("HTTP_HOST", "").rpartition("]")[2].rpartition(":")[2]
+        return f"{COOKIE}_{port if port.isascii() and port.isdigit() else environ.get('SERVER_PORT', '80')}"
 
 
 def _first(fields: dict[str, list[str]], name: str) -> str:

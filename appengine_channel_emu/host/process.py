@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from appengine_channel_emu.environment import with_no_proxy
+from appengine_channel_emu.environment import child_environ
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _STOP_SECONDS = 5.0
@@ -85,7 +85,7 @@ class SupervisedProcess:
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SUPERVISOR), str(theirs.fileno()), fds, remove or "-", *command],
                 cwd=folder,
-                env=with_no_proxy(environ),
+                env=child_environ(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=2 if output is None else output,
                 stderr=output,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
@@ -126,6 +126,9 @@ class ProxyBackend:
         self.start = origin.start
         self.stop = origin.stop
         self.why_unreachable = origin.why_unreachable
+
+    def share_sign_in(self, service: str, key: Callable[[], bytes]) -> None:
+        """See `Backend`."""
 
     def serve(self, environ: WSGIEnvironment, request_id: str | None, script: ScriptCall | None = None) -> AppAnswer:
         """See `Backend`."""

@@ -104,6 +104,8 @@ class Acceptor:
         for thing in [socket_map[number] for number in socket_map.keys() - others]:
             if hasattr(thing, "active_channels"):
                 thing.handle_accept = functools.partial(self._accept, thing, port)
+                # A service that ends stops listening before its loop does.
+                thing.handle_close = functools.partial(socket_map.pop, thing.socket.fileno(), None)
                 thing.maintenance = functools.partial(_end_idle, thing)
                 # Head and body of an answer go out together (`ParkingTask.finish`). Not one of the settings above,
                 # where waitress warns that it will go.

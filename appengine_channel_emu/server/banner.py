@@ -50,7 +50,12 @@ def _rows(settings: Settings, about: About) -> list[tuple[str, str]]:
     rows.append(("console", f"{url}/_emu/"))
     if about.app is not None:
         rows.append(("deadline", "off" if settings.request_deadline is None else f"{settings.request_deadline:g} s"))
-    rows.append(("state", about.state_folder or "nothing is kept over a restart"))
+    rows.append(
+        (
+            "state",
+            _kept_in_redis(settings.redis_name, about.node) or about.state_folder or "nothing is kept over a restart",
+        )
+    )
     return rows
 
 
@@ -60,6 +65,10 @@ def _app(about: About) -> str:
         return "none (to run one: channel-emu serve APP)"
     python = f", Python {app.python}" if app.python else ""
     return f"{app.name} ({app.kind}{python})"
+
+
+def _kept_in_redis(service: str | None, node: str | None) -> str | None:
+    return None if node is None else f"in Redis, as {node} of {service}"
 
 
 def network_addresses(host: str, url: str) -> list[str]:

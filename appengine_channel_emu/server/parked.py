@@ -46,8 +46,11 @@ class ParkingMiddleware:
         """Call the application, or go on with the answer that a former call left in `environ`."""
         hints = environ.get(SERVER_HINTS)
         if isinstance(hints, TaskHints) and hints.waiting is not None:
-            hints.waiting.begin(start_response)
-            return hints.waiting
+            following = hints.waiting.following()
+            if not following.ready:
+                raise Parked(following)
+            following.begin(start_response)
+            return following
         body = self._application(environ, start_response)
         if isinstance(body, Waiting) and not body.ready:
             raise Parked(body)

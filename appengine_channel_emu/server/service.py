@@ -9,16 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-from appengine_channel_emu.broker.broker import EmbeddedBroker
-from appengine_channel_emu.broker.clock import SystemClock
-from appengine_channel_emu.broker.contract import Broker, BrokerOptions
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
-from appengine_channel_emu.broker.saving import Store
-from appengine_channel_emu.broker.store import SqliteStore, StoreInUse
 from appengine_channel_emu.host.backend import Backend
 from appengine_channel_emu.server.acceptor import IDENT, Acceptor, make_short_path
 from appengine_channel_emu.server.answers import Heads
+from appengine_channel_emu.server.brokers import embedded_broker, shared_broker
 from appengine_channel_emu.server.connection import Port
 from appengine_channel_emu.server.event_lines import EventLines
 from appengine_channel_emu.server.listening import LOCALHOST, CannotListen, listen
@@ -33,11 +32,17 @@ from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.channel.presence import PresencePosts
 from appengine_channel_emu.web.front import Front, NoApp
 from appengine_channel_emu.web.guard import WebOptions
+from appengine_channel_emu.web.later import patient, waited
+
+if TYPE_CHECKING:
+    from appengine_channel_emu.broker.redis.broker import RedisBroker
 
 STOP_SECONDS = 7.0
 """For all of a stop but the last save. Of these, at the most:"""
 APP_SECONDS = 6.0
 """for the app: SIGTERM, SIGKILL 3 seconds later, and whatever it started;"""
+LEAVE_SECONDS = 2.0
+"""for telling a Redis that this node goes, and for the answers to its polls;"""
 LOOP_SECONDS = 1.0
 REQUEST_SECONDS = 5.0
 """for requests that its threads still serve, of an app that is not ours to stop."""
@@ -48,6 +53,9 @@ END_SECONDS = 9.5
 
 LEAST_SECONDS = 0.5
 """What each part of a stop gets, however long the others took."""
+
+LOOK_SECONDS = 0.01
+"""Seconds between two looks at what is waited for."""
 
 TICK = 0.2
 """Seconds between two looks at the broker's timers at the most: its clock tells by them whether this process runs."""
@@ -77,7 +85,8 @@ class Service:
         """`host:port` of the API port, if there is one."""
         self._timer = TimerThread()
         self._backend = make_backend(self.address)
-        self._store = _open_store(settings)
+        self._saver: Saver | None = None
+        self._shared: RedisBroker | None = None
         self.broker = self._make_broker()
         self.about = self._describe()
         """What the front is told of us."""
@@ -88,9 +97,14 @@ class Service:
         self._loop = make_loop()
         self._parked_polls, self._streams = Timeouts(), Timeouts()
         self._slow_clients = SlowClients(_client_limits(settings), self.broker.note)
-        self._pools = Pools(self._loop, self.front.is_ours, self.front.is_brief, settings.threads)
+        self._pools = Pools(
+            self._loop,
+            self.front.is_ours,
+            self.front.is_brief,
+            settings.threads,
+            None if self.broker.immediate else self.front.may_wait,
+        )
         self._acceptor = Acceptor(settings, self._loop, self._pools, self.broker.note)
-        self._saver = Saver(self.broker, self._store) if self._store else None
         self._changing = threading.Lock()
         self._served = self._ready = self._stopping = False
 
@@ -124,6 +138,8 @@ class Service:
                 return
             self._stopping = True
         budget, saving = _Budget(STOP_SECONDS), _Budget(END_SECONDS)
+        if self._shared:
+            self._leave_service(self._shared, budget)
         self._loop.stop()
         if self._backend:
             budget.call(self._backend.stop, APP_SECONDS, "the app")
@@ -139,6 +155,13 @@ class Service:
             saving.call(self._saver.stop, END_SECONDS, "the store: a restart may lose what was sent last")
         for sock in self._sockets + self._api_sockets:
             sock.close()
+
+    def _leave_service(self, broker: RedisBroker, budget: _Budget) -> None:
+        """Have the pages go on at other nodes, which a balancer finds once nobody listens here."""
+        for sock in self._sockets:
+            _stop_listening(sock)
+        budget.call(broker.stop, LEAVE_SECONDS, "the Redis")
+        budget.wait_until(lambda: not len(self._parked_polls), LEAVE_SECONDS)
 
     def _serve(self) -> None:
         """Take connections, and begin with all that runs beside them."""
@@ -164,14 +187,17 @@ class Service:
         self._acceptor.look()
 
     def _describe(self) -> About:
-        backend, folder = self._backend, self.settings.state_folder() if self._store else None
+        backend, folder = self._backend, self.settings.state_folder() if self._saver else None
         return About(
             described(self.settings),
             self._why_not_ready,
             looks_for_app=backend is not None and backend.looks_for_app,
+            why_degraded=lambda: self._shared.why_away if self._shared else None,
             app=None if backend is None else backend.description,
             url=self.url,
             state_folder=None if folder is None else str(folder),
+            node=self._shared.node.options.name if self._shared else None,
+            cluster=partial(waited, self._shared.control.cluster) if self._shared else None,
         )
 
     def _why_not_ready(self) -> str | None:
@@ -179,23 +205,32 @@ class Service:
             return "The app is still being started."
         return self._backend.why_unreachable() if self._backend else None
 
-    def _make_broker(self) -> EmbeddedBroker:
+    def _make_broker(self) -> Broker:
         settings, posts = self.settings, None
         if self._backend is not None and _tells_presence(settings, self._backend):
             encoding = settings.presence_encoding
             posts = PresencePosts(self._backend, "urlencoded" if encoding == "auto" else encoding)
-        state = self._store.load() if self._store else None
-        keeps = self._store is not None
-        broker = EmbeddedBroker(SystemClock(), _broker_options(settings), posts, state, keeps, self._timer)
+        broker: Broker
+        if settings.redis is None:
+            broker, self._saver = embedded_broker(settings, posts, self._timer)
+        else:
+            broker = self._shared = shared_broker(settings, posts, self._timer, self.address)
+            self._share_sign_in(self._shared)
         if posts is not None:
             posts.broker = broker
         lines = EventLines(self._timer, settings.quiet)
-        for event in broker.events.after(0):
+        # What others of a service have done before is in their logs.
+        for event in broker.events.after(0) if broker.immediate else ():
             lines(event)
         broker.events.listen(lines)
         for fault in settings.fault:
-            broker.faults.add(fault)
+            patient(broker).faults.add(fault)
         return broker
+
+    def _share_sign_in(self, broker: RedisBroker) -> None:
+        if self._backend is not None:
+            assert self.settings.redis_name is not None
+            self._backend.share_sign_in(self.settings.redis_name, lambda: broker.shared_key("sign-in"))
 
     def _hint_at_presence(self) -> None:
         """Say how an app can be told of clients, once one comes, where the app looks as if it were not."""
@@ -230,6 +265,12 @@ class _Budget:
         if thread.is_alive():
             log.warning("Stopping waits no longer for %s.", what)
         return not thread.is_alive()
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Return once `condition` holds, or that time is over."""
+        until = time.monotonic() + self.at_most(seconds)
+        while not condition() and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
 
     def call(self, action: Callable[[], object], seconds: float, what: str) -> bool:
         """Call `action`; whether it has returned in time. What it raises is logged."""
@@ -283,38 +324,6 @@ def _tells_presence(settings: Settings, backend: Backend) -> bool:
     if settings.presence == "auto":
         return backend.takes_presence
     return settings.presence == "always"
-
-
-def _open_store(settings: Settings) -> Store | None:
-    folder = settings.state_folder()
-    if folder is None:
-        if settings.state_dir == "auto":
-            log.warning("Nothing is kept over a restart: there is no home folder. --state-dir FOLDER names another.")
-        return None
-    try:
-        return SqliteStore(folder)
-    except StoreInUse as error:
-        log.warning("%s; this one keeps nothing.", str(error).capitalize())
-    except OSError as error:
-        # Those of the system say what, ours say what to do as well.
-        why = f"{folder} cannot be used ({error.strerror}); choose another --state-dir" if error.strerror else error
-        log.warning("Nothing is kept over a restart: %s.", why)
-    return None
-
-
-def _broker_options(settings: Settings) -> BrokerOptions:
-    return BrokerOptions(
-        tabs=settings.tabs,
-        resume_window=settings.resume_window,
-        disconnect_after=settings.disconnect_after,
-        backlog_messages=settings.backlog,
-        backlog_bytes=settings.backlog_bytes,
-        backlog_total=settings.backlog_total,
-        max_sockets=settings.max_sockets,
-        max_tokens=settings.max_tokens,
-        event_log=settings.event_log,
-        push_after_answer=settings.push_after_answer / 1000,
-    )
 
 
 def _web_options(settings: Settings) -> WebOptions:

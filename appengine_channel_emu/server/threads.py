@@ -14,6 +14,9 @@ from appengine_channel_emu.server.loop import Loop
 OWN_THREADS = 4
 """For polls and the like: they never block, and with more the interpreter only switches between them."""
 
+PATIENT_THREADS = 16
+"""Where people and tests ask what another machine has to be asked first; pages and apps take none (`web/later.py`)."""
+
 BRIEF_BODY = 64 * 1024
 """Bytes of a request that the loop serves by itself."""
 
@@ -57,16 +60,27 @@ class AppPool(Pool):
 
 
 class Pools:
-    """Waitress's dispatcher in two: our own requests never queue behind the app's."""
+    """Waitress's dispatcher in parts: our own requests never queue behind the app's, nor behind those that wait.
+
+    `may_wait` says whether a path's thread may have to, where any may.
+    """
 
     def __init__(
-        self, loop: Loop, is_ours: Callable[[str], bool], is_brief: Callable[[str, str], bool], app_threads: int
+        self,
+        loop: Loop,
+        is_ours: Callable[[str], bool],
+        is_brief: Callable[[str, str], bool],
+        app_threads: int,
+        may_wait: Callable[[str], bool] | None = None,
     ) -> None:
         self._loop = loop
         self._is_ours = is_ours
         self._is_brief = is_brief
         self._own = Pool()
         self._own.set_thread_count(OWN_THREADS)
+        self._may_wait = may_wait
+        self._patient = Pool()
+        self._patient.set_thread_count(0 if may_wait is None else PATIENT_THREADS)
         self._app = AppPool()
         self._app.set_thread_count(app_threads)
 
@@ -78,8 +92,12 @@ class Pools:
             self._loop.soon(channel)
             return
         refused = request is not None and request.error
-        pool = self._own if channel.ours_alone or refused or self._is_ours(path) else self._app
-        pool.add_task(channel)
+        if refused or channel.ours_alone:
+            self._own.add_task(channel)
+        elif self._may_wait is not None and self._may_wait(path):
+            self._patient.add_task(channel)
+        else:
+            (self._own if self._is_ours(path) else self._app).add_task(channel)
 
     def refuse_overdue(self) -> None:
         """Have those answered that have waited for one of the app's threads for too long; called at every turn."""
@@ -101,6 +119,7 @@ class Pools:
     def end(self, seconds: float) -> None:
         """End the threads; requests that take longer than `seconds` get no answer."""
         give_up = time.monotonic() + seconds
-        left = self._own.end(seconds) + self._app.end(max(0.0, give_up - time.monotonic()))
+        left = self._own.end(seconds)
+        left += sum(pool.end(max(0.0, give_up - time.monotonic())) for pool in (self._patient, self._app))
         if left:
             log.info("%d requests had not been answered when the emulator was stopped.", left)

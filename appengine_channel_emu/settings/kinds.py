@@ -210,6 +210,34 @@ def origin(value: str, _folder: Path) -> str:
     return f"{parts.scheme}://{name}:{port}"
 
 
+@kind("URL")
+def redis_url(value: str, _folder: Path) -> str:
+    """The address of a Redis, without a password."""
+    # Who has no Redis needs nothing of it.
+    from appengine_channel_emu.broker.redis.target import RedisTarget
+
+    RedisTarget.parse(value.strip())
+    return value.strip()
+
+
+@kind("NAME")
+def short_name(value: str, _folder: Path) -> str:
+    """A name that may be part of a key: letters, digits and a few signs."""
+    name = value.strip()
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:~-]{0,99}", name):
+        raise ValueError(f"{value!r} is not a name; give up to 100 of A-Z, a-z, 0-9 and . _ : ~ -")
+    return name
+
+
+@kind("FILE")
+def existing_file(value: str, base: Path) -> Path:
+    """A file that exists."""
+    path = path_of(value, base)
+    if not path.is_file():
+        raise ValueError(f"there is no file {value!r}")
+    return path
+
+
 @kind("FAULT")
 def fault(value: str, _folder: Path) -> str:
     """A fault, as text that was checked (`appengine_channel_emu.faults`)."""

@@ -11,15 +11,16 @@ from typing import Any
 
 import yaml
 
-from appengine_channel_emu.environment import path_of
+from appengine_channel_emu.environment import REDIS_PASSWORD, path_of
 from appengine_channel_emu.hints import nearest
 from appengine_channel_emu.settings.kinds import MIB, Kind
 from appengine_channel_emu.settings.table import GROUPS, TABLE, Settings
 
 CONFIG_FILE = "channel-emu.yaml"
 VARIABLE_PREFIX = "CHANNEL_EMU_"
-# Variables with our prefix that are no settings: the file of settings, and the cache of downloads.
-OTHER_VARIABLES = ("CHANNEL_EMU_CONFIG", "CHANNEL_EMU_CACHE")
+# Variables with our prefix that are no settings: the file of settings, the cache of downloads, and what no command line
+# may have.
+OTHER_VARIABLES = ("CHANNEL_EMU_CONFIG", "CHANNEL_EMU_CACHE", REDIS_PASSWORD)
 
 # What Kubernetes and Docker's links put into every container beside a service called channel-emu, or channel-emu-more.
 _INJECTED = re.compile(
@@ -95,7 +96,42 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], folder: Path, wit
     unread = {TABLE[name].name for name in without}
     values |= _from_environment(environ, folder, unread | values.keys())
     values |= _from_file(_config_path(config, folder), unread | values.keys())
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse values that are good each by itself. Raises :class:`BadSetting`."""
+    if settings.redis is None:
+        alone = ("redis_name", "redis_password_file", "node_name")
+        named = [name for name in alone if getattr(settings, name) is not None]
+        if named:
+            raise BadSetting(f"--{named[0].replace('_', '-')}: says something only with --redis URL")
+        return
+    if settings.tabs == "split":
+        raise BadSetting("--tabs: split is not possible with --redis; give fanout or single")
+
+
+def redis_password(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """The password of the Redis, from a file or the environment; no setting, because those are shown.
+
+    Raises :class:`BadSetting`.
+    """
+    variable = environ.get(REDIS_PASSWORD) or None
+    path = settings.redis_password_file
+    if path is None:
+        return variable
+    if variable is not None:
+        raise BadSetting(f"--redis-password-file: {REDIS_PASSWORD} is set, too; leave one of both out")
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise BadSetting(f"--redis-password-file: {path} cannot be read: {why}") from None
+    if not lines or not lines[0]:
+        raise BadSetting(f"--redis-password-file: the first line of {path} is empty; write the password there")
+    return lines[0]
 
 
 def _config_path(config: str | None, folder: Path) -> Path | None:

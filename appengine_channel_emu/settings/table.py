@@ -32,12 +32,13 @@ LISTENING = "where it listens"
 THE_APP = "the app"
 CHANNELS = "channels"
 PRESENCE = "presence"
+SEVERAL = "several emulators"
 SAFETY = "who may call"
 BOUNDS = "bounds"
 FAULTS = "faults on request"
 OUTPUT = "output"
 
-GROUPS = (THE_APP, LISTENING, OUTPUT, CHANNELS, PRESENCE, FAULTS, SAFETY, BOUNDS)
+GROUPS = (THE_APP, LISTENING, OUTPUT, CHANNELS, PRESENCE, SEVERAL, FAULTS, SAFETY, BOUNDS)
 """In the order in which the help shows them."""
 
 
@@ -171,6 +172,23 @@ class Settings:
         "let visitors call /_ah/channel/connected/ and disconnected/ themselves, for tests by hand",
     )
 
+    redis: str | None = setting(
+        kinds.redis_url, None, SEVERAL,
+        "redis://, rediss:// or unix:// URL of a Redis that keeps the channels, for several emulators that are one "
+        "service; its password is in CHANNEL_EMU_REDIS_PASSWORD",
+    )
+    redis_name: str | None = setting(
+        kinds.short_name, None, SEVERAL,
+        "whose channels these are, the same at each emulator (default: the application of app.yaml)",
+    )
+    redis_password_file: Path | None = setting(
+        kinds.existing_file, None, SEVERAL, "file whose first line is the password of the Redis",
+    )
+    node_name: str | None = setting(
+        kinds.short_name, None, SEVERAL,
+        "what this emulator is called among the others (default: the machine's name and the port)",
+    )
+
     allow_host: tuple[str, ...] = setting(
         kinds.many(kinds.host), (), SAFETY,
         "host name that requests may also name in Host; repeatable",
@@ -265,8 +283,10 @@ class Settings:
 # Every setting by the name that users write.
 TABLE = {field.name.replace("_", "-"): field for field in dataclasses.fields(Settings)}
 
-NEED_AN_APP = frozenset(name for name, field in TABLE.items() if field.metadata["group"] in (THE_APP, PRESENCE))
-"""Names of settings that mean nothing to an emulator without an app, such as that of `exec`."""
+NEED_AN_APP = frozenset(
+    name for name, field in TABLE.items() if field.metadata["group"] in (THE_APP, PRESENCE, SEVERAL)
+)
+"""Names of settings that mean nothing to an emulator without an app, such as that of `exec`, which shares nothing."""
 
 
 def described(settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,9 @@ class AppInProcess:
     def __init__(self, app: Serves) -> None:
         self._app = app
         self.errors = PresenceErrors()
+
+    def share_sign_in(self, service: str, key: Callable[[], bytes]) -> None:
+        """See `Backend`."""
 
     def start(self) -> None:
         """See `Backend`."""

@@ -11,7 +11,7 @@ from typing import Literal
 from appengine_channel_emu.testing.shown import hide_where, named_shortly
 from appengine_channel_emu.testing.story import tell
 from appengine_channel_emu.testing.stream import StreamOrPoll
-from appengine_channel_emu.testing.transports import EmulatorAway, OverHTTP, Pending, Reply, Transport
+from appengine_channel_emu.testing.transports import Answerable, EmulatorAway, OverHTTP, Reply, Transport
 
 RETRY_SECONDS = 0.2
 """Between two tries to reach an emulator that has gone."""
@@ -56,7 +56,7 @@ class ChannelClient:
         self.client_id: str | None = None
         self._socket: str | None = None
         self._after = 0
-        self._poll: Pending | None = None
+        self._poll: Answerable | None = None
         self._received: list[str] = []
         self._unread = 0
         self._closed = False

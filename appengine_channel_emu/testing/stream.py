@@ -28,7 +28,14 @@ from wsproto.events import (
 from wsproto.extensions import Extension
 from wsproto.utilities import ProtocolError
 
-from appengine_channel_emu.testing.transports import AGENT, ANSWER_SECONDS, EmulatorAway, OverHTTP, Pending, Reply
+from appengine_channel_emu.testing.transports import (
+    AGENT,
+    ANSWER_SECONDS,
+    Answerable,
+    EmulatorAway,
+    OverHTTP,
+    Reply,
+)
 
 SILENCE_SECONDS = 40.0
 """A server that says nothing for so long has gone: it sends a heartbeat every 25 s."""
@@ -217,7 +224,7 @@ class StreamOrPoll:
         """Whether messages come over a stream at this moment, as far as is known."""
         return self._stream is not None and self._stream.streams
 
-    def start(self, path: str, query: dict[str, Any]) -> Pending:
+    def start(self, path: str, query: dict[str, Any]) -> Answerable:
         """See `Transport`; `query` is a poll's. Where a stream is open, this acknowledges what came over it."""
         if self._stream is not None and self._stream.poll is not None:
             return self._http.start(path, query)
@@ -248,7 +255,7 @@ class _ReadStream:
         """Whether one has come, and the stream has not ended since."""
         self.over = False
         """Whether its end has been taken: another one must be opened."""
-        self.poll: Pending | None = None
+        self.poll: Answerable | None = None
         """What waits instead, where a stream does not work."""
         threading.Thread(target=self._run, name="stream", daemon=True).start()
 
@@ -258,7 +265,7 @@ class _ReadStream:
             self._stream.acknowledge(number)
 
     def result(self, timeout: float) -> Reply | None:
-        """See `Pending`. What the server has by then is in it, however small `timeout`. Raises `EmulatorAway`."""
+        """See `Answerable`. What the server has by then is in it, however small `timeout`. Raises `EmulatorAway`."""
         give_up = time.monotonic() + timeout
         with self._changed:
             if not self._changed.wait_for(self._is_answered, timeout):
@@ -268,7 +275,7 @@ class _ReadStream:
         return self.poll.result(max(0.0, give_up - time.monotonic()))
 
     def abandon(self) -> None:
-        """See `Pending`: the server sees the connection break."""
+        """See `Answerable`: the server sees the connection break."""
         with self._changed:
             self._abandoned = self.over = True
             if self._stream is not None:

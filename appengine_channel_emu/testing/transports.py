@@ -55,7 +55,7 @@ class EmulatorAway(ConnectionError):
 _hidden = hide_where(EmulatorAway)
 
 
-class Pending(Protocol):
+class Answerable(Protocol):
     """A request that may not be answered yet."""
 
     def result(self, timeout: float) -> Reply | None:
@@ -71,7 +71,7 @@ class Transport(Protocol):
     def request(self, method: str, path: str, query: dict[str, Any], body: bytes | None = None) -> Reply:
         """Send a request, with `body` as JSON, and wait for its answer."""
 
-    def start(self, path: str, query: dict[str, Any]) -> Pending:
+    def start(self, path: str, query: dict[str, Any]) -> Answerable:
         """Send a GET whose answer may take long."""
 
 
@@ -87,7 +87,7 @@ class InProcess:
         assert reply is not None
         return reply
 
-    def start(self, path: str, query: dict[str, Any]) -> Pending:
+    def start(self, path: str, query: dict[str, Any]) -> Answerable:
         """See `Transport`."""
         return _PendingCall(self._app, "GET", path, query)
 
@@ -108,7 +108,7 @@ class _PendingCall:
             self._cut = cut
 
     def result(self, timeout: float) -> Reply | None:
-        """See `Pending`."""
+        """See `Answerable`."""
         if self._cut is not None:
             raise EmulatorAway(IN_PROCESS, self._cut)
         body = self._body
@@ -126,7 +126,7 @@ class _PendingCall:
         return Reply(int(code), reason, data)
 
     def abandon(self) -> None:
-        """See `Pending`."""
+        """See `Answerable`."""
         close(self._body)
 
 
@@ -148,7 +148,7 @@ class OverHTTP:
             raise EmulatorAway(self.url, error.__cause__ or error.__context__ or error) from None
         return Reply(answer.status, answer.reason or "", answer.data)
 
-    def start(self, path: str, query: dict[str, Any]) -> Pending:
+    def start(self, path: str, query: dict[str, Any]) -> Answerable:
         """See `Transport`: parked at the server, on a thread and a connection of its own."""
         return _ParkedPoll(self, path, query)
 
@@ -167,7 +167,7 @@ class _ParkedPoll:
         threading.Thread(target=self._run, name="poll", daemon=True).start()
 
     def result(self, timeout: float) -> Reply | None:
-        """See `Pending`. What the server has by then is in it, however small `timeout`. Raises `EmulatorAway`."""
+        """See `Answerable`. What the server has by then is in it, however small `timeout`. Raises `EmulatorAway`."""
         if not self._arrived.wait(timeout):
             self._abandoned = True
             # A second poll takes over, and is answered with what there is.
@@ -178,7 +178,7 @@ class _ParkedPoll:
         return self._outcome
 
     def abandon(self) -> None:
-        """See `Pending`: the server sees the connection break."""
+        """See `Answerable`: the server sees the connection break."""
         self._abandoned = True
         with contextlib.suppress(OSError, AttributeError):
             self._connection.sock.shutdown(socket.SHUT_RDWR)

@@ -20,7 +20,7 @@ from appengine_channel_emu.notes import Notes
 from appengine_channel_emu.web.accounts import Accounts
 from appengine_channel_emu.web.admin.channels import MessagesResource
 from appengine_channel_emu.web.admin.console import CONSOLE_PATH, console_resources
-from appengine_channel_emu.web.admin.routes import admin_resources
+from appengine_channel_emu.web.admin.routes import ASK_THE_BROKER, admin_resources
 from appengine_channel_emu.web.admin.status import About
 from appengine_channel_emu.web.api.rpc import LARGEST_CALL, RemoteApi, RpcHttp, ServerApi
 from appengine_channel_emu.web.channel.jsapi import BlankPage, BrowserClient, FramePage
@@ -28,6 +28,7 @@ from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.channel.stream import StreamSocket
 from appengine_channel_emu.web.channel.wires import CloseSocket, OpenSocket, PollSocket, SdkWire
 from appengine_channel_emu.web.guard import POLL_PATH, RECEIVE_PATH, STREAM_PATH, Guard, WebOptions
+from appengine_channel_emu.web.later import awaited, patient
 from appengine_channel_emu.web.page_policy import PagePolicies
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import ask, falcon_app
@@ -84,7 +85,8 @@ class Front:
         self._guard = Guard(options)
         self._faults = FaultGate(broker, pause)
         self.accounts = Accounts()
-        self.notes = Notes(broker.control.channel)
+        # Otherwise each page that opens would be asked about once more.
+        self.notes = Notes(broker.control.channel if broker.immediate else lambda client_id: None)
         broker.events.listen(self.notes)
         self._policies = PagePolicies(broker)
         self._refusals = refusals = Refusals(broker, scheduler.now if scheduler is not None else broker.clock.now)
@@ -116,7 +118,7 @@ class Front:
 
     def reset(self) -> None:
         """Forget everything that was made, sent, noted and counted."""
-        self._broker.control.reset()
+        patient(self._broker).control.reset()
         self.accounts.clear()
         self.notes.clear()
         self._policies.clear()
@@ -126,6 +128,10 @@ class Front:
     def is_ours(self, path: str) -> bool:
         """Whether we answer `path` ourselves: quickly, or parked without a thread."""
         return path in self._resources or path == RPC_PATH or path.startswith(ADMIN_PREFIX)
+
+    def may_wait(self, path: str) -> bool:
+        """Whether a thread that answers `path` may have to wait for what keeps the channels."""
+        return path in ASK_THE_BROKER
 
     def is_brief(self, method: str, path: str) -> bool:
         """Whether that is answered, or begins to wait, within a fraction of a millisecond."""
@@ -169,7 +175,7 @@ class Front:
         ask_app = functools.partial(self._ask_app, instead_of_404=call.do)
         return self._faults.meet_app(environ, ask_app, call.stages, call.names)
 
-    def _ask_app(self, environ: WSGIEnvironment, instead_of_404: Callable[[], Answer] | None = None) -> AppAnswer:
+    def _ask_app(self, environ: WSGIEnvironment, instead_of_404: Callable[[], OwnAnswer] | None = None) -> AppAnswer:
         """What the app answers; it is recorded once the answer is done with."""
         started = time.monotonic()
         request_id, answered = self._begin_request(environ)
@@ -178,7 +184,7 @@ class Front:
             answer = _no_thread(environ, self._threads) if overdue else self._backend.serve(environ, request_id)
             if instead_of_404 is not None and answer.status.startswith("404"):
                 answer.close()
-                answer = _in_apps_name(instead_of_404(), answer.cpu_seconds)
+                answer = _in_apps_name(awaited(instead_of_404()), answer.cpu_seconds)
             self._policies.look(environ, answer)
         except BaseException:
             answered()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from appengine_channel_emu.broker.errors import (
 )
 from appengine_channel_emu.broker.tokens import is_like_token
 from appengine_channel_emu.hints import quoted
+from appengine_channel_emu.web.later import known
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -130,11 +132,12 @@ class Refusals:
         path = _shown(environ.get("PATH_INFO", ""), SHOWN_OF_PATH)
         self._note("open_refused", text, before, {"token": "", "why": "unknown_socket", "path": path})
 
-    def call(self, call: str, client_id: str | None, error: ChannelServiceError) -> None:
-        """The Channel API has refused `call`; `client_id` is None where it is no text."""
-        # These two have events of their own.
-        if error.by_fault or isinstance(error, TooManyTokens):
+    def call(self, call: str, name: str | None, error: Exception) -> None:
+        """The Channel API has refused `call` for a client id, or a token of it; `name` is None where it is no text."""
+        # The second and third have events of their own.
+        if not isinstance(error, ChannelServiceError) or error.by_fault or isinstance(error, TooManyTokens):
             return
+        client_id = name and known(partial(self._broker.client_id_of, name), name)
         shown = (client_id or "")[: SHOWN_OF_TOKEN if is_like_token(client_id or "") else SHOWN_OF_CLIENT_ID]
         before = self._admit("call_refused", ("call_refused", call, error.name, shown))
         if before is not None:
@@ -166,7 +169,7 @@ class Refusals:
                 f"A page came with the text {quoted(token)} instead of a token. Look what its script makes of the "
                 "app's answer."
             )
-        if self._broker.control.channel(token) is not None:
+        if known(partial(self._broker.control.channel, token), None) is not None:
             return "unknown", (
                 f"A page came with {shown}: this is a client id. It needs the token that create_channel returned."
             )

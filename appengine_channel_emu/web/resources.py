@@ -14,6 +14,7 @@ import falcon
 from falcon.routing import map_http_methods, set_default_responders
 
 from appengine_channel_emu.broker.errors import (
+    BrokerAway,
     ChannelServiceError,
     EmulatorError,
     PageError,
@@ -54,6 +55,9 @@ def answer_to(error: Exception) -> Answer:
     if isinstance(error, ChannelServiceError):
         body = {"error": {"code": error.code, "name": error.name, "text": str(error)}}
         return json_answer(body, _status_of(error))
+    if isinstance(error, BrokerAway):
+        headers = [("Retry-After", str(error.retry_after)), *PLAIN]
+        return Answer("503 Service Unavailable", headers, f"{error}\n".encode())
     if isinstance(error, EmulatorError):
         return Answer(_status_of(error), PLAIN, str(error).encode("utf-8"))
     if isinstance(error, BadRequest):
@@ -125,7 +129,7 @@ class Call(NamedTuple):
     stages: tuple[str, ...]
     names: Collection[str]
     """The client ids, or tokens of them, that it is about."""
-    do: Callable[[], Answer]
+    do: Callable[[], OwnAnswer]
 
 
 class _ExactRouter:

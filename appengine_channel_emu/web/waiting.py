@@ -4,12 +4,14 @@ The contract. The application returns a `Waiting` without having called `start_r
 server, it blocks its thread until it is ready or its deadline has come, then calls `start_response` and yields its
 body. A server that knows better asks `ready`, gives its callback to `when_ready`, lets go of the thread, and
 iterates once the callback came; `expire` makes it ready before its time. Before that it may call `send_head`: where
-that says so, `start_response` has been called, the head may go out, and the body is all that comes. `close` must come
-in the end, also when the client vanished before it was iterated. In a test with `wait=0` it is ready from the start.
+that says so, `start_response` has been called, the head may go out, and the body is all that comes. Once it is ready it
+asks what is `following`: that may have to be waited for in its turn, until a deadline of its own. `close` must come in
+the end, also when the client vanished before it was iterated. In a test with `wait=0` it is ready from the start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from threading import Event
@@ -98,6 +100,10 @@ class Waiting:
         self._change = change
         self._early_head = None
 
+    def following(self) -> Waiting:
+        """Itself; or what it has become, once it is ready, which has an end of its own."""
+        return self
+
     def made(self) -> Answer:
         """Its answer as things stand at this moment; called once, and before `close`."""
         if self._closed:
@@ -132,6 +138,13 @@ class Waiting:
     def __iter__(self) -> Iterator[bytes]:
         if not self.ready:
             self.wait(max(0.0, self.deadline - time.monotonic()))
+        following = self.following()
+        if following is not self:
+            assert self._start_response is not None
+            following.begin(self._start_response)
+            with contextlib.closing(following):
+                yield from following
+            return
         answer = self.made()
         if not self.head_sent:
             assert self._start_response is not None

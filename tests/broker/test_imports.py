@@ -23,13 +23,23 @@ def imported(file: Path) -> set[str]:
     return {name.removeprefix(PACKAGE) for name in names if name.startswith(PACKAGE)}
 
 
+def name_of(file: Path) -> str:
+    """The module of that file, without the package's name."""
+    return ".".join(("broker", *file.relative_to(FOLDER).with_suffix("").parts))
+
+
 def test_no_file_imports_one_that_imports_it():
-    graph = {f"broker.{file.stem}": imported(file) for file in FOLDER.glob("*.py")}
+    graph = {name_of(file): imported(file) for file in FOLDER.rglob("*.py")}
     assert len(graph) > 10
     TopologicalSorter(graph).prepare()  # raises CycleError
 
 
 def test_nothing_above_the_broker_is_imported():
     above = ("web", "host", "server", "cli", "testing", "settings")
-    found = {name for file in FOLDER.glob("*.py") for name in imported(file)}
+    found = {name for file in FOLDER.rglob("*.py") for name in imported(file)}
     assert not [name for name in found if name.split(".")[0] in above]
+
+
+def test_the_broker_on_redis_is_imported_by_who_makes_one():
+    found = {name for file in FOLDER.glob("*.py") for name in imported(file)}
+    assert not [name for name in found if name.startswith("broker.redis")]

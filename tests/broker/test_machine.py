@@ -111,6 +111,8 @@ class BrokerMachine(RuleBasedStateMachine):
     make: ClassVar[Callable[..., Emulator]]
     """Starts a broker on a folder and a clock, with options, and with what posts presence."""
 
+    make_clock: ClassVar[Callable[[], StoppableClock]] = StoppableClock
+
     tokens = Bundle("tokens")
     pages = Bundle("pages")
     requests = Bundle("requests")
@@ -118,7 +120,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.clock = StoppableClock()
+        self.clock = type(self).make_clock()
         self.told: defaultdict[str, list[bool]] = defaultdict(list)
         self.all_pages: list[Page] = []
         self.expires: dict[str, float] = {}

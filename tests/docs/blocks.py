@@ -133,6 +133,19 @@ BLOCKS: dict[str, dict[str, RunBy | NotRun]] = {
         "FROM channel-emu": NotRun(f"{_NO_DOCKER} its image is the one that is built above"),
     },
     "docs/doctor.md": {"{": RunBy("tests/doctor/test_document.py")},
+    "docs/several-emulators.md": {
+        "make serve-cluster": NotRun(
+            "it asks pip for hiredis first, and takes the ports that it names; tests/cluster/test_document.py plays "
+            "a game on what it starts"
+        ),
+        "docker compose": NotRun(f"{_NO_DOCKER} tests/cluster/test_document.py holds compose.yaml to what is here"),
+        "pip install": NotRun("there is no machine of that name; tests/cluster starts every emulator by these options"),
+        "$ channel-emu cluster": NotRun(
+            "its figures are those of one moment; tests/cluster/test_start.py runs it, and reads each line"
+        ),
+        "upstream emulators {": RunBy("tests/cluster/test_document.py"),
+        "staging.example.org {": NotRun("there is no Caddy here to run it with, and the document says so"),
+    },
     "docs/upstream.md": {
         "channel-emu serve --upstream": RunBy(f"{_COMMANDS}test_in_front_of_an_app_that_runs"),
     },

@@ -13,7 +13,7 @@ import pytest
 
 from appengine_channel_emu.cli.emulators import ask
 from appengine_channel_emu.conformance.server import CheckedServer
-from appengine_channel_emu.environment import with_no_proxy
+from appengine_channel_emu.environment import child_environ
 from appengine_channel_emu.testing import ChannelClient
 from tests.host.conftest import visit
 from tests.support.emulator import EMU, RunningEmulator
@@ -37,9 +37,9 @@ OURS = "localhost,127.0.0.1,::1"
     ],
 )
 def test_what_stands_there_stays(given, lower, upper):
-    made = with_no_proxy(given)
+    made = child_environ(given)
     assert (made["no_proxy"], made["NO_PROXY"]) == (lower, upper)
-    assert with_no_proxy(made) == made
+    assert child_environ(made) == made
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ class PlayedBackend:
     description = AppDescription("played app", "played")
     text = b""
 
+    def share_sign_in(self, service: str, key: Any) -> None:
+        pass
+
     def start(self) -> None:
         pass
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, zsh, fish, mmdebstrap and Go (with its App Engine
+# Installs Debian's Chromium, Firefox, WebKitGTK, Node.js, PHP, nginx, Redis, zsh, fish, mmdebstrap and Go (with its App Engine
 # library) when they are missing and we may, and what the tests take from npm into the folder $1; otherwise leaves it to
 # the tests to say so.
 # Whoever is not root and sits at a terminal is asked before the system gets anything.
@@ -16,6 +16,7 @@ command -v WebKitWebDriver >/dev/null 2>&1 || wanted="$wanted webkit2gtk-driver"
 command -v Xvfb >/dev/null 2>&1 || wanted="$wanted xvfb"
 command -v php >/dev/null 2>&1 || wanted="$wanted php-cli"
 command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx"
+command -v redis-server >/dev/null 2>&1 || wanted="$wanted redis-server"
 command -v curl >/dev/null 2>&1 || wanted="$wanted curl"
 command -v zsh >/dev/null 2>&1 || wanted="$wanted zsh"
 command -v fish >/dev/null 2>&1 || wanted="$wanted fish"

@@ -238,6 +238,16 @@ def nginx() -> Path:
 
 
 @functools.cache
+def redis_server() -> Path:
+    """The server behind which several emulators are one, and what Python needs to speak to it."""
+    for path in _on_path(["redis-server"]):
+        if importlib.util.find_spec("hiredis") is None or importlib.util.find_spec("redis") is None:
+            raise PartMissing("no redis and hiredis found: pip install '.[test]'")
+        return path
+    raise PartMissing("no redis-server found: on Debian, apt install redis-server")
+
+
+@functools.cache
 def go_appengine() -> tuple[Path, Path]:
     """The Go compiler, and the GOPATH where Debian has google.golang.org/appengine."""
     library = Path("/usr/share/gocode")

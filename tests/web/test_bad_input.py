@@ -21,7 +21,7 @@ READ = (
     *("/_emu/messages/wait", "/_emu/clock", "/_emu/faults", "/_emu/settings", "/_emu/accounts", "/_emu/notes"),
     "/_emu/status",
     *("/_emu/near-misses?client_id=bob", "/_emu/health/live", "/_emu/health/ready", "/_emu/openapi.json"),
-    *("/_emu/explain?client_id=bob", "/_emu/message?number=1", "/_emu/metrics"),
+    *("/_emu/explain?client_id=bob", "/_emu/message?number=1", "/_emu/metrics", "/_emu/cluster"),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import waitress
 
-from appengine_channel_emu.environment import python_path, with_no_proxy
+from appengine_channel_emu.environment import child_environ, python_path
 from appengine_channel_emu.host.errors import MAX_ANSWER_BYTES, BackendUnavailable
 from appengine_channel_emu.host.exchange import ConnectionPool, unix_socket
 from appengine_channel_emu.host.pipe_lines import PipeLines
@@ -128,7 +128,7 @@ class Instance:
 
     def _start(self, socket: str) -> SupervisedProcess:
         spec = self._spec
-        environ = with_no_proxy(_environment(spec))
+        environ = child_environ(_environment(spec))
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             reading, report = _pipe(ours, theirs)
             # Through a pipe: a command line can be read by every user of this machine, and the app's secrets are here.

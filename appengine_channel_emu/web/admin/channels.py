@@ -11,14 +11,15 @@ from typing import Any, ClassVar
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Sent
-from appengine_channel_emu.broker.errors import ChannelServiceError
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.explain import explain_message
+from appengine_channel_emu.web.later import patient, when_known
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Call, Query, answer_json, read_json, respond
-from appengine_channel_emu.web.wsgi import Answer, json_answer
+from appengine_channel_emu.web.waiting import OwnAnswer
+from appengine_channel_emu.web.wsgi import json_answer
 
 NO_SUCH = "404 Not Found"
 LARGEST_LIST = 1_000
@@ -48,19 +49,18 @@ class ChannelsResource:
         do = partial(self._create, client_id, minutes, opened_by)
         respond(resp, self._faults.meet(("create",), do, (client_id,)))
 
-    def _create(self, client_id: str, minutes: int | None, opened_by: str | None) -> Answer:
-        try:
-            made = self._broker.create_channel(client_id, minutes, opened_by)
-        except ChannelServiceError as error:
-            self._refusals.call("create_channel", client_id, error)
-            raise
-        return json_answer({"token": made.token, "expires": made.expires})
+    def _create(self, client_id: str, minutes: int | None, opened_by: str | None) -> OwnAnswer:
+        return when_known(
+            partial(self._broker.create_channel, client_id, minutes, opened_by),
+            lambda made: json_answer({"token": made.token, "expires": made.expires}),
+            partial(self._refusals.call, "create_channel", client_id),
+        )
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Some of the channels, and how many there are."""
         query = Query(req, "search", "limit")
         limit = query.number("limit", 100, 1, LARGEST_LIST)
-        answer_json(resp, dataclasses.asdict(self._broker.control.channels(query.text("search") or "", limit)))
+        answer_json(resp, dataclasses.asdict(patient(self._broker).control.channels(query.text("search") or "", limit)))
 
 
 class ChannelResource:
@@ -121,15 +121,14 @@ class MessagesResource:
         names = [target] if isinstance(target, str) else target
         return Call(("send",), names, partial(self._send, target, message, request_id))
 
-    def _send(self, target: str | list[str], message: str | bytes, request_id: str | None) -> Answer:
-        try:
-            if isinstance(target, str):
-                return json_answer(_outcome(self._broker.send_message(target, message, request_id)))
-            return json_answer(_outcomes(self._broker.send_many(target, message, request_id)))
-        except ChannelServiceError as error:
-            name = target if isinstance(target, str) else next(iter(target), "")
-            self._refusals.call("send_message", self._broker.client_id_of(name), error)
-            raise
+    def _send(self, target: str | list[str], message: str | bytes, request_id: str | None) -> OwnAnswer:
+        name = target if isinstance(target, str) else next(iter(target), "")
+        refused = partial(self._refusals.call, "send_message", name)
+        if isinstance(target, str):
+            send = partial(self._broker.send_message, target, message, request_id)
+            return when_known(send, lambda sent: json_answer(_outcome(sent)), refused)
+        send_many = partial(self._broker.send_many, target, message, request_id)
+        return when_known(send_many, lambda sent: json_answer(_outcomes(sent)), refused)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """`?[client_id=ID][&after=N][&last=N][&before=NUMBER][&search=TEXT][&cut=N]`: what was sent, oldest first."""

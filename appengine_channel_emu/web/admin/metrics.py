@@ -49,11 +49,15 @@ class MetricFamily:
 
 
 class MetricsResource:
-    """`GET /_emu/metrics`. `answered` tells how many requests the app has answered, by class of status."""
+    """`GET /_emu/metrics`. `answered` tells how many requests the app has answered, by class of status.
 
-    def __init__(self, broker: Broker, answered: Callable[[], Mapping[str, int]]) -> None:
+    `node` is what this emulator is called among several on one Redis.
+    """
+
+    def __init__(self, broker: Broker, answered: Callable[[], Mapping[str, int]], node: str | None = None) -> None:
         self._broker = broker
         self._answered = answered
+        self._node = node
         self._events = _EventCounts()
         broker.events.listen(self._events)
         # Of the machine: the broker's clock may have been moved.
@@ -66,12 +70,16 @@ class MetricsResource:
         lines = (line for family in self._families() for line in family.lines())
         resp.data = "".join(f"{line}\n" for line in lines).encode("utf-8")
 
+    def _build(self) -> dict[str, str]:
+        build = {"version": __version__, "python": platform.python_version()}
+        return build if self._node is None else build | {"node": self._node}
+
     def _families(self) -> Iterable[MetricFamily]:
         yield MetricFamily(
             "build_info",
             "gauge",
             "The emulator that runs here; always 1.",
-            [("", {"version": __version__, "python": platform.python_version()}, 1)],
+            [("", self._build(), 1)],
         )
         yield _one("start_time_seconds", "gauge", "When it started, in seconds since 1970.", self._started)
         yield from self._of_channels()

@@ -27,11 +27,19 @@ from appengine_channel_emu.web.admin.events import AwaitedMessagesResource, Even
 from appengine_channel_emu.web.admin.explanations import ExplainResource, NearMissesResource
 from appengine_channel_emu.web.admin.metrics import MetricsResource
 from appengine_channel_emu.web.admin.status import About, Status, clock_report
+from appengine_channel_emu.web.later import patient
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_json, read_json
 
 FARTHEST_ADVANCE = 100_000_000
 """Seconds of one advance: three years."""
+
+ASK_THE_BROKER = frozenset(
+    f"/_emu/{name}"
+    for name in ("channels", "channel", "sockets", "message", "explain", "near-misses", "clock", "faults", "reset")
+    + ("status", "metrics", "cluster")
+)
+"""Paths whose answer waits for the broker, where that is not in this process."""
 
 _FAULT_FIELDS = {
     "stage": str,
@@ -56,21 +64,26 @@ def admin_resources(
     refusals: Refusals,
 ) -> dict[str, object]:
     """Resources of the admin API by path; `reset` forgets everything."""
+    # Apps call these two by thousands: they never wait on a thread.
+    calls: dict[str, object] = {
+        "/_emu/channels": ChannelsResource(broker, faults, refusals),
+        "/_emu/messages": MessagesResource(broker, faults, refusals),
+    }
+    broker = patient(broker)
     watch = EventWatch(broker)
-    ready = ReadyResource(about.why_not_ready)
-    return {
+    ready = ReadyResource(about.why_not_ready, about.why_degraded)
+    return calls | {
         "/_emu/health": ready,
         "/_emu/health/ready": ready,
         "/_emu/health/live": ReportResource(lambda: {"status": "live", "version": __version__}),
         "/_emu/status": ReportResource(Status(broker, about).report),
-        "/_emu/channels": ChannelsResource(broker, faults, refusals),
+        "/_emu/cluster": ClusterResource(about.cluster),
         "/_emu/channel": ChannelResource(broker),
         "/_emu/sockets": SocketsResource(broker),
         "/_emu/explain": ExplainResource(broker, notes, about.settings),
         "/_emu/near-misses": NearMissesResource(broker, notes, about.settings),
         "/_emu/events": EventsResource(broker, watch),
         "/_emu/message": MessageResource(broker),
-        "/_emu/messages": MessagesResource(broker, faults, refusals),
         "/_emu/messages/wait": AwaitedMessagesResource(broker, watch),
         "/_emu/clock": ClockResource(broker),
         "/_emu/faults": FaultsResource(broker.faults),
@@ -78,7 +91,7 @@ def admin_resources(
         # By the names that users write; there is no secret among them.
         "/_emu/settings": ReportResource(lambda: {"settings": about.settings}),
         "/_emu/accounts": ReportResource(lambda: {"accounts": [asdict(account) for account in accounts.all()]}),
-        "/_emu/metrics": MetricsResource(broker, accounts.answered),
+        "/_emu/metrics": MetricsResource(broker, accounts.answered, about.node),
         "/_emu/notes": ReportResource(lambda: {"notes": [asdict(note) for note in notes.all()]}),
         "/_emu/openapi.json": ReportResource(_document),
     }
@@ -96,21 +109,46 @@ class ReportResource:
         answer_json(resp, self._read())
 
 
+class ClusterResource:
+    """`GET /_emu/cluster`: the emulators that are one service, and their Redis."""
+
+    def __init__(self, read: Callable[[], dict[str, Any]] | None) -> None:
+        self._read = read
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """All of them; 404 where this emulator is alone."""
+        Query(req)
+        if self._read is None:
+            raise BadRequest(
+                "This emulator is alone: several are one service where each is started with --redis "
+                "(docs/several-emulators.md).",
+                "404 Not Found",
+            )
+        answer_json(resp, self._read())
+
+
 class ReadyResource:
     """`GET /_emu/health` and `/_emu/health/ready`."""
 
-    def __init__(self, why_not_ready: Callable[[], str | None]) -> None:
+    def __init__(self, why_not_ready: Callable[[], str | None], why_degraded: Callable[[], str | None]) -> None:
         self._why_not_ready = why_not_ready
+        self._why_degraded = why_degraded
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """200 while the app can be reached too, 503 and the reason otherwise."""
+        """200 while the app can be reached too, 503 and the reason otherwise.
+
+        A service whose Redis is away is degraded, with 200: a balancer that took all its nodes away would end pages
+        that otherwise just wait.
+        """
         Query(req)
-        why = self._why_not_ready()
-        if why is None:
-            answer_json(resp, {"status": "ready", "version": __version__})
-        else:
+        why, degraded = self._why_not_ready(), self._why_degraded()
+        if why is not None:
             body = {"status": "not ready", "reason": why, "version": __version__}
             answer_json(resp, body, "503 Service Unavailable")
+        elif degraded is not None:
+            answer_json(resp, {"status": "degraded", "reason": degraded, "version": __version__})
+        else:
+            answer_json(resp, {"status": "ready", "version": __version__})
 
 
 class ClockResource:

@@ -20,17 +20,23 @@ class About:
     settings:       by the names that users write.
     why_not_ready:  says why the app cannot be reached, None while it can.
     looks_for_app:  whether saying so takes a look at the app, and so may take a while.
+    why_degraded:   says why channels do less than they should at this moment, None while all is well.
     app:            what runs behind the front; None where nothing does.
     url:            where the server answers, without a slash at its end; None where there is no server.
+    node:           what this emulator is called among several on one Redis; None where it is alone.
+    cluster:        says what those are; None where there are none.
     state_folder:   where tokens and sockets are kept over a restart; None where they are not.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     why_not_ready: Callable[[], str | None] = lambda: None
     looks_for_app: bool = False
+    why_degraded: Callable[[], str | None] = lambda: None
     app: AppDescription | None = None
     url: str | None = None
     state_folder: str | None = None
+    node: str | None = None
+    cluster: Callable[[], dict[str, Any]] | None = None
 
 
 class Status:
@@ -51,6 +57,7 @@ class Status:
             "console": None if about.url is None else f"{about.url}/_emu/",
             "deadline": about.settings.get("request-deadline"),
             "state_dir": about.state_folder,
+            "node": about.node,
             "uptime": round(time.monotonic() - self._started, 3),
             "pid": os.getpid(),
             "clock": clock_report(self._broker),

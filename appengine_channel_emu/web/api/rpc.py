@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import yaml
@@ -26,12 +26,16 @@ from appengine_channel_emu.web.api.messages import (
     SendMessageRequest,
     parse,
 )
+from appengine_channel_emu.web.later import when_known
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import Call
+from appengine_channel_emu.web.waiting import OwnAnswer
 from appengine_channel_emu.web.wsgi import Answer, content_length, plain_answer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+T = TypeVar("T")
 
 OCTETS = "application/octet-stream"
 HEADERS = [("Cache-Control", "no-cache"), ("X-Frame-Options", "DENY")]
@@ -132,12 +136,13 @@ class ServerApi:
             return Call(("rpc",), (), lambda: self._refused("create_channel", None, error))
         return Call(("rpc", "create"), (client_id,), partial(self._create_channel, client_id, minutes))
 
-    def _create_channel(self, client_id: str, minutes: int | None) -> Answer:
-        try:
-            made = self._broker.create_channel(client_id, minutes)
-        except ChannelServiceError as error:
-            return self._refused("create_channel", client_id, error)
-        return _succeeded(CreateChannelResponse(token=made.token.encode("ascii")).SerializeToString())
+    def _create_channel(self, client_id: str, minutes: int | None) -> OwnAnswer:
+        return self._answered(
+            "create_channel",
+            client_id,
+            partial(self._broker.create_channel, client_id, minutes),
+            lambda made: CreateChannelResponse(token=made.token.encode("ascii")).SerializeToString(),
+        )
 
     def _read_send_message(self, data: bytes, request_id: str) -> Call:
         request = parse(SendMessageRequest, data)
@@ -147,21 +152,31 @@ class ServerApi:
             return Call(("rpc",), (), partial(self._send_message, None, request.message, request_id))
         return Call(("rpc", "send"), (client_id,), partial(self._send_message, client_id, request.message, request_id))
 
-    def _send_message(self, client_id: str | None, message: bytes, request_id: str) -> Answer:
-        try:
-            if client_id is None:
-                check_message(message)
-                detail: dict[str, object] = {"why": NOT_UTF8.why, "near": [], "bytes": len(message)}
-                self._broker.figures.dropped[NOT_UTF8.why] += 1
-                self._broker.note("message_dropped", NOT_UTF8.reason, detail=detail)
-            else:
-                self._broker.send_message(client_id, message, request_id)
-        except ChannelServiceError as error:
-            return self._refused("send_message", client_id, error)
-        return _succeeded(b"")
+    def _send_message(self, client_id: str | None, message: bytes, request_id: str) -> OwnAnswer:
+        send: Callable[[], Any] = partial(self._drop, message)
+        if client_id is not None:
+            send = partial(self._broker.send_message, client_id, message, request_id)
+        return self._answered("send_message", client_id, send, lambda sent: b"")
+
+    def _drop(self, message: bytes) -> None:
+        """What is sent to bytes that are not UTF-8."""
+        check_message(message)
+        detail: dict[str, object] = {"why": NOT_UTF8.why, "near": [], "bytes": len(message)}
+        self._broker.figures.dropped[NOT_UTF8.why] += 1
+        self._broker.note("message_dropped", NOT_UTF8.reason, detail=detail)
+
+    def _answered(
+        self, call: str, client_id: str | None, ask: Callable[[], T], encode: Callable[[T], bytes]
+    ) -> OwnAnswer:
+        """The answer to a call: what `encode` makes of what `ask` gives, or why that was refused."""
+
+        def refused(error: Exception) -> Answer | None:
+            return self._refused(call, client_id, error) if isinstance(error, ChannelServiceError) else None
+
+        return when_known(ask, lambda found: _succeeded(encode(found)), refused)
 
     def _refused(self, call: str, client_id: str | None, error: ChannelServiceError) -> Answer:
-        self._refusals.call(call, client_id and self._broker.client_id_of(client_id), error)
+        self._refusals.call(call, client_id, error)
         response = Response(exception=REFUSALS[error.code])
         response.application_error.code = error.code
         response.application_error.detail = str(error).encode("utf-8")

@@ -9,17 +9,19 @@ import functools
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import falcon
 
 from appengine_channel_emu.broker.contract import Broker, Opened
 from appengine_channel_emu.broker.errors import EmulatorError, PageError
-from appengine_channel_emu.broker.receiver import Poll, PollAnswer
+from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer
+from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.host.visitors import server_hints
 from appengine_channel_emu.web.channel.poll_release import PollRelease
 from appengine_channel_emu.web.guard import WebOptions
+from appengine_channel_emu.web.later import when_known
 from appengine_channel_emu.web.refusals import Refusals
 from appengine_channel_emu.web.resources import BadRequest, Query, answer_to, respond
 from appengine_channel_emu.web.waiting import OwnAnswer, Waiting
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 EARLY_SECONDS = 60.0
 """For how long after a message of its client id a poll's head is sent early: thousands of idle pages need none."""
 
+_MakeAnswer = Callable[[Any], OwnAnswer]
 _ATTEMPT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
@@ -75,14 +78,17 @@ class OpenSocket(_PageResource):
 
     def _open(
         self, token: str, resume: tuple[str, int] | None, attempt: str | None, environ: WSGIEnvironment
-    ) -> Waiting:
-        try:
-            opened = self._broker.open(token, resume, attempt, browser_of(environ))
-        except PageError as error:
+    ) -> OwnAnswer:
+        streams, longest = server_hints(environ).upgrades, self._options.longest_presence_wait
+        return when_known(
+            functools.partial(self._broker.open, token, resume, attempt, browser_of(environ)),
+            lambda opened: Waiting(opened.presence_sent, longest, lambda: self._answer(opened, streams)),
+            functools.partial(self._refused, token, environ),
+        )
+
+    def _refused(self, token: str, environ: WSGIEnvironment, error: Exception) -> None:
+        if isinstance(error, PageError):
             self._refusals.open(token, error, environ)
-            raise
-        streams = server_hints(environ).upgrades
-        return Waiting(opened.presence_sent, self._options.longest_presence_wait, lambda: self._answer(opened, streams))
 
     def _answer(self, opened: Opened, streams: bool) -> Answer:
         fields: dict[str, object] = {
@@ -227,8 +233,8 @@ class CloseSocket:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Close the socket; one that is gone already is no error."""
-        self._broker.close(Query(req, strict=False).required("socket"))
-        respond(resp, Answer("200 OK", PLAIN, b"closed\n"))
+        close = functools.partial(self._broker.close, Query(req, strict=False).required("socket"))
+        respond(resp, when_known(close, lambda was_there: Answer("200 OK", PLAIN, b"closed\n")))
 
 
 class SdkWire:
@@ -244,10 +250,10 @@ class SdkWire:
         self._options = options
         self._faults = faults
         self._refusals = refusals
-        self._commands: dict[str, tuple[tuple[str, ...], Callable[[str, str | None], OwnAnswer]]] = {
-            "connect": (("open",), self._connect),
-            "poll": (("poll",), self._poll),
-            "disconnect": ((), self._disconnect),
+        self._commands: dict[str, tuple[tuple[str, ...], Callable[[str, str | None], Any], _MakeAnswer]] = {
+            "connect": (("open",), broker.connect, self._connected),
+            "poll": (("poll",), broker.poll_one, self._polled),
+            "disconnect": ((), lambda token, browser: broker.disconnect(token), lambda gone: Answer("200 OK", [])),
         }
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -256,28 +262,22 @@ class SdkWire:
         command, token = query.required("command"), query.required("channel")
         if command not in self._commands:
             raise BadRequest("The parameter 'command' is connect, poll or disconnect.")
-        stages, do = self._commands[command]
+        stages, ask, answer = self._commands[command]
+
+        def refused(error: Exception) -> None:
+            if isinstance(error, PageError):
+                self._refusals.open(token, error, req.env)
 
         def asked() -> OwnAnswer:
-            try:
-                return do(token, browser_of(req.env))
-            except PageError as error:
-                self._refusals.open(token, error, req.env)
-                raise
+            return when_known(functools.partial(ask, token, browser_of(req.env)), answer, refused)
 
         respond(resp, self._faults.meet(stages, asked, (token,)))
 
-    def _connect(self, token: str, browser: str | None) -> Waiting:
-        told = self._broker.connect(token, browser)
+    def _connected(self, told: Signal) -> Waiting:
         answer = Answer("200 OK", [("Content-Type", "text/plain")], b"1")
         return Waiting(told, self._options.longest_presence_wait, lambda: answer)
 
-    def _poll(self, token: str, browser: str | None) -> Answer:
-        message = self._broker.poll_one(token, browser)
+    def _polled(self, message: Message | None) -> Answer:
         if message is None:
             return Answer("200 OK", [])
         return Answer("200 OK", [("Content-Type", "application/json; charset=utf-8")], message.text.encode("utf-8"))
-
-    def _disconnect(self, token: str, browser: str | None) -> Answer:
-        self._broker.disconnect(token)
-        return Answer("200 OK", [])
