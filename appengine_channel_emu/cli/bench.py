@@ -99,9 +99,9 @@ def parser() -> Parser:
     made.add_argument("--url", metavar="URL", help="a running emulator; what its idle pages cost is not measured")
     made.add_argument(
         "--transport",
-        metavar="poll|websocket|both",
+        metavar="NAME",
         default="websocket",
-        help="how pages wait; both are measured one after the other (default: websocket, which a page uses unless "
+        help="how pages wait: poll, websocket or both, which are measured one after the other (default: websocket, which a page uses unless "
         "something on its way refuses them)",
     )
     made.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")

@@ -185,10 +185,11 @@ def shape(text):
 def test_asking_a_running_emulator(terminal):
     found = {shlex.split(line)[1]: line for line in commands(block_of_verbs()) if line.startswith("channel-emu")}
     (environment,) = [line for line in commands(block_of_verbs()) if line.startswith("eval")]
-    assert list(found) == ["status", "send", "tail", "events", "wait", "reset"]
+    assert list(found) == ["status", "cluster", "send", "tail", "events", "wait", "reset"]
     write(terminal, "main.py", APP)
     terminal.run("channel-emu serve main:app")
     assert "main:app" in terminal.run(found["status"])
+    assert "This emulator is alone" in terminal.run(found["cluster"], status=1)
     with ChannelClient(terminal.url, asked(terminal)) as page:
         assert page.receive(LONG_ENOUGH) == "the app was told"
         with Following(terminal, found["tail"]) as tail, Following(terminal, found["events"]) as events:
