@@ -92,7 +92,7 @@ def parser() -> Parser:
         "emulator of its own, or measures a running one. Server and pages share the machine, so more than the "
         "figures say is in it.",
         examples=[
-            ("channel-emu bench", "with 1,000 pages that wait as pages do, over a WebSocket"),
+            ("channel-emu bench", "with 1,000 pages, each with a WebSocket"),
             ("channel-emu bench --transport both --chart bench.svg", "beside long polls, and a picture of both"),
         ],
     )
@@ -101,7 +101,7 @@ def parser() -> Parser:
         "--transport",
         metavar="NAME",
         default="websocket",
-        help="how pages wait: poll, websocket or both, which are measured one after the other (default: websocket, which a page uses unless "
+        help="how pages wait: poll, websocket, or both one after the other (default: websocket, which a page uses unless "
         "something on its way refuses them)",
     )
     made.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
