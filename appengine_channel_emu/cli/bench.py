@@ -101,8 +101,8 @@ def parser() -> Parser:
         "--transport",
         metavar="NAME",
         default="websocket",
-        help="how pages wait: poll, websocket, or both one after the other (default: websocket, which a page uses unless "
-        "something on its way refuses them)",
+        help="how pages wait: poll, websocket, or both one after the other (default: websocket, which a page uses "
+        "unless something on its way refuses them)",
     )
     made.add_argument("--pages", metavar="N", default="1000", help="pages that are open at once (default: 1000)")
     made.add_argument("--sends", metavar="N", default="1000", help="messages to measure delivery (default: 1000)")
