@@ -43,6 +43,7 @@ myst_enable_extensions = ["html_image"]
 suppress_warnings = ["myst.header"]  # the README of a repository may skip a level
 highlight_language = "text"
 nitpicky = True
+smartquotes = False  # a flag begins with two dashes
 
 html_use_index = False
 html_theme = "furo"
