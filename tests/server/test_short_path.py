@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket as sockets
+import threading
 
 import pytest
 
@@ -240,7 +241,8 @@ def test_everything_else_takes_the_long_one(both, name):
 
 
 MESSAGE = rb'{"messages":["first"],"next":1}'
-PARKED = poll(query="socket={socket}&after=1&wait=20")
+PARKED_SECONDS = 24
+PARKED = poll(query=f"socket={{socket}}&after=1&wait={PARKED_SECONDS}")
 
 
 def waits(asked):
@@ -364,6 +366,58 @@ def test_a_page_that_goes_is_no_longer_there(asked, end):
         page.close()
     until(lambda: page.service.broker.control.totals().sockets["none"] == 1)
     until(lambda: not connections(page.service))
+
+
+class Held:
+    """Keeps the loop from its next look until it may go on."""
+
+    resumes = False
+
+    def __init__(self, service):
+        self.may_go_on, self._holds = threading.Event(), threading.Event()
+        service._loop.soon(self)
+        assert self._holds.wait(30)
+
+    def service(self):
+        self._holds.set()
+        self.may_go_on.wait(30)
+
+
+@pytest.mark.parametrize("short_path", [True, False])
+@pytest.mark.parametrize("before", [poll(), b"GET /_emu/health HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+@pytest.mark.parametrize("request_", [PARKED, send(), b"GET /_emu/health HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_a_page_that_asks_and_is_gone_at_the_same_moment(asked, short_path, before, request_):
+    page = asked(short_path)
+    page.ask(before)
+    loop = Held(page.service)
+    page.send(request_)
+    page.connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    page.close()
+    loop.may_go_on.set()
+    # Long before the poll ends by itself.
+    until(lambda: not connections(page.service) and not len(page.service._parked_polls), seconds=PARKED_SECONDS / 2)
+    assert page.service.broker.control.totals().sockets["poll"] == 0
+
+
+@pytest.mark.parametrize("request_", [poll(), PARKED, send(), call()])
+@pytest.mark.parametrize("fails", ["poll", "take", "send_message"])
+def test_what_fails_is_answered_the_same_and_logged(asked, caplog, monkeypatch, request_, fails):
+    answers = []
+    for page in (asked(True), asked(False)):
+
+        def fail(*given, **named):
+            raise RuntimeError("as a bug would")
+
+        with monkeypatch.context() as patches:
+            patches.setattr(page.service.broker, fails, fail)
+            page.send(request_)
+            if request_ == PARKED and fails != "poll":
+                waits(page)
+                page.service.broker.control.reset()
+            answers.append(page.answer())
+        assert ("as a bug would" in caplog.text) == answers[-1].startswith(b"HTTP/1.1 500 ")
+        caplog.clear()
+    assert answers[0] == answers[1]
 
 
 def test_a_poll_that_is_cut_has_no_answer(asked):
