@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.errors import ChannelServiceError
 from appengine_channel_emu.server import loop, service
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
@@ -222,7 +223,11 @@ class Twin:
             elif part == b"wait":
                 self._pass(WAIT_SECONDS)
             elif part == b"message":
-                self.service.broker.send_message(CLIENT_ID, f"pushed {number}")
+                try:
+                    self.service.broker.send_message(CLIENT_ID, f"pushed {number}")
+                except ChannelServiceError as error:
+                    # A fault that the script has put in force.
+                    seen.append(repr(error))
             self._settle()
             seen.append([client.take() for client in self.clients])
 
