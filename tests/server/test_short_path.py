@@ -196,7 +196,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked(make_service):
+def asked(make_service, any_loop):
     made = []
 
     def make(short_path=True, **settings):
