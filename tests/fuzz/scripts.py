@@ -319,6 +319,9 @@ def _of_type(request: HttpRequest, kind: str) -> HttpRequest:
 
 _beyond = st.one_of(
     st.builds(_with_line, _USUAL, st.sampled_from(OFTEN)),
+    st.builds(_with_line, _USUAL, st.just("Connection: close")),
+    st.builds(_with_line, _page_polls, st.just("X-Channel-Emu-Fault: poll error error=503")),
+    st.builds(_with_line, _usual_sends | _usual_calls, st.just("X-Channel-Emu-Fault: send drop")),
     st.builds(_with_agent, _page_polls, st.sampled_from(ODD_AGENTS)),
     st.builds(lambda request: replace(request, version=b"HTTP/1.0"), _USUAL),
     st.builds(lambda request, after: replace(request, after=after.encode()), _USUAL, _USUAL),

@@ -8,9 +8,11 @@ import socket as sockets
 import threading
 
 import pytest
+from waitress.adjustments import Adjustments
 
 from appengine_channel_emu.faults.faults import parse_fault
 from appengine_channel_emu.server.parked import ParkingChannel
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.plain_connection import PlainConnection
 from appengine_channel_emu.web.api.messages import Request, SendMessageRequest
 from tests.support import wire
@@ -296,6 +298,44 @@ def test_two_at_once_are_both_answered(asked, short_path, request_):
 
 
 @pytest.mark.parametrize("short_path", [True, False])
+class Read(dict):
+    """An environ that knows what was read of it."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.names = set()
+
+    def get(self, name, default=None):
+        self.names.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name):
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("request_", [poll(), send(), call(), send(headers=JSON + "Origin: http://localhost\r\n")])
+def test_whether_a_head_is_admitted_is_told_by_what_it_is_remembered_by(asked, request_):
+    answers = asked().service.front.short_answers
+    parser = RequestParser(Adjustments())
+    parser.received(request_.replace(b"{socket}", b"x"))
+    environ = Read(
+        {"CONTENT_TYPE" if name == "CONTENT_TYPE" else f"HTTP_{name}": value for name, value in parser.headers.items()}
+        | {"REMOTE_ADDR": "127.0.0.1", "PATH_INFO": parser.path, "REQUEST_METHOD": parser.command}
+    )
+    assert answers.admits(environ)
+    # These differ from one request of the same remembered head to the next.
+    assert "HTTP_HOST" in environ.names
+    assert environ.names.isdisjoint({"HTTP_USER_AGENT", "HTTP_CONTENT_LENGTH", "CONTENT_LENGTH", "QUERY_STRING"})
+
+
+def test_a_head_is_remembered_of_one_address_alone(asked):
+    short_path = asked().service.short_path
+    assert short_path.answer(send(), "127.0.0.1") is not None
+    assert short_path.answer(send(), "192.0.2.1") is None
+    assert short_path.answer(send(), "127.0.0.1") is not None
+
+
 def test_limits_of_the_users_hold(asked, short_path):
     page = asked(short_path, max_request_size=1000, max_header_size=1000)
     body = json.dumps({"client_id": "anna", "message": "x" * 2000}).encode()
@@ -482,6 +522,20 @@ def test_a_client_that_does_not_read_gets_all_of_its_answer(make_service):
         read += json.loads(page.answer().partition(b"\r\n\r\n")[2])["messages"]
     assert [text.partition("-")[0] for text in read] == ["first", *map(str, range(200))]
     assert page.taken() > 10
+    page.close()
+
+
+@pytest.mark.parametrize("limit", [{"answer_timeout": 0.3}, {"max_buffered": 20_000}])
+def test_a_client_that_never_reads_is_let_go(make_service, any_loop, limit):
+    page = Asked(make_service(**limit), receive_buffer=4096)
+    until(lambda: connections(page.service))
+    connections(page.service)[0].socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)
+    for number in range(60):
+        page.service.broker.send_message("anna", f"{number}-" + "x" * 30_000)
+    page.send(poll(query="socket={socket}&after=0&wait=0"))
+    until(lambda: page.taken() == 1)
+    until(lambda: not connections(page.service))
+    assert "client_too_slow" in {event.kind for event in page.service.broker.events.after(0)}
     page.close()
 
 
