@@ -260,10 +260,12 @@ class Twin:
 
     def _without_port(self, seen: Any) -> Any:
         assert self.service is not None
+        # By itself: its digits may be within an id.
+        port = rf"(?<![0-9A-Za-z]){self.service.port}(?![0-9A-Za-z])"
         if isinstance(seen, bytes):
-            return DATE.sub(rb"\1(then)", seen.replace(str(self.service.port).encode(), b"PORT"))
+            return DATE.sub(rb"\1(then)", re.sub(port.encode(), b"PORT", seen))
         if isinstance(seen, str):
-            return seen.replace(str(self.service.port), "PORT")
+            return re.sub(port, "PORT", seen)
         if isinstance(seen, list | tuple):
             return [self._without_port(each) for each in seen]
         if isinstance(seen, dict):

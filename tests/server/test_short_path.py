@@ -297,7 +297,6 @@ def test_two_at_once_are_both_answered(asked, short_path, request_):
     assert page.taken() == 0
 
 
-@pytest.mark.parametrize("short_path", [True, False])
 class Read(dict):
     """An environ that knows what was read of it."""
 
@@ -336,6 +335,7 @@ def test_a_head_is_remembered_of_one_address_alone(asked):
     assert short_path.answer(send(), "127.0.0.1") is not None
 
 
+@pytest.mark.parametrize("short_path", [True, False])
 def test_limits_of_the_users_hold(asked, short_path):
     page = asked(short_path, max_request_size=1000, max_header_size=1000)
     body = json.dumps({"client_id": "anna", "message": "x" * 2000}).encode()
