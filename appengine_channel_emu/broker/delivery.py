@@ -140,6 +140,9 @@ class Delivery:
         self, message: QueuedMessage, hold: Hold | None, client_id: str | None, detail: dict[str, int], now: float
     ) -> None:
         what = SENT
+        if client_id is None:
+            many = detail["client_ids"]
+            what = f"A message was sent to {many} client id{'' if many == 1 else 's'}."
         if hold is not None and hold.sockets:
             message.waits_for = hold
             detail["held"], what = len(hold.sockets), HELD

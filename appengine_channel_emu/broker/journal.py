@@ -166,6 +166,12 @@ class Journal:
         entry = entries[found]
         return entry if isinstance(entry, SentMessage) else entry.at(number - entry.number)
 
+    def goes_to(self, client_id: str, first: int, count: int) -> bool:
+        """Whether one of the `count` messages from number `first` on, which one call has sent, is kept and to that."""
+        entries = list(self._entries)
+        found = bisect_right(entries, first, key=attrgetter("number")) - 1
+        return found >= 0 and any(first <= sent.number < first + count for sent in _messages(entries[found], client_id))
+
     def after(self, number: int, client_id: str | None = None) -> list[SentMessage]:
         """The kept messages after `number`, of `client_id` if it is given."""
         entries = [entry for entry in list(self._entries) if _last(entry) > number]

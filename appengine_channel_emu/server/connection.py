@@ -63,6 +63,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     """Whether all has been said, and what its client still sends is read and dropped."""
     lingered = 0
     """Bytes that were dropped."""
+    socket: Any
     request: Any
     requests: list[Any]
     events = 0

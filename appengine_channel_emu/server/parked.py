@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from waitress.channel import ClientDisconnected, HTTPChannel
+from waitress.utilities import InternalServerError
 from wsproto.frame_protocol import CloseReason
 
 from appengine_channel_emu.host.visitors import SERVER_HINTS
@@ -108,7 +109,8 @@ class ParkingChannel(Connection):
             )
             if busy or self.websocket is not None or self.will_close or self.close_when_flushed or self._half_closed:
                 return False
-            self._fileno, self.connected = None, False
+            # The same event may say that the client has gone: closing the socket is its next owner's.
+            self._fileno, self.connected, self.socket = None, False, None
             return True
 
     def take_over(self, waiting: Waiting) -> None:
@@ -119,6 +121,14 @@ class ParkingChannel(Connection):
         task = ParkingTask(self, request)
         task.go_on_with(waiting)
         self._park(task, waiting)
+
+    def answer_failure(self) -> None:
+        """Answer a request that has failed without waitress as waitress does, and close."""
+        request = self.parser_class(self.adj)
+        request.version = "1.1"
+        request.error = InternalServerError("The server encountered an unexpected internal server error")
+        self.requests.append(request)
+        self.server.add_task(self)
 
     def hear(self) -> bool:
         """Read what the page of a stream says; False where this is none that goes on, and `handle_read` is to look."""

@@ -129,7 +129,12 @@ class PlainConnection:
         self.last_activity = time.time()
         if len(data) == READ_BYTES:
             data += self._read_send(short_path.size_of_send(data) - len(data))
-        answer = self._port.loop.do_call(short_path.answer, data, self.address[0])
+        try:
+            answer = self._port.loop.do_call(short_path.answer, data, self.address[0])
+        except Exception:
+            log.exception("A request failed.")
+            self._become_channel().answer_failure()
+            return
         if isinstance(answer, Answer):
             self._send(self._port.heads.get(answer.status, answer.headers, len(answer.body)) + answer.body)
         elif isinstance(answer, Waiting):
@@ -173,7 +178,10 @@ class PlainConnection:
             self.handle_close()
         except Exception:
             log.exception("A poll could not be answered.")
-            self.handle_close()
+            if waiting.head_sent:
+                self.handle_close()
+            else:
+                self._become_channel().answer_failure()
         else:
             body = answer.body
             if waiting.head_sent:

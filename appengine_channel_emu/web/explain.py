@@ -2,7 +2,7 @@
 
 The one story: the console, the command line, `NoMessage` and /_emu/near-misses tell it in these words. What is true of
 a single message as it is dropped is said by the broker itself (`broker/drops.py`), and stands here as in the log. What
-is looked for is in `reasons.py`, what to do about it in `findings.py`.
+is looked for is in `reasons.py` and `message_reasons.py`, what to do about it in `findings.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.journal import SentMessage
 from appengine_channel_emu.web.case import Case
 from appengine_channel_emu.web.findings import Finding, found
-from appengine_channel_emu.web.reasons import LOOKS, dropped, faults, of_receipts, refused_open, refused_requests
+from appengine_channel_emu.web.message_reasons import dropped, of_receipts
+from appengine_channel_emu.web.reasons import LOOKS, faults, refused_open, refused_requests
 from appengine_channel_emu.web.refusals import SHOWN_OF_TOKEN
 
 

@@ -103,7 +103,13 @@ def falcon_app(
         respond(resp, answer)
 
     app.add_error_handler(ERRORS, answer_error)
+    # Every other is a bug of ours: the server logs it and answers, by whatever way it came.
+    app.add_error_handler(Exception, _raise_again)
     return app
+
+
+def _raise_again(req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]) -> None:
+    raise error
 
 
 def ask(app: falcon.App[Any, Any], environ: WSGIEnvironment) -> Started | Waiting | Upgrade:

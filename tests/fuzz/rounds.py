@@ -45,4 +45,4 @@ def fuzz(
 
         one_round()
         number += 1
-    print(f"{number} rounds of {examples} examples")
+    print(f"{number} rounds of {examples} examples, seeds {seeds} to {seeds + number - 1}")

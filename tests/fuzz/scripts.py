@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import strategies as st
 
 from appengine_channel_emu.bench import chrome
-from tests.fuzz.strategies import calls
+from tests.fuzz.strategies import calls, send_call
 
 LONGEST_POLL_HEAD = 8 * 1024
 """A size at which the paths may part."""
@@ -147,9 +147,26 @@ _calls = st.builds(
     calls,
     st.sampled_from(["application/octet-stream"] * 4 + ["application/json", "text/plain"]),
 )
-_ADDED = ["poll cut", "poll error", "poll drop", "send drop", "send error", "poll cut count=1", "x"]
-_faults = st.sampled_from(_ADDED).map(
-    lambda fault: _post("/_emu/faults", "application/json", json.dumps({"fault": fault}).encode())
+_usual_sends = st.builds(
+    lambda name: _post("/_emu/messages", "application/json", json.dumps({"client_id": name, "message": "x"}).encode()),
+    st.sampled_from(["fuzz", "other"]),
+)
+_usual_calls = st.sampled_from([b"fuzz", b"other"]).map(
+    lambda name: _post("/rpc_http", "application/octet-stream", send_call(name, b"x"))
+)
+
+
+def _fault(stage: str, action: str, **more: object) -> HttpRequest:
+    return _post("/_emu/faults", "application/json", json.dumps({"stage": stage, "action": action, **more}).encode())
+
+
+_faults = st.sampled_from(
+    [
+        *(_fault("poll", "error", error="503"), _fault("poll", "drop"), _fault("poll", "cut", count=1)),
+        *(_fault("poll", "duplicate"), _fault("poll", "delay", seconds=1), _fault("send", "cut")),
+        *(_fault("send", "drop"), _fault("send", "delay", seconds=0.5), _fault("send", "error", error="BAD_MESSAGE")),
+        _fault("send", "duplicate", client_id="fuzz"),
+    ]
 )
 requests = st.one_of(_page_polls, _own_polls, _page_polls, _own_polls, _sends, _sends, _calls, _opens, _closes, _faults)
 
@@ -280,9 +297,49 @@ BETWEEN = [b""] * 3 + [b"--piece--", b"--message--", b"--wait--", b"--other--", 
 ENDS = [b""] * 3 + [b"--message--", b"--end--", b"--message----end--", b"--end----message--"]
 
 
+# One step beyond what takes the short path, where its rules are: each of these is told from the usual by one of them.
+
+_USUAL = st.one_of(_page_polls, _page_polls, _usual_sends, _usual_calls)
+ODD_AGENTS = [b"\x80", b"M\xe9", b"M\x00", b"M\r", b"\tM", b"M\x0b", b"\xa0M"]
+
+
+def _with_line(request: HttpRequest, line: str) -> HttpRequest:
+    return replace(request, lines=[*request.lines, line.encode("latin-1")])
+
+
+def _with_agent(request: HttpRequest, agent: bytes) -> HttpRequest:
+    others = [line for line in request.lines if not line.lower().startswith(b"user-agent:")]
+    return replace(request, lines=[*others, b"User-Agent: " + agent])
+
+
+def _of_type(request: HttpRequest, kind: str) -> HttpRequest:
+    others = [line for line in request.lines if not line.lower().startswith(b"content-type:")]
+    return replace(request, lines=[*others, f"Content-Type: {kind}".encode()])
+
+
+_beyond = st.one_of(
+    st.builds(_with_line, _USUAL, st.sampled_from(OFTEN)),
+    st.builds(_with_line, _USUAL, st.just("Connection: close")),
+    st.builds(_with_line, _page_polls, st.just("X-Channel-Emu-Fault: poll error error=503")),
+    st.builds(_with_line, _usual_sends | _usual_calls, st.just("X-Channel-Emu-Fault: send drop")),
+    st.builds(_with_agent, _page_polls, st.sampled_from(ODD_AGENTS)),
+    st.builds(lambda request: replace(request, version=b"HTTP/1.0"), _USUAL),
+    st.builds(lambda request, after: replace(request, after=after.encode()), _USUAL, _USUAL),
+    st.builds(_of_type, _usual_sends, st.sampled_from(["text/plain", "application/octet-stream", ""])),
+)
+_edges = st.one_of(
+    _beyond.map(lambda request: [request]),
+    # What came before may be remembered.
+    st.builds(lambda first, second: [first, second], _USUAL, _beyond),
+    st.builds(lambda fault, request: [fault, request], _faults, _USUAL),
+)
+
+
 @st.composite
 def scripts(draw: st.DrawFn) -> bytes:
     """Requests on two connections, cut into packets, with time and messages between them."""
+    if draw(st.integers(0, 3)) == 0:
+        return b"--piece--".join([each.encode() for each in draw(_edges)]) + draw(st.sampled_from(ENDS))
     several = draw(st.lists(mutants(), min_size=1, max_size=4))
     if draw(st.integers(0, 9)) == 0:
         several[-1] = several[-1][: draw(st.integers(0, len(several[-1])))]

@@ -91,6 +91,14 @@ calls = st.builds(
     st.sampled_from([b"CreateChannel", b"SendChannelMessage", b"Flush"]) | st.binary(max_size=20),
     creates | sends | st.binary(max_size=60),
 )
+
+
+def send_call(client_id: bytes, message: bytes) -> bytes:
+    """As the app library sends a message."""
+    request = SendMessageRequest(application_key=client_id, message=message).SerializeToString()
+    return Request(service_name=b"channel", method=b"SendChannelMessage", request=request).SerializeToString()
+
+
 broken_calls = st.builds(
     lambda call, at, more: call[:at] + more + call[at:], calls, st.integers(0, 80), st.binary(max_size=9)
 )

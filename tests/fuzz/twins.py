@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from appengine_channel_emu.broker.clock import SystemClock
+from appengine_channel_emu.broker.errors import ChannelServiceError
 from appengine_channel_emu.server import loop, service
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
@@ -222,7 +223,11 @@ class Twin:
             elif part == b"wait":
                 self._pass(WAIT_SECONDS)
             elif part == b"message":
-                self.service.broker.send_message(CLIENT_ID, f"pushed {number}")
+                try:
+                    self.service.broker.send_message(CLIENT_ID, f"pushed {number}")
+                except ChannelServiceError as error:
+                    # A fault that the script has put in force.
+                    seen.append(repr(error))
             self._settle()
             seen.append([client.take() for client in self.clients])
 
@@ -255,10 +260,12 @@ class Twin:
 
     def _without_port(self, seen: Any) -> Any:
         assert self.service is not None
+        # By itself: its digits may be within an id.
+        port = rf"(?<![0-9A-Za-z]){self.service.port}(?![0-9A-Za-z])"
         if isinstance(seen, bytes):
-            return DATE.sub(rb"\1(then)", seen.replace(str(self.service.port).encode(), b"PORT"))
+            return DATE.sub(rb"\1(then)", re.sub(port.encode(), b"PORT", seen))
         if isinstance(seen, str):
-            return seen.replace(str(self.service.port), "PORT")
+            return re.sub(port, "PORT", seen)
         if isinstance(seen, list | tuple):
             return [self._without_port(each) for each in seen]
         if isinstance(seen, dict):

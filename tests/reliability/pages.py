@@ -6,6 +6,7 @@ import json
 import random
 import select
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 
@@ -27,12 +28,13 @@ class Page:
         self.buffer = b""
 
     def request(self) -> bytes:
-        """Its next poll; every other one asks for an early head."""
-        return b"GET /_ah/channel/poll?socket=%b&after=%d&wait=20&early=%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % (
-            self.socket_id.encode(),
-            self.after,
-            self.after % 2,
-        )
+        """Its next poll; every other one asks for an early head, and now and then one goes through WSGI."""
+        query = f"socket={self.socket_id}&after={self.after}&wait=20"
+        if self.after % 2:
+            query += "&early=1"
+        if self.after % 7 == 3:
+            query = f"pauses=0&{query}"
+        return f"GET /_ah/channel/poll?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
 
 class Crowd:
@@ -66,9 +68,11 @@ class Crowd:
         page.sock.sendall(page.request())
 
     def disconnect(self, page: Page) -> None:
-        """Close the page's connection without a word."""
+        """Close the page's connection without a word, or reset it."""
         if page.sock is not None:
             del self._by_descriptor[page.sock.fileno()]
+            if self._chance.random() < 0.5:
+                page.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             page.sock.close()
             page.sock = None
 

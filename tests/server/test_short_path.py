@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 import socket as sockets
+import threading
 
 import pytest
+from waitress.adjustments import Adjustments
 
 from appengine_channel_emu.faults.faults import parse_fault
 from appengine_channel_emu.server.parked import ParkingChannel
+from appengine_channel_emu.server.parser import RequestParser
 from appengine_channel_emu.server.plain_connection import PlainConnection
 from appengine_channel_emu.web.api.messages import Request, SendMessageRequest
 from tests.support import wire
@@ -195,7 +198,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked(make_service):
+def asked(make_service, any_loop):
     made = []
 
     def make(short_path=True, **settings):
@@ -240,7 +243,8 @@ def test_everything_else_takes_the_long_one(both, name):
 
 
 MESSAGE = rb'{"messages":["first"],"next":1}'
-PARKED = poll(query="socket={socket}&after=1&wait=20")
+PARKED_SECONDS = 24
+PARKED = poll(query=f"socket={{socket}}&after=1&wait={PARKED_SECONDS}")
 
 
 def waits(asked):
@@ -291,6 +295,44 @@ def test_two_at_once_are_both_answered(asked, short_path, request_):
     page.send(request_ + request_)
     assert [page.answer()[:15] for _ in range(2)] == [b"HTTP/1.1 200 OK"] * 2
     assert page.taken() == 0
+
+
+class Read(dict):
+    """An environ that knows what was read of it."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.names = set()
+
+    def get(self, name, default=None):
+        self.names.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name):
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("request_", [poll(), send(), call(), send(headers=JSON + "Origin: http://localhost\r\n")])
+def test_whether_a_head_is_admitted_is_told_by_what_it_is_remembered_by(asked, request_):
+    answers = asked().service.front.short_answers
+    parser = RequestParser(Adjustments())
+    parser.received(request_.replace(b"{socket}", b"x"))
+    environ = Read(
+        {"CONTENT_TYPE" if name == "CONTENT_TYPE" else f"HTTP_{name}": value for name, value in parser.headers.items()}
+        | {"REMOTE_ADDR": "127.0.0.1", "PATH_INFO": parser.path, "REQUEST_METHOD": parser.command}
+    )
+    assert answers.admits(environ)
+    # These differ from one request of the same remembered head to the next.
+    assert "HTTP_HOST" in environ.names
+    assert environ.names.isdisjoint({"HTTP_USER_AGENT", "HTTP_CONTENT_LENGTH", "CONTENT_LENGTH", "QUERY_STRING"})
+
+
+def test_a_head_is_remembered_of_one_address_alone(asked):
+    short_path = asked().service.short_path
+    assert short_path.answer(send(), "127.0.0.1") is not None
+    assert short_path.answer(send(), "192.0.2.1") is None
+    assert short_path.answer(send(), "127.0.0.1") is not None
 
 
 @pytest.mark.parametrize("short_path", [True, False])
@@ -366,6 +408,58 @@ def test_a_page_that_goes_is_no_longer_there(asked, end):
     until(lambda: not connections(page.service))
 
 
+class Held:
+    """Keeps the loop from its next look until it may go on."""
+
+    resumes = False
+
+    def __init__(self, service):
+        self.may_go_on, self._holds = threading.Event(), threading.Event()
+        service._loop.soon(self)
+        assert self._holds.wait(30)
+
+    def service(self):
+        self._holds.set()
+        self.may_go_on.wait(30)
+
+
+@pytest.mark.parametrize("short_path", [True, False])
+@pytest.mark.parametrize("before", [poll(), b"GET /_emu/health HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+@pytest.mark.parametrize("request_", [PARKED, send(), b"GET /_emu/health HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_a_page_that_asks_and_is_gone_at_the_same_moment(asked, short_path, before, request_):
+    page = asked(short_path)
+    page.ask(before)
+    loop = Held(page.service)
+    page.send(request_)
+    page.connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    page.close()
+    loop.may_go_on.set()
+    # Long before the poll ends by itself.
+    until(lambda: not connections(page.service) and not len(page.service._parked_polls), seconds=PARKED_SECONDS / 2)
+    assert page.service.broker.control.totals().sockets["poll"] == 0
+
+
+@pytest.mark.parametrize("request_", [poll(), PARKED, send(), call()])
+@pytest.mark.parametrize("fails", ["poll", "take", "send_message"])
+def test_what_fails_is_answered_the_same_and_logged(asked, caplog, monkeypatch, request_, fails):
+    answers = []
+    for page in (asked(True), asked(False)):
+
+        def fail(*given, **named):
+            raise RuntimeError("as a bug would")
+
+        with monkeypatch.context() as patches:
+            patches.setattr(page.service.broker, fails, fail)
+            page.send(request_)
+            if request_ == PARKED and fails != "poll":
+                waits(page)
+                page.service.broker.control.reset()
+            answers.append(page.answer())
+        assert ("as a bug would" in caplog.text) == answers[-1].startswith(b"HTTP/1.1 500 ")
+        caplog.clear()
+    assert answers[0] == answers[1]
+
+
 def test_a_poll_that_is_cut_has_no_answer(asked):
     page = asked()
     page.send(PARKED)
@@ -428,6 +522,20 @@ def test_a_client_that_does_not_read_gets_all_of_its_answer(make_service):
         read += json.loads(page.answer().partition(b"\r\n\r\n")[2])["messages"]
     assert [text.partition("-")[0] for text in read] == ["first", *map(str, range(200))]
     assert page.taken() > 10
+    page.close()
+
+
+@pytest.mark.parametrize("limit", [{"answer_timeout": 0.3}, {"max_buffered": 20_000}])
+def test_a_client_that_never_reads_is_let_go(make_service, any_loop, limit):
+    page = Asked(make_service(**limit), receive_buffer=4096)
+    until(lambda: connections(page.service))
+    connections(page.service)[0].socket.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, 4096)
+    for number in range(60):
+        page.service.broker.send_message("anna", f"{number}-" + "x" * 30_000)
+    page.send(poll(query="socket={socket}&after=0&wait=0"))
+    until(lambda: page.taken() == 1)
+    until(lambda: not connections(page.service))
+    assert "client_too_slow" in {event.kind for event in page.service.broker.events.after(0)}
     page.close()
 
 

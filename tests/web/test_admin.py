@@ -58,6 +58,30 @@ def test_a_channel_tells_of_its_sockets_and_latest_events(http, emulator, bob):
     assert "There is one to 'bob'" in http.get("/_emu/channel", {"client_id": "Bob"}, status=404).text
 
 
+def test_what_went_to_several_is_in_the_story_of_each(http, emulator, bob):
+    emulator.client("ann").open()
+    emulator.send_many(["ann", "bob"], "to all")
+    emulator.send_many([f"nobody {number}" for number in range(30)] + ["ann"], "to the others")
+
+    def sent(client_id):
+        events = http.get("/_emu/events", {"client_id": client_id}).json["events"]
+        return [
+            (event["kind"], event["client_id"], event["text"])
+            for event in events
+            if event["kind"].startswith("message_")
+        ]
+
+    to_all = ("message_sent", None, "A message was sent to 2 client ids.")
+    to_one = ("message_sent", None, "A message was sent to 1 client id.")
+    assert sent("ann") == [to_all, to_one]
+    assert sent("bob") == [to_all]
+    assert [kind for kind, _, _ in sent("nobody 3")] == ["message_dropped"]
+    assert [client_id for _, client_id, _ in sent("nobody 25")] == [None]
+    assert sent("carl") == []
+    shown = http.get("/_emu/channel", {"client_id": "bob"}).json["events"]
+    assert shown[-1]["text"] == "A message was sent to 2 client ids."
+
+
 def test_waiting_for_the_next_event_ends_with_it(http, emulator, bob):
     last = http.get("/_emu/events").json["next"]
     answers = []

@@ -75,7 +75,7 @@ class ChannelResource:
         channel = self._broker.control.channel(client_id)
         if channel is None:
             raise BadRequest(f"There is no channel to this client id.{self._similar(client_id)}", NO_SUCH)
-        events = [event for event in self._broker.events.after(0) if event.client_id == client_id]
+        events = [event for event in self._broker.events.after(0) if is_about(event, client_id, self._broker)]
         body = dataclasses.asdict(channel)
         answer_json(resp, body | {"events": [event_json(event) for event in events[-RECENT_EVENTS:]]})
 
@@ -241,6 +241,13 @@ def event_json(event: Event) -> dict[str, Any]:
         "socket": event.socket,
         "detail": event.detail,
     }
+
+
+def is_about(event: Event, client_id: str, broker: Broker) -> bool:
+    """Whether it tells of `client_id`, by itself or, as long as the journal has it, among those of one send."""
+    if event.client_id is not None or "client_ids" not in event.detail:
+        return event.client_id == client_id
+    return broker.journal.goes_to(client_id, event.detail["message"], event.detail["client_ids"])
 
 
 class SocketsResource:

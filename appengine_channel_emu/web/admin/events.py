@@ -11,7 +11,7 @@ from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
 from appengine_channel_emu.broker.turn import Signal
-from appengine_channel_emu.web.admin.channels import event_json, messages_json
+from appengine_channel_emu.web.admin.channels import event_json, is_about, messages_json
 from appengine_channel_emu.web.resources import Query, answer_json
 from appengine_channel_emu.web.waiting import Waiting
 from appengine_channel_emu.web.wsgi import Answer, json_answer
@@ -84,7 +84,7 @@ class EventsResource(_Awaited):
             after = 0  # the number is another emulator's, which ran here before this one
 
         def is_wanted(event: Event) -> bool:
-            return kind in (None, event.kind) and client_id in (None, event.client_id)
+            return kind in (None, event.kind) and (client_id is None or is_about(event, client_id, self._broker))
 
         if "last" in query or "before" in query:
             # What comes meanwhile is after it, found or not.
