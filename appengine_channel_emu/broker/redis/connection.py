@@ -39,6 +39,9 @@ MOST_BULKY = 16
 """Scripts whose replies are long, up to a quarter of a MiB, and how many of them are owed at the most: Redis ends the
 connection of a listener that has too much to read (client-output-buffer-limit pubsub, 8 MiB where it is not set)."""
 
+AWAY = ("BUSY", "DEAD", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY")
+"""Answers of a Redis that may say something else to the same call a little later, on another connection."""
+
 SLOW = 1.0
 """Seconds without a reply that is owed, after which Redis counts as away."""
 
@@ -92,7 +95,7 @@ class ConnectionOwner(Protocol):
         away."""
 
     def connected(self) -> None:
-        """It was greeted; calls go out from here on, those that waited behind what is asked now."""
+        """It was greeted; calls go out from here on, those that waited first."""
 
     def lost(self, why: str) -> None:
         """The connection is gone, or could not be made."""
@@ -211,11 +214,7 @@ class RedisConnection:
         sock.setblocking(False)
         self._reader = conversation.reader
         self._problem = None
-        with self._lock:
-            before, self._waiting = self._waiting, deque()
         self._owner.connected()
-        with self._lock:
-            self._waiting.extend(before)
 
     def _run(self) -> None:
         failures = 0
@@ -325,7 +324,7 @@ class RedisConnection:
     def _take(self, reply: Any) -> None:
         call = self._sent[0]
         text = str(reply) if isinstance(reply, Exception) else ""
-        if text.startswith(("LOADING", "MASTERDOWN", "READONLY")):
+        if text.startswith(AWAY):
             raise ConnectionError(text)
         try:
             if not text:

@@ -191,6 +191,10 @@ class Record:
                 # A listener's, or of a node that writes otherwise: the others are to be heard all the same.
                 log.exception("An event cannot be told.")
 
+    def refused(self) -> None:
+        """Redis has an error for an answer: what was written is not recorded, and what follows may be."""
+        self._under_way = False
+
     def _event_text(self, event: Event, places: dict[int, int]) -> str:
         detail = event.detail
         message = detail.get("message")
