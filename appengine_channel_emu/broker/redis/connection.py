@@ -34,10 +34,11 @@ interrupts, an error comes within 5 s."""
 SILENCE = 10.0
 """Seconds without a reply that is owed, after which a connection is believed dead."""
 
-BULKY = ("claim", "record", "tail")
-MOST_BULKY = 16
+BULKY = ("channels", "claim", "client_ids", "record", "tail")
+MOST_BULKY = 64
 """Scripts whose replies are long, up to a quarter of a MiB, and how many of them are owed at the most: Redis ends the
-connection of a listener that has too much to read (client-output-buffer-limit pubsub, 8 MiB where it is not set)."""
+connection of a listener that has too much to read (client-output-buffer-limit pubsub, 32 MiB where it is not set). Each
+time it has, half as many are asked for at once, until all that waits has come."""
 
 AWAY = ("BUSY", "DEAD", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY")
 """Answers of a Redis that may say something else to the same call a little later, on another connection."""
@@ -122,6 +123,7 @@ class RedisConnection:
         self._sent: deque[RedisCall] = deque()
         self._timed: deque[RedisCall] = deque()
         self._out = bytearray()
+        self._most_bulky = MOST_BULKY
         self._sock: socket.socket | None = None
         self._reader = hiredis.Reader()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -279,12 +281,12 @@ class RedisConnection:
         with self._lock:
             calls, self._waiting = self._waiting, deque()
         prefix, kept = self._owner.prefix, deque[RedisCall]()
-        bulky = sum(call.script in BULKY for call in self._sent) if calls else 0
+        bulky = sum(call.script in BULKY for call in self._sent)
         for call in calls:
             if call.over:
                 continue
             if call.script in BULKY:
-                if bulky == MOST_BULKY:
+                if bulky >= self._most_bulky:
                     kept.append(call)
                     continue
                 bulky += 1
@@ -292,6 +294,8 @@ class RedisConnection:
             self._out += write(call.script, *prefix, *call.arguments)
             call.began = time.monotonic()
             self._sent.append(call)
+        if not bulky:
+            self._most_bulky = MOST_BULKY
         if kept:
             with self._lock:
                 kept.extend(self._waiting)
@@ -367,6 +371,8 @@ class RedisConnection:
 
     def _lose(self, why: str) -> None:
         self._drop()
+        if any(call.script in BULKY for call in self._sent):
+            self._most_bulky = max(1, self._most_bulky // 2)
         first, self._problem = self._problem is None, why
         with self._lock:
             again = deque(call for call in self._sent if not call.over)

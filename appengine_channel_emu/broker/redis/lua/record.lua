@@ -31,5 +31,5 @@ for i = 11 + messages, last do
   call('XADD', P .. 'events', 'MAXLEN', '~', ARGV[6], id_of(call('INCR', P .. 'event_number')), 'j', text)
 end
 return answer({
-  (page(call('XRANGE', P .. 'events', '(' .. id_of(num(ARGV[4])), '+', 'COUNT', PAGE), 1)),
-  (page(call('XRANGE', journal, '(' .. id_of(num(ARGV[5])), '+', 'COUNT', PAGE), 1))})
+  (page(call('XRANGE', P .. 'events', '(' .. id_of(num(ARGV[4])), '+', 'COUNT', PAGE), 1, PAGE_BYTES / 2)),
+  (page(call('XRANGE', journal, '(' .. id_of(num(ARGV[5])), '+', 'COUNT', PAGE), 1, PAGE_BYTES / 2))})
