@@ -32,7 +32,7 @@ def look_at(scenario: str, short: bool = False) -> None:
     found = play(scenario, seed, short=short)
     # To be played again with SEED in the environment.
     print(scenario, "seed", seed, found)
-    assert found["confirmed"] > 50
+    assert found["confirmed"] > 20
     assert found["confirmed after"] > 0
     assert (found["twice"], found["out of order"], found["pages gone"]) == (0, 0, 0)
     if scenario == "set-back":
@@ -44,7 +44,8 @@ def look_at(scenario: str, short: bool = False) -> None:
     assert found["slowest send"] < 20
     if scenario == "overrun-buffers":
         assert found["buffers overrun"] > 0
-    # A page that asks a stopped node alone is away; a post that was being made as its node was killed, or as Redis forgot it, may be made twice.
+    # A page that happens to ask a stopped node alone is away; a post that was being made as its node was killed, or as
+    # Redis forgot it, may be made twice.
     most = 2 if scenario in ("kill-node", "set-back", "stop-node") else 0
     assert found.get("presence otherwise than once", 0) <= most
     assert "gaps" not in found
