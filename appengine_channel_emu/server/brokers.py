@@ -48,7 +48,7 @@ def shared_broker(
     try:
         # Who has no Redis needs nothing of it.
         from appengine_channel_emu.broker.redis.broker import RedisBroker
-        from appengine_channel_emu.broker.redis.connection import RedisRefused
+        from appengine_channel_emu.broker.redis.calls import RedisRefused
         from appengine_channel_emu.broker.redis.target import RedisTarget
     except ImportError as error:
         text = f"--redis needs more packages ({error.name}): pip install 'appengine-channel-emu[redis]'"

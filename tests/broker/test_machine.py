@@ -97,10 +97,11 @@ class Request:
 
 
 class Held(NamedTuple):
-    """Why a message waits."""
+    """Why a message waits; `answered` is whether the request had been, when it was sent."""
 
     request: Request
     sent_at: float
+    answered: bool
 
     def over(self, now: float) -> bool:
         ended_at = self.request.ended_at
@@ -269,7 +270,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert sent.delivered_to == len(receivers)
         for page in receivers:
             if request is not None and self.holds(page, request):
-                page.held[len(page.expected)] = Held(request, self.clock.now())
+                page.held[len(page.expected)] = Held(request, self.clock.now(), request.ended_at is not None)
             page.expected.append(text)
 
     @rule(names=st.lists(st.sampled_from([*CLIENT_IDS, "zoe"])), token=tokens)

@@ -26,7 +26,7 @@ from typing import Any
 
 from appengine_channel_emu.broker.clock import SystemClock
 from appengine_channel_emu.broker.errors import ChannelServiceError
-from appengine_channel_emu.server import loop, service
+from appengine_channel_emu.server import brokers, loop, service
 from appengine_channel_emu.server.service import Service
 from appengine_channel_emu.settings import Settings
 from appengine_channel_emu.timer import Timer, TimerThread
@@ -319,7 +319,7 @@ class Twins:
         machine.take_over(replace)
         replace(service, "make_loop", SteppedLoop)
         replace(service, "TimerThread", SteppedTimer)
-        replace(service, "SystemClock", lambda: SystemClock(lambda: machine.now))
+        replace(brokers, "SystemClock", lambda: SystemClock(lambda: machine.now))
         self._log = Log()
         self.twins = {"short": Twin(True), "long": Twin(False)}
         self._played = 0

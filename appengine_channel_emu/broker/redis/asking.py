@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import secrets
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar
@@ -32,16 +34,26 @@ class Asking:
     def __init__(self, turn: Turn, options: BrokerOptions) -> None:
         self._turn = turn
         self._options = options
+        self._nonce = secrets.token_hex(8)
+        self._count = itertools.count(1)
         self.presence: SharedPresence
+
+    def name(self) -> str:
+        """A name for one call, which a retry of it keeps, and no other call of whatever process has."""
+        return f"{self._nonce}.{next(self._count)}"
 
     def ask(
         self,
         script: str,
         *arguments: Argument,
         told: Told = lambda found: None,
+        refused: Callable[[], None] = lambda: None,
         again: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Ask for what nobody waits for: it is asked for however long Redis is away."""
+        """Ask for what nobody waits for: it is asked for however long Redis is away.
+
+        `refused` is called, inside the turn, where Redis has an error for an answer.
+        """
 
         def take(reply: Any) -> None:
             try:
@@ -52,7 +64,11 @@ class Asking:
                 # A defect of ours: the connection, and what others have asked, is to go on.
                 log.exception("What Redis answered to %s could not be used.", script)
 
-        self.connection.ask(script, *arguments, then=take, again=again)
+        def fail(error: Exception) -> None:
+            with self._turn:
+                refused()
+
+        self.connection.ask(script, *arguments, then=take, failed=fail, again=again)
 
     def ask_and_wait(
         self,

@@ -96,7 +96,7 @@ class RedisBroker:
         )
         self._polling = Polling(self._turn, self._mirrors, self._asking, self.figures)
         grace, window = round(options.disconnect_after * 1000), round(options.resume_window * 1000)
-        settings = f"{int(post_presence is not None)} {grace} {window}"
+        settings = f"{int(post_presence is not None)} {grace} {window} {target.database}"
         self.node = Node(
             self._turn,
             target,
@@ -110,7 +110,7 @@ class RedisBroker:
         self._sending = Sending(
             self._turn, options, self.figures, self._asking, self.journal, self.app_requests, self.node
         )
-        self._opening = Opening(self._asking, self._polling, self._presence, self.node, options, self._sending.name)
+        self._opening = Opening(self._asking, self._polling, self._presence, self.node, options)
         self.control = SharedControl(self._turn, self._asking, self._mirrors, self.journal, self.node)
         self.connection = self._asking.connection = RedisConnection(target, self.node)
         self.clock.follow(self)
@@ -349,10 +349,12 @@ class RedisBroker:
         return f"{client_id[:8]}…" if is_like_token(client_id) else client_id[:256]
 
     def _presence_ended(self, client_id: str, connected: bool, fence: int) -> None:
-        self._asking.ask("posted", client_id, int(connected), fence)
+        self._asking.ask("posted", client_id, int(connected), fence, told=lambda found: self._presence.ended(fence))
 
     def _exchange_record(self, *arguments: Any) -> None:
-        self._asking.ask("record", *arguments, told=self._record.exchanged)
+        self._asking.ask(
+            "record", self._asking.name(), *arguments, told=self._record.exchanged, refused=self._record.refused
+        )
 
     def _has_unsent(self) -> None:
         self.node.acknowledge_soon()

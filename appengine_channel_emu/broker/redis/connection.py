@@ -18,11 +18,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock, Thread
-from typing import Any, Protocol
+from typing import Any
 
 import hiredis
 
 from appengine_channel_emu.broker.errors import BrokerAway
+from appengine_channel_emu.broker.redis.calls import ConnectionOwner, RedisCall, RedisRefused
 from appengine_channel_emu.broker.redis.conversation import Conversation
 from appengine_channel_emu.broker.redis.scripts import Argument, call_by_name, call_with_text
 from appengine_channel_emu.broker.redis.target import CONNECT_SECONDS, RedisTarget
@@ -34,10 +35,14 @@ interrupts, an error comes within 5 s."""
 SILENCE = 10.0
 """Seconds without a reply that is owed, after which a connection is believed dead."""
 
-BULKY = ("claim", "record", "tail")
-MOST_BULKY = 16
+BULKY = ("channels", "claim", "client_ids", "record", "tail")
+MOST_BULKY = 64
 """Scripts whose replies are long, up to a quarter of a MiB, and how many of them are owed at the most: Redis ends the
-connection of a listener that has too much to read (client-output-buffer-limit pubsub, 8 MiB where it is not set)."""
+connection of a listener that has too much to read (client-output-buffer-limit pubsub, 32 MiB where it is not set). Each
+time it has, half as many are asked for at once, until all that waits has come."""
+
+AWAY = ("BUSY", "DEAD", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY")
+"""Answers of a Redis that may say something else to the same call a little later, on another connection."""
 
 SLOW = 1.0
 """Seconds without a reply that is owed, after which Redis counts as away."""
@@ -46,66 +51,6 @@ LONGEST_BACKOFF = 0.5
 """Seconds between two attempts to connect, at the most."""
 
 log = logging.getLogger("channel_emu.redis")
-
-
-class RedisCall:
-    """A script that is to run, once or, where the connection broke, again; scripts are idempotent.
-
-    `then(value)` is given what it found, on the connection's thread, even after `failed(error)` was called because that
-    took too long.
-    """
-
-    __slots__ = ("again", "arguments", "began", "deadline", "failed", "over", "script", "then", "with_text")
-
-    def __init__(
-        self,
-        script: str,
-        arguments: tuple[Argument, ...],
-        then: Callable[[Any], None],
-        failed: Callable[[Exception], None],
-        seconds: float | None,
-        again: Callable[[], bool],
-    ) -> None:
-        self.script = script
-        self.arguments = arguments
-        self.then = then
-        self.failed = failed
-        self.began = time.monotonic()
-        self.deadline = None if seconds is None else self.began + seconds
-        self.again = again
-        """Whether it is to be sent again, behind others, if Redis does not know the script by its name."""
-        self.over = False
-        """It has an answer, or has failed."""
-        self.with_text = False
-        """Redis does not know the script by its name."""
-
-
-class ConnectionOwner(Protocol):
-    """Whose connection it is. All is called on the connection's thread."""
-
-    @property
-    def prefix(self) -> tuple[Argument, ...]:
-        """What every call begins with."""
-
-    def greet(self, conversation: Conversation) -> None:
-        """Begin on a new connection. Raises `RedisRefused` where this Redis cannot be used, OSError where it is
-        away."""
-
-    def connected(self) -> None:
-        """It was greeted; calls go out from here on, those that waited behind what is asked now."""
-
-    def lost(self, why: str) -> None:
-        """The connection is gone, or could not be made."""
-
-    def pushed(self, payload: bytes) -> None:
-        """Something was published to this node."""
-
-    def chores(self) -> float:
-        """Do what is due; seconds until it wants to be called again."""
-
-
-class RedisRefused(Exception):
-    """This Redis cannot be used as it is; the text says why, and what to do."""
 
 
 class RedisConnection:
@@ -119,6 +64,7 @@ class RedisConnection:
         self._sent: deque[RedisCall] = deque()
         self._timed: deque[RedisCall] = deque()
         self._out = bytearray()
+        self._most_bulky = MOST_BULKY
         self._sock: socket.socket | None = None
         self._reader = hiredis.Reader()
         self._wake_reader, self._wake_writer = socket.socketpair()
@@ -211,11 +157,7 @@ class RedisConnection:
         sock.setblocking(False)
         self._reader = conversation.reader
         self._problem = None
-        with self._lock:
-            before, self._waiting = self._waiting, deque()
         self._owner.connected()
-        with self._lock:
-            self._waiting.extend(before)
 
     def _run(self) -> None:
         failures = 0
@@ -280,12 +222,12 @@ class RedisConnection:
         with self._lock:
             calls, self._waiting = self._waiting, deque()
         prefix, kept = self._owner.prefix, deque[RedisCall]()
-        bulky = sum(call.script in BULKY for call in self._sent) if calls else 0
+        bulky = sum(call.script in BULKY for call in self._sent)
         for call in calls:
             if call.over:
                 continue
             if call.script in BULKY:
-                if bulky == MOST_BULKY:
+                if bulky >= self._most_bulky:
                     kept.append(call)
                     continue
                 bulky += 1
@@ -293,6 +235,8 @@ class RedisConnection:
             self._out += write(call.script, *prefix, *call.arguments)
             call.began = time.monotonic()
             self._sent.append(call)
+        if not bulky:
+            self._most_bulky = MOST_BULKY
         if kept:
             with self._lock:
                 kept.extend(self._waiting)
@@ -325,7 +269,7 @@ class RedisConnection:
     def _take(self, reply: Any) -> None:
         call = self._sent[0]
         text = str(reply) if isinstance(reply, Exception) else ""
-        if text.startswith(("LOADING", "MASTERDOWN", "READONLY")):
+        if text.startswith(AWAY):
             raise ConnectionError(text)
         try:
             if not text:
@@ -368,6 +312,8 @@ class RedisConnection:
 
     def _lose(self, why: str) -> None:
         self._drop()
+        if any(call.script in BULKY for call in self._sent):
+            self._most_bulky = max(1, self._most_bulky // 2)
         first, self._problem = self._problem is None, why
         with self._lock:
             again = deque(call for call in self._sent if not call.over)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
@@ -63,19 +64,19 @@ class SharedControl:
         answer = Pending()
         folded = search.casefold()
 
-        def matched(found: Any) -> Any:
+        def matched(client_ids: list[str], total: int) -> Any:
             # Folding is Python's: Lua knows no letters but those of ASCII.
-            matching = [each for each in found[0] if folded in each.decode().casefold()] if search else found[0]
-            self._asking.ask_and_wait(
-                "channels", SOCKETS_SHOWN, len(found[0]), len(matching), *matching[:limit], told=told, pending=answer
-            )
+            matching = [each for each in client_ids if folded in each.casefold()] if search else client_ids
+            count = len(matching) if search else total
+            shown = matching[:limit]
+            self._asking.ask_and_wait("channels", SOCKETS_SHOWN, total, count, *shown, told=told, pending=answer)
             return LATER
 
-        raise self._asking.ask_and_wait("client_ids", told=matched, pending=answer)
+        raise self._client_ids(matched, answer, None if search else limit)
 
     def client_ids(self) -> list[str]:
         """See `Control`."""
-        raise self._asking.ask_and_wait("client_ids", told=lambda found: [each.decode() for each in found[0]])
+        raise self._client_ids(lambda client_ids, total: client_ids, Pending(), None)
 
     def totals(self) -> Totals:
         """See `Control`."""
@@ -166,21 +167,21 @@ class SharedControl:
 
     def travel(self, seconds: float) -> None:
         """See `Control`."""
-        target = self._turn.now() + seconds
-        if not seconds >= 0 or target > LATEST_TIME:
+        if not seconds >= 0 or self._turn.now() + seconds > LATEST_TIME:
             raise ValueError("The clock is advanced by 0 seconds or more, and not past the year 2099.")
         answer = Pending()
-        to, by = round(target * 1000), round(seconds * 1000)
 
-        def told(more: Any) -> Any:
+        def told(found: Any) -> Any:
+            more, to = found
             if more:
-                self._asking.ask_and_wait("travel", to, 0, told=told, pending=answer)
+                self._asking.ask_and_wait("travel", 0, "", to, told=told, pending=answer)
                 return LATER
             text = f"The clock was advanced by {seconds:g} s."
             self._turn.event("clock_advanced", text, detail={"seconds": seconds})
             return None
 
-        raise self._asking.ask_and_wait("travel", to, by, told=told, pending=answer)
+        by, name = round(seconds * 1000), self._asking.name()
+        raise self._asking.ask_and_wait("travel", by, name, 0, told=told, pending=answer)
 
     def reset(self) -> None:
         """See `Control`."""
@@ -189,6 +190,24 @@ class SharedControl:
             self._turn.event("reset", "The emulator was reset.")
 
         raise self._asking.ask_and_wait("reset", told=told)
+
+    def _client_ids(self, told: Callable[[list[str], int], Any], answer: Pending, most: int | None) -> Pending:
+        """Ask for all client ids, or for `most` at least, in parts; `told` gets them, and how many there are."""
+        known: dict[str, None] = {}
+
+        def take(found: Any) -> Any:
+            where, total, some = found
+            known.update(dict.fromkeys(each.decode() for each in some))
+            if where == b"0" or (most is not None and len(known) >= most):
+                return told(list(known), int(total))
+            ask(where)
+            return LATER
+
+        def ask(where: bytes) -> None:
+            self._asking.ask_and_wait("client_ids", where, told=take, pending=answer)
+
+        ask(b"0")
+        return answer
 
     def _snapshot(self, client_id: str, found: Any) -> ChannelSnapshot | None:
         if found is None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from appengine_channel_emu.broker.redis.asking import Asking
+from appengine_channel_emu.broker.turn import Pending
 from appengine_channel_emu.faults import BadFault, Fault, Faults, Target, parse_fault
 from appengine_channel_emu.faults.faults import LARGEST_NUMBER, ActiveFault
 
@@ -33,7 +34,7 @@ class SharedFaults(Faults):
             self.load(found)
             return int(found[0])
 
-        raise self._asking.ask_and_wait("faults", "add", text, LARGEST_NUMBER, told=told)
+        raise self._ask("add", text, told)
 
     def remove(self, number: int) -> bool:
         """See `Faults`."""
@@ -42,15 +43,15 @@ class SharedFaults(Faults):
             self.load(found)
             return bool(found[0])
 
-        raise self._asking.ask_and_wait("faults", "remove", number, told=told)
+        raise self._ask("remove", number, told)
 
     def clear(self) -> None:
         """See `Faults`."""
-        raise self._asking.ask_and_wait("faults", "clear", "", told=self.load)
+        raise self._ask("clear", "", self.load)
 
     def refresh(self) -> None:
         """Read those of the service."""
-        self._asking.ask("faults", "list", "", told=self.load)
+        self._asking.ask("faults", "list", "", LARGEST_NUMBER, self._asking.name(), told=self.load)
 
     def load(self, found: Any) -> None:
         """These are in force, as a script found them."""
@@ -63,11 +64,14 @@ class SharedFaults(Faults):
                 active.set_happened(times.get(number, 0))
                 self._active[number] = active
 
+    def _ask(self, what: str, about: str | int, told: Callable[[Any], Any]) -> Pending:
+        return self._asking.ask_and_wait("faults", what, about, LARGEST_NUMBER, self._asking.name(), told=told)
+
     def _drawn(self, stage: str, target: Target, actions: Collection[str]) -> Fault | None:
         with self._lock:
             number, fault = self._draw(stage, target, actions)
         if number is not None:
-            self._asking.ask("faults", "happen", number, told=self.load)
+            self._asking.ask("faults", "happen", number, LARGEST_NUMBER, self._asking.name(), told=self.load)
         return fault
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from appengine_channel_emu.broker.redis.connection import RedisRefused
+from appengine_channel_emu.broker.redis.calls import RedisRefused
 from appengine_channel_emu.broker.redis.conversation import Conversation
 from appengine_channel_emu.broker.redis.scripts import Argument, call_with_text, names, packed, script
 from appengine_channel_emu.broker.redis.target import RedisTarget

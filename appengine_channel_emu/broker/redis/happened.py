@@ -58,5 +58,5 @@ def record_happened(turn: Turn, options: BrokerOptions, happened: list[list[Any]
 
 
 def node_name(id: str) -> str:
-    """The name that a node was given, of what it is called in Redis."""
+    """The name that a node was given, of what it is called in Redis; empty where nobody holds a socket."""
     return id.rpartition(".")[0]

@@ -37,6 +37,9 @@ BATCH = 200
 
 SHORTEST_TICK = 0.02
 
+REFUSED_SECONDS = 1.0
+"""Until something is asked again that Redis had an error for."""
+
 DRIFT, MINUTE = 0.001, 60.0
 """By how much a clock may go wrong between two heartbeats, in seconds, and by how much it was set."""
 
@@ -49,7 +52,7 @@ class NodeOptions(NamedTuple):
     service: str
     name: str
     settings: str
-    """See common.lua, ARGV[2]."""
+    """See core.lua, ARGV[2]."""
     address: str = ""
 
 
@@ -88,6 +91,8 @@ class Node:
         """Whether it does what is due for the service, which may have its app told of something."""
         self._begun = False
         self._about = ""
+        self._listed_as: str | None = None
+        """What it was called on the connection before."""
         self._dead: set[str] = set()
         self._tick_at = self._acknowledge_at = self._record_at = 0.0
         self._ticking = False
@@ -130,7 +135,9 @@ class Node:
 
     def greet(self, conversation: Conversation) -> None:
         """See `ConnectionOwner`."""
-        channels = [f"{self.key}n:{self.id}", f"{self.key}all"]
+        # What is published goes to all databases of a Redis.
+        begin = f"{self.key}{self._target.database}:"
+        channels = [f"{begin}n:{self.id}", f"{begin}all"]
         key = self.welcome.key if self.epoch else new_key()
         welcome = greet(conversation, self._target, self.prefix, channels, key, self.epoch, self._begun)
         lost_tail = welcome.lost_tail and self.epoch != welcome.epoch
@@ -161,6 +168,8 @@ class Node:
                     "redis_back", f"Redis is there again, after {away:.0f} s.", detail={"seconds": round(away, 1)}
                 )
             sockets = list(self._mirrors.sockets.values())
+        self._asking.ask("leases", self._listed_as or self.id, told=self._presence.make_unknown)
+        self._listed_as = self.id
         self._hooks.faults_changed()
         for start in range(0, len(sockets), BATCH):
             self._resync(sockets[start : start + BATCH])
@@ -191,7 +200,15 @@ class Node:
             if more:
                 self._mirrors.fill(socket)
 
-        self._asking.ask("tail", socket.channel.client_id, socket.known, told=told)
+        def refused() -> None:
+            self.later(REFUSED_SECONDS, lambda: self._read_again(socket))
+
+        self._asking.ask("tail", socket.channel.client_id, socket.known, told=told, refused=refused)
+
+    def _read_again(self, socket: MirroredSocket) -> None:
+        with self._turn:
+            if self._mirrors.sockets.get(socket.id) is socket:
+                self.read_log(socket)
 
     def _resync(self, sockets: list[MirroredSocket]) -> None:
         arguments: list[Argument] = []
@@ -212,7 +229,12 @@ class Node:
                         socket, None if state == b"moved" else SOCKET_ERRORS.get(state.decode(), SocketGone)
                     )
 
-        self._asking.ask("resync", *arguments, told=told)
+        self._asking.ask(
+            "resync",
+            *arguments,
+            told=told,
+            refused=lambda: self.later(REFUSED_SECONDS, lambda: self._resync(sockets)),
+        )
 
     # What is due
 
@@ -269,7 +291,11 @@ class Node:
         self._tick_at = now + HEARTBEAT
         about = json.dumps({"name": self._options.name, "address": self._options.address} | self._mirrors.by_way())
         changed, self._about = about != self._about, about
-        self._asking.ask("tick", about if changed else "", int(self.runs_timers), told=self._ticked)
+
+        def refused() -> None:
+            self._ticking, self._about = False, ""
+
+        self._asking.ask("tick", about if changed else "", int(self.runs_timers), told=self._ticked, refused=refused)
 
     def _ticked(self, found: Any) -> None:
         self._ticking = False
@@ -305,11 +331,11 @@ class Node:
 
         def told(more: Any) -> None:
             if more:
-                self._asking.ask("adopt", id, 0, BATCH, told=told)
+                self._asking.ask("adopt", id, 0, BATCH, told=told, refused=lambda: self._dead.discard(id))
             else:
                 self._dead.discard(id)
 
-        self._asking.ask("adopt", id, 0, BATCH, told=told)
+        self._asking.ask("adopt", id, 0, BATCH, told=told, refused=lambda: self._dead.discard(id))
 
     def leave(self) -> None:
         """Stop: what this node holds is open to all others, and its pages are answered, so that they move at once."""

@@ -21,10 +21,7 @@ from appengine_channel_emu.broker.turn import Pending
 
 
 class Opening:
-    """Asks for sockets; `name_call()` gives a name for one call, which a retry of it keeps.
-
-    All methods raise `InvalidToken` at once for what is no token of the service.
-    """
+    """Asks for sockets. All methods raise `InvalidToken` at once for what is no token of the service."""
 
     def __init__(
         self,
@@ -33,20 +30,18 @@ class Opening:
         presence: SharedPresence,
         node: Node,
         options: BrokerOptions,
-        name_call: Callable[[], str],
     ) -> None:
         self._asking = asking
         self._polling = polling
         self._presence = presence
         self._node = node
         self._options = options
-        self._name_call = name_call
 
     def open(self, token: str, resume: Resume | None, attempt: str | None, browser: str | None) -> Pending:
         """See `Broker`."""
         self._check(token)
         # Named after the attempt: asked twice, at whatever node, it is one socket.
-        id = self._derived_id("open", self._name_call() if attempt is None else f"{token} {attempt}")
+        id = self._derived_id("open", self._asking.name() if attempt is None else f"{token} {attempt}")
         former, after = resume or ("", 0)
 
         def told(found: Any) -> Opened:
@@ -91,7 +86,7 @@ class Opening:
 
         name = "" if browser is None else browser_name(browser)
         id, most = self._derived_id("sdk", token), self._options.max_sockets
-        return self._asking.ask_and_wait("sdk", what, token, id, most, name, self._name_call(), told=told)
+        return self._asking.ask_and_wait("sdk", what, token, id, most, name, self._asking.name(), told=told)
 
     def _check(self, token: str) -> None:
         if not self._node.mint.made(token):

@@ -162,7 +162,11 @@ class Polling:
             else:
                 self._claimed(socket_id, claim, found)
 
-        self._asking.ask("claim", socket_id, after, told=told)
+        def refused() -> None:
+            # Its poll stays parked for its time; the next one asks again.
+            self.claims.pop(socket_id, None)
+
+        self._asking.ask("claim", socket_id, after, told=told, refused=refused)
 
     def _has(self, found: Any, after: int) -> bool:
         return bool(found[7] or after <= int(found[1]) + len(found[5]))

@@ -13,31 +13,45 @@ from appengine_channel_emu.broker.turn import Signal, Turn
 
 
 class SharedPresence:
-    """What Redis decided is posted here, once; `ended(client_id, connected, fence)` tells it. All inside the turn."""
+    """What Redis decided is posted here, once; `tell(client_id, connected, fence)` says that it has ended.
+
+    All calls come inside the turn.
+    """
 
     def __init__(
         self,
         turn: Turn,
         post: PresencePost | None,
         figures: BrokerFigures,
-        ended: Callable[[str, bool, int], None],
+        tell: Callable[[str, bool, int], None],
     ) -> None:
         self._turn = turn
         self._post = post
         self._figures = figures
-        self._ended = ended
+        self._tell = tell
         self._fences: dict[tuple[str, bool], int] = {}
+        self._ending: set[int] = set()
+        """Fences of posts that have ended, which Redis may not have been told."""
         self._openings: dict[str, list[Signal]] = {}
+
+    def ended(self, fence: int) -> None:
+        """Redis was told that the post of that fence has ended."""
+        self._ending.discard(fence)
 
     def make(self, posts: list[list[Any]]) -> None:
         """Make what a script gave us to post."""
         for client_id, connected, fence in posts:
-            self._fences[client_id.decode(), bool(connected)] = int(fence)
             if self._post is None:
                 # Where one node tells presence and another does not, nobody is to wait for this one.
-                self._turn.then(functools.partial(self._ended, client_id.decode(), bool(connected), int(fence)))
+                self._end(client_id.decode(), bool(connected), int(fence))
             else:
+                self._fences[client_id.decode(), bool(connected)] = int(fence)
                 self._turn.then(functools.partial(self._post, client_id.decode(), bool(connected)))
+
+    def make_unknown(self, posts: list[list[Any]]) -> None:
+        """Redis believes that these are made here: make those that nobody has told us of."""
+        known = {*self._fences.values(), *self._ending}
+        self.make([each for each in posts if int(each[2]) not in known])
 
     def opening(self, client_id: str, settled: bool) -> Signal:
         """A signal that is set once the app has been told of the connected client, or need not be."""
@@ -65,4 +79,8 @@ class SharedPresence:
         self._turn.event(kind, text, client_id=client_id, detail=detail)
         fence = self._fences.pop((client_id, connected), None)
         if fence is not None:
-            self._turn.then(functools.partial(self._ended, client_id, connected, fence))
+            self._end(client_id, connected, fence)
+
+    def _end(self, client_id: str, connected: bool, fence: int) -> None:
+        self._ending.add(fence)
+        self._turn.then(functools.partial(self._tell, client_id, connected, fence))

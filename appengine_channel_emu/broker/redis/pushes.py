@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Callable
 from functools import cached_property
@@ -16,6 +17,8 @@ from appengine_channel_emu.broker.turn import Turn
 
 PUSH_SECONDS = 1.0
 """How late a push may be, where that matters."""
+
+log = logging.getLogger("channel_emu.redis")
 
 _MESSAGE = struct.Struct(">QQQHH")
 
@@ -53,7 +56,13 @@ class Pushes:
 
     def take(self, payload: bytes) -> None:
         """Do what a push says; one that is not known means nothing, and may be a newer emulator's."""
-        kind, rest = payload[:1], payload[1:]
+        try:
+            self._take(payload[:1], payload[1:])
+        except Exception:
+            # Whoever may use this Redis may publish: the connection, and what others have asked, is to go on.
+            log.exception("What was published could not be used.")
+
+    def _take(self, kind: bytes, rest: bytes) -> None:
         if kind == b"f":
             self._hooks.faults_changed()
         elif kind == b"m":

@@ -6,7 +6,6 @@ that it has for all. While Redis is away it waits, up to a bound.
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import secrets
@@ -125,7 +124,6 @@ class Record:
         self._lock = Lock()
         self._under_way = False
         self._resets = 0
-        self._count = itertools.count(1)
         self._seen = (0, 0)
 
     def forget(self, resets: int) -> None:
@@ -174,7 +172,6 @@ class Record:
             JOURNAL_LENGTH,
             self.journal.mark,
             self._resets,
-            f"{self.journal.mark}{next(self._count)}",
             len(messages),
             *(_message_text(*each) for each in messages),
             *(self._event_text(each, places) for each in events),
@@ -193,6 +190,10 @@ class Record:
             except Exception:
                 # A listener's, or of a node that writes otherwise: the others are to be heard all the same.
                 log.exception("An event cannot be told.")
+
+    def refused(self) -> None:
+        """Redis has an error for an answer: what was written is not recorded, and what follows may be."""
+        self._under_way = False
 
     def _event_text(self, event: Event, places: dict[int, int]) -> str:
         detail = event.detail

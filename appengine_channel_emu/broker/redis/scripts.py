@@ -15,6 +15,9 @@ _FOLDER = resources.files("appengine_channel_emu.broker.redis") / "lua"
 Argument = str | bytes | int | float
 """What a command may have."""
 
+GROWING = ("create", "open", "send")
+"""What is refused while the memory of Redis is full. All else goes on: it is what makes room."""
+
 
 class LuaScript(NamedTuple):
     """One script: its text, with what it shares with others before it, and the name under which Redis keeps it."""
@@ -26,7 +29,8 @@ class LuaScript(NamedTuple):
 @cache
 def script(name: str) -> LuaScript:
     """The script of that name, a file of lua/, behind the parts of lua/parts/ that it needs."""
-    text = "\n".join(_with_parts(name, ["core"]))
+    head = "#!lua" if name in GROWING else "#!lua flags=allow-oom"
+    text = "\n".join([head, *_with_parts(name, ["core"])])
     return LuaScript(text, hashlib.sha1(text.encode("utf-8")).hexdigest())  # noqa: S324  (Redis names scripts so)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from typing import Any, NamedTuple
 
 from appengine_channel_emu.broker.contract import BrokerOptions, Sent
@@ -57,7 +55,7 @@ class SendOutcome(NamedTuple):
 
 
 class Sending:
-    """Sends of this node; `nonce` tells its process from every other, so that no two sends have one name."""
+    """Sends of this node."""
 
     def __init__(
         self,
@@ -76,12 +74,6 @@ class Sending:
         self._journal = journal
         self._requests = requests
         self._node = node
-        self._nonce = secrets.token_hex(8)
-        self._count = itertools.count(1)
-
-    def name(self) -> str:
-        """A name for one call, which a retry of it keeps."""
-        return f"{self._nonce}.{next(self._count)}"
 
     def client_id_of(self, token: str) -> Pending:
         """Whose a token of ours is; itself where it is valid no longer."""
@@ -159,7 +151,7 @@ class Sending:
 
         limits = options.backlog_messages, options.backlog_bytes, options.backlog_total
         late = int((self._node.redis_time() + LATE_SECONDS) * 1000)
-        arguments = (target, text, self.name(), late, hold, *limits, int(is_like_token(target)))
+        arguments = (target, text, self._asking.name(), late, hold, *limits, int(is_like_token(target)))
         answer = Pending()
         full = 0
         closed = 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -40,6 +41,7 @@ class Node:
 
     def __init__(self, redis: str, service: str, name: str, posts: Path) -> None:
         self.posts = posts
+        self.name = name
         self.made = threading.Event()
         self.broker = RedisBroker(RedisTarget.parse(redis), service, name, BrokerOptions(), self._post)
         self.made.set()
@@ -54,7 +56,7 @@ class Node:
     def _post(self, client_id: str, connected: bool) -> None:
         # All nodes write one file, which outlives them.
         with self.posts.open("a") as posts:
-            posts.write(json.dumps([client_id, connected]) + "\n")
+            posts.write(json.dumps([client_id, connected, self.name, time.time()]) + "\n")
         self.made.wait()
         self.broker.presence_done(client_id, connected, 200)
 
@@ -104,7 +106,8 @@ def main(redis: str, service: str, name: str, listen: str) -> None:
                 found = getattr(node, what.pop("do"))(**what)
             except (EmulatorError, TimeoutError) as error:
                 found = {"error": type(error).__name__, "text": str(error)}
-            self.wfile.write(json.dumps(found).encode() + b"\n")
+            with contextlib.suppress(BrokenPipeError):
+                self.wfile.write(json.dumps(found).encode() + b"\n")
 
     class Server(socketserver.ThreadingUnixStreamServer):
         daemon_threads = True

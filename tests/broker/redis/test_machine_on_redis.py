@@ -24,8 +24,7 @@ class Unanswered:
 
 def lasting(held: Held) -> Held:
     """Why a message waits by what the log says, once nobody is left to say that a request was answered."""
-    ended_at = held.request.ended_at
-    return held if ended_at is not None and ended_at <= held.sent_at else held._replace(request=Unanswered())
+    return held if held.answered else held._replace(request=Unanswered())
 
 
 class RedisMachine(BrokerMachine):

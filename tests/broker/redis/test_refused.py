@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appengine_channel_emu.broker.redis.connection import RedisRefused
+from appengine_channel_emu.broker.redis.calls import RedisRefused
 from appengine_channel_emu.broker.redis.handshake import check_info
 from appengine_channel_emu.broker.redis.target import BadRedisTarget, RedisTarget
 from tests.broker.redis.service import TestNode

@@ -3,7 +3,7 @@
 -- ARGV[3] the schema's version  [4] the run id of this Redis  [5] the greatest epoch that the node knows
 -- [6] a key, if there is none yet  [7] whether the node had begun before and believes to be known still
 -- Law: nothing is written where the schema is another one. A run that is not the last one may have lost its tail: then
--- the epoch grows. A node that was declared dead, or that comes from another epoch, is told so by a 0 in place of its
+-- the epoch grows. A node that was declared dead, or that comes from another epoch, is told so by a 0 instead of its
 -- entry, and begins anew under another name.
 local schema = call('GET', P .. 'schema')
 if schema and schema ~= ARGV[3] then return {'schema', schema} end

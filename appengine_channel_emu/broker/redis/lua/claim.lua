@@ -1,7 +1,8 @@
 -- needs: claim tokens
 -- The page of a socket polls this node. ARGV[3] the socket's id  [4] the number up to which its page has all
--- Law: the socket moves here, and the node that held it is told. Found: see `claim`, with the token's expiry and who
+-- Law: the socket moves here, and the node that held it is told. A node that is not listed gets none. Found: see `claim`, with the token's expiry and who
 -- opened it; or the error that ended it.
+if not listed() then return redis.error_reply(DEAD) end
 local id = ARGV[3]
 local s = socket(id)
 if not s[1] then return answer({call('GET', P .. 'x:' .. id) or 'SocketGone'}) end

@@ -2,5 +2,5 @@
 -- Law: nothing of the socket changes; the node that holds it is told.
 local s = call('HMGET', P .. 's:' .. ARGV[3], 'c', 'n')
 if not s[1] then return answer(0) end
-if s[2] ~= NOBODY then call('PUBLISH', P .. 'n:' .. s[2], 'b' .. ARGV[3]) end
+if s[2] ~= NOBODY then call('PUBLISH', CHANNEL .. 'n:' .. s[2], 'b' .. ARGV[3]) end
 return answer(1)

@@ -6,5 +6,5 @@ elseif frozen then
   call('HDEL', P .. 'clock', 'frozen')
 end
 look()
-call('PUBLISH', P .. 'all', fmt('c0 %.0f %d', now, frozen and 1 or 0))
+call('PUBLISH', CHANNEL .. 'all', fmt('c0 %.0f %d', now, frozen and 1 or 0))
 return answer(0)

@@ -23,11 +23,7 @@ while call('XLEN', P .. 'cl:' .. client_id) >= num(ARGV[5]) or bytes_of(client_i
 end
 local before, total = closed, num(ARGV[7])
 while num(call('GET', P .. 'unread') or 0) + size > total do
-  local fullest, most = nil, 0
-  for _, each in ipairs(call('SMEMBERS', P .. 'ids')) do
-    local unread = bytes_of(each)
-    if unread > most then fullest, most = each, unread end
-  end
+  local fullest = call('ZREVRANGE', P .. 'fullest', 0, 0)[1]
   if not fullest or not close_slowest(fullest, 'all_full') then break end
 end
 if closed > before then note('backlog_full', '', '', closed - before) end

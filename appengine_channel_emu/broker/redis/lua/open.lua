@@ -4,9 +4,10 @@
 -- ARGV[3] the new socket's id  [4] the token  [5] --max-sockets  [6] whether a newer socket replaces older ones
 -- [7] the former socket's id, or nothing  [8] the number its page has
 -- Law: asked twice with one id it is one socket. A former one stays at the node that holds it, which is told that its
--- page was seen; one that nobody holds is claimed.
+-- page was seen; one that nobody holds is claimed. A node that is not listed gets none.
 -- Found: what was done, the client id, when the token times out, who opened it, whether presence is settled; of a
 -- former socket what a claim finds.
+if not listed() then return redis.error_reply(DEAD) end
 local id, token = ARGV[3], ARGV[4]
 local client_id, expires, opened_by = valid(token)
 if not client_id then return answer({expires, opened_by}) end
@@ -23,7 +24,7 @@ if s and s[1] == client_id and s[9] ~= 'd' then
     local log, from = P .. 'cl:' .. client_id, '(' .. id_of(num(s[3]))
     if missing == 0 or (missing > 0 and #call('XRANGE', log, from, '+', 'COUNT', missing) == missing) then
       call('HSET', P .. 's:' .. former, 't', token)
-      call('PUBLISH', P .. 'n:' .. s[2], 'q' .. former)
+      call('PUBLISH', CHANNEL .. 'n:' .. s[2], 'q' .. former)
       return answer({'kept', client_id, expires, opened_by, settled()})
     end
   elseif missing >= 0 or num(s[6]) ~= epoch() then

@@ -8,6 +8,6 @@ call('HDEL', key, 'q', 'f', 'w', 'ps')
 call('HSET', key, 'p', ARGV[4])
 call('ZREM', P .. 'leases', client_id)
 presence(client_id)
-if not call('HGET', key, 'q') then call('PUBLISH', P .. 'all', 'p' .. client_id) end
+if not call('HGET', key, 'q') then call('PUBLISH', CHANNEL .. 'all', 'p' .. client_id) end
 forget_idle(client_id)
 return answer(1)

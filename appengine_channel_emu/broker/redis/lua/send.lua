@@ -26,7 +26,7 @@ local key, log = P .. 'c:' .. client_id, P .. 'cl:' .. client_id
 local nodes = call('HGETALL', P .. 'cn:' .. client_id)
 if #nodes == 0 then
   local c = call('HMGET', key, 'k', 'p')
-  local left = call('GET', P .. 'd:' .. client_id) or ''
+  local left = call('GET', departure(client_id)) or ''
   return answer({0, '0', client_id, 'nobody', num(c[1] or 0), c[2] == '1' and 1 or 0, left})
 end
 
@@ -45,11 +45,12 @@ if ARGV[7] ~= '' then entry[#entry + 1] = 'h'; entry[#entry + 1] = ARGV[7] end
 call(unpack(entry))
 call('HSET', key, 'n', at, 'y', bytes + size, 'l', now)
 call('INCRBY', P .. 'unread', size + OVERHEAD)
+call('ZADD', P .. 'fullest', bytes + size - num(c[3] or 0), client_id)
 local to = 0
 local push = 'm' .. struct.pack('>I8I8I8I2I2', at, previous, now, #client_id, #ARGV[7]) .. client_id .. ARGV[7] .. text
 for i = 1, #nodes, 2 do
   to = to + num(nodes[i + 1])
-  if nodes[i] ~= NOBODY then call('PUBLISH', P .. 'n:' .. nodes[i], push) end
+  if nodes[i] ~= NOBODY then call('PUBLISH', CHANNEL .. 'n:' .. nodes[i], push) end
 end
 if name ~= '' then call('SET', P .. 'r:' .. name, to .. ' ' .. fmt('%.0f', at), 'EX', 60) end
 return answer({to, fmt('%.0f', at), client_id})

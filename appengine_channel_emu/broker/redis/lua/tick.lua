@@ -5,13 +5,14 @@
 -- taken once, 100 of them a call.
 -- Found: 'dead'; or whether more is due, milliseconds until the next timer (-1: none), dead nodes, Redis's own time,
 -- the clock, and the numbers of the last event and the last message.
-local entry = call('ZSCORE', P .. 'nodes', NODE)
-if not entry or num(entry) < 0 then return answer({'dead'}) end
+if not listed() then return answer({'dead'}) end
 local beat = call('HGET', P .. 'clock', 'beat')
 local gap = beat and time - num(beat) or 0
-if gap > 2000 then
-  call('HINCRBY', P .. 'clock', 'still', gap - 1000)
-  if not frozen then call('HINCRBY', P .. 'clock', 'stood', gap - 1000) end
+if gap > 2000 or gap < 0 then
+  -- Redis's clock was set back, or nobody asked.
+  local by = gap < 0 and gap or gap - 1000
+  call('HINCRBY', P .. 'clock', 'still', by)
+  if not frozen then call('HINCRBY', P .. 'clock', 'stood', by) end
   look()
 end
 call('HSET', P .. 'clock', 'beat', time)

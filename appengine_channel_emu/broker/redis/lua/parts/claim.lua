@@ -16,7 +16,7 @@ local function claim(id, s, node, after)
   if skipped < skip and not behind then return nil end
   number = math.max(number, after)
   move(id, client_id, s[2], node)
-  if s[2] ~= node and s[2] ~= NOBODY then call('PUBLISH', P .. 'n:' .. s[2], 'g' .. id) end
+  if s[2] ~= node and s[2] ~= NOBODY then call('PUBLISH', CHANNEL .. 'n:' .. s[2], 'g' .. id) end
   call('HSET', P .. 's:' .. id, 'o', at, 'k', number, 'e', current, 'a', 1)
   call('ZADD', P .. 'ca:' .. client_id, at, id)
   call('ZREM', P .. 'timers', 'q:' .. id, 'g:' .. id)

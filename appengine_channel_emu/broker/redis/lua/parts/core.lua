@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the prefix of all keys, emu:<app>:
 -- ARGV[1]  the node that asks
--- ARGV[2]  presence on (0 or 1), --disconnect-after and --resume-window in milliseconds
+-- ARGV[2]  presence on (0 or 1), --disconnect-after and --resume-window in milliseconds, the number of the database
 --
 -- Each script returns {what it found, what happened, posts}: `happened` becomes events, and a post of `posts` (client
 -- id, connected, fence) is to be made by the node that asks. Offsets are epoch * 2^32 and up, so that those behind a
@@ -11,6 +11,8 @@
 local P, NODE = KEYS[1], ARGV[1]
 local call, num, fmt = redis.call, tonumber, string.format
 local NOBODY = '-'
+-- What is published goes to all databases of a Redis.
+local CHANNEL = P .. string.match(ARGV[2], '%d+$') .. ':'
 local EPOCH = 4294967296
 local OVERHEAD = 256
 local happened, posts = {}, {}
@@ -34,6 +36,23 @@ end
 local function id_of(at)
   return fmt('%.0f-0', at)
 end
+
+-- Whether a call of that name was made before: one that is not the same twice has a name, which a retry keeps.
+local function again(name)
+  return not call('SET', P .. 'r:' .. name, '1', 'NX', 'EX', 60)
+end
+
+-- Nobody adopts what a node takes that is not listed any more: it is to begin anew first.
+local function listed()
+  return num(call('ZSCORE', P .. 'nodes', NODE) or -1) >= 0
+end
+
+-- When the last page of a client id left, and why: since the last reset.
+local function departure(client_id)
+  return P .. 'd:' .. (call('GET', P .. 'resets') or '0') .. ':' .. client_id
+end
+
+local DEAD = 'DEAD this node is not one of the service any more'
 
 local function answer(value)
   return {value, happened, posts}

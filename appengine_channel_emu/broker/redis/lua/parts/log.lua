@@ -19,5 +19,7 @@ local function trim(client_id)
   local first = low[2] and call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
   local dropped = first and num(first[2][4]) or num(was[1])
   call('HSET', c, 'd', dropped)
+  local unread = num(was[1]) - dropped
+  if unread > 0 then call('ZADD', P .. 'fullest', unread, client_id) else call('ZREM', P .. 'fullest', client_id) end
   call('DECRBY', P .. 'unread', size_of(dropped - num(was[2] or 0), count))
 end

@@ -9,7 +9,7 @@ local function add_socket(id, client_id, token, node, wire, opened_by)
   call('SADD', P .. 'ids', client_id)
   count(client_id, node, 1)
   if node ~= NOBODY then call('SADD', P .. 'ns:' .. node, id) end
-  call('DEL', P .. 'd:' .. client_id)
+  call('DEL', departure(client_id))
   note('socket_opened', client_id, id, call('ZCARD', P .. 'ca:' .. client_id) .. '|' .. opened_by)
   attach(client_id)
 end

@@ -1,4 +1,4 @@
-local PRESENCE, GRACE, WINDOW = string.match(ARGV[2], '^(%d) (%d+) (%d+)$')
+local PRESENCE, GRACE, WINDOW = string.match(ARGV[2], '^(%d) (%d+) (%d+) ')
 GRACE, WINDOW = num(GRACE), num(WINDOW)
 local LEASE = 40000
 

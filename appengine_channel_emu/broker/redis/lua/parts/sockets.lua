@@ -30,7 +30,7 @@ local function move(id, client_id, from, to)
 end
 
 local function left(client_id, why)
-  call('SET', P .. 'd:' .. client_id, fmt('%.0f|%s', now, why), 'EX', 86400)
+  call('SET', departure(client_id), fmt('%.0f|%s', now, why), 'EX', 86400)
 end
 
 -- `quietly`: the app hears nothing of it.
@@ -45,11 +45,11 @@ local function end_socket(id, why, error, quietly)
   count(client_id, s[2], -1)
   if s[2] ~= NOBODY then
     call('SREM', P .. 'ns:' .. s[2], id)
-    call('PUBLISH', P .. 'n:' .. s[2], 'x' .. error .. ' ' .. id)
+    call('PUBLISH', CHANNEL .. 'n:' .. s[2], 'x' .. error .. ' ' .. id)
   end
   if error ~= 'SocketGone' then call('SET', P .. 'x:' .. id, error, 'PX', math.max(WINDOW, 1)) end
   note('socket_closed', client_id, id, why)
-  if call('ZCARD', P .. 'ca:' .. client_id) == 0 then left(client_id, why) end
+  if not quietly and call('ZCARD', P .. 'ca:' .. client_id) == 0 then left(client_id, why) end
   trim(client_id)
   if quietly then
     if s[3] == '1' then call('HINCRBY', P .. 'c:' .. client_id, 'a', -1) end
