@@ -71,6 +71,7 @@ bench: $(VENV)/test.stamp $(SDK_WHEEL)
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/many_pages.py
 	$(BIN)/python bench/peers.py
+	$(BIN)/python bench/redis_service.py
 	$(BIN)/python bench/dev_server.py
 
 # Strict: whatever Sphinx would warn of, such as a link that leads nowhere, fails.

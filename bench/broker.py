@@ -1,19 +1,17 @@
 """The broker alone, in this process: what an idle page keeps of memory, and what a message costs of CPU.
 
-    python bench/broker.py
-
-It takes half a minute. Memory is that of the process (Linux: VmRSS), with a store and without the log of events.
+Memory is that of the process (Linux: VmRSS), with a store and without the log of events.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from command_line import parser
 from report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -146,7 +144,7 @@ def measure_cpu(report: Report) -> None:
 
 def main() -> int:
     """Print the table; 1 when a bar is missed."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser(__doc__, "half a minute").parse_args()
     report = Report()
     measure_memory(report)
     measure_cpu(report)

@@ -1,6 +1,6 @@
 """What a service on a Redis costs: its CPU for a send, its memory for an idle socket, its work while pages idle.
 
-`python bench/redis_service.py [SOCKETS]`; it starts a Redis and two nodes of its own.
+It starts a Redis and two nodes of its own.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from command_line import parser
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import SystemClock
@@ -138,4 +138,6 @@ def log_bytes(client: redis.Redis) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2_000)
+    options = parser(__doc__, "a minute and a half")
+    options.add_argument("sockets", nargs="?", type=int, default=2_000, help="idle pages (default: 2000)")
+    main(options.parse_args().sockets)

@@ -19,7 +19,7 @@ CHOICES = ("keyword", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
 HALVES = {"slow": False, "not slow": True}
 """The two `-m` that make the whole suite between them; is it what is slow that each leaves out?"""
 
-RUN_ELSEWHERE = {"tests/example_project/test_scores.py"}
+RUN_ELSEWHERE = {"tests/container/game/test_game.py", "tests/example_project/test_scores.py"}
 """Files that a test runs by a pytest of its own."""
 
 _LEFT_OUT = "accounting.left_out"
