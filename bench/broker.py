@@ -144,7 +144,7 @@ def measure_cpu(report: Report) -> None:
 
 def main() -> int:
     """Print the table; 1 when a bar is missed."""
-    parser(__doc__, "half a minute").parse_args()
+    parser(__doc__, "about half a minute").parse_args()
     report = Report()
     measure_memory(report)
     measure_cpu(report)

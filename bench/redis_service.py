@@ -138,6 +138,6 @@ def log_bytes(client: redis.Redis) -> int:
 
 
 if __name__ == "__main__":
-    options = parser(__doc__, "a minute and a half")
+    options = parser(__doc__, "about a minute and a half")
     options.add_argument("sockets", nargs="?", type=int, default=2_000, help="idle pages (default: 2000)")
     main(options.parse_args().sockets)
