@@ -20,7 +20,8 @@ def wheelhouse(wanted: Iterable[str], version: str = HERE) -> Path:
     """
     settings = configparser.ConfigParser()
     settings.read(parts.ROOT / "setup.cfg")
-    everything = [*settings["options"]["install_requires"].split("\n")[1:], "setuptools>=68", "wheel", *wanted]
+    ours = settings["options"]["install_requires"] + settings["options.extras_require"]["redis"]
+    everything = [*filter(None, ours.split("\n")), "setuptools>=68", "wheel", *wanted]
     folder = parts.cache() / "wheels" / version
     with parts.one_at_a_time("wheels"):
         folder.mkdir(parents=True, exist_ok=True)
