@@ -42,8 +42,8 @@ class AppRequest:
         """Those that are not over, the first due first."""
 
 
-class EmbeddedAppRequests:
-    """The `AppRequests` of an embedded broker; `margin` is in seconds, 0 holds nothing."""
+class KnownAppRequests:
+    """The requests that run, and those whose answers left a moment ago; `margin` is in seconds, 0 holds nothing."""
 
     def __init__(self, turn: Turn, scheduler: Scheduler, margin: float, release: Callable[[Socket], None]) -> None:
         self._turn = turn
@@ -72,14 +72,46 @@ class EmbeddedAppRequests:
                 self._known[request.id] = request
         return request.id
 
+    def _end(self, id: str) -> AppRequest | None:
+        """Its answer has left, in this moment; None where that is known already. Inside the turn."""
+        request = self._known.get(id)
+        if request is None or request.ended_at is not None:
+            return None
+        request.ended_at = self._scheduler.now()
+        self._ended.append(request)
+        return request
+
+    def _waited_for(self, id: str | None) -> tuple[AppRequest, float] | None:
+        """The request of that id, and until when what it sends waits; None where it does not. Inside the turn.
+
+        The id is unknown then, or the answer is long there.
+        """
+        request = self._known.get(id) if id is not None else None
+        if request is None:
+            return None
+        now = self._scheduler.now()
+        due = now + LONGEST_HOLD
+        if request.ended_at is not None:
+            due = min(due, request.ended_at + request.margin)
+        return (request, due) if due > now else None
+
+    def _forget_old(self) -> None:
+        """Forget those whose answers are long there; they are kept that long for what is sent behind an answer."""
+        longest = max(self._margin, NAVIGATION_SECONDS)
+        since = self._scheduler.now() - longest
+        while self._ended and (self._ended[0].ended_at or 0.0) < since:
+            del self._known[self._ended.popleft().id]
+
+
+class EmbeddedAppRequests(KnownAppRequests):
+    """The `AppRequests` of an embedded broker."""
+
     def end(self, id: str) -> None:
         """See `AppRequests`."""
         with self._turn:
-            request = self._known.get(id)
-            if request is None or request.ended_at is not None:
+            request = self._end(id)
+            if request is None or request.ended_at is None:
                 return
-            request.ended_at = self._scheduler.now()
-            self._ended.append(request)
             due = request.ended_at + request.margin
             for hold in request.holds:
                 hold.due = min(hold.due, due)
@@ -89,18 +121,13 @@ class EmbeddedAppRequests:
     def hold(self, id: str | None) -> Hold | None:
         """What is sent by the request of that id is to wait like this, where it goes to the request's browser.
 
-        None where it is not to wait: the id is unknown, or the answer is long there. Called inside the broker's turn.
+        None where it is not to wait. Called inside the broker's turn.
         """
-        request = self._known.get(id) if id is not None else None
-        if request is None:
+        found = self._waited_for(id)
+        if found is None:
             return None
+        request, due = found
         assert request.browser is not None
-        now = self._scheduler.now()
-        due = now + LONGEST_HOLD
-        if request.ended_at is not None:
-            due = min(due, request.ended_at + request.margin)
-            if due <= now:
-                return None
         return Hold(request.browser, due, functools.partial(self._begin_hold, request))
 
     def _begin_hold(self, request: AppRequest, hold: Hold) -> None:
@@ -122,10 +149,3 @@ class EmbeddedAppRequests:
                     self._release(socket)
             if request.holds:
                 self._look_at(request.holds[0].due, request)
-
-    def _forget_old(self) -> None:
-        """Forget those whose answers are long there; they are kept that long for what is sent behind an answer."""
-        longest = max(self._margin, NAVIGATION_SECONDS)
-        since = self._scheduler.now() - longest
-        while self._ended and (self._ended[0].ended_at or 0.0) < since:
-            del self._known[self._ended.popleft().id]

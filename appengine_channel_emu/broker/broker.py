@@ -24,10 +24,10 @@ from appengine_channel_emu.broker.delivery import Delivery
 from appengine_channel_emu.broker.drops import BY_FAULT
 from appengine_channel_emu.broker.errors import (
     SocketGone,
-    channel_service_error,
     check_client_id,
     check_duration,
     check_message,
+    fault_of_call,
 )
 from appengine_channel_emu.broker.events import EventLog
 from appengine_channel_emu.broker.figures import BrokerFigures
@@ -38,7 +38,7 @@ from appengine_channel_emu.broker.saving import Changes, DirtySet, State
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens, new_key
 from appengine_channel_emu.broker.turn import ClockScheduler, Signal, Turn
-from appengine_channel_emu.faults import Faults, Target
+from appengine_channel_emu.faults import Faults
 
 _MENDED = "Bytes that are not UTF-8 became U+FFFD."
 
@@ -96,7 +96,7 @@ class EmbeddedBroker:
         """See `Broker`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
-        twice = bool(self.faults) and self._meets_fault("create", client_id) == "duplicate"
+        twice = bool(self.faults) and fault_of_call(self.faults, "create", client_id) == "duplicate"
         with self._turn:
             if twice:
                 self._tokens.create(client_id, minutes, opened_by)
@@ -108,7 +108,7 @@ class EmbeddedBroker:
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
         """See `Broker`."""
         text, replaced = check_message(message)
-        fault = self._meets_fault("send", self.client_id_of(client_id)) if self.faults else None
+        fault = fault_of_call(self.faults, "send", self.client_id_of(client_id)) if self.faults else None
         with self._turn:
             if fault is not None or replaced:
                 return self._send(client_id, text, replaced, request_id, fault)
@@ -124,7 +124,7 @@ class EmbeddedBroker:
             whom = {name: self._tokens.client_id_of(name) for name in client_ids}
         one_each = dict.fromkeys(whom.values())
         # All are asked for before anything is sent: a fault that refuses one refuses the call.
-        faults = {each: self._meets_fault("send", each) for each in one_each} if self.faults else {}
+        faults = {each: fault_of_call(self.faults, "send", each) for each in one_each} if self.faults else {}
         with self._turn:
             if faults:
                 sent = {each: self._send(each, text, replaced, request_id, fault) for each, fault in faults.items()}
@@ -321,14 +321,6 @@ class EmbeddedBroker:
                 self.figures.cut += 1
             shown = None if client_id is None else self._tokens.shown(client_id)
             self._turn.event(kind, text, client_id=shown, detail=detail or {})
-
-    def _meets_fault(self, stage: str, client_id: str) -> str | None:
-        """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
-        actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
-        fault = self.faults.pick(stage, Target((client_id,)), actions)
-        if fault is not None and fault.error is not None:
-            raise channel_service_error(fault.error, "A fault on request.")
-        return fault.action if fault else None
 
     # Inside a turn
 

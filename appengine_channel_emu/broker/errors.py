@@ -26,6 +26,8 @@ EmulatorError
 
 from __future__ import annotations
 
+from appengine_channel_emu.faults import Faults, Target
+
 MAXIMUM_CLIENT_ID_LENGTH = 256
 """Bytes of UTF-8."""
 
@@ -98,6 +100,15 @@ def channel_service_error(name: str, text: str) -> ChannelServiceError:
     error = {each.name: each for each in ChannelServiceError.__subclasses__()}[name](text)
     error.by_fault = True
     return error
+
+
+def fault_of_call(faults: Faults, stage: str, client_id: str) -> str | None:
+    """Refuse a call if a fault on request says so; else the fault's action, if there is one: drop or duplicate."""
+    actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
+    fault = faults.pick(stage, Target((client_id,)), actions)
+    if fault is not None and fault.error is not None:
+        raise channel_service_error(fault.error, "A fault on request.")
+    return fault.action if fault else None
 
 
 class PageError(EmulatorError):

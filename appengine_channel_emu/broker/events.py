@@ -58,10 +58,13 @@ class EventLog:
         detail: dict[str, Any] | None = None,
     ) -> Event:
         """Record an event; whoever adds it also calls `publish` once it holds no lock."""
-        self.last_number += 1
-        event = Event(self.last_number, time, kind, text, client_id, socket, {} if detail is None else detail)
-        self._events.append(event)
+        event = Event(self.last_number + 1, time, kind, text, client_id, socket, {} if detail is None else detail)
+        self._take(event)
         return event
+
+    def _take(self, event: Event) -> None:
+        self.last_number = event.number
+        self._events.append(event)
 
     def publish(self, event: Event) -> None:
         """Tell the listeners of `event`."""

@@ -10,10 +10,10 @@ from appengine_channel_emu.broker.clock import Clock, Scheduler
 from appengine_channel_emu.broker.contract import BrokerOptions, NewToken, Opened, PresencePost, Resume, Sent
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.errors import (
-    channel_service_error,
     check_client_id,
     check_duration,
     check_message,
+    fault_of_call,
 )
 from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream
@@ -33,7 +33,6 @@ from appengine_channel_emu.broker.redis.sending import Sending
 from appengine_channel_emu.broker.redis.target import RedisTarget
 from appengine_channel_emu.broker.tokens import TokenMint, is_like_token, too_many_tokens
 from appengine_channel_emu.broker.turn import ClockScheduler, Pending, Signal, Turn
-from appengine_channel_emu.faults import Target
 
 STOP_SECONDS = 2.0
 """For what a node that stops has to tell Redis."""
@@ -124,14 +123,14 @@ class RedisBroker:
         """See `Broker`."""
         check_client_id(client_id)
         minutes = check_duration(duration_minutes)
-        if self._meets_fault("create", client_id) == "duplicate":
+        if fault_of_call(self.faults, "create", client_id) == "duplicate":
             self._create(client_id, minutes, opened_by)
         raise self._create(client_id, minutes, opened_by)
 
     def send_message(self, client_id: str, message: str | bytes, request_id: str | None = None) -> Sent:
         """See `Broker`."""
         text, replaced = check_message(message)
-        fault = self._meets_fault("send", client_id) if self.faults else None
+        fault = fault_of_call(self.faults, "send", client_id) if self.faults else None
         if replaced:
             self._note_replaced(client_id)
         raise self._sending.send(client_id, text, request_id, fault)
@@ -144,7 +143,7 @@ class RedisBroker:
         faults: dict[str, str | None] = dict.fromkeys(client_ids)
         if self.faults:
             # All are asked for before anything is sent: a fault that refuses one refuses the call.
-            faults = {each: self._meets_fault("send", each) for each in faults}
+            faults = {each: fault_of_call(self.faults, "send", each) for each in faults}
         if replaced:
             for each in faults:
                 self._note_replaced(each)
@@ -333,14 +332,6 @@ class RedisBroker:
             "" if folded == client_id else folded,
             told=told,
         )
-
-    def _meets_fault(self, stage: str, client_id: str) -> str | None:
-        """Refuse the call if a fault says so; else the fault's action, if there is one: drop or duplicate."""
-        actions = ("error", "drop", "duplicate") if stage == "send" else ("error", "duplicate")
-        fault = self.faults.pick(stage, Target((client_id,)), actions)
-        if fault is not None and fault.error is not None:
-            raise channel_service_error(fault.error, "A fault on request.")
-        return fault.action if fault else None
 
     def _note_replaced(self, client_id: str) -> None:
         self.note("message_mended", "Bytes that are not UTF-8 became U+FFFD.", client_id)

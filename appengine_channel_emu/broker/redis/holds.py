@@ -7,10 +7,9 @@ its answer has left.
 from __future__ import annotations
 
 import functools
-from collections import deque
 from collections.abc import Callable
 
-from appengine_channel_emu.broker.app_requests import LONGEST_HOLD, NAVIGATION_SECONDS, AppRequest
+from appengine_channel_emu.broker.app_requests import KnownAppRequests
 from appengine_channel_emu.broker.channel import Hold, Socket
 from appengine_channel_emu.broker.clock import Scheduler
 from appengine_channel_emu.broker.redis.mirror import browser_name
@@ -20,7 +19,7 @@ MOST_OVER = 1_000
 """Answers of requests that are remembered: what waits for one waits no longer than half a second."""
 
 
-class SharedAppRequests:
+class SharedAppRequests(KnownAppRequests):
     """The `AppRequests` of one node. `answered(request, due)` tells all nodes; `due` in milliseconds of the clock."""
 
     def __init__(
@@ -31,56 +30,28 @@ class SharedAppRequests:
         release: Callable[[Socket], None],
         answered: Callable[[str, int], None],
     ) -> None:
-        self._turn = turn
-        self._scheduler = scheduler
-        self._margin = margin
-        self._release = release
+        super().__init__(turn, scheduler, margin, release)
         self._answered = answered
-        self._known: dict[str, AppRequest] = {}
-        self._ended: deque[AppRequest] = deque()
         self._sent: set[str] = set()
         self._held: dict[str, list[Hold]] = {}
         self._over: dict[str, int] = {}
 
-    @property
-    def matter(self) -> bool:
-        """See `AppRequests`."""
-        return self._margin > 0
-
-    def begin(self, browser: str | None, navigation: bool) -> str:
-        """See `AppRequests`."""
-        request = AppRequest(browser, max(self._margin, NAVIGATION_SECONDS) if navigation else self._margin)
-        if browser is not None:
-            with self._turn:
-                self._forget_old()
-                self._known[request.id] = request
-        return request.id
-
     def end(self, id: str) -> None:
         """See `AppRequests`."""
         with self._turn:
-            request = self._known.get(id)
-            if request is None or request.ended_at is not None:
-                return
-            request.ended_at = self._scheduler.now()
-            self._ended.append(request)
-            if id in self._sent:
+            request = self._end(id)
+            if request is not None and request.ended_at is not None and id in self._sent:
                 self._sent.discard(id)
                 self._answered(id, self._on_clock(request.ended_at + request.margin))
 
     def hold_of(self, id: str | None) -> str:
         """What a send of the request of that id says of itself; nothing where it does not wait. Inside the turn."""
-        request = self._known.get(id) if id is not None else None
-        if request is None:
+        found = self._waited_for(id)
+        if found is None:
             return ""
+        request, due = found
         assert request.browser is not None
-        now = self._scheduler.now()
-        due = now + LONGEST_HOLD
-        if request.ended_at is not None:
-            due = min(due, request.ended_at + request.margin)
-            if due <= now:
-                return ""
-        else:
+        if request.ended_at is None:
             self._sent.add(request.id)
         return f"{request.id}|{self._on_clock(due)}|{browser_name(request.browser)}"
 
@@ -127,8 +98,3 @@ class SharedAppRequests:
                     hold.over = True
                     for socket in hold.sockets:
                         self._release(socket)
-
-    def _forget_old(self) -> None:
-        since = self._scheduler.now() - max(self._margin, NAVIGATION_SECONDS)
-        while self._ended and (self._ended[0].ended_at or 0.0) < since:
-            del self._known[self._ended.popleft().id]

@@ -42,19 +42,10 @@ class SharedEventLog(EventLog):
         super().__init__(length)
         self.waiting: deque[Event] = deque(maxlen=MOST_WAITING)
 
-    def add(
-        self,
-        time: float,
-        kind: str,
-        text: str,
-        client_id: str | None = None,
-        socket: str | None = None,
-        detail: dict[str, Any] | None = None,
-    ) -> Event:
-        """See `EventLog`."""
-        event = Event(0, time, kind, text, client_id, socket, {} if detail is None else detail)
+    def _take(self, event: Event) -> None:
+        # Its number comes when it has been recorded.
+        event.number = 0
         self.waiting.append(event)
-        return event
 
     def publish(self, event: Event) -> None:
         """Nothing yet: see `receive`."""
