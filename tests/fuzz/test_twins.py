@@ -75,11 +75,11 @@ def test_time_that_differs_is_noticed(twins):
         twins.feed(POLL.replace(b"wait=25", b"wait=24") + b"--wait--" * 45)
 
 
-def test_digits_of_an_id_are_no_port(twins):
+def test_a_count_and_digits_of_an_id_are_no_port(twins):
     twin = twins.twins["short"]
     port = twin.service.port
-    seen = [f"at localhost:{port}", f"82bb55f2{port}4bfa", f":{port}/x".encode()]
-    assert twin._without_port(seen) == ["at localhost:PORT", f"82bb55f2{port}4bfa", b":PORT/x"]
+    seen = [f"at localhost:{port}", f"82bb55f2{port}4bfa", f":{port}/x".encode(), f"events_total {port}"]
+    assert twin._without_port(seen) == ["at localhost:PORT", f"82bb55f2{port}4bfa", b":PORT/x", f"events_total {port}"]
 
 
 class KeepsAlways(short_path.RequestParser):

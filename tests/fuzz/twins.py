@@ -261,7 +261,8 @@ class Twin:
     def _without_port(self, seen: Any) -> Any:
         assert self.service is not None
         # By itself: its digits may be within an id.
-        port = rf"(?<![0-9A-Za-z]){self.service.port}(?![0-9A-Za-z])"
+        # Behind a colon alone: a count, or digits of an id, may be the same.
+        port = rf"(?<=:){self.service.port}(?![0-9A-Za-z])"
         if isinstance(seen, bytes):
             return DATE.sub(rb"\1(then)", re.sub(port.encode(), b"PORT", seen))
         if isinstance(seen, str):
