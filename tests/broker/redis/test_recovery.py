@@ -180,7 +180,11 @@ def test_redis_whose_clock_is_set_back(node, shared_redis):
     socket = b.open(b.create("ann"))
     hour = 3_600_000
     # As if all that Redis has written was written in an hour that is to come again.
-    client.hset(f"{prefix}clock", "beat", int(client.hget(f"{prefix}clock", "beat")) + hour)
+    with client.pipeline(transaction=True) as at_once:
+        at_once.hincrby(f"{prefix}clock", "beat", hour)
+        for id in client.zrange(f"{prefix}nodes", 0, -1):
+            at_once.zincrby(f"{prefix}nodes", hour, id)
+        at_once.execute()
     eventually(lambda: int(client.hget(f"{prefix}clock", "beat")) < time.time() * 1000 + 60_000)
     stood = int(client.hget(f"{prefix}clock", "still"))
     assert -hour - 60_000 < stood < -hour + 60_000
