@@ -103,7 +103,7 @@ def test_a_message_does_not_overtake_the_answer_at_another_node(nodes):
         if answered - began < 0.4:
             assert times["poll"] > answered
             return
-    pytest.skip("this machine is too busy to tell")
+    pytest.fail("none of 20 answers came within 0.4 s")
 
 
 def test_behind_a_proxy_a_browser_is_who_the_proxy_says(nodes):

@@ -21,8 +21,8 @@ BUSY = 5.0
 
 
 @pytest.fixture
-def slow_redis(redis_of_all: RedisServer) -> Iterator[SlowRedis]:
-    slow = SlowRedis(str(redis_of_all.path))
+def slow_redis(shared_redis: RedisServer) -> Iterator[SlowRedis]:
+    slow = SlowRedis(str(shared_redis.path))
     yield slow
     slow.close()
 

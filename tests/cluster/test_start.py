@@ -89,21 +89,21 @@ def test_a_redis_that_cannot_be_used(own_redis, change: tuple[str, str], said: s
     assert PASSWORD not in text
 
 
-def test_another_schema_is_left_as_it_is(redis_of_all: RedisServer, shared: Cluster) -> None:
-    client = redis_of_all.client()
+def test_another_schema_is_left_as_it_is(shared_redis: RedisServer, shared: Cluster) -> None:
+    client = shared_redis.client()
     client.set(f"emu:{shared.name}-old:schema", "0")
     text = refusal(redis=shared.url, redis_name=f"{shared.name}-old")
     assert "schema 0" in text
     assert client.keys(f"emu:{shared.name}-old:*") == [f"emu:{shared.name}-old:schema".encode()]
 
 
-def test_no_service_has_keys_of_another(redis_of_all: RedisServer, shared: Cluster) -> None:
+def test_no_service_has_keys_of_another(shared_redis: RedisServer, shared: Cluster) -> None:
     names = ["example.com", "example.com:c"]
     with contextlib.ExitStack() as running:
         for name in names:
             service = running.enter_context(running_service(redis=shared.url, redis_name=name))
             waited(partial(service.broker.create_channel, "schema"))
-    client = redis_of_all.client()
+    client = shared_redis.client()
     first = {bytes(key) for key in client.scan_iter("emu:example.com:*")}
     assert b"emu:example.com:c:schema" not in first or client.type("emu:example.com:c:schema") == b"hash"
     assert b"emu:example.com%3Ac:schema" in set(client.scan_iter("emu:example.com%3A*"))
@@ -166,8 +166,8 @@ def test_tls_with_the_certificates_of_the_system(own_redis, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(("host", "name"), [("0.0.0.0", socket.gethostname()), ("localhost", "127.0.0.1")])
-def test_where_it_listens_for_all_it_has_the_machines_name(redis_of_all: RedisServer, host: str, name: str) -> None:
-    url = f"unix://{redis_of_all.path}"
+def test_where_it_listens_for_all_it_has_the_machines_name(shared_redis: RedisServer, host: str, name: str) -> None:
+    url = f"unix://{shared_redis.path}"
     with running_service(host=host, redis=url, redis_name=f"at-{host}") as service:
         cluster = service.about.cluster
         assert cluster is not None

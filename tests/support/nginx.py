@@ -6,10 +6,14 @@ import re
 import ssl
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support import parts
 from tests.support.waiting import LONG_ENOUGH
 from tests.support.wire import free_port, wait_for_port
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 DOCUMENT = parts.ROOT / "docs" / "behind-a-proxy.md"
 UPGRADE_LINES = ("proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection $http_connection;")
@@ -22,19 +26,39 @@ http {{
     access_log off;
     client_body_temp_path body; proxy_temp_path proxy;
     fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-{server}
+{servers}
 }}
 """
 
 
-class Nginx:
+class NginxProcess:
+    """nginx with `servers`, which writes in `folder` alone. Use it as a context manager."""
+
+    port: int
+
+    def __init__(self, servers: str, folder: Path) -> None:
+        self._command = [str(parts.need(parts.nginx)), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+        (folder / "nginx.conf").write_text(_AROUND.format(servers=servers))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command)
+        wait_for_port(self.port)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(LONG_ENOUGH)
+
+
+class Nginx(NginxProcess):
     """The one of the document, on a free port, in front of `port` of this machine. Use it as a context manager.
 
     Without `upgrades` it lacks the two lines that WebSockets need. What it needs and writes is in `folder`.
     """
 
     def __init__(self, port: int, folder: Path, upgrades: bool = True) -> None:
-        self._command = [str(parts.need(parts.nginx)), "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
         self.port = free_port()
         self.host = f"localhost:{self.port}"
         self.url = f"https://{self.host}"
@@ -49,18 +73,7 @@ class Nginx:
         ):
             assert old in server, f"{DOCUMENT.name} has no {old!r}"
             server = server.replace(old, new)
-        (folder / "nginx.conf").write_text(_AROUND.format(server=server))
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Nginx:
-        self._process = subprocess.Popen(self._command)
-        wait_for_port(self.port)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(LONG_ENOUGH)
+        super().__init__(server, folder)
 
 
 def make_certificate(folder: Path) -> tuple[Path, Path]:

@@ -11,31 +11,6 @@ import pytest
 from appengine_channel_emu.broker.contract import BrokerOptions
 from tests.broker.redis.servers import RedisServer
 from tests.broker.redis.service import TestNode
-from tests.support import parts
-
-
-@pytest.fixture(scope="session")
-def shared_redis() -> Iterator[RedisServer]:
-    """The Redis of this session, for tests that leave it as it is."""
-    parts.need(parts.redis_server)
-    server = RedisServer()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def own_redis() -> Iterator[Callable[..., RedisServer]]:
-    """Starts a Redis that the test may stop, kill, and set back."""
-    parts.need(parts.redis_server)
-    servers: list[RedisServer] = []
-
-    def start(*options: str, **how: object) -> RedisServer:
-        servers.append(RedisServer(*options, **how))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture

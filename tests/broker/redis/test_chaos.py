@@ -10,26 +10,22 @@ import pytest
 from tests.broker.redis.chaos import SCENARIOS, play
 from tests.support import parts
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_short_while_of_chaos(scenario):
-    look_at(scenario, short=True)
+FULL = bool(os.environ.get("SOAK"))
+TRIES = 3
+"""A busy machine may send less than Redis holds back."""
 
 
 @pytest.mark.soak
-@pytest.mark.skipif(not os.environ.get("SOAK"), reason="make soak plays each scenario in full, three times")
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("turn", range(3 if FULL else 1))
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_chaos(scenario, turn):
-    look_at(scenario)
-
-
-def look_at(scenario: str, short: bool = False) -> None:
-    """Play it, and see that nothing was lost."""
+    """In short; SOAK=1 plays each scenario in full, three times."""
     parts.need(parts.redis_server)
     seed = int(os.environ.get("SEED") or random.randrange(10**6))
-    found = play(scenario, seed, short=short)
+    for _ in range(TRIES):
+        found = play(scenario, seed, short=not FULL)
+        if found.get("buffers overrun", 1):
+            break
     # To be played again with SEED in the environment.
     print(scenario, "seed", seed, found)
     assert found["confirmed"] > 20
@@ -48,5 +44,4 @@ def look_at(scenario: str, short: bool = False) -> None:
     assert found.get("presence otherwise than once", 0) <= most
     assert "gaps" not in found
     assert "other text under a number that the page has" not in found
-    if scenario == "overrun-buffers" and not found["buffers overrun"]:
-        pytest.skip("this machine was too busy to send more than Redis holds back")
+    assert found.get("buffers overrun", 1) > 0
