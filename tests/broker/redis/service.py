@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,28 @@ def eventually(holds: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return found
 
 
+def pass_time(nodes: Sequence[TestNode], seconds: float) -> None:
+    """So much of Redis's own time goes by, and each node has done what was due by then: it was heard twice since."""
+    client, table = nodes[0].redis, f"{nodes[0].broker.node.key}nodes"
+
+    def heard(node: TestNode, after: float) -> float:
+        beat = client.zscore(table, node.broker.node.id) or 0.0
+        return beat if beat > after else 0.0
+
+    now, microseconds = client.time()
+    over = (now + microseconds / 1_000_000 + seconds) * 1000
+    for node in nodes:
+        once = eventually(lambda node=node: heard(node, over))
+        eventually(lambda node=node, once=once: heard(node, once))
+
+
 class TestNode:
     """One node, with the posts that its app has got; each is answered at once unless `holds_posts` is set."""
 
     __test__ = False
 
     def __init__(self, target: RedisTarget, service: str, name: str, options: BrokerOptions | None = None) -> None:
+        self.redis = redis.Redis(unix_socket_path=target.path, password=target.password)
         self.posts: list[tuple[str, bool]] = []
         self.holds_posts = False
         self.broker = RedisBroker(target, service, name, options, self._post)

@@ -13,7 +13,7 @@ import pytest
 
 from appengine_channel_emu.broker.errors import BrokerAway, SocketGone
 from appengine_channel_emu.broker.redis.target import RedisTarget
-from tests.broker.redis.service import TestNode, answer, eventually
+from tests.broker.redis.service import TestNode, answer, eventually, pass_time
 
 
 def test_redis_stands_still(own_redis, node):
@@ -173,7 +173,7 @@ def test_redis_set_back_by_what_it_was_told_last(own_redis, node):
     a.send("ann", "one")
     assert a.read(ahead, 0) == b.read(level, 0) == ["one"]
     a.broker.release(a.broker.poll(ahead, 1))
-    time.sleep(0.5)
+    pass_time([a, b], 0.5)
     (log,) = (redis.folder / "appendonlydir").glob("*.incr.aof")
     size = log.stat().st_size
     a.send("ann", "two")
@@ -287,5 +287,5 @@ def test_a_node_that_stops_has_its_pages_go_on_elsewhere(node):
     assert [message.text for message in b.broker.take(again[1]).messages] == ["the last one here"]
     assert b.send("client-200", "and on").delivered_to == 1
     eventually(lambda: again[200].ready.is_set)
-    time.sleep(0.5)
+    pass_time([b], 0.2)
     assert b.posts == []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from tests.broker.redis.service import answer, eventually
+from tests.broker.redis.service import answer, eventually, pass_time
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def test_a_page_that_moves_is_no_event(nodes):
         each.broker.release(each.broker.poll(socket, 0))
     second = b.open(token)
     answer(a.broker.close, socket)
-    time.sleep(0.6)
+    pass_time(nodes, 0.3)
     assert posts(nodes) == [("ann", True)]
     answer(a.broker.close, second)
     eventually(lambda: posts(nodes)[1:] == [("ann", False)])
@@ -56,7 +54,7 @@ def test_connected_and_disconnected_never_swap(nodes):
     answer(b.broker.close, socket)
     b.open(b.create("bob"))
     eventually(lambda: b.posts == [("bob", True)])
-    time.sleep(0.7)
+    pass_time(nodes, 0.3)
     assert a.posts == [("ann", True)]
     a.broker.presence_done("ann", True, 500)
     eventually(lambda: [post for post in posts(nodes) if post[0] == "ann"] == [("ann", True), ("ann", False)])
@@ -90,7 +88,7 @@ def test_timers_run_once_for_all_nodes(nodes):
     for socket in sockets.values():
         answer(b.broker.close, socket)
     eventually(lambda: len(posts(nodes)) == 60)
-    time.sleep(0.4)
+    pass_time(nodes, 0.3)
     assert sorted(posts(nodes)) == sorted((name, connected) for name in sockets for connected in (True, False))
 
 
@@ -126,7 +124,7 @@ def test_time_that_a_test_lets_pass_does_not_count_against_a_page(nodes):
     socket = a.open(a.create("ann", duration_minutes=1440))
     a.broker.release(a.broker.poll(socket, 0))
     answer(b.broker.control.travel, 3_600)
-    time.sleep(0.2)
+    eventually(lambda: a.broker.control.travelled == 3_600)
     a.broker.run_due()
     assert socket in a.broker._mirrors.sockets
     assert a.send("ann", "hello").delivered_to == 1

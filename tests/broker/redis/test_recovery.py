@@ -10,7 +10,7 @@ import pytest
 from appengine_channel_emu.broker.errors import BrokerAway
 from appengine_channel_emu.broker.redis.target import RedisTarget
 from tests.broker.redis.servers import DelayingProxy, RedisServer
-from tests.broker.redis.service import TestNode, answer, eventually, keys_of
+from tests.broker.redis.service import TestNode, answer, eventually, keys_of, pass_time
 
 
 @pytest.fixture
@@ -22,13 +22,12 @@ def proxy(shared_redis):
     redis.close()
 
 
-def lose_replies(proxy: DelayingProxy, ask) -> None:
-    """Redis does what `ask` has it do, and the connection breaks before a reply is there."""
+def lose_replies(proxy: DelayingProxy, ask, done) -> None:
+    """Redis does what `ask` has it do, which `done` tells, and the connection breaks before a reply is there."""
     proxy.swallows, proxy.swallowed = True, 0
     asking = threading.Thread(target=ask)
     asking.start()
-    eventually(lambda: proxy.swallowed)
-    time.sleep(0.1)
+    eventually(lambda: proxy.swallowed and done())
     proxy.break_off()
     proxy.swallows = False
     asking.join()
@@ -42,19 +41,21 @@ def test_what_was_to_be_posted_is_not_lost_with_a_reply(proxy):
     proxy, redis = proxy
     a = TestNode(proxy.target, "lost", "A")
     token = a.create("ann")
-    lose_replies(proxy, lambda: a.open(token))
-    eventually(lambda: a.posts, 15)
-    time.sleep(0.5)
+    client = redis.client()
+    lose_replies(proxy, lambda: a.open(token), lambda: any(key.startswith("s:") for key in keys_of(client, "lost")))
+    eventually(lambda: a.posts)
+    pass_time([a], 0)
     assert a.posts == [("ann", True)]
-    assert redis.client().hget("emu:lost:c:ann", "p") == b"1"
+    assert client.hget("emu:lost:c:ann", "p") == b"1"
     a.broker.stop()
 
 
 def test_a_clock_is_moved_once_though_its_reply_is_lost(proxy):
-    proxy, _ = proxy
+    proxy, redis = proxy
     a = TestNode(proxy.target, "lost", "A")
-    before = a.broker.clock.now()
-    lose_replies(proxy, lambda: answer(a.broker.control.travel, 1_000))
+    before, client = a.broker.clock.now(), redis.client()
+    moved = lambda: client.hget("emu:lost:clock", "travelled")  # noqa: E731
+    lose_replies(proxy, lambda: answer(a.broker.control.travel, 1_000), moved)
     eventually(lambda: a.broker.clock.now() > before + 900)
     assert a.broker.clock.now() < before + 1_100
     a.broker.stop()
@@ -62,13 +63,13 @@ def test_a_clock_is_moved_once_though_its_reply_is_lost(proxy):
 
 def test_messages_and_faults_are_noted_once_though_their_replies_are_lost(proxy):
     proxy, redis = proxy
-    a = TestNode(proxy.target, "lost", "A")
+    a, client = TestNode(proxy.target, "lost", "A"), redis.client()
     a.open(a.create("ann"))
     a.send("ann", "once")
-    lose_replies(proxy, lambda: answer(a.broker.faults.add, "send error"))
+    lose_replies(proxy, lambda: answer(a.broker.faults.add, "send error"), lambda: client.hlen("emu:lost:faults"))
     eventually(lambda: [each.text for each in a.broker.journal.after(0)] == ["once"])
-    assert redis.client().hlen("emu:lost:faults") == 1
-    assert redis.client().xlen("emu:lost:journal") == 1
+    assert client.hlen("emu:lost:faults") == 1
+    assert client.xlen("emu:lost:journal") == 1
     a.broker.stop()
 
 
@@ -85,7 +86,7 @@ def test_a_full_memory_refuses_what_would_grow_and_goes_on_with_the_rest(own_red
         with pytest.raises(BrokerAway, match="OOM"):
             refused()
     # Longer than a node may be silent.
-    time.sleep(6)
+    pass_time([a], 6)
     assert a.read(socket, 0) == [f"{number}" for number in range(5)]
     poll = a.broker.poll(socket, 5)
     eventually(lambda: client.xlen(f"{prefix_of(a)}cl:ann") == 0)
@@ -125,7 +126,10 @@ def test_what_another_program_wrote_stops_nothing(node, shared_redis):
     client.set(f"{prefix}clock", "of somebody else")
     with pytest.raises(BrokerAway):
         a.send("ann", "refused")
-    time.sleep(1.5)
+    # Its heart, too, has been refused.
+    refused = lambda: client.info("commandstats")["cmdstat_evalsha"]["failed_calls"]  # noqa: E731
+    before = refused()
+    eventually(lambda: refused() > before + 1)
     client.delete(f"{prefix}clock")
     client.restore(f"{prefix}clock", 0, events)
     a.send("ann", "works")

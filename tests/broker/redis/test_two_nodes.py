@@ -19,7 +19,7 @@ from appengine_channel_emu.broker.errors import (
     TooManyTokens,
 )
 from appengine_channel_emu.broker.turn import Pending
-from tests.broker.redis.service import answer, eventually, keys_of
+from tests.broker.redis.service import answer, eventually, keys_of, pass_time
 from tests.support.waiting import LONG_ENOUGH
 
 
@@ -147,7 +147,7 @@ def test_acknowledgements_are_told_in_batches_and_trim_the_log(nodes, shared_red
         eventually(lambda each=each, socket=socket: each.read(socket, 0) == list("01234"))
     assert client.xlen(f"{prefix}cl:ann") == 5
     a.broker.release(a.broker.poll(first, 5))
-    time.sleep(0.6)
+    pass_time(nodes, 0.5)
     # The slowest socket needs them still.
     assert client.xlen(f"{prefix}cl:ann") == 5
     b.broker.release(b.broker.poll(second, 3))
@@ -163,7 +163,7 @@ def test_a_poll_on_a_mirrored_socket_asks_redis_nothing(nodes, shared_redis):
     a.broker.release(a.broker.poll(socket, 0))
     client, _ = redis_of(shared_redis, a)
     commands = lambda: client.info("commandstats")["cmdstat_evalsha"]["calls"]  # noqa: E731
-    time.sleep(0.5)
+    pass_time(nodes, 0)
     before, began = commands(), time.monotonic()
     for _ in range(500):
         a.broker.release(a.broker.poll(socket, 0))
@@ -426,6 +426,7 @@ def test_resets_under_load_leave_nothing_and_break_nothing(nodes, shared_redis):
     names = [f"client-{number}" for number in range(5)]
     stop = threading.Event()
     problems: list[Exception] = []
+    rounds = [0]
 
     def load(node) -> None:
         while not stop.is_set():
@@ -441,12 +442,14 @@ def test_resets_under_load_leave_nothing_and_break_nothing(nodes, shared_redis):
                 node.send(name, "hello")
                 node.broker.release(node.broker.poll(socket, 0))
                 node.broker.release(node.broker.poll(socket, 1))
+                rounds[0] += 1
 
     threads = [threading.Thread(target=load, args=(each,)) for each in nodes]
     for thread in threads:
         thread.start()
     for _ in range(5):
-        time.sleep(0.1)
+        sent = rounds[0]
+        eventually(lambda sent=sent: rounds[0] > sent + 10 or problems)
         answer(a.broker.control.reset)
     stop.set()
     for thread in threads:
@@ -455,7 +458,7 @@ def test_resets_under_load_leave_nothing_and_break_nothing(nodes, shared_redis):
     answer(b.broker.control.reset)
     client, prefix = redis_of(shared_redis, a)
     eventually(lambda: not a.broker._mirrors.sockets and not b.broker._mirrors.sockets)
-    time.sleep(0.5)
+    pass_time(nodes, 0.5)
     assert {key.split(":")[0] for key in keys_of(client, a.broker.node._options.service)}.isdisjoint(
         {"c", "cl", "ca", "cn", "s", "ns", "t", "tokens", "timers", "ids", "odd"}
     )
@@ -484,12 +487,12 @@ def test_faults_are_those_of_the_service(nodes):
     a, b = nodes
     a.open(a.create("ann"))
     number = answer(a.broker.faults.add, "send error count=2")
-    eventually(lambda: b.broker.faults.listed())
-    for each in (b, a):
+    for each, left in ((b, 2), (a, 1)):
+        # Both nodes know how often it may happen still.
+        for node in nodes:
+            eventually(lambda node=node, left=left: [fault["count"] for fault in node.broker.faults.listed()] == [left])
         with pytest.raises(Exception, match="fault on request"):
             each.send("ann", "hello")
-        eventually(lambda: [one.broker.faults.listed() for one in nodes])
-        time.sleep(0.1)
     eventually(lambda: not a.broker.faults.listed() and not b.broker.faults.listed())
     assert b.send("ann", "hello").delivered_to == 1
     answer(b.broker.faults.add, "send drop")
