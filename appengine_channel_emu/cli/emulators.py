@@ -9,6 +9,7 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+from appengine_channel_emu import SERVER_NAME
 from appengine_channel_emu.cli.main import VerbFailed
 from appengine_channel_emu.cli.parsing import Parser
 from appengine_channel_emu.hints import why_no_answer
@@ -106,10 +107,11 @@ def ask(address: str, path: str, body: dict[str, Any] | None = None, seconds: fl
         except urllib3.exceptions.HTTPError as error:
             text = f"no emulator answers at {address} ({why_no_answer(error)}); start one with: channel-emu serve"
             raise NoEmulator(text) from None
-    return _understood(address, answer.status, answer.data)
+    ours = answer.headers.get("Server") == SERVER_NAME
+    return _understood(address, answer.status, answer.data, ours)
 
 
-def _understood(address: str, status: int, data: bytes) -> dict[str, Any]:
+def _understood(address: str, status: int, data: bytes, ours: bool) -> dict[str, Any]:
     try:
         answer = json.loads(data)
     except ValueError:
@@ -120,7 +122,8 @@ def _understood(address: str, status: int, data: bytes) -> dict[str, Any]:
         raise NoEmulator(str(answer["error"].get("text")))
     if isinstance(answer, dict) and isinstance(answer.get("reason"), str):
         raise NoEmulator(answer["reason"])
-    raise NoEmulator(f"what answers at {address} is no emulator, or refuses this: {status}{_words_of(data)}")
+    who = f"the emulator at {address} refuses this" if ours else f"what answers at {address} is no emulator"
+    raise NoEmulator(f"{who}: {status}{_words_of(data)}")
 
 
 def _words_of(data: bytes) -> str:

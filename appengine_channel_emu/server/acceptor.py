@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from waitress import create_server
 from waitress.adjustments import Adjustments
 
+from appengine_channel_emu import SERVER_NAME
 from appengine_channel_emu.server.connection import Port
 from appengine_channel_emu.server.loop import Loop
 from appengine_channel_emu.server.parked import ParkingChannel, ParkingMiddleware
@@ -27,9 +28,6 @@ from appengine_channel_emu.web.short import ShortAnswers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-IDENT = "channel-emu"
-"""What the header `Server` says."""
 
 SEND_BYTES = 64 * 1024
 UNSENT_BYTES = 64 * 1024 * 1024
@@ -211,7 +209,7 @@ def make_short_path(settings: Settings, answers: ShortAnswers) -> ShortPath | No
 def _waitress_settings(settings: Settings) -> dict[str, Any]:
     chosen: dict[str, Any] = {
         "server_name": settings.host,
-        "ident": IDENT,
+        "ident": SERVER_NAME,
         # `Acceptor` counts them.
         "connection_limit": sys.maxsize,
         "channel_request_lookahead": 1,

@@ -12,10 +12,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from appengine_channel_emu import SERVER_NAME
 from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.host.backend import Backend
-from appengine_channel_emu.server.acceptor import IDENT, Acceptor, make_short_path
+from appengine_channel_emu.server.acceptor import Acceptor, make_short_path
 from appengine_channel_emu.server.answers import Heads
 from appengine_channel_emu.server.brokers import embedded_broker, shared_broker
 from appengine_channel_emu.server.connection import Port
@@ -165,7 +166,9 @@ class Service:
 
     def _serve(self) -> None:
         """Take connections, and begin with all that runs beside them."""
-        port = Port(self._loop, self._parked_polls, self._streams, self._slow_clients, Heads(IDENT), self.short_path)
+        port = Port(
+            self._loop, self._parked_polls, self._streams, self._slow_clients, Heads(SERVER_NAME), self.short_path
+        )
         self._acceptor.serve(self._sockets, self.front, port)
         if self._api_sockets:
             self._acceptor.serve(

@@ -180,7 +180,7 @@ def test_somebody_else_there():
         code, out, err = run("--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
     assert (code, out) == (1, "")
-    assert f"what answers at 127.0.0.1:{server.server_port} is no emulator, or refuses this: 405\n" in err
+    assert f"what answers at 127.0.0.1:{server.server_port} is no emulator: 405\n" in err
     assert "Traceback" not in err
 
 

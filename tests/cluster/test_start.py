@@ -196,7 +196,7 @@ def test_one_that_is_alone_says_so(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["cluster", "--emulator", service.address]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert "This emulator is alone" in err
+    assert f"channel-emu cluster: the emulator at {service.address} refuses this: 404 This emulator is alone" in err
 
 
 def test_a_node_that_is_told_to_end_leaves_no_trace(cluster: Cluster) -> None:
