@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from appengine_channel_emu.broker.contract import ChannelSnapshot
 from appengine_channel_emu.broker.events import Event
+from appengine_channel_emu.broker.results import ChannelSnapshot
 
 OLD_CLIENT_ID_BYTES = 64
 FREE_CHANNELS_A_DAY = 100

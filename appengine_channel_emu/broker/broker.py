@@ -9,16 +9,7 @@ from typing import Any, ClassVar
 from appengine_channel_emu.broker.app_requests import EmbeddedAppRequests
 from appengine_channel_emu.broker.channel import Socket
 from appengine_channel_emu.broker.clock import Clock, Scheduler
-from appengine_channel_emu.broker.contract import (
-    AppRequests,
-    BrokerOptions,
-    Control,
-    NewToken,
-    Opened,
-    PresencePost,
-    Resume,
-    Sent,
-)
+from appengine_channel_emu.broker.contract import AppRequests, BrokerOptions, Control, PresencePost, Resume
 from appengine_channel_emu.broker.control import EmbeddedControl
 from appengine_channel_emu.broker.delivery import Delivery
 from appengine_channel_emu.broker.drops import BY_FAULT
@@ -34,6 +25,7 @@ from appengine_channel_emu.broker.figures import BrokerFigures
 from appengine_channel_emu.broker.journal import Journal
 from appengine_channel_emu.broker.presence import Presence
 from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer, Receiver, Stream
+from appengine_channel_emu.broker.results import NewToken, Opened, Sent
 from appengine_channel_emu.broker.saving import Changes, DirtySet, State
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens, new_key

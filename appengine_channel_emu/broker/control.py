@@ -5,9 +5,9 @@ from __future__ import annotations
 from threading import Lock
 
 from appengine_channel_emu.broker.channel import Channel, QueuedMessage, Socket
-from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
 from appengine_channel_emu.broker.errors import ClosedByHand
 from appengine_channel_emu.broker.journal import Journal, SentMessage
+from appengine_channel_emu.broker.results import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import Tokens
 from appengine_channel_emu.broker.turn import Turn

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from appengine_channel_emu.broker.channel import Channel, Hold, QueuedMessage, Socket
-from appengine_channel_emu.broker.contract import BrokerOptions, Sent
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.drops import (
     EMPTY,
     FOREIGN_TOKEN,
@@ -24,6 +24,7 @@ from appengine_channel_emu.broker.drops import (
 )
 from appengine_channel_emu.broker.errors import BacklogExceeded, size_of
 from appengine_channel_emu.broker.journal import JOURNAL_SOCKETS, Journal, SentMessage, SentToMany
+from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.broker.saving import DirtySet
 from appengine_channel_emu.broker.sockets import Sockets
 from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, Tokens, is_like_token

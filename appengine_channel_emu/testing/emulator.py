@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from appengine_channel_emu.broker.broker import EmbeddedBroker
 from appengine_channel_emu.broker.clock import Clock, ManualClock
-from appengine_channel_emu.broker.contract import Broker, BrokerOptions, Sent
+from appengine_channel_emu.broker.contract import Broker, BrokerOptions
+from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.faults import Faults
 from appengine_channel_emu.host.backend import Serves
 from appengine_channel_emu.host.runner.loading import is_async

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cached_property
 
-from appengine_channel_emu.broker.contract import Broker, ChannelSnapshot
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import SentMessage
+from appengine_channel_emu.broker.results import ChannelSnapshot
 from appengine_channel_emu.hints import quoted
 
 

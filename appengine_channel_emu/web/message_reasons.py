@@ -6,9 +6,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-from appengine_channel_emu.broker.contract import Receipt
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.journal import SentMessage
+from appengine_channel_emu.broker.results import Receipt
 from appengine_channel_emu.hints import quoted
 from appengine_channel_emu.web.case import Case
 from appengine_channel_emu.web.findings import Finding, count, found, lower, wait, were

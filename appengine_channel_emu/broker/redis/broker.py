@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from appengine_channel_emu.broker.clock import Clock, Scheduler
-from appengine_channel_emu.broker.contract import BrokerOptions, NewToken, Opened, PresencePost, Resume, Sent
+from appengine_channel_emu.broker.contract import BrokerOptions, PresencePost, Resume
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.errors import (
     check_client_id,
@@ -31,6 +31,7 @@ from appengine_channel_emu.broker.redis.presence import SharedPresence
 from appengine_channel_emu.broker.redis.record import Record, SharedEventLog, SharedJournal
 from appengine_channel_emu.broker.redis.sending import Sending
 from appengine_channel_emu.broker.redis.target import RedisTarget
+from appengine_channel_emu.broker.results import NewToken, Opened, Sent
 from appengine_channel_emu.broker.tokens import TokenMint, is_like_token, too_many_tokens
 from appengine_channel_emu.broker.turn import ClockScheduler, Pending, Signal, Turn
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from appengine_channel_emu.broker.contract import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
 from appengine_channel_emu.broker.control import LATEST_TIME, RECEIPTS_SHOWN, SOCKETS_SHOWN
 from appengine_channel_emu.broker.drops import fold
 from appengine_channel_emu.broker.journal import SentMessage
@@ -18,6 +17,7 @@ from appengine_channel_emu.broker.redis.happened import node_name
 from appengine_channel_emu.broker.redis.mirror import Mirrors
 from appengine_channel_emu.broker.redis.node import Node
 from appengine_channel_emu.broker.redis.record import SharedJournal
+from appengine_channel_emu.broker.results import ChannelList, ChannelSnapshot, Receipt, SocketSnapshot, Totals
 from appengine_channel_emu.broker.turn import Pending, Turn
 
 MOST_ALIKE = 50

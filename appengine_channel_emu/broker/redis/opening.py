@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from appengine_channel_emu.broker.channel import TokenRecord
-from appengine_channel_emu.broker.contract import BrokerOptions, Opened, Resume
+from appengine_channel_emu.broker.contract import BrokerOptions, Resume
 from appengine_channel_emu.broker.errors import InvalidToken, PageError, TokenTimedOut, TooManySockets
 from appengine_channel_emu.broker.receiver import Message
 from appengine_channel_emu.broker.redis.asking import Asking
@@ -16,6 +16,7 @@ from appengine_channel_emu.broker.redis.mirror import browser_name
 from appengine_channel_emu.broker.redis.node import Node
 from appengine_channel_emu.broker.redis.polling import Polling
 from appengine_channel_emu.broker.redis.presence import SharedPresence
+from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.broker.tokens import written_expiry
 from appengine_channel_emu.broker.turn import Pending
 

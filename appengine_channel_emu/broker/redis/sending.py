@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from appengine_channel_emu.broker.contract import BrokerOptions, Sent
+from appengine_channel_emu.broker.contract import BrokerOptions
 from appengine_channel_emu.broker.delivery import DROPS_TOLD, HELD, MISTAKEN, SENT
 from appengine_channel_emu.broker.drops import (
     BY_FAULT,
@@ -30,6 +30,7 @@ from appengine_channel_emu.broker.redis.connection import CALL_SECONDS
 from appengine_channel_emu.broker.redis.holds import SharedAppRequests
 from appengine_channel_emu.broker.redis.node import Node
 from appengine_channel_emu.broker.redis.record import SharedJournal
+from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.broker.tokens import SHOWN_CHARACTERS, is_like_token
 from appengine_channel_emu.broker.turn import Pending, Turn
 

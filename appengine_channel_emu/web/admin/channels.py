@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 
 import falcon
 
-from appengine_channel_emu.broker.contract import Broker, Sent
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.events import Event
 from appengine_channel_emu.broker.journal import JOURNAL_LENGTH, SentMessage
+from appengine_channel_emu.broker.results import Sent
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.web.explain import explain_message
 from appengine_channel_emu.web.later import patient, when_known

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import falcon
 
-from appengine_channel_emu.broker.contract import Broker, Opened
+from appengine_channel_emu.broker.contract import Broker
 from appengine_channel_emu.broker.errors import EmulatorError, PageError
 from appengine_channel_emu.broker.receiver import Message, Poll, PollAnswer
+from appengine_channel_emu.broker.results import Opened
 from appengine_channel_emu.broker.turn import Signal
 from appengine_channel_emu.faults.gate import FaultGate
 from appengine_channel_emu.host.visitors import server_hints
