@@ -118,8 +118,8 @@ def _check_chart(name: str | None) -> None:
     """Raises `VerbFailed` where the chart could not be written."""
     if name is None:
         return
-    there_before = Path(name).exists()
     try:
+        there_before = Path(name).exists()
         Path(name).open("a").close()
         if not there_before:
             Path(name).unlink()

@@ -89,6 +89,11 @@ def main(argv: Sequence[str]) -> int:
     except VerbFailed as error:
         print(f"channel-emu {verb}: {error}", file=sys.stderr)
         return FAILED
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        print(f"channel-emu {verb}: this user may not use {error.filename}: {error.strerror}", file=sys.stderr)
+        return FAILED
     except SystemExit as stop:  # argparse ends --help and its errors this way
         return stop.code if isinstance(stop.code, int) else USAGE
 

@@ -13,6 +13,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import isfile  # that of Path raises in a folder that may not be entered
 from pathlib import Path
 
 from appengine_channel_emu.doctor.diagnosis import Place, Sighting, printable
@@ -123,9 +124,10 @@ class SourceTree:
     def _is_the_apps(self, path: Path, name: str) -> bool:
         if name.startswith(".") or name in NOT_THE_APPS:
             return False
-        if (path / "pyvenv.cfg").is_file() or (path / "bin" / "activate").is_file():
+        # Where nobody may look it is the app's until it cannot be listed.
+        if isfile(path / "pyvenv.cfg") or isfile(path / "bin" / "activate"):
             return False
-        if (path / "dev_appserver.py").is_file() or (path / "bin" / "dev_appserver.sh").is_file():
+        if isfile(path / "dev_appserver.py") or isfile(path / "bin" / "dev_appserver.sh"):
             self._pass_over("sdk_in_folder", path)
             return False
         return True

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from os.path import isdir, isfile  # those of Path raise in a folder that may not be entered
 from pathlib import Path
 
 from appengine_channel_emu.doctor.diagnosis import Diagnosis, Place
@@ -74,7 +75,7 @@ def way_of(app: AppYaml | WsgiApp | Path, settings: Settings, found: Look, serve
 def _wsgi(app: WsgiApp, serve: str) -> Way:
     path = app.folder.joinpath(*app.module.split("."))
     top = app.module.partition(".")[0]
-    if not (path.with_name(f"{path.name}.py").is_file() or path.is_dir() or _is_installed(top)):
+    if not (isfile(path.with_name(f"{path.name}.py")) or isdir(path) or _is_installed(top)):
         way = Way(NONE)
         way.add("cannot_run", f"there is no module {app.module} in {app.folder}", "name its folder with --app-dir")
         return way
@@ -92,7 +93,7 @@ def _is_installed(module: str) -> bool:
 
 
 def _folder(folder: Path, found: Look) -> Way:
-    java = (folder / "WEB-INF").is_dir() or (folder / "war" / "WEB-INF").is_dir()
+    java = isdir(folder / "WEB-INF") or isdir(folder / "war" / "WEB-INF")
     if java or (found.languages and not found.app_yamls):
         way = Way(UPSTREAM, _upstream_commands(_FOR_JAVA if java else ""))
         way.add("other_runtime", "there is no app.yaml; by its sources the app is started by tools of its own")

@@ -7,6 +7,7 @@ is written. A reader raises ValueError with a text that completes "--port: ".
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -143,6 +144,8 @@ def folder(value: str, base: Path) -> Path:
     path = path_of(value, base)
     if not path.is_dir():
         raise ValueError(f"there is no folder {value!r}")
+    if not os.access(path, os.X_OK):
+        raise ValueError(f"{value!r} may not be entered by this user")
     return path
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from appengine_channel_emu.environment import REDIS_PASSWORD, path_of
-from appengine_channel_emu.hints import nearest
+from appengine_channel_emu.hints import nearest, reason
 from appengine_channel_emu.settings.kinds import MIB, Kind
 from appengine_channel_emu.settings.table import GROUPS, TABLE, Settings
 
@@ -234,6 +234,8 @@ def _read(name: str, value: str | bool | list[str], where: str, folder: Path) ->
         return kind.read(value, folder)
     except ValueError as error:
         raise BadSetting(f"{where}: {error}") from None
+    except OSError as error:
+        raise BadSetting(f"{where}: {value!r} cannot be looked at: {reason(error)}") from None
 
 
 def _help(field: dataclasses.Field[Any], own: str | None) -> str:

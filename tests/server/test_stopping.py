@@ -51,7 +51,13 @@ def launch(tmp_path, mark):
     def start(*arguments):
         environ = ENVIRONMENT | {MARK: mark, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state")}
         process = subprocess.Popen(
-            [*EMU, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=tmp_path
+            [*EMU, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environ,
+            cwd=tmp_path,
+            preexec_fn=default_signals,
         )
         started.append(process)
         return process

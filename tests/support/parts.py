@@ -259,6 +259,13 @@ def go_appengine() -> tuple[Path, Path]:
     )
 
 
+def setpriv() -> Path:
+    """Runs a command with fewer rights; of util-linux, which every Debian has."""
+    for path in _on_path(["setpriv"]):
+        return path
+    raise PartMissing("no setpriv found: on Debian, apt install util-linux")
+
+
 def _on_path(names: Iterable[str]) -> Iterator[Path]:
     for name in names:
         path = shutil.which(name)
