@@ -82,7 +82,9 @@ def data_files():
     """What the package has that is no module of its own, by its name in the package."""
     found = {f"compat/{path.relative_to(COMPAT)}": path for path in COMPAT.rglob("*.py")}
     for path in [*SAMPLE_APP.glob("*.*"), *(SAMPLE_APP / "static").iterdir()]:
-        found[f"sample_app/{path.relative_to(SAMPLE_APP)}"] = path
+        # Python 2 writes what it has compiled beside the source.
+        if path.suffix != ".pyc":
+            found[f"sample_app/{path.relative_to(SAMPLE_APP)}"] = path
     for path in (ROOT / "docs").glob("*.md"):
         found[f"docs/{path.name}"] = path
     found["js/goog_appengine_channel.js"] = SCRIPT

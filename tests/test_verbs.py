@@ -33,7 +33,8 @@ def environment(**more):
 
 def start(*arguments, **options):
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*EMU, *arguments], **pipes | {"env": environment()} | options)
+    options = {"env": environment(), "preexec_fn": default_signals} | options
+    return subprocess.Popen([*EMU, *arguments], **pipes | options)
 
 
 def run(*arguments, stdin=None, **options):
@@ -121,7 +122,7 @@ class TestExec:
     def test_signals_are_forwarded_and_the_command_decides(self, number):
         name = signal.Signals(number).name.removeprefix("SIG")
         script = f"trap 'echo got it; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
-        process = start("exec", "--", "sh", "-c", script, start_new_session=True, preexec_fn=default_signals)
+        process = start("exec", "--", "sh", "-c", script, start_new_session=True)
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         out, err = process.communicate(timeout=LONG_ENOUGH)

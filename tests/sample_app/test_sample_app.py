@@ -21,7 +21,7 @@ MODULES = ("main", "games", "miniweb", "strategies")
 def test_rules_and_handlers(find):
     python = parts.need(find)
     cases = HERE / "both_pythons.py"
-    done = subprocess.run([str(python), str(cases)], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(python), "-B", str(cases)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"Ran {cases.read_text('utf-8').count('    def test_')} tests" in done.stderr
     assert done.stderr.endswith("\nOK\n")
