@@ -23,7 +23,7 @@ MESSAGES = 1_000_000 if FULL else 20_000
 RESTARTS = 10 if FULL else 2
 RECEIVERS = 50
 """Pages that one send goes to."""
-AHEAD = 5_000
+AHEAD = 2_000
 """Messages that may be under way: as many are before memory is first looked at, and what they take is no growth."""
 
 
@@ -108,10 +108,10 @@ def test_through_trouble_and_restarts(emulator):
 
 def test_memory_is_flat(emulator):
     soak = Soak(emulator, seed=12)
-    soak.run(MESSAGES // 20)
+    soak.run(MESSAGES // 10)
     soak.finish()
     early = soak.memory()
-    soak.run(MESSAGES * 9 // 20)
+    soak.run(MESSAGES * 2 // 5)
     soak.finish()
     assert soak.crowd.delivered == soak.sent
     # In the short run what the first tenth leaves out (such as the journal filling up) weighs more.
