@@ -314,7 +314,9 @@ class EpollLoop(Loop):
     def _look_at_all(self) -> None:
         """What the stock loop does by asking at every turn: accept or not, and close idle connections."""
         for server in self._servers:
-            self._epoll.modify(server._fileno, select.EPOLLIN if server.readable() else 0)
+            listens = self.socket_map.get(server._fileno) is server
+            if listens:
+                self._epoll.modify(server._fileno, select.EPOLLIN if server.readable() else 0)
 
 
 class StockLoop(Loop):

@@ -10,7 +10,10 @@ import pytest
 
 from appengine_channel_emu.server import loop as loop_module
 from appengine_channel_emu.server.loop import WORDS_AT_ONCE, EpollLoop
+from appengine_channel_emu.server.service import _stop_listening
 from tests.support import parts
+from tests.support.service import running_service
+from tests.support.waiting import until
 
 pytestmark = parts.only_where(hasattr(select, "epoll"), "there is no epoll here")
 
@@ -143,3 +146,15 @@ def test_one_that_ends_is_forgotten(loop, streams):
     turn(loop)
     assert (ended.heard, other.heard) == (0, 1)
     ended.close()
+
+
+def test_a_server_that_listens_no_more_is_no_error():
+    """As one does that leaves a service: it goes on for a while with the pages that it has."""
+    with running_service() as service:
+        numbers = [sock.fileno() for sock in service._sockets]
+        for sock in service._sockets:
+            _stop_listening(sock)
+        until(lambda: not any(number in service._loop.socket_map for number in numbers))
+        for number in numbers:
+            service._loop._forget(service._loop._epoll, number)
+        service._loop._look_at_all()
