@@ -131,7 +131,7 @@ class EmbeddedControl:
             if not seconds >= 0 or target > LATEST_TIME:
                 raise ValueError("The clock is advanced by 0 seconds or more, and not past the year 2099.")
             with self._turn:
-                self._sockets.attendance.hold(target, self._sockets.all())
+                self._sockets.hold(target)
                 self._turn.event(
                     "clock_advanced", f"The clock was advanced by {seconds:g} s.", detail={"seconds": seconds}
                 )
@@ -139,7 +139,7 @@ class EmbeddedControl:
                 self._turn.clock.advance(seconds)
             finally:
                 with self._turn:
-                    self._sockets.attendance.hold(None, ())
+                    self._sockets.hold(None)
             self.travelled += seconds
 
     def reset(self) -> None:

@@ -263,6 +263,11 @@ class Sockets:
             for socket in ended:
                 self.end(socket, TokenTimedOut, "Its token timed out.")
 
+    def hold(self, target: float | None) -> None:
+        """Until the clock has been moved to `target` no page is taken for one that is away; None ends that."""
+        self.attendance.hold(target, self._sockets.values())
+        self.ended.hold(target)
+
     def fullest(self) -> Socket | None:
         """The socket with the most unread bytes, if any has some. Looks at every one."""
         socket = max(self._sockets.values(), key=lambda socket: socket.queued_bytes, default=None)

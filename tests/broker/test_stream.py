@@ -335,6 +335,18 @@ class TestEnd:
         with pytest.raises(TokenTimedOut):
             page.start()
 
+    @pytest.mark.parametrize("again", [0, 3600])
+    def test_a_page_between_two_polls_hears_that_it_timed_out_however_far_the_clock_is_moved(
+        self, broker, page, clock, again
+    ):
+        broker.control.travel(3 * 7200)
+        broker.control.travel(again)
+        with pytest.raises(TokenTimedOut):
+            page.park()
+        clock.advance(BrokerOptions().resume_window)
+        with pytest.raises(SocketGone):
+            page.park()
+
     def test_closed(self, broker, page):
         page.start()
         broker.close(page.socket)

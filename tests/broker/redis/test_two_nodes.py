@@ -290,6 +290,13 @@ def test_what_ends_a_socket_is_told_at_the_node_that_has_it(nodes):
     assert not answer(b.broker.close, expired)
 
 
+def test_a_page_between_two_polls_hears_that_it_timed_out_however_far_the_clock_is_moved(nodes):
+    a, b = nodes
+    socket = a.open(a.create("ann"))
+    answer(b.broker.control.travel, 3 * 7200)
+    assert raised(TokenTimedOut, b, socket)
+
+
 def test_a_connection_is_cut_at_the_node_that_has_it(nodes):
     a, b = nodes
     poll = a.broker.poll(a.open(a.create("ann")), 0)
