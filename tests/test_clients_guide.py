@@ -93,7 +93,11 @@ def test_go(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "language", "file"),
-    [("java", "java", "Example.java"), ("php", "php", "example.php"), ("node", "javascript", "example.js")],
+    [
+        pytest.param("java", "java", "Example.java", marks=pytest.mark.slow),
+        ("php", "php", "example.php"),
+        ("node", "javascript", "example.js"),
+    ],
 )
 def test_languages_without_a_library_of_ours(tmp_path, name, language, file):
     [code] = examples(language)

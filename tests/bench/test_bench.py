@@ -137,6 +137,7 @@ def test_a_running_emulator_is_measured_and_left_as_it_was(tmp_path):
     assert rows["CPU of idle pages"] == rows["memory of an idle page"] == "not measured"
 
 
+@pytest.mark.slow
 def test_the_users_project_and_variables_do_not_configure_it(tmp_path):
     (tmp_path / "app.yaml").write_text("runtime: python27\napi_version: 1\nthreadsafe: true\nhandlers: []\n")
     (tmp_path / "channel-emu.yaml").write_text("port: 1\n")
@@ -191,6 +192,7 @@ def test_a_chart_that_cannot_be_written_is_said_before_anything_is_measured(tmp_
     assert len(err.splitlines()) == 1, "nothing was begun"
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_the_progress():
     ours, theirs = pty.openpty()
     with subprocess.Popen(command(*SHORT), stdout=subprocess.PIPE, stderr=theirs, env=os.environ) as process:

@@ -48,6 +48,7 @@ def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator
     assert tab.ready_state() == 1
 
 
+@pytest.mark.slow
 def test_a_page_restored_after_the_resume_window_knows_that_it_is_closed(tab, emulator):
     leave(tab, emulator, "stream")
     assert emulator.presence(2)[1] == ("disconnected", "anna")

@@ -48,6 +48,7 @@ def send_all(emulator, tab, texts, between=lambda number: None):
             tab.wait(1 + number - 4 * BATCH)  # Within the socket's backlog.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "transport", "kinds"),
     [

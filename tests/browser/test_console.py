@@ -413,6 +413,7 @@ def test_it_goes_on_when_the_emulator_comes_back(context, serve):
     expect(rows(page).filter(has_text="before")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_another_emulators_messages_have_the_same_numbers(context, serve):
     emulator = serve()
     page = context.new_page()
@@ -477,6 +478,7 @@ def test_two_consoles_agree(console, server, context):
     eventually(lambda: [rows(page).all_inner_texts() for page in (console, other)], lambda seen: seen[0] == seen[1])
 
 
+@pytest.mark.slow
 def test_left_open_for_a_day_it_does_not_grow(console, server):
     """Thousands of events, channels and paths go by; what the page holds stays what it was after the first of them."""
     broker = server._running.broker

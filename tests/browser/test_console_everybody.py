@@ -59,8 +59,9 @@ def opened(page, server, view):
 PLACES = [*VIEWS.values(), "message/MESSAGE", "event/EVENT", "client/anna", "client/nobody", "message/999999"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, pytest.param(1366, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("width", [390, 1366])
 def test_axe_finds_no_violation_in_any_view(busy, server, scheme, width):
     axe = parts.need(parts.node_packages) / "axe-core" / "axe.min.js"
     busy.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -75,7 +76,7 @@ def test_axe_finds_no_violation_in_any_view(busy, server, scheme, width):
         assert busy.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_no_violation_in_an_empty_console_or_a_dialog(console, scheme):
     axe = parts.need(parts.node_packages) / "axe-core" / "axe.min.js"
     console.emulate_media(color_scheme=scheme, reduced_motion="reduce")

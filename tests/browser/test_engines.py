@@ -134,9 +134,10 @@ class TestOnEveryTransport:
         assert tab.texts() == ["while away", "back again"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["webkit"], indirect=True)
 def test_the_basics(tab, emulator):
-    """Quick enough for every run, in the engine that no other test has."""
+    """In the engine that no other test has."""
     open_tab(tab, emulator)
     for number in range(3):
         emulator.send("anna", str(number))

@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.browsers import WAIT
 from tests.support.legacy import APPS, FORGETFUL, PlainSdk, Server, emulated
 
+QUICK = ("own_channel", "emulator")
+"""What every run tries in a browser; tests/legacy_apps has the others without one."""
+
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -22,10 +25,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def behind_both(*names: str, marks: Iterable[pytest.MarkDecorator] = (FORGETFUL,)) -> pytest.MarkDecorator:
-    """The test, for these apps behind each of the two; `marks` are for the plain SDK, which is slow, too."""
+    """The test, for these apps behind each of the two; `marks` are for the plain SDK. One app alone is not slow."""
     cases = [
         pytest.param(
-            (name, behind), id=f"{name}, {behind}", marks=() if behind == "emulator" else (pytest.mark.slow, *marks)
+            (name, behind),
+            id=f"{name}, {behind}",
+            marks=() if (name, behind) == QUICK else (pytest.mark.slow, *(marks if behind == "plain SDK" else ())),
         )
         for name in names
         for behind in ("emulator", "plain SDK")

@@ -102,6 +102,7 @@ def all_are_live_and_a_fresh_page_need_not_wait(pages, new_page, emulator, way):
     return delays
 
 
+@pytest.mark.slow
 def test_more_tabs_than_connections(context, emulator, way):
     pages = [context.new_page() for _ in range(CROWDED)]
     all_are_live_and_a_fresh_page_need_not_wait(pages, context.new_page, emulator, way)

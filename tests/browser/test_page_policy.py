@@ -51,6 +51,7 @@ def noted(server):
     return [event for event in server.broker.events.after(0) if event.kind == "csp_blocks"]
 
 
+@pytest.mark.slow
 def test_chromium_does_what_the_emulator_takes_it_to_do(running, tab):
     differ = []
     for case in (*ALLOWED, *BLOCKED, *UNSURE):

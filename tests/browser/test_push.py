@@ -34,6 +34,7 @@ def new_page(request):
     return request.getfixturevalue({"chromium": "context", "firefox": "firefox"}[request.param]).new_page
 
 
+@pytest.mark.slow
 def test_no_message_comes_before_its_answer(new_page, emulator):
     counts = Count()
     for _ in range(ROUNDS):

@@ -140,6 +140,7 @@ def test_all_this_holds_on_the_real_dev_server(browser, context, tmp_path):
                 test(players)
 
 
+@pytest.mark.slow
 def test_a_restart_of_app_and_emulator_is_survived(browser, own_sample_app):
     with two_people(browser, own_sample_app.url) as players:
         first, second = players
@@ -155,6 +156,7 @@ def test_a_restart_of_app_and_emulator_is_survived(browser, own_sample_app):
             assert marks(page) == "." * 9
 
 
+@pytest.mark.slow
 def test_an_app_that_forgot_its_pages_is_joined_again_on_their_sockets(context, tmp_path):
     log, state = tmp_path / "emulator.log", tmp_path / "state"
     with RunningEmulator("sample_app", log=log, state_dir=state) as emulator:

@@ -68,6 +68,7 @@ def drawn(page, lane, kind):
     return path.count("M")
 
 
+@pytest.mark.slow
 def test_each_way_to_wait_gets_all_news_and_shows_its_price(page, emulator):
     # The third piece of news comes more than a deadline after the second.
     for lane in ("poll", "hold", *WAYS):
@@ -133,6 +134,7 @@ def test_the_chart_can_be_paused_by_the_keyboard(page):
     )
 
 
+@pytest.mark.slow
 def test_clocks_that_differ_are_told_apart_from_latency(context, emulator):
     page = context.new_page()
     page.add_init_script("const now = Date.now; Date.now = () => now() - " + str(HOUR))
@@ -142,6 +144,7 @@ def test_clocks_that_differ_are_told_apart_from_latency(context, emulator):
     assert figures(page, "xhr")["latest"] < HOUR
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_app_is_survived(page, emulator):
     lanes = ("poll", "hold", *WAYS)
     wait_for_news(page, "poll", 1)

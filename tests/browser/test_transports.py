@@ -112,6 +112,7 @@ class TestAsked:
         receive(tab, emulator)
         assert wire.is_used(transport), wire
 
+    @pytest.mark.slow
     def test_the_emulator_restarts(self, tab, serve, tmp_path, transport):
         emulator = serve(state_dir=tmp_path / "state")
         tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")
@@ -183,6 +184,7 @@ class TestByItself:
         assert tab.ready_state() == 1
         assert 1 <= len(wire.streams) < 8, wire
 
+    @pytest.mark.slow
     def test_a_stream_that_is_cut_goes_on_by_polls_and_comes_back(self, tab, emulator, wire):
         tab.visit(emulator.url)
         tab.open(emulator.create_channel("anna"))

@@ -17,7 +17,12 @@ from tests.support.waiting import LONG_ENOUGH
 CASES = Path(__file__).with_name("connection_cases.py")
 
 
-@pytest.mark.parametrize("version", MINORS)
+EDGES = MINORS[0], MINORS[-1]
+
+
+@pytest.mark.parametrize(
+    "version", [each if each in EDGES else pytest.param(each, marks=pytest.mark.slow) for each in MINORS]
+)
 def test_connections(version):
     python = parts.need(lambda: interpreter(version))
     # What is not closed makes Python 3 complain, at the latest when it ends.

@@ -55,6 +55,7 @@ def test_a_process_that_takes_its_time_to_die_gets_no_further_request(make_backe
     assert visit(backend).text != before
 
 
+@pytest.mark.slow
 def test_ten_instances_that_crash_in_a_row_are_followed_by_one_that_serves(make_backend, tmp_path, monkeypatch):
     monkeypatch.setattr(process, "LONGEST_PAUSE", 0.02)
     starts = tmp_path / "starts"

@@ -330,6 +330,7 @@ def test_what_is_no_text_of_the_apps_own(reader, folder, name):
     assert pid(backend) == before
 
 
+@pytest.mark.slow
 def test_of_very_many_texts_so_many_are_followed_and_that_is_said_once(make_backend, folder, caplog):
     for number in range(5001):
         (folder / f"{number}.txt").touch()

@@ -78,7 +78,7 @@ def php(tmp_path):
 
 
 # PHP's own server refuses some of them itself.
-@pytest.mark.parametrize(("app", "least"), [("node", 60), ("php", 10)])
+@pytest.mark.parametrize(("app", "least"), [pytest.param("node", 60, marks=pytest.mark.slow), ("php", 10)])
 def test_no_disguise_of_a_guarded_path_gets_through(app, least, request):
     port = request.getfixturevalue(app)
     targets = disguised(200)

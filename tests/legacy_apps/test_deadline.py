@@ -85,6 +85,7 @@ def test_each_cut_is_in_the_log_with_path_time_and_cpu(notes, http):
     assert "Channel API" in lines[-1]
 
 
+@pytest.mark.slow
 def test_a_task_has_ten_minutes(notes, http):
     """It takes longer than a visitor's request may."""
     assert http.request("POST", f"{notes.url}/add?how=slow_task", fields={"text": "from a slow task"}).status == 200

@@ -10,6 +10,7 @@ from tests.support.legacy import emulated
 from tests.support.parts import ROOT
 
 
+@pytest.mark.slow
 def test_the_webapp2_app_of_the_docs(tmp_path, http):
     text = (ROOT / "docs" / "legacy-apps.md").read_text()
     app = tmp_path / "app"

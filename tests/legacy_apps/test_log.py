@@ -56,7 +56,7 @@ def app(tmp_path):
     return tmp_path / "app"
 
 
-@pytest.mark.parametrize("level", ["info", "debug"])
+@pytest.mark.parametrize("level", ["info", pytest.param("debug", marks=pytest.mark.slow)])
 def test_one_request_one_line(app, tmp_path, http, level):
     log = tmp_path / "log"
     with emulated(app, log, "--log-level", level) as emulator:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+import pytest
+
 from appengine_channel_emu.host import sdk
 from appengine_channel_emu.host.origins.dev_server_process import INSIDE
 from tests.legacy_apps import fake_sdk
@@ -72,6 +74,7 @@ def app_in_a_strange_place(tmp_path):
     return app
 
 
+@pytest.mark.slow
 def test_an_app_in_a_strange_place_on_a_strange_machine(tmp_path, http, monkeypatch):
     # With it nothing is compiled anyway.
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)

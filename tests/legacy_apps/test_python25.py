@@ -32,6 +32,7 @@ def app_that_asks_for(version, tmp_path):
     return app
 
 
+@pytest.mark.slow
 def test_an_app_that_chooses_django_1_2(tmp_path, http):
     with emulated(APP, tmp_path / "log") as emulator:
         for _ in range(2):

@@ -81,6 +81,7 @@ def test_nothing_is_written_into_the_apps_folder(notes, notes_app, http):
     assert snapshot(notes_app.folder) == notes_app.files
 
 
+@pytest.mark.slow
 def test_nothing_is_written_into_the_folder_of_a_django_app(copy_app, tmp_path, http):
     app = copy_app("django_board")
     before = snapshot(app)
@@ -181,6 +182,7 @@ def dev_server(mark):
     return [pid for pid, command in marked(mark).items() if "launcher.py" in command and "supervisor.py" not in command]
 
 
+@pytest.mark.slow
 def test_a_dev_server_that_dies_is_started_again(copy_app, tmp_path, http, mark):
     app = copy_app("own_channel")
     before = snapshot(app)
@@ -213,6 +215,7 @@ def test_nothing_survives_the_emulator(number, tmp_path, http, mark):
     stuck.join()
 
 
+@pytest.mark.slow
 def test_nothing_survives_the_emulator_and_its_supervisor(tmp_path, http, mark):
     """Each killed by SIGKILL: the dev server notices by itself."""
     temporary = Path(tmp_path / "tmp")

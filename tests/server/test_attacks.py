@@ -79,6 +79,7 @@ class TestSlowWriters:
 
 
 class TestSlowReaders:
+    @pytest.mark.slow
     def test_clients_that_never_read(self, attacked):
         emulator, bystander = attacked("--answer-timeout", "2", "--max-buffered", "32MiB")
         before = peak = memory(emulator)
@@ -168,6 +169,7 @@ class TestBodies:
         bystander.still_receives()
         assert memory(emulator) - before < 100
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "path",
         [

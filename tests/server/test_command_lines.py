@@ -51,6 +51,7 @@ def test_of_a_python3_app(write, tmp_path):
     assert not [command for command in commands if password in command or "name-in-a-setting" in command]
 
 
+@pytest.mark.slow
 def test_of_an_sdk_app(write, tmp_path):
     password, mark = secrets.token_hex(8), secrets.token_hex(8)
     folder = write("python27", password)

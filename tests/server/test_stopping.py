@@ -172,6 +172,7 @@ def test_nohup_goes_on_after_a_hangup(tmp_path):
         assert process.wait(LONG_ENOUGH) == 0
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_stops_nothing(launch):
     process = launch("serve", "--port", "0", "--state-dir", "none")
     url = process.stdout.readline().split()[-1]
@@ -188,6 +189,7 @@ def test_a_log_that_nobody_reads_stops_nothing(launch):
     assert paths == [f"/{'x' * 200}/{number}" for number in range(1500)]
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_keeps_no_process(launch):
     process = launch("serve", "--port", "0", "--state-dir", "none")
     url = process.stdout.readline().split()[-1]

@@ -70,6 +70,7 @@ def test_a_folder_that_is_asked_for_is_kept(project):
     assert list((project.folder / "mine").rglob("kept"))
 
 
+@pytest.mark.slow
 def test_ctrl_c(project, temporary):
     """As a terminal sends it: to every process of its group."""
     project.write(test_it=STARTS.format("time.sleep(1000)") + "def test_other(): test_starts(None)\n")

@@ -60,6 +60,7 @@ def test_a_failure_says_what_is_shown(tmp_path):
     assert " ".join(shown.partition(":")[2].split()) in re.sub(r"\s+(?:E\s+)?", " ", said)
 
 
+@pytest.mark.slow
 def test_the_fixtures_under_xdist(examples):
     if importlib.util.find_spec("xdist") is None:
         parts.lacking("pytest-xdist is not installed: pip install '.[test]'")

@@ -86,6 +86,7 @@ def test_a_send_asked_twice_is_one_message(node):
     assert a.read(socket, 0) == ["once", "another"]
 
 
+@pytest.mark.slow
 def test_a_listener_that_is_too_slow_is_dropped_and_loses_nothing(own_redis, node):
     redis = own_redis("--client-output-buffer-limit", "pubsub 6mb 6mb 0")
     a, b = (node(name, redis, backlog_bytes=2**26) for name in ("A", "B"))
