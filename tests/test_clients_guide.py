@@ -18,6 +18,8 @@ from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
 from tests.support.wire import free_port, wait_for_port
 
+pytestmark = pytest.mark.slow
+
 GUIDE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", GUIDE, re.S | re.M)
 EXEC = [*EMU, "exec", "--"]
@@ -69,7 +71,6 @@ def test_python_2(tmp_path):
     assert "for the page: " in printed
 
 
-@pytest.mark.slow
 def test_go(tmp_path):
     go, library = parts.need(parts.go_appengine)
     [code] = examples("go")
@@ -94,7 +95,7 @@ def test_go(tmp_path):
 @pytest.mark.parametrize(
     ("name", "language", "file"),
     [
-        pytest.param("java", "java", "Example.java", marks=pytest.mark.slow),
+        ("java", "java", "Example.java"),
         ("php", "php", "example.php"),
         ("node", "javascript", "example.js"),
     ],

@@ -22,6 +22,8 @@ from tests.support import parts
 from tests.support.parts import ROOT
 from tests.support.source import build_sdist, build_wheel, copy_source
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = ROOT / "js" / "goog_appengine_channel.js"
 COMPAT = ROOT / "appengine_channel_emu" / "compat"
 SAMPLE_APP = ROOT / "sample_app"
@@ -126,7 +128,6 @@ def test_the_sdist(sdist):
     assert [name for name in members if name.startswith("tests/")] == []
 
 
-@pytest.mark.slow
 def test_the_same_source_makes_the_same_files_whenever_and_wherever(wheel, sdist, tmp_path):
     """At another time, by somebody with another umask, in a folder where something else was built before."""
     source = copy_source(tmp_path / "source")
@@ -143,7 +144,6 @@ def test_the_same_source_makes_the_same_files_whenever_and_wherever(wheel, sdist
         assert build_wheel(source, tmp_path / turn).read_bytes() == wheel.read_bytes()
 
 
-@pytest.mark.slow
 def test_the_sdist_makes_the_same_wheel(wheel, sdist, tmp_path):
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -180,7 +180,6 @@ def test_without_an_address_nothing_leads_nowhere(unaddressed):
     assert [target for target in targets(text) if not target.startswith("https://")] == []
 
 
-@pytest.mark.slow
 def test_with_an_address_everything_leads_there(addressed):
     said = metadata(addressed)
     urls = dict(each.split(", ") for each in said.get_all("Project-URL"))
@@ -245,7 +244,6 @@ def test_an_address_may_end_in_a_slash_or_be_empty(description):
     assert description.checked_address(" ") == ""
 
 
-@pytest.mark.slow
 def test_an_index_would_take_it(wheel, sdist, addressed):
     if importlib.util.find_spec("twine") is None:
         parts.lacking("there is no twine here: pip install '.[slow]'")

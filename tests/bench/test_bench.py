@@ -26,6 +26,8 @@ from tests.support.parts import ROOT
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["--pages", "20", "--sends", "30", "--seconds", "1"]
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -62,7 +64,6 @@ def test_the_figures_as_json_and_as_a_chart(tmp_path):
     assert f"{figures['throughput_per_second']:,.0f}/s" in texts
 
 
-@pytest.mark.slow
 def test_both_transports_beside_each_other(tmp_path):
     chart = tmp_path / "chart.svg"
     code, out, err = run(*SHORT, "--transport", "both", "--json", "--chart", str(chart), cwd=tmp_path)
@@ -137,7 +138,6 @@ def test_a_running_emulator_is_measured_and_left_as_it_was(tmp_path):
     assert rows["CPU of idle pages"] == rows["memory of an idle page"] == "not measured"
 
 
-@pytest.mark.slow
 def test_the_users_project_and_variables_do_not_configure_it(tmp_path):
     (tmp_path / "app.yaml").write_text("runtime: python27\napi_version: 1\nthreadsafe: true\nhandlers: []\n")
     (tmp_path / "channel-emu.yaml").write_text("port: 1\n")
@@ -192,7 +192,6 @@ def test_a_chart_that_cannot_be_written_is_said_before_anything_is_measured(tmp_
     assert len(err.splitlines()) == 1, "nothing was begun"
 
 
-@pytest.mark.slow
 def test_a_terminal_sees_the_progress():
     ours, theirs = pty.openpty()
     with subprocess.Popen(command(*SHORT), stdout=subprocess.PIPE, stderr=theirs, env=os.environ) as process:

@@ -14,6 +14,8 @@ from tests.support.service import running_service
 from tests.support.waiting import eventually
 from tests.support.wire import Listener
 
+pytestmark = pytest.mark.slow
+
 OPEN = """token => {
     const handler = {onopen() {}, onmessage() {}, onerror() {}, onclose() {}};
     window.socket = new goog.appengine.Channel(token).open(handler);
@@ -68,7 +70,6 @@ def comparable(head: bytes) -> list[bytes]:
     return head.split(b"\r\n")
 
 
-@pytest.mark.slow
 def test_they_are_what_chromium_sends():
     with running_service() as service, launch("chromium") as engine:
         relay = Relay(service.port)

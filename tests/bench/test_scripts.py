@@ -11,6 +11,8 @@ import pytest
 from tests.support.parts import ROOT
 from tests.support.waiting import LONG_ENOUGH
 
+pytestmark = pytest.mark.slow
+
 BENCH = ROOT / "bench"
 SVG = "{http://www.w3.org/2000/svg}"
 SCRIPTS = sorted(file.name for file in BENCH.glob("*.py") if '__name__ == "__main__"' in file.read_text("utf-8"))
@@ -71,7 +73,6 @@ def run(name, *arguments):
     return done
 
 
-@pytest.mark.slow
 def test_every_peer_is_measured_in_turn(tmp_path):
     chart = tmp_path / "peers.svg"
     few = ["--pages", "40", "--pages-with-posts", "20", "--sends", "20", "--rounds", "2", "--settle", "0.1"]
@@ -91,7 +92,6 @@ def test_every_peer_is_measured_in_turn(tmp_path):
     assert drawn.get("aria-label").startswith("What a message costs")
 
 
-@pytest.mark.slow
 def test_many_pages_each_get_a_message():
     done = run("many_pages.py", "--pages", "60", "--hold", "1")
     assert done.returncode == 0, done.stdout

@@ -106,6 +106,7 @@ THERE = """() => [...document.querySelectorAll('a[href], button, input, select, 
         ? control.labels[0].textContent : control.textContent.trim()))"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", PLACES)
 def test_every_control_is_reached_by_the_tab_key_and_shows_it(busy, server, view):
     """The rows of the list are one stop, and its arrow keys the way through it (test_console.py)."""

@@ -9,6 +9,8 @@ from tests.support.emulator import RunningEmulator
 from tests.support.legacy import PlainSdk
 from tests.support.parts import ROOT
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("short", "xhr", "iframe", "websocket")
 HOUR = 3_600_000
 
@@ -68,7 +70,6 @@ def drawn(page, lane, kind):
     return path.count("M")
 
 
-@pytest.mark.slow
 def test_each_way_to_wait_gets_all_news_and_shows_its_price(page, emulator):
     # The third piece of news comes more than a deadline after the second.
     for lane in ("poll", "hold", *WAYS):
@@ -134,7 +135,6 @@ def test_the_chart_can_be_paused_by_the_keyboard(page):
     )
 
 
-@pytest.mark.slow
 def test_clocks_that_differ_are_told_apart_from_latency(context, emulator):
     page = context.new_page()
     page.add_init_script("const now = Date.now; Date.now = () => now() - " + str(HOUR))
@@ -144,7 +144,6 @@ def test_clocks_that_differ_are_told_apart_from_latency(context, emulator):
     assert figures(page, "xhr")["latest"] < HOUR
 
 
-@pytest.mark.slow
 def test_a_restart_of_the_app_is_survived(page, emulator):
     lanes = ("poll", "hold", *WAYS)
     wait_for_news(page, "poll", 1)
@@ -163,7 +162,6 @@ def test_a_server_that_is_no_emulator(context, emulator):
     wait_for_news(page, "hold", 1)
 
 
-@pytest.mark.slow
 def test_the_sdks_own_server_and_script(context, tmp_path):
     """Under Python 2.7, with one way to wait on a channel, and without a deadline."""
     with PlainSdk(ROOT / "sample_app", tmp_path) as server:

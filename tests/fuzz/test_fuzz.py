@@ -1,6 +1,6 @@
 """Whatever anybody sends: no status 500, no traceback, no hang, and the others' messages still arrive.
 
-Half a minute in all, most of it in make test-slow; `make fuzz` (FUZZ=1) takes half an hour for each of the five.
+Half a minute in all, the corpus alone in make test; `make fuzz` (FUZZ=1) takes half an hour for each of the five.
 """
 
 from __future__ import annotations
@@ -47,10 +47,12 @@ def test_the_server_with_the_corpus(wire):
         wire.feed(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_the_front_with_generated_requests(surface):
     fuzz(surface.feed, strategies.for_front)
 
 
+@pytest.mark.slow
 def test_the_server_with_generated_requests(wire):
     fuzz(wire.feed, strategies.for_wire)
 

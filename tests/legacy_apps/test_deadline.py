@@ -62,6 +62,7 @@ def test_a_handler_that_catches_the_error_answers(notes, http):
     assert held >= NOTES_DEADLINE
 
 
+@pytest.mark.slow
 def test_the_other_requests_of_a_replaced_instance_end_in_peace(notes, http):
     """And the app is served meanwhile, by the new one."""
     before = instance(http, notes)
@@ -78,6 +79,7 @@ def test_the_other_requests_of_a_replaced_instance_end_in_peace(notes, http):
         assert neighbour.result()[:2] == (200, "done")
 
 
+@pytest.mark.slow
 def test_each_cut_is_in_the_log_with_path_time_and_cpu(notes, http):
     timed(http, f"{notes.url}/slow/spin?for=ever")
     lines = [line for line in notes.log.read_text().splitlines() if "was cut at its deadline" in line]
@@ -92,6 +94,7 @@ def test_a_task_has_ten_minutes(notes, http):
     eventually(lambda: page_at(http, notes.url), lambda page: "from a slow task" in page)
 
 
+@pytest.mark.slow
 def test_cron_has_ten_minutes_too(notes, http):
     """Run by hand, on the page of the SDK's admin server."""
     assert http.request("GET", notes.url + CRON_JOB).status == 500

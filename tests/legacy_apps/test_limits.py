@@ -41,6 +41,7 @@ def test_of_an_app_yaml_under_python_3(tmp_path, http):
         check(http.request("GET", emulator.url).json(), 3)
 
 
+@pytest.mark.slow
 def test_of_an_app_in_the_sdk(tmp_path, http):
     """Through the SDK's own library."""
     with emulated(APP, tmp_path / "log") as emulator:

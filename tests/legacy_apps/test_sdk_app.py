@@ -104,6 +104,7 @@ def test_a_change_of_the_source_is_picked_up(copy_app, tmp_path, http):
         eventually(lambda: http.request("GET", emulator.url).data, lambda page: b"<title>Whispers" in page)
 
 
+@pytest.mark.slow
 def test_arguments_behind_the_dashes_are_dev_appservers(notes, http, tmp_path):
     assert http.request("GET", f"{notes.url}/environ").json()["mood"] == "fine"
     with pytest.raises(AssertionError, match="unrecognized arguments: --no_such_option"):
@@ -155,6 +156,7 @@ def test_a_broken_sdk_is_named(tmp_path):
     assert "_python_runtime.py is missing" in said
 
 
+@pytest.mark.slow
 def test_an_app_yaml_that_the_sdk_rejects(tmp_path, mark):
     (tmp_path / "app.yaml").write_text("runtime: python27\napi_version: 1\nthreadsafe: true\nhandlers: 7\n")
     with pytest.raises(AssertionError, match="exited with status 1 before it took a request") as failure:
@@ -166,6 +168,7 @@ def test_an_app_yaml_that_the_sdk_rejects(tmp_path, mark):
     assert not left_after(mark)
 
 
+@pytest.mark.slow
 def test_an_app_that_fails_at_import_says_so_and_can_be_fixed(tmp_path, http):
     app = tmp_path / "app"
     shutil.copytree(APPS / "webapp2_ndb", app)

@@ -23,6 +23,8 @@ from tests.support.legacy import APPS, emulated
 from tests.support.processes import MARK, left_after, marked
 from tests.support.waiting import LONG_ENOUGH, eventually, until
 
+pytestmark = pytest.mark.slow
+
 APP = APPS / "own_channel"
 
 
@@ -63,7 +65,6 @@ def test_a_dev_server_that_hangs_at_its_start(tmp_path, temporary, mark, monkeyp
     assert not list(temporary.glob("channel-emu-*"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_emulator_whose_dev_server_hangs_at_its_start_can_be_stopped(number, tmp_path, temporary, mark):
     command = [*EMU, "serve", *options(tmp_path, fake_sdk.HANGS_AT_START)]
@@ -87,7 +88,6 @@ def test_an_emulator_whose_dev_server_hangs_at_its_start_can_be_stopped(number, 
     assert not list(temporary.glob("channel-emu-*"))
 
 
-@pytest.mark.slow
 def test_a_dev_server_that_hangs_at_its_stop(tmp_path, temporary, mark, http):
     emulator = RunningEmulator(*options(tmp_path, fake_sdk.HANGS_AT_STOP), log=tmp_path / "log")
     emulator.start()
@@ -175,7 +175,6 @@ def test_a_folder_that_cannot_be_written(place, tmp_path, monkeypatch, capsys, s
     assert str(tmp_path / "sdk") in said
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
 def test_a_disk_that_is_full(tmp_path, http, mark):
     """No file of the dev server's may grow; once there is room again all is as before."""

@@ -16,6 +16,8 @@ from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH, until
 from tests.support.wire import ask, connect, rest
 
+pytestmark = pytest.mark.slow
+
 GIB = 1024 * MIB
 TOKENS = 100_000 if os.environ.get("SOAK") else 20_000
 HEAD = b"Host: localhost\r\n"
@@ -79,7 +81,6 @@ class TestSlowWriters:
 
 
 class TestSlowReaders:
-    @pytest.mark.slow
     def test_clients_that_never_read(self, attacked):
         emulator, bystander = attacked("--answer-timeout", "2", "--max-buffered", "32MiB")
         before = peak = memory(emulator)
@@ -169,13 +170,12 @@ class TestBodies:
         bystander.still_receives()
         assert memory(emulator) - before < 100
 
-    @pytest.mark.slow
     @pytest.mark.parametrize(
         "path",
         [
             b"/rpc_http",
-            pytest.param(b"/_emu/messages", marks=pytest.mark.slow),
-            pytest.param(b"/_ah/remote_api", marks=pytest.mark.slow),
+            b"/_emu/messages",
+            b"/_ah/remote_api",
         ],
     )
     def test_many_of_the_largest_at_once(self, attacked, path):
@@ -261,7 +261,6 @@ class TestFloods:
         assert ask(emulator.port, close % (socket_id, HEAD)).startswith(b"HTTP/1.1 200 ")
         assert ask(emulator.port, path).startswith(b"HTTP/1.1 200 ")
 
-    @pytest.mark.slow
     def test_pipelined_requests(self, attacked):
         emulator, bystander = attacked("--answer-timeout", "2")
         before = memory(emulator)

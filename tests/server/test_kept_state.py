@@ -78,6 +78,7 @@ class InUse:
         self._other.leave()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [NoRoom, InUse])
 def test_saves_that_fail_for_a_while(emulator, folder, problem):
     if problem is NoRoom and not hasattr(resource, "prlimit"):
@@ -103,6 +104,7 @@ def test_saves_that_fail_for_a_while(emulator, folder, problem):
     assert poll(emulator, socket, 21) == (200, ["unread"] + [f"new {number}" for number in range(25)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_saves_that_fail_until_the_end(emulator, folder, how):
     socket = opened(emulator)

@@ -122,6 +122,7 @@ def test_a_sigterm_at_any_moment(launch, tmp_path, mark, busy):
     print(f"the slowest of {ROUNDS} took {slowest:.2f} s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "number"),
     [
@@ -146,6 +147,7 @@ def test_while_the_app_is_being_imported(launch, tmp_path, mark, source, number)
     assert not left_after(mark)
 
 
+@pytest.mark.slow
 def test_while_a_request_of_the_app_runs_that_heeds_no_signal(launch, tmp_path, mark):
     begun = tmp_path / "begun"
     (tmp_path / "main.py").write_text(

@@ -17,7 +17,10 @@ from tests.support.emulator import RunningEmulator
 from tests.support.waiting import LONG_ENOUGH
 from tests.support.wire import ask
 
-pytestmark = parts.only_where(hasattr(resource, "prlimit"), "only Linux can change another process's limits")
+pytestmark = [
+    pytest.mark.slow,
+    parts.only_where(hasattr(resource, "prlimit"), "only Linux can change another process's limits"),
+]
 
 APP = """
     import os

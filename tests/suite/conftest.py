@@ -60,7 +60,7 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-@pytest.fixture(params=[(), pytest.param(BY_WORKERS, marks=pytest.mark.slow)], ids=["here", "by workers"])
+@pytest.fixture(params=[(), BY_WORKERS], ids=["here", "by workers"])
 def run(project: Project, request: pytest.FixtureRequest) -> Callable[..., tuple[int, str]]:
     """The project's `run`, in one process and by workers."""
     return lambda *arguments, **files: project.run(*request.param, *arguments, **files)

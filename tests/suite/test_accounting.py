@@ -10,6 +10,8 @@ import pytest
 from tests.suite.conftest import BY_WORKERS
 from tests.support.parts import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = ROOT.glob("tests/**/*.py"), ROOT.glob("sample_app/tests/*.py")
 OLD_PYTHON = "tests/legacy_apps/apps"
 

@@ -12,6 +12,8 @@ from tests.suite.conftest import BY_WORKERS
 from tests.support.processes import MARK, left_after, marked, running_command
 from tests.support.waiting import LONG_ENOUGH, until
 
+pytestmark = pytest.mark.slow
+
 # A process that has just begun has no environment yet, by which it could be known.
 STARTS = """
 import os, subprocess, time
@@ -70,7 +72,6 @@ def test_a_folder_that_is_asked_for_is_kept(project):
     assert list((project.folder / "mine").rglob("kept"))
 
 
-@pytest.mark.slow
 def test_ctrl_c(project, temporary):
     """As a terminal sends it: to every process of its group."""
     project.write(test_it=STARTS.format("time.sleep(1000)") + "def test_other(): test_starts(None)\n")

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from tests.ways.table import WAYS
 from tests.ways.way import pattern
 
+pytestmark = pytest.mark.slow
+
 PLACES = {"Messages": "messages", "Clients": "client/{}", "Faults": "faults", "Clock": "clock"}
 """Where each view is; of the clients, the one whose page waits."""
 

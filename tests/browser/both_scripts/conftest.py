@@ -35,7 +35,13 @@ def googles():
 STREAM = "window.goog = {appengine: {Socket: {TRANSPORT: 'websocket'}}};"
 
 
-@pytest.fixture(params=["google", "ours", pytest.param("ours, by the stream alone", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=[
+        pytest.param("google", marks=pytest.mark.slow),
+        "ours",
+        pytest.param("ours, by the stream alone", marks=pytest.mark.slow),
+    ]
+)
 def script(request, tab):
     """Which script `/_ah/channel/jsapi` is."""
     if request.param == "google":
