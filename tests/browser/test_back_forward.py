@@ -7,6 +7,8 @@ import pytest
 from tests.browser.engines import FLAGS
 from tests.support import parts
 
+pytestmark = pytest.mark.slow
+
 NOTE_RETURN = "addEventListener('pageshow', (event) => { window.restored = event.persisted; })"
 CACHE_OFF = "--disable-back-forward-cache"
 
@@ -48,7 +50,6 @@ def test_a_restored_page_gets_what_was_sent_meanwhile_and_lives_on(tab, emulator
     assert tab.ready_state() == 1
 
 
-@pytest.mark.slow
 def test_a_page_restored_after_the_resume_window_knows_that_it_is_closed(tab, emulator):
     leave(tab, emulator, "stream")
     assert emulator.presence(2)[1] == ("disconnected", "anna")

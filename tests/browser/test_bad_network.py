@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser.chaos_proxy import KINDS, REFUSED, STREAM_KINDS, ChaosProxy
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = 1000
 BATCH = 5
 SCRIPTS = (
@@ -48,13 +50,12 @@ def send_all(emulator, tab, texts, between=lambda number: None):
             tab.wait(1 + number - 4 * BATCH)  # Within the socket's backlog.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "transport", "kinds"),
     [
         (1, "", KINDS),
-        pytest.param(2, "xhr", KINDS, marks=pytest.mark.slow),
-        pytest.param(3, "websocket", (REFUSED, *STREAM_KINDS), marks=pytest.mark.slow),
+        (2, "xhr", KINDS),
+        (3, "websocket", (REFUSED, *STREAM_KINDS)),
     ],
 )
 def test_every_message_once_and_in_order_whatever_the_connection_does(tab, serve, tmp_path, seed, transport, kinds):

@@ -12,6 +12,8 @@ from tests.browser.console_page import answer, clients, detail, go, newest, resu
 from tests.browser.page_app import told
 from tests.support.waiting import LONG_ENOUGH, eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def table(console):

@@ -76,7 +76,8 @@ def test_axe_finds_no_violation_in_any_view(busy, server, scheme, width):
         assert busy.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation_in_an_empty_console_or_a_dialog(console, scheme):
     axe = parts.need(parts.node_packages) / "axe-core" / "axe.min.js"
     console.emulate_media(color_scheme=scheme, reduced_motion="reduce")

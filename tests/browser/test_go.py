@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.go import GoApp, build
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_page_receives_what_a_go_app_sends(emulator, tab):

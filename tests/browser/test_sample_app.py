@@ -71,6 +71,7 @@ def marks(page: Page) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_game_to_its_end_and_another(players):
     first, second = players
     for turn, cell in enumerate([4, 0, 2, 6, 3, 5, 1, 7, 8]):

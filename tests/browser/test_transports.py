@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-TRANSPORTS = ["xhr", "iframe", "short", "websocket"]
 TRY = """async ([url, options]) => {
     try { const answer = await fetch(url, options); return `${answer.type} ${answer.status} ${await answer.text()}`; }
     catch (error) { return 'refused'; }
@@ -57,7 +56,7 @@ def receive(tab, emulator, count=3):
     assert tab.texts() == [f"{number} <ü> 😀" for number in range(count)]
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", ["xhr", "iframe", pytest.param("short", marks=pytest.mark.slow), "websocket"])
 class TestAsked:
     def test_by_the_address_of_the_script(self, tab, emulator, wire, transport):
         tab.visit(emulator.url, f"/_ah/channel/jsapi?transport={transport}")

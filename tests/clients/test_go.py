@@ -11,6 +11,8 @@ from tests.support.go import GoApp, build
 from tests.support.service import running_service
 from tests.support.waiting import LONG_ENOUGH
 
+pytestmark = pytest.mark.slow
+
 # What a flexible environment's VM has; without a ticket, an id or these, the library panics (facts.md 2.3).
 PRODUCTION = {
     "GAE_LONG_APP_ID": "app",

@@ -182,6 +182,7 @@ def shape(text):
     return re.sub(r" \(cpu .*?\)", "", re.sub(r"\d+", "0", text))
 
 
+@pytest.mark.slow
 def test_asking_a_running_emulator(terminal):
     found = {shlex.split(line)[1]: line for line in commands(block_of_verbs()) if line.startswith("channel-emu")}
     (environment,) = [line for line in commands(block_of_verbs()) if line.startswith("eval")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from appengine_channel_emu.doctor import machine
 from appengine_channel_emu.doctor.services import SERVICES, service_of
 from tests.support import parts
@@ -11,6 +13,7 @@ def test_python27_is_asked_for_what_the_sdk_needs():
     assert machine.missing_of_python27(str(parts.need(parts.python27))) == []
 
 
+@pytest.mark.slow
 def test_the_table_of_services_is_true_of_the_sdk():
     folder = parts.need(parts.sdk) / "google" / "appengine"
     for service in SERVICES:

@@ -174,7 +174,10 @@ def test_cpu_tells_a_spin_from_a_sleep(make_backend):
 
 
 @pytest.mark.parametrize("threadsafe", [True, False])
-@pytest.mark.parametrize("handler", ["swallow", "catch_and_be_slow", *BLOCKED_IN_C])
+@pytest.mark.parametrize(
+    "handler",
+    ["swallow", *[pytest.param(each, marks=pytest.mark.slow) for each in ("catch_and_be_slow", *BLOCKED_IN_C)]],
+)
 def test_a_handler_that_goes_on_costs_the_instance(handler, threadsafe, make_backend, mark):
     backend = make_backend(APP, DEADLINE, threadsafe=threadsafe)
     pid = visit(backend, "/pid").text

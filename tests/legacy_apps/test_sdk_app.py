@@ -91,6 +91,7 @@ def test_nothing_is_written_into_the_folder_of_a_django_app(copy_app, tmp_path, 
     assert snapshot(app) == before
 
 
+@pytest.mark.slow
 def test_a_change_of_the_source_is_picked_up(copy_app, tmp_path, http):
     app = copy_app("python25_cgi")
     before = snapshot(app)

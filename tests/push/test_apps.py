@@ -81,7 +81,7 @@ def sdk(tmp_path_factory):
         ("python3", {"send": 1, "thread": 0, "process": 0}),
         ("one_at_a_time", {"send": 1, "thread": 0, "process": 0}),
         # The sandbox has no fork.
-        ("sdk", {"send": 1, "thread": 0}),
+        pytest.param("sdk", {"send": 1, "thread": 0}, marks=pytest.mark.slow),
     ],
 )
 def test_the_handlers_thread_names_its_request_and_no_other_does(request, kind, ways):
@@ -118,6 +118,7 @@ def test_more_than_a_backlog_in_one_request(python3):
     assert texts == [str(number) for number in range(1500)]
 
 
+@pytest.mark.slow
 def test_a_go_app_hands_its_ticket_back(tmp_path):
     port, program = free_port(), build()
     with RunningEmulator("--upstream", f"http://127.0.0.1:{port}", log=tmp_path / "log") as emulator:

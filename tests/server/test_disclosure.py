@@ -160,6 +160,7 @@ def test_a_compressed_bomb_is_not_inflated(serve):
     assert memory(emulator) - before < 50
 
 
+@pytest.mark.slow
 def test_those_that_never_read_hold_none_of_the_apps_threads(serve):
     emulator = serve("--threads", "2", "--answer-timeout", "600")
     greedy = [connect(emulator.port, receive_buffer=4096) for _ in range(4)]

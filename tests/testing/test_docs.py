@@ -44,6 +44,7 @@ def test_every_kind_of_example_is_run():
     assert len([kind for kind, _ in BLOCKS if kind == "python"]) >= 7
 
 
+@pytest.mark.slow
 def test_the_python_examples(examples):
     said = run_pytest(examples)
     tests = sum(code.count("def test_") for kind, code in BLOCKS if kind == "python")
