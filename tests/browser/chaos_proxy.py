@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 CHUNK = 65536
 KINDS = ("request lost", "request repeated", "answer lost", "answer cut short", "answer late", "cut in the wait")
@@ -47,6 +47,7 @@ class ChaosProxy:
         self._seed = seed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     @property
@@ -55,15 +56,23 @@ class ChaosProxy:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> ChaosProxy:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._closed = True
-        for sock in [self._listener, *self._open]:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
+        for thread in self._threads:
+            while thread.is_alive():
+                # Each closes what it uses by itself: a descriptor that is closed meanwhile may be another's by then.
+                for sock in [self._listener, *list(self._open)]:
+                    with contextlib.suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
+                thread.join(0.05)
+        self._listener.close()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
         number = 0
@@ -74,7 +83,7 @@ class ChaosProxy:
                 return
             number += 1
             chance = random.Random(f"{self._seed} {number}")
-            threading.Thread(target=self._serve, args=(client, chance), daemon=True).start()
+            self._start(self._serve, client, chance)
 
     def _serve(self, client: socket.socket, chance: random.Random) -> None:
         self._open.add(client)
