@@ -9,9 +9,10 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-CHUNK = 65536
+from tests.browser.proxy import CHUNK, Proxy
+
 KINDS = ("request lost", "request repeated", "answer lost", "answer cut short", "answer late", "cut in the wait")
 REFUSED = "upgrade refused"
 """What else may happen to the request for a WebSocket."""
@@ -32,7 +33,7 @@ REFUSALS = (
 )
 
 
-class ChaosProxy:
+class ChaosProxy(Proxy):
     """Forwards to `port` of this machine. Each request meets a fault with `probability`, 0 at first.
 
     `seed` fixes what happens to the n-th request of the n-th connection; `met` counts the faults by kind, `streams` the
@@ -40,65 +41,24 @@ class ChaosProxy:
     """
 
     def __init__(self, port: int, seed: int) -> None:
+        super().__init__(port)
         self.probability = 0.0
         self.met: Counter[str] = Counter()
         self.streams = 0
-        self._target = port
         self._seed = seed
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        self._closed = False
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> ChaosProxy:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._closed = True
-        for thread in self._threads:
-            while thread.is_alive():
-                # Each closes what it uses by itself: a descriptor that is closed meanwhile may be another's by then.
-                for sock in [self._listener, *list(self._open)]:
-                    with contextlib.suppress(OSError):
-                        sock.shutdown(socket.SHUT_RDWR)
-                thread.join(0.05)
-        self._listener.close()
-
-    def _start(self, target: Callable[..., None], *arguments: object) -> None:
-        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
-        self._threads[-1].start()
-
-    def _accept(self) -> None:
-        number = 0
-        while not self._closed:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            number += 1
-            chance = random.Random(f"{self._seed} {number}")
-            self._start(self._serve, client, chance)
-
-    def _serve(self, client: socket.socket, chance: random.Random) -> None:
+    def _serve(self, client: socket.socket, number: int) -> None:
         self._open.add(client)
         server = None
         try:
-            server = socket.create_connection(("127.0.0.1", self._target), 5)
-            self._open.add(server)
-            self._forward(client, server, chance)
+            server = self._connect()
+            self._forward(client, server, random.Random(f"{self._seed} {number}"))
         except OSError:
             pass  # The emulator is away, or one side has gone.
         finally:
             for sock in (client, server):
                 if sock is not None:
                     _reset(sock)
-                    self._open.discard(sock)
 
     def _forward(self, client: socket.socket, server: socket.socket, chance: random.Random) -> None:
         """Passes requests and answers on until one of them breaks the connection, or opens a stream."""
