@@ -18,6 +18,7 @@ CASES = Path(__file__).with_name("connection_cases.py")
 
 
 EDGES = MINORS[0], MINORS[-1]
+"""Those that every run tries."""
 
 
 @pytest.mark.parametrize(

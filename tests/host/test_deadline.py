@@ -286,7 +286,6 @@ def test_an_sdk_of_the_apps_own_provides_the_class(make_backend, write_app):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("minor", [minor for minor in range(9, 14) if minor != sys.version_info[1]])
 def test_it_holds_under_other_interpreters(minor, make_backend):
     python = str(parts.need(lambda: foreign(minor)))
